@@ -1,0 +1,86 @@
+"""The interfaces between the parts. A group's members import only types, protocols and geometry, never each other."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+from jaxtyping import Float
+from torch import Tensor
+
+from gsd.random import Stream
+from gsd.types import Cameras, Condition, PointCloud, Render, Scene, Score, StepState
+
+
+@runtime_checkable
+class Init(Protocol):
+    def __call__(self, rng: Stream) -> PointCloud: ...
+
+
+@runtime_checkable
+class Representation(Protocol):
+    """A scene with its own optimisers. It is an nn.Module in practice, but nothing here relies on that."""
+
+    def render(self, cameras: Cameras) -> Render: ...
+    def scene(self) -> Scene: ...
+    def step(self) -> None:
+        """Apply the accumulated gradients, then densify and prune; gradients are cleared."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit: tensors, numbers and strings only."""
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """A frozen image model in sigma space."""
+
+    latent_shape: tuple[int, int, int]  # C, h, w
+
+    def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V C h w"]:
+        """Images to latents, keeping the graph."""
+
+    def decode(self, z: Float[Tensor, "V C h w"]) -> Float[Tensor, "V 3 H W"]: ...
+
+    def denoise(
+        self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition
+    ) -> Float[Tensor, "V C h w"]:
+        """D(x; sigma, y), the expected clean latents given x = z + sigma n."""
+
+
+@runtime_checkable
+class Noising(Protocol):
+    def __call__(
+        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
+    ) -> Float[Tensor, "V C h w"]:
+        """Noise maps, each N(0, I) on its own; how they depend on each other is the method."""
+
+
+@runtime_checkable
+class Guidance(Protocol):
+    draws_own_noise: bool  # then pairing it with anything but noising=random is refused
+
+    def __call__(
+        self,
+        prior: Prior,
+        z: Float[Tensor, "V C h w"],
+        noise: Float[Tensor, "V C h w"],
+        sigma: Float[Tensor, " V"],
+        condition: Condition,
+    ) -> Score: ...
+
+
+@runtime_checkable
+class Loss(Protocol):
+    """A term of the objective beside the score; weight(step) multiplies it."""
+
+    weight: Any  # Schedule
+
+    def __call__(self, state: StepState) -> Float[Tensor, ""]: ...
+
+
+@runtime_checkable
+class Metric(Protocol):
+    def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]: ...
+
+

@@ -1,0 +1,114 @@
+"""What the parts of a step hand to each other. Every field states its shape, unit and range."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Cameras:
+    """V pinhole cameras (OpenCV: x right, y down, z forward). The views of one group are neighbours, anchor first."""
+
+    viewmats: Float[Tensor, "V 4 4"]  # world -> camera, rigid
+    Ks: Float[Tensor, "V 3 3"]  # intrinsics in pixels; pixel centres at +0.5
+    width: int
+    height: int
+    azimuth: Float[Tensor, " V"]  # degrees, 0 = front, counter-clockwise from above
+    elevation: Float[Tensor, " V"]  # degrees, up
+    distance: Float[Tensor, " V"]  # world units from the origin
+    group: Int[Tensor, " V"]  # index of the group a view belongs to, ascending
+
+    def __len__(self) -> int:
+        return self.viewmats.shape[0]
+
+    def __getitem__(self, views: slice | Tensor) -> Cameras:
+        """The chosen views, as cameras of the same resolution."""
+        return replace(
+            self,
+            viewmats=self.viewmats[views],
+            Ks=self.Ks[views],
+            azimuth=self.azimuth[views],
+            elevation=self.elevation[views],
+            distance=self.distance[views],
+            group=self.group[views],
+        )
+
+    def resized(self, width: int, height: int) -> Cameras:
+        """The same cameras at another resolution, for example that of the latents; intrinsics scale with it."""
+        scale = self.Ks.new_tensor([width / self.width, height / self.height, 1.0])
+        return replace(self, Ks=self.Ks * scale[:, None], width=width, height=height)
+
+    def to(self, device: torch.device | str) -> Cameras:
+        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
+
+
+@dataclass(frozen=True)
+class Render:
+    """What a representation shows to V cameras, with the autograd graph attached while training."""
+
+    rgb: Float[Tensor, "V 3 H W"]  # [0, 1], over the background
+    depth: Float[Tensor, "V 1 H W"]  # expected camera-space z, divided by alpha; 0 where nothing was hit
+    alpha: Float[Tensor, "V 1 H W"]  # [0, 1]
+
+
+@dataclass(frozen=True)
+class PointCloud:
+    """A starting point for a representation."""
+
+    xyz: Float[Tensor, "N 3"]  # world units, inside the unit ball
+    rgb: Float[Tensor, "N 3"]  # [0, 1]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The geometry a representation exposes to noising: points with identities that survive densification."""
+
+    points: Float[Tensor, "N 3"]
+    ids: Int[Tensor, " N"]  # unique, never reused within a run
+    scales: Float[Tensor, "N 3"] | None = None  # standard deviations along the local axes, world units
+    quats: Float[Tensor, "N 4"] | None = None  # wxyz, local axes -> world; need not be normalised
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What V views are denoised towards. The empty text is the unconditional branch."""
+
+    texts: tuple[str, ...]  # V prompts, view words included
+    cameras: Cameras | None = None  # V cameras, for priors that know about views
+
+    def __add__(self, other: Condition) -> Condition:
+        """Both conditions as one batch; the cameras are those of the first, repeated."""
+        return Condition(self.texts + other.texts, self.cameras)
+
+    def unconditional(self) -> Condition:
+        return Condition(("",) * len(self.texts), self.cameras)
+
+
+@dataclass(frozen=True)
+class Score:
+    """What a guidance says about V noised latents. Nothing here carries a graph."""
+
+    gradient: Float[Tensor, "V C h w"]  # descent direction with respect to z, weighting included
+    eps: Float[Tensor, "V C h w"]  # predicted noise, eps = (x - D)/sigma, after classifier-free guidance
+    cfg_delta: Float[Tensor, "V C h w"] | None  # eps_text - eps_uncond, None when only one branch was asked
+    prior_calls: int  # images the prior denoised for it
+
+
+@dataclass(frozen=True)
+class StepState:
+    """One optimisation step, as losses, loggers and checkpoints see it."""
+
+    step: int
+    cameras: Cameras
+    render: Render
+    latents: Float[Tensor, "V C h w"]  # with graph
+    noise: Float[Tensor, "V C h w"]
+    sigma: Float[Tensor, " V"]
+    score: Score
+    terms: dict[str, Any] = field(default_factory=dict)  # name -> scalar Tensor: the weighted terms of the objective
