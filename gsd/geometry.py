@@ -5,7 +5,7 @@ All are differentiable in points and depth, float32 or float64, on any device.
 
 from __future__ import annotations
 
-import math
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gsd.types import Cameras
 
+NEAR = 1e-3  # world units: what is closer to a camera plane than this cannot be seen
 
 def orbit(
     azimuth: Float[Tensor, " V"],
@@ -93,3 +94,83 @@ def unproject(
         return points
     rotation, translation = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3]
     return torch.einsum("vji,vhwj->vhwi", rotation, points - translation[:, None, None])
+
+
+def correspond(
+    depth: Float[Tensor, "P 1 H W"], source: Cameras, target: Cameras
+) -> tuple[Float[Tensor, "P H W 2"], Float[Tensor, "P H W"]]:
+    """Where each pixel of `source` falls in `target`, and at which camera-space z (eq. 11 of the paper, corrected).
+
+    p_ij ~ K_j (d_i(p) R_ij K_i^-1 p + t_ij), then divided by its third component; the printed equation lacks the
+    translation and the division. `depth` is the source's z at the resolution of both cameras. Differentiable in depth.
+    """
+    rotation = target.viewmats[:, :3, :3] @ source.viewmats[:, :3, :3].mT
+    translation = target.viewmats[:, :3, 3] - torch.einsum("pij,pj->pi", rotation, source.viewmats[:, :3, 3])
+    homogeneous = F.pad(pixel_centres(*depth.shape[-2:], depth.dtype, depth.device), (0, 1), value=1.0)
+    rays = homogeneous @ (target.Ks @ rotation @ torch.linalg.inv(source.Ks)).mT[:, None]
+    image = rays * depth[:, 0, :, :, None] + torch.einsum("pij,pj->pi", target.Ks, translation)[:, None, None]
+    z = image[..., 2]
+    return image[..., :2] / torch.where(z > NEAR, z, torch.ones_like(z))[..., None], z
+
+
+Sampler = Literal["nearest", "straight_through", "bilinear"]
+
+
+def sample(
+    maps: Float[Tensor, "P C H W"], coords: Float[Tensor, "P h w 2"], mode: Sampler
+) -> Float[Tensor, "P C h w"]:
+    """Values of `maps` at pixel coordinates (x, y); 0 outside.
+
+    nearest: maps[floor(coords)], whose derivative with respect to coords is zero everywhere. straight_through: the
+    same values bit for bit with the derivative of bilinear. bilinear: both.
+    """
+    if mode == "nearest":
+        return _nearest(maps, coords)
+    size = coords.new_tensor([maps.shape[-1], maps.shape[-2]])
+    smooth = F.grid_sample(maps, 2 * coords / size - 1, mode="bilinear", align_corners=False)
+    return smooth if mode == "bilinear" else _nearest(maps, coords) + (smooth - smooth.detach())
+
+
+def _nearest(maps: Float[Tensor, "P C H W"], coords: Float[Tensor, "P h w 2"]) -> Float[Tensor, "P C h w"]:
+    height, width = maps.shape[-2:]
+    inside = in_bounds(coords, height, width)
+    x, y = coords.detach().floor().long().unbind(-1)
+    index = (y * width + x).where(inside, 0).flatten(1)
+    values = maps.flatten(2).gather(2, index[:, None].expand(-1, maps.shape[1], -1))
+    return values.unflatten(2, coords.shape[1:3]) * inside[:, None]
+
+
+def in_bounds(coords: Float[Tensor, "*P 2"], height: int, width: int) -> Bool[Tensor, "*P"]:
+    x, y = coords.unbind(-1)
+    return (x >= 0) & (x < width) & (y >= 0) & (y < height)
+
+
+@torch.no_grad()
+def co_visible(
+    coords: Float[Tensor, "P h w 2"],
+    z: Float[Tensor, "P h w"],
+    alpha: Float[Tensor, "P 1 h w"],
+    target_depth: Float[Tensor, "P 1 h w"],
+    target_alpha: Float[Tensor, "P 1 h w"],
+    tolerance: float,
+) -> Bool[Tensor, "P h w"]:
+    """Self-occlusion mask o of eq. 13: which source pixels the target camera sees too.
+
+    In bounds, in front of the camera, object in both views (alpha > 0.5) and |z - depth there| < tolerance, all in
+    camera-space z (world units). A good tolerance is 2.5 to 3 pixel footprints.
+    """
+    seen = sample(torch.cat([target_depth, target_alpha], 1), coords, "nearest")
+    same_surface = (z - seen[:, 0]).abs() < tolerance
+    inside = in_bounds(coords, *alpha.shape[-2:])
+    return inside & (z > NEAR) & (alpha[:, 0] > 0.5) & (seen[:, 1] > 0.5) & same_surface
+
+
+def resize_depth(
+    depth: Float[Tensor, "V 1 H W"], alpha: Float[Tensor, "V 1 H W"], size: tuple[int, int]
+) -> tuple[Float[Tensor, "V 1 h w"], Float[Tensor, "V 1 h w"]]:
+    """Depth and alpha at another resolution: alpha by area, depth by area weighted with alpha (0 where nothing is)."""
+    if tuple(depth.shape[-2:]) == size:
+        return depth, alpha
+    small = F.interpolate(alpha, size, mode="area")
+    weighted = F.interpolate(depth * alpha, size, mode="area")
+    return weighted / small.clamp_min(1e-8), small

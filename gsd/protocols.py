@@ -25,6 +25,9 @@ class Representation(Protocol):
     def step(self) -> None:
         """Apply the accumulated gradients, then densify and prune; gradients are cleared."""
 
+    def vitals(self) -> dict[str, Tensor]:
+        """Scalars worth a line in metrics.jsonl; not finite if any parameter is not."""
+
     def state(self) -> dict[str, Any]:
         """Everything needed to go on bit for bit: tensors, numbers and strings only."""
 

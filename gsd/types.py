@@ -43,6 +43,12 @@ class Cameras:
         scale = self.Ks.new_tensor([width / self.width, height / self.height, 1.0])
         return replace(self, Ks=self.Ks * scale[:, None], width=width, height=height)
 
+    def __add__(self, other: Cameras) -> Cameras:
+        """Both sets as one batch; the groups of the second follow those of the first."""
+        mine, theirs = vars(self), vars(other)
+        both = {k: torch.cat([v, theirs[k]]) for k, v in mine.items() if isinstance(v, Tensor) and k != "group"}
+        return replace(self, **both, group=torch.cat([self.group, other.group + self.group.max() + 1]))
+
     def to(self, device: torch.device | str) -> Cameras:
         moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
@@ -83,8 +89,9 @@ class Condition:
     cameras: Cameras | None = None  # V cameras, for priors that know about views
 
     def __add__(self, other: Condition) -> Condition:
-        """Both conditions as one batch; the cameras are those of the first, repeated."""
-        return Condition(self.texts + other.texts, self.cameras)
+        """Both conditions as one batch."""
+        cameras = self.cameras + other.cameras if self.cameras and other.cameras else None
+        return Condition(self.texts + other.texts, cameras)
 
     def unconditional(self) -> Condition:
         return Condition(("",) * len(self.texts), self.cameras)
@@ -107,6 +114,7 @@ class StepState:
     step: int
     cameras: Cameras
     render: Render
+    scene: Scene  # with graph
     latents: Float[Tensor, "V C h w"]  # with graph
     noise: Float[Tensor, "V C h w"]
     sigma: Float[Tensor, " V"]

@@ -1,0 +1,31 @@
+# make run [ARGS="prompt=... seed=1"]   set up if needed, then the main job
+# make test                             set up if needed, then lint, types and tests
+# make setup                            only the set-up, in .venv
+
+PYTHON ?= python3
+BIN := .venv/bin
+TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
+
+.PHONY: run test setup
+
+run: setup
+	$(BIN)/python run.py $(ARGS)
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+setup: .venv/ready
+
+# Without a GPU the CPU build of PyTorch goes in first, so that nothing drags in CUDA: from pip's own sources where
+# they have it, else by uv, which knows where PyTorch keeps it. With a GPU, pip takes the usual build.
+.venv/ready: pyproject.toml requirements.txt constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1 \
+	|| $(BIN)/pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null \
+	|| { $(BIN)/pip install --quiet uv && VIRTUAL_ENV=.venv $(BIN)/uv pip install --torch-backend cpu "torch==$(TORCH)"; }
+	$(BIN)/pip install --quiet -r requirements.txt
+	touch $@

@@ -1,0 +1,72 @@
+"""Groups of neighbouring cameras on a sphere around the object."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from pydantic import Field, PositiveInt
+from torch import Tensor
+
+from gsd.errors import GsdError
+from gsd.geometry import orbit
+from gsd.random import Stream
+from gsd.types import Cameras
+
+Range = tuple[float, float]
+
+
+class Orbit:
+    """`groups` anchors a step, each with `views` - 1 neighbours `delta_deg` apart (paper, section 5.1: 5 degrees).
+
+    The views of a group share elevation, field of view and distance; neighbours sit at +1, -1, +2, -2 ... times
+    delta_deg from the anchor. azimuth=stratified gives each group of a step its own sector of the circle.
+    """
+
+    def __init__(
+        self,
+        resolution: Annotated[int, Field(ge=1, le=4096)] = 64,
+        groups: PositiveInt = 1,
+        views: PositiveInt = 2,
+        delta_deg: Annotated[float, Field(gt=0, le=180)] = 5.0,
+        azimuth: Literal["stratified", "random"] = "stratified",
+        elevation: Range = (0.0, 30.0),
+        fov: Range = (40.0, 40.0),
+        distance: Range = (2.2, 2.2),
+    ) -> None:
+        for name, (low, high), floor, ceiling in (
+            ("elevation", elevation, -89.0, 89.0),
+            ("fov", fov, 1.0, 170.0),
+            ("distance", distance, 0.1, 1000.0),
+        ):
+            if not floor <= low <= high <= ceiling:
+                raise GsdError(f"camera.{name}=[{low},{high}] must ascend within [{floor:g}, {ceiling:g}].")
+        self.resolution, self.groups, self.views, self.delta_deg = resolution, groups, views, delta_deg
+        self.azimuth, self.elevation, self.fov, self.distance = azimuth, elevation, fov, distance
+
+    def __call__(self, rng: Stream) -> Cameras:
+        """The cameras of a step, anchors first in each group."""
+        generator = rng.generator()
+
+        def uniform(span: Range) -> Tensor:
+            u = torch.rand(self.groups, generator=generator)
+            return (span[0] + u * (span[1] - span[0])).repeat_interleave(self.views)
+
+        if self.azimuth == "stratified":
+            turn = torch.rand(1, generator=generator) * 360
+            sectors = (torch.arange(self.groups) + torch.rand(self.groups, generator=generator)) / self.groups
+            anchors = turn + sectors * 360
+        else:
+            anchors = torch.rand(self.groups, generator=generator) * 360
+        offsets = torch.tensor([(i + 1) // 2 * (1 if i % 2 else -1) for i in range(self.views)]) * self.delta_deg
+        azimuth = (anchors[:, None] + offsets).flatten() % 360
+        group = torch.arange(self.groups).repeat_interleave(self.views)
+        return orbit(
+            azimuth,
+            uniform(self.elevation),
+            uniform(self.distance),
+            uniform(self.fov),
+            self.resolution,
+            self.resolution,
+            group,
+        )

@@ -1,0 +1,149 @@
+"""From a Hydra config to the typed parts of an experiment: the schema, the signature, and build().
+
+Importing this module is cheap (no torch), because --help, tab completion and the run folder's name need it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, DictConfig, OmegaConf
+
+from gsd.errors import GsdError, did_you_mean
+
+if TYPE_CHECKING:
+    from gsd.experiment import Experiment
+
+# What cannot change a result, and so is no part of a run's identity.
+NOT_IN_SIGNATURE = ("name", "device", "threads", "checkpoint_every", "images_every", "hydra")
+
+
+@dataclass
+class Turntable:
+    """The evaluation cameras: one full turn."""
+
+    views: int = 120
+    resolution: int = 256
+    elevation: float = 15.0
+    fov: float = 40.0
+    distance: float = 2.2
+
+
+@dataclass
+class Config:
+    """The root schema. Hydra refuses unknown keys and wrong types at this level; the groups are checked by build()."""
+
+    prompt: str = MISSING
+    seed: int = 0
+    steps: int = 600
+    name: str | None = None  # folder under outputs/ or multirun/; from the prompt or the preset if null
+    device: str = "auto"
+    threads: int | None = None
+    checkpoint_every: int = 100
+    images_every: int = 100
+    turntable: Turntable = field(default_factory=Turntable)
+    representation: Any = MISSING
+    densify: Any = None
+    init: Any = MISSING
+    prior: Any = MISSING
+    prompting: Any = MISSING
+    camera: Any = MISSING
+    sigma: Any = MISSING
+    guidance: Any = MISSING
+    noising: Any = MISSING
+    loss: Any = field(default_factory=dict)
+    metric: Any = field(default_factory=dict)
+    experiment: Any = None
+
+
+def register() -> None:
+    """Make the schema and the resolvers known to Hydra; safe to call again."""
+    ConfigStore.instance().store("schema", Config)
+    resolvers = {"gsd.signature": _signature_of_root, "gsd.name": _run_name, "gsd.sweep": _sweep_name}
+    for name, resolver in resolvers.items():
+        OmegaConf.register_new_resolver(name, resolver, replace=True)
+
+
+def signature(cfg: DictConfig) -> str:
+    """Eight hex digits that name a run: a hash of everything in the resolved config that can change its result."""
+    kept = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k not in NOT_IN_SIGNATURE])
+    plain = OmegaConf.to_container(kept, resolve=True)
+    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=4).hexdigest()
+
+
+def _signature_of_root(*, _root_: DictConfig) -> str:
+    return signature(_root_)
+
+
+def _run_name(*, _root_: DictConfig) -> str:
+    """outputs/NAME: the name given, else the prompt in letters that a folder can have."""
+    return _root_.name or re.sub(r"[^a-z0-9]+", "_", _root_.prompt.lower()).strip("_")[:60] or "run"
+
+
+def _sweep_name(*, _root_: DictConfig) -> str:
+    """multirun/NAME: the name given, else the preset's, else 'sweep'; one folder whatever is swept."""
+    return _root_.name or _root_.hydra.runtime.choices.get("experiment") or "sweep"
+
+
+def build(cfg: DictConfig) -> Experiment:
+    """Every part of the experiment, made and checked; the only place that instantiates.
+
+    Raises GsdError with one sentence for a wrong type, range, key, or a pair of options that makes no sense.
+    """
+    from gsd.experiment import assemble
+
+    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
+    if missing:
+        raise GsdError(f"{missing[0]} has no value; add {missing[0]}=... to the command line.")
+    return assemble(cfg)
+
+
+def make(section: DictConfig, where: str, **context: Any) -> Any:
+    """The object a config section describes: its `_target_` called with the section's values.
+
+    Values are checked against the target's signature (types, ranges, choices) by pydantic. `context` offers what no
+    yaml can hold (prompt, device, points ...); a target takes from it the parameters it names.
+    """
+    import pydantic
+    from hydra.utils import get_class
+
+    values = OmegaConf.to_container(section, resolve=True)
+    assert isinstance(values, dict)
+    try:
+        target: Any = get_class(values.pop("_target_"))
+    except Exception as error:
+        raise GsdError(f"{where}._target_ does not name a class that can be imported: {error}") from error
+    parameters = inspect.signature(target).parameters
+    offered = {k: v for k, v in context.items() if k in parameters}
+    hints = get_type_hints(target.__init__, include_extras=True)
+    options: dict[str, Any] = {
+        k: (hints.get(k, Any), ... if p.default is p.empty else p.default)
+        for k, p in parameters.items()
+        if k not in offered
+    }
+    model = pydantic.create_model(target.__name__, __config__={"arbitrary_types_allowed": True}, **options)
+    unknown = [k for k in values if k not in options]
+    if unknown:
+        choices = ", ".join(options) or "none"
+        raise GsdError(f"{where} has no option '{unknown[0]}'; it has {choices}{did_you_mean(unknown[0], options)}")
+    try:
+        checked = model(**values)
+    except pydantic.ValidationError as error:
+        raise GsdError(_sentence(where, error)) from error
+    return target(**{k: getattr(checked, k) for k in options}, **offered)
+
+
+def _sentence(where: str, error: Any) -> str:
+    """The first problem of a pydantic error, as one sentence."""
+    first = error.errors()[0]
+    key = ".".join([where, *(str(part) for part in first["loc"][:1])])
+    text = f"{key}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
+    if first["type"] == "literal_error":
+        text += did_you_mean(str(first["input"]), re.findall(r"'([^']*)'", first["ctx"]["expected"]))
+    return text

@@ -1,0 +1,122 @@
+"""The parts of one run, made from a config and checked against each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from omegaconf import DictConfig
+
+from gsd.config import make
+from gsd.errors import GsdError
+from gsd.geometry import turntable
+from gsd.protocols import Guidance, Loss, Metric, Noising, Prior, Representation
+from gsd.random import Stream
+from gsd.types import Cameras
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Everything the loop and its consumers need; no DictConfig goes further than this."""
+
+    prompt: str
+    seed: int
+    steps: int
+    checkpoint_every: int
+    images_every: int
+    device: torch.device
+    camera: Any  # Stream -> Cameras
+    prompting: Any  # Cameras -> Condition
+    sigma: Any  # Cameras, Stream -> Float[Tensor, "V"]
+    representation: Representation
+    prior: Prior
+    guidance: Guidance
+    noising: Noising
+    losses: dict[str, Loss]
+    metrics: dict[str, Metric]
+    turntable: Cameras
+
+    def stream(self, name: str, step: int = 0) -> Stream:
+        return Stream(self.seed, name, step)
+
+
+def assemble(cfg: DictConfig) -> Experiment:
+    """Make every part, cheap and fallible ones first, so that a mistake costs no work."""
+    _check_root(cfg)
+    device = _device(cfg.device)
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    context = {"prompt": cfg.prompt, "device": device, "steps": cfg.steps}
+    camera = make(cfg.camera, "camera", **context)
+    guidance = make(cfg.guidance, "guidance", **context)
+    noising = make(cfg.noising, "noising", **context)
+    losses = {k: make(v, f"loss.{k}", **context) for k, v in cfg.loss.items()}
+    _check_pairs(cfg, guidance, camera, losses)
+    sigma = make(cfg.sigma, "sigma", **context)
+    prompting = make(cfg.prompting, "prompting", **context)
+    prior = make(cfg.prior, "prior", **context)
+    metrics = {k: make(v, f"metric.{k}", **context) for k, v in cfg.metric.items()}
+    init = make(cfg.init, "init", **context)
+    densify = make(cfg.densify, "densify", **context) if cfg.densify else None
+    points = init(Stream(cfg.seed, "init"))
+    representation = make(cfg.representation, "representation", points=points, densify=densify, seed=cfg.seed, **context)
+    t = cfg.turntable
+    return Experiment(
+        prompt=cfg.prompt,
+        seed=cfg.seed,
+        steps=cfg.steps,
+        checkpoint_every=cfg.checkpoint_every,
+        images_every=cfg.images_every,
+        device=device,
+        camera=camera,
+        prompting=prompting,
+        sigma=sigma,
+        representation=representation,
+        prior=prior,
+        guidance=guidance,
+        noising=noising,
+        losses=losses,
+        metrics=metrics,
+        turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(device),
+    )
+
+
+def _check_root(cfg: DictConfig) -> None:
+    if not cfg.prompt.strip():
+        raise GsdError('The prompt is empty; say for example prompt="a cute meercat".')
+    for key, floor in (("steps", 1), ("seed", 0), ("checkpoint_every", 1), ("images_every", 0)):
+        if cfg[key] < floor:
+            raise GsdError(f"{key}={cfg[key]}: must be at least {floor}.")
+    if cfg.threads is not None and cfg.threads < 1:
+        raise GsdError(f"threads={cfg.threads}: must be at least 1, or null for all cores.")
+    for key in ("views", "resolution", "fov", "distance"):
+        if not cfg.turntable[key] > 0:
+            raise GsdError(f"turntable.{key}={cfg.turntable[key]}: must be above 0.")
+
+
+def _check_pairs(cfg: DictConfig, guidance: Guidance, camera: Any, losses: dict[str, Loss]) -> None:
+    """Options that are right alone and senseless together."""
+    noising = cfg.noising["_target_"].rsplit(".", 1)[-1]
+    if guidance.draws_own_noise and noising != "Random":
+        raise GsdError(
+            f"guidance {type(guidance).__name__} draws its own noise and would ignore noising {noising}; "
+            "use noising=random, or a guidance that takes noise such as guidance=sds."
+        )
+    if "consistency" in losses and camera.views < 2:
+        raise GsdError(
+            "loss=consistency compares the views of a group, and camera.views is 1; "
+            "set camera.views=2 or more, or loss=none."
+        )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise GsdError(f"device={name} is not a device; use auto, cpu or cuda.") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise GsdError(f"device={name}: this PyTorch sees no CUDA device; use device=cpu, or install its CUDA build.")
+    return device

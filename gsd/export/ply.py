@@ -1,0 +1,118 @@
+"""3D Gaussians as the .ply that INRIA's 3D Gaussian splatting defined and other viewers open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from plyfile import PlyData, PlyElement
+from torch import Tensor
+
+from gsd import __version__
+from gsd.errors import GsdError
+from gsd.rasterizer.sh import basis
+
+# Such files have x right, y down, z forward: our front (+x) faces the viewer (-z), our up (+z) is -y.
+WORLD_TO_FILE = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
+QUAT_TO_FILE = torch.tensor([0.5, 0.5, 0.5, -0.5])  # the same rotation, wxyz
+
+
+@dataclass(frozen=True)
+class Splats:
+    """N Gaussians as they are stored: before any activation, in world coordinates."""
+
+    means: Float[Tensor, "N 3"]
+    quats: Float[Tensor, "N 4"]  # wxyz
+    log_scales: Float[Tensor, "N 3"]
+    opacity_logits: Float[Tensor, " N"]
+    sh: Float[Tensor, "N K 3"]  # K = (degree + 1)^2
+
+
+def save_ply(path: Path, splats: Splats) -> None:
+    """Write all 62 columns (fewer for SH degrees below 3): x y z, normals (zero), f_dc, f_rest, opacity, scale, rot.
+
+    f_rest is channel-major: every coefficient of red, then green, then blue.
+    """
+    s = _turned(splats, WORLD_TO_FILE, QUAT_TO_FILE)
+    count, coefficients, _ = s.sh.shape
+    rest = s.sh[:, 1:].transpose(1, 2).reshape(count, -1)
+    columns = {
+        **_columns("xyz", s.means),
+        **_columns(["nx", "ny", "nz"], torch.zeros_like(s.means)),
+        **_columns([f"f_dc_{i}" for i in range(3)], s.sh[:, 0]),
+        **_columns([f"f_rest_{i}" for i in range(3 * (coefficients - 1))], rest),
+        "opacity": s.opacity_logits,
+        **_columns([f"scale_{i}" for i in range(3)], s.log_scales),
+        **_columns([f"rot_{i}" for i in range(4)], torch.nn.functional.normalize(s.quats, dim=-1)),
+    }
+    table = np.empty(count, dtype=[(name, "<f4") for name in columns])
+    for name, values in columns.items():
+        table[name] = values.detach().cpu().numpy()
+    comments = [f"gsd {__version__}", "axes: x right, y down, z forward; front towards -z; units of the gsd world"]
+    PlyData([PlyElement.describe(table, "vertex")], byte_order="<", comments=comments).write(str(path))
+
+
+def load_ply(path: Path) -> Splats:
+    """Read what save_ply or another writer of the layout wrote; GsdError names a missing column."""
+    vertex = PlyData.read(str(path))["vertex"]
+    names = {p.name for p in vertex.properties}
+
+    def stack(wanted: list[str]) -> Float[Tensor, "N K"]:
+        absent = [n for n in wanted if n not in names]
+        if absent:
+            raise GsdError(f"{path}: not a file of Gaussians; the column '{absent[0]}' is missing.")
+        return torch.from_numpy(np.stack([np.asarray(vertex[n], np.float32) for n in wanted], 1))
+
+    rest = sorted((n for n in names if n.startswith("f_rest_")), key=lambda n: int(n.rsplit("_", 1)[1]))
+    dc = stack([f"f_dc_{i}" for i in range(3)])[:, None]
+    higher = stack(rest).unflatten(1, (3, -1)).transpose(1, 2) if rest else dc[:, :0]
+    in_file = Splats(
+        means=stack(list("xyz")),
+        quats=stack([f"rot_{i}" for i in range(4)]),
+        log_scales=stack([f"scale_{i}" for i in range(3)]),
+        opacity_logits=stack(["opacity"])[:, 0],
+        sh=torch.cat([dc, higher], 1),
+    )
+    return _turned(in_file, WORLD_TO_FILE.T, QUAT_TO_FILE * QUAT_TO_FILE.new_tensor([1, -1, -1, -1]))
+
+
+def _columns(names: list[str] | str, values: Float[Tensor, "N K"]) -> dict[str, Float[Tensor, " N"]]:
+    return dict(zip(names, values.unbind(1), strict=True))
+
+
+def _turned(s: Splats, rotation: Float[Tensor, "3 3"], quat: Float[Tensor, " 4"]) -> Splats:
+    """The scene rotated as a whole, view-dependent colours included."""
+    turned = {k: v.detach().cpu() for k, v in vars(s).items()}
+    return Splats(
+        means=turned["means"] @ rotation.T,
+        quats=quat_product(quat, turned["quats"]),
+        log_scales=turned["log_scales"],
+        opacity_logits=turned["opacity_logits"],
+        sh=torch.einsum("kl,nlc->nkc", _sh_rotation(rotation, s.sh.shape[1]), turned["sh"]),
+    )
+
+
+def _sh_rotation(rotation: Float[Tensor, "3 3"], coefficients: int) -> Float[Tensor, "K K"]:
+    """M with basis(R d) . (M c) = basis(d) . c for every direction d; exact, since rotations keep each degree."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.nn.functional.normalize(torch.randn(64, 3, generator=generator, dtype=torch.float64), dim=-1)
+    degree = round(coefficients**0.5) - 1
+    before, after = basis(directions, degree), basis(directions @ rotation.T.double(), degree)
+    return torch.linalg.lstsq(after, before).solution.float()
+
+
+def quat_product(a: Float[Tensor, "*#n 4"], b: Float[Tensor, "*#n 4"]) -> Float[Tensor, "*#n 4"]:
+    """Hamilton product, wxyz: first b, then a."""
+    (aw, ax, ay, az), (bw, bx, by, bz) = a.unbind(-1), b.unbind(-1)
+    return torch.stack(
+        [
+            aw * bw - ax * bx - ay * by - az * bz,
+            aw * bx + ax * bw + ay * bz - az * by,
+            aw * by - ax * bz + ay * bw + az * bx,
+            aw * bz + ax * by - ay * bx + az * bw,
+        ],
+        -1,
+    )

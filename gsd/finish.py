@@ -1,0 +1,86 @@
+"""What a finished run leaves behind: turntable, pictures, scene, metrics, summary."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import imageio.v2 as imageio
+import torch
+from hydra.core.hydra_config import HydraConfig
+
+from gsd.experiment import Experiment
+from gsd.export.ply import save_ply
+from gsd.folder import RunFolder
+from gsd.pictures import depth_picture, grid, png, uint8
+from gsd.types import Render
+
+FPS = 30
+STRIP_VIEWS = 8
+CHUNK = 8  # views rendered at a time
+
+
+@torch.no_grad()
+def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_calls: int) -> dict[str, Any]:
+    """Render, measure, export; write summary.json and DONE. Returns the summary. Can be repeated after a crash."""
+    show = render_turntable(experiment)
+    _write_pictures(show, folder)
+    export = getattr(experiment.representation, "splats", None)
+    if export is not None:
+        with folder.replacing("scene.ply") as temporary:
+            save_ply(temporary, export())
+    metrics: dict[str, Any] = {}
+    for metric in experiment.metrics.values():
+        metrics |= metric(show, experiment.turntable, experiment.prompt)
+    summary = {
+        "prompt": experiment.prompt,
+        "options": dict(HydraConfig.get().runtime.choices),
+        "seed": experiment.seed,
+        **metrics,
+        "prior_calls": prior_calls,
+        "seconds": round(seconds, 3),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "versions": versions(),
+        "commit": _commit(),
+    }
+    folder.finish(summary)
+    return summary
+
+
+def render_turntable(experiment: Experiment) -> Render:
+    """Every view of the evaluation cameras, a few at a time."""
+    views = torch.arange(len(experiment.turntable)).split(CHUNK)
+    parts = [experiment.representation.render(experiment.turntable[v]) for v in views]
+    return Render(*(torch.cat([getattr(p, k) for p in parts]) for k in ("rgb", "depth", "alpha")))
+
+
+def _write_pictures(show: Render, folder: RunFolder) -> None:
+    """turntable.mp4 and .png (a strip of eight views), and rgb, depth and alpha of those views in views/."""
+    with folder.replacing("turntable.mp4") as temporary:
+        # imageio knows the container by the ending, which the temporary name keeps
+        imageio.mimwrite(temporary, [uint8(x) for x in show.rgb], fps=FPS, quality=8, macro_block_size=1)
+    chosen = torch.arange(STRIP_VIEWS) * len(show.rgb) // STRIP_VIEWS
+    depth, alpha = depth_picture(show), show.alpha.expand(-1, 3, -1, -1)
+    folder.write("turntable.png", png(grid(show.rgb[chosen][None])))
+    for view in chosen.unique().tolist():
+        for name, picture in (("rgb", show.rgb), ("depth", depth), ("alpha", alpha)):
+            folder.write(f"views/{view:03d}_{name}.png", png(picture[view]))
+
+
+def versions() -> dict[str, str]:
+    names = ("gsd", "torch", "numpy", "numba", "hydra-core", "gsplat", "diffusers")
+    return {"python": sys.version.split()[0], **{n: importlib.metadata.version(n) for n in names}}
+
+
+def _commit() -> str | None:
+    """Git commit of the code, with '+' when the working tree differs from it; None outside a checkout."""
+    root = Path(__file__).resolve().parents[1]
+    try:
+        call = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,106 @@
+"""The run folder: the one interface between a run and everything that reads it.
+
+    config.yaml  overrides.yaml  metrics.jsonl  checkpoint.pt  summary.json  DONE | FAILED  and the pictures
+
+Every file but metrics.jsonl is replaced atomically; metrics.jsonl is cut back to the checkpoint when a run resumes.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gsd.errors import GsdError
+
+
+class RunFolder:
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise GsdError(f"The run folder {self.path} cannot be made: {error.strerror}.") from error
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def done(self) -> bool:
+        return (self / "DONE").exists()
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Refuse a second process in the same folder. The kernel drops the lock when a process dies."""
+        with (self / ".lock").open("w") as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise GsdError(f"Another process is running in {self.path}; wait for it or change name=.") from error
+            yield
+
+    def write(self, name: str, content: str | bytes) -> None:
+        """Write a file so that it is either the old one or the whole new one."""
+        data = content.encode() if isinstance(content, str) else content
+        with self.replacing(name) as temporary:
+            temporary.write_bytes(data)
+
+    @contextmanager
+    def replacing(self, name: str) -> Iterator[Path]:
+        """A temporary path beside `name` that takes its place when the block ends well."""
+        final = self / name
+        final.parent.mkdir(parents=True, exist_ok=True)
+        temporary = final.with_name(f".{os.getpid()}.{final.name}")
+        try:
+            yield temporary
+            os.replace(temporary, final)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def save_checkpoint(self, state: dict[str, Any]) -> None:
+        import torch
+
+        with self.replacing("checkpoint.pt") as temporary, temporary.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint, or None; metrics.jsonl is cut back to the steps it contains."""
+        import torch
+
+        path = self / "checkpoint.pt"
+        if not path.exists():
+            (self / "metrics.jsonl").unlink(missing_ok=True)
+            return None
+        try:
+            state = torch.load(path, weights_only=True, map_location="cpu")
+        except Exception as error:  # torch raises many kinds for a damaged file
+            raise GsdError(f"{path} cannot be read ({error}); delete it to start this run anew.") from error
+        kept = [r for r in self.records() if r["step"] < state["step"]]
+        self.write("metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
+        return state
+
+    def records(self) -> list[dict[str, Any]]:
+        """The steps of metrics.jsonl; a last line cut off by a crash is left out."""
+        path = self / "metrics.jsonl"
+        if not path.exists():
+            return []
+        lines = path.read_text().split("\n")
+        return [json.loads(line) for line in lines[:-1] if line]
+
+    def append(self, records: list[dict[str, Any]]) -> None:
+        with (self / "metrics.jsonl").open("a") as file:
+            file.write("".join(json.dumps(r) + "\n" for r in records))
+
+    def finish(self, summary: dict[str, Any]) -> None:
+        (self / "FAILED").unlink(missing_ok=True)
+        self.write("summary.json", json.dumps(summary, indent=2) + "\n")
+        self.write("DONE", "")
+
+    def fail(self, traceback: str) -> None:
+        self.write("FAILED", traceback)

@@ -1,0 +1,107 @@
+"""Every image of a creature that the prior knows: all individuals from all directions, cached on disk."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import re
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import torch
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor
+
+from gsd.geometry import orbit
+from gsd.menagerie import tracer
+from gsd.menagerie.creature import Creature
+
+ELEVATIONS = (0.0, 15.0, 30.0)
+DIGEST_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Bank:
+    """M = variants x elevations x azimuths images of one creature over white, in this order (azimuth fastest)."""
+
+    rgb: UInt8[Tensor, "M 3 R R"]  # 0..255 stands for [0, 1]
+    variant: Int[Tensor, " M"]
+    elevation: Float[Tensor, " M"]  # degrees
+    azimuth: Float[Tensor, " M"]  # degrees, in [0, 360)
+    shape: tuple[int, int, int]  # variants, elevations, azimuths
+
+
+def build_bank(
+    creature: Creature,
+    *,
+    resolution: int,
+    fov: float = 40.0,
+    distance: float = 2.2,
+    variants: int = 4,
+    azimuths: int = 72,
+    elevations: tuple[float, ...] = ELEVATIONS,
+) -> Bank:
+    """The bank from the cache, or drawn (some tenths of a second at 64 x 64) and then cached.
+
+    fov and elevations in degrees, distance in world units. The cache lies in the user's cache folder or in $GSD_CACHE;
+    a damaged or unwritable cache only costs the drawing.
+    """
+    shape = (variants, len(elevations), azimuths)
+    figures = [creature.figure(i) for i in range(variants)]
+    parameters = (tracer.VERSION, shape, resolution, float(fov), float(distance), tuple(map(float, elevations)))
+    digest = hashlib.blake2b(repr(parameters).encode(), digest_size=16)
+    for figure in figures:
+        for array in vars(figure).values():
+            digest.update(np.ascontiguousarray(array).tobytes())
+    file = cache_folder() / "banks" / f"{re.sub(r'[^A-Za-z0-9]+', '_', creature.name)}-{digest.hexdigest()}.bin"
+
+    grid = torch.cartesian_prod(
+        torch.arange(variants, dtype=torch.float32), torch.tensor(elevations), torch.arange(azimuths) * (360 / azimuths)
+    ).reshape(-1, 3)
+    pixels = _read(file, len(grid) * 3 * resolution**2)
+    if pixels is None:
+        seen = grid[: len(elevations) * azimuths]
+        full = torch.ones(len(seen))
+        cameras = orbit(seen[:, 2], seen[:, 1], distance * full, fov * full, resolution, resolution)
+        rgb = torch.cat([tracer.trace(figure, cameras).rgb for figure in figures])
+        pixels = (rgb * 255).round().to(torch.uint8).numpy().tobytes()
+        _write(file, pixels)
+    images = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(len(grid), 3, resolution, resolution)
+    return Bank(images, grid[:, 0].long(), grid[:, 1].clone(), grid[:, 2].clone(), shape)
+
+
+def cache_folder() -> Path:
+    return Path(os.environ.get("GSD_CACHE") or platformdirs.user_cache_dir("gsd"))
+
+
+def _read(file: Path, size: int) -> bytes | None:
+    """The pixels of a cache file (their digest, then the bytes), None unless it is whole and unharmed."""
+    try:
+        content = file.read_bytes()
+    except OSError:
+        return None
+    pixels = content[DIGEST_BYTES:]
+    intact = len(pixels) == size and content[:DIGEST_BYTES] == _checksum(pixels)
+    return pixels if intact else None
+
+
+def _write(file: Path, pixels: bytes) -> None:
+    """Atomically, so that processes which write the same bank at once never see half of it."""
+    with contextlib.suppress(OSError):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=file.parent)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(_checksum(pixels) + pixels)
+            os.replace(name, file)
+        except OSError:
+            os.unlink(name)
+            raise
+
+
+def _checksum(pixels: bytes) -> bytes:
+    return hashlib.blake2b(pixels, digest_size=DIGEST_BYTES).digest()

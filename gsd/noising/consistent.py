@@ -1,0 +1,102 @@
+"""3D consistent noising: noise that lives on the surface and is seen by every view (section 4.2 of the paper)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from functools import lru_cache
+
+import torch
+from jaxtyping import Float
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from gsd.geometry import resize_depth
+from gsd.noising.counter import normal
+from gsd.noising.splat import child_ids, integrate, land, sub_values
+from gsd.random import Stream
+from gsd.types import Cameras, Render, Scene
+
+
+class Consistent:
+    """Every point carries a noise value; a view's pixel sums the values of the points it sees (eq. 7 and 8).
+
+    Each of the scene's points is split into `upsample` sub-points, `spread` (world units, standard deviation) around
+    it, with m_s = n / sqrt(N) + z_s - mean(z): exactly independent N(0, 1), where the printed eq. 7 has variance 1/N.
+    A pixel is sum(m) / sqrt(count) over the sub-points that project into it and lie within `depth_tolerance` (world
+    units, z against z) of the rendered depth. Pixels with alpha <= 0.5 see a sphere of `background_points` directions
+    treated the same way; pixels that no point reaches get fresh noise. Each sub-point feeds at most one pixel of a
+    view and the choice depends on geometry alone, so every map is exactly N(0, I); views that see the same surface
+    share its values. Positions and values are redrawn at every step.
+    """
+
+    def __init__(
+        self,
+        upsample: PositiveInt = 9,
+        spread: NonNegativeFloat = 0.02,
+        depth_tolerance: PositiveFloat = 0.1,
+        background_points: PositiveInt = 40_000,
+    ) -> None:
+        self.upsample, self.spread, self.depth_tolerance = upsample, spread, depth_tolerance
+        self.background_points = background_points
+
+    @torch.no_grad()
+    def __call__(
+        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
+    ) -> Float[Tensor, "V C h w"]:
+        _, channels, height, width = shape
+        cameras = cameras.resized(width, height)
+        depth, alpha = resize_depth(render.depth, render.alpha, (height, width))
+        surface = self._surface(scene, cameras, depth, channels, rng.sub("surface"))
+        background = self._background(cameras, channels, rng.sub("background"))
+        drawn = torch.where(alpha > 0.5, surface, background)
+        device = depth.device
+        fresh = torch.randn(shape, generator=rng.sub("fresh").generator(device), device=device)
+        return torch.where(drawn.isnan(), fresh, drawn)
+
+    def _surface(
+        self, scene: Scene, cameras: Cameras, depth: Float[Tensor, "V 1 h w"], channels: int, rng: Stream
+    ) -> Float[Tensor, "V C h w"]:
+        offsets = normal(rng.sub("offset").key(), child_ids(scene.ids, self.upsample), 3)
+        points = scene.points.detach().repeat_interleave(self.upsample, 0) + self.spread * offsets
+        pixel = land(points, cameras, depth, self.depth_tolerance)
+        values = sub_values(scene.ids, self.upsample, channels, rng)
+        return integrate(values, pixel, cameras.height, cameras.width)
+
+    def _background(self, cameras: Cameras, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
+        """The sphere at infinity: only the rotation of a camera matters, and only points near its cone are looked at."""
+        parents, children = _sphere(self.background_points, self.upsample, cameras.Ks.device)
+        corner = math.hypot(cameras.width, cameras.height) / 2 / cameras.Ks[:, 0, 0]
+        cone = torch.atan(corner) + 6 * _spacing(self.background_points)
+        forward = cameras.viewmats[:, 2, :3]
+        ahead = (parents @ forward.T > torch.cos(cone)).any(1).nonzero()[:, 0]
+        turned = replace(cameras, viewmats=_without_translation(cameras.viewmats))
+        pixel = land(children[ahead].flatten(0, 1), turned)
+        values = sub_values(ahead, self.upsample, channels, rng)
+        return integrate(values, pixel, cameras.height, cameras.width)
+
+
+def _without_translation(viewmats: Float[Tensor, "V 4 4"]) -> Float[Tensor, "V 4 4"]:
+    turned = viewmats.clone()
+    turned[:, :3, 3] = 0
+    return turned
+
+
+def _spacing(points: int) -> float:
+    """Mean distance of neighbours among `points` directions, radians."""
+    return math.sqrt(4 * math.pi / points)
+
+
+@lru_cache(maxsize=2)
+def _sphere(
+    points: int, upsample: int, device: torch.device
+) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K N 3"]]:
+    """Fibonacci directions of equal area and, half a spacing around each, its children."""
+    k = torch.arange(points, dtype=torch.float64) + 0.5
+    z = 1 - 2 * k / points
+    angle = math.pi * (1 + 5**0.5) * k
+    radius = (1 - z * z).sqrt()
+    parents = torch.stack([radius * angle.cos(), radius * angle.sin(), z], -1).float()
+    offsets = normal(0, torch.arange(points * upsample), 3).unflatten(0, (points, upsample))
+    children = torch.nn.functional.normalize(parents[:, None] + 0.5 * _spacing(points) * offsets, dim=-1)
+    return parents.to(device), children.to(device)

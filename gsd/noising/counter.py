@@ -1,0 +1,53 @@
+"""Counter-based normal numbers: a value depends on (key, id, channel) alone.
+
+Nothing has to be stored, drawn in order or checkpointed: the views of a step ask for the same ids and get the same
+values, and a Gaussian that densification adds brings a new id and with it fresh values. On the CPU a numba kernel
+fills the numbers, elsewhere the same integers are mixed with torch operations.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gsd.noising.kernels import fill_normal
+
+_GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's increment and multipliers (Steele, Lea and Flood 2014)
+_MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+
+
+def normal(key: int, ids: Int[Tensor, " M"], channels: int) -> Float[Tensor, "M C"]:
+    """Standard normal values [M, channels] for 64-bit ids under a 63-bit key."""
+    if ids.device.type == "cpu":
+        out = np.empty((len(ids), channels), np.float32)
+        fill_normal(np.uint64(key), ids.numpy(), out)
+        return torch.from_numpy(out)
+    return normal_torch(key, ids, channels)
+
+
+def normal_torch(key: int, ids: Int[Tensor, " M"], channels: int) -> Float[Tensor, "M C"]:
+    """The same values up to float32 rounding, on any device."""
+    point = _mix(ids * _signed(_GOLDEN) + _signed(key))
+    bits = _mix(point[:, None] + torch.arange(1, channels + 1, device=ids.device) * _signed(_GOLDEN))
+    tail = (_shift(bits, 33).double() + 0.5) * 2.0**-31  # two-sided tail probability, in (0, 1)
+    sign = 1.0 - 2.0 * (bits & 1)
+    return (sign * 2**0.5 * torch.erfinv(1.0 - tail)).float()
+
+
+def _mix(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
+    """splitmix64's finaliser on wrapping int64."""
+    x = (x ^ _shift(x, 30)) * _signed(_MIX_1)
+    x = (x ^ _shift(x, 27)) * _signed(_MIX_2)
+    return x ^ _shift(x, 31)
+
+
+def _shift(x: Int[Tensor, "*n"], bits: int) -> Int[Tensor, "*n"]:
+    """Logical shift to the right; torch's own is arithmetic."""
+    return (x >> bits) & ((1 << (64 - bits)) - 1)
+
+
+def _signed(x: int) -> int:
+    x &= (1 << 64) - 1
+    return x - (1 << 64) if x >> 63 else x

@@ -1,0 +1,64 @@
+"""Tensors to pictures: depth and noise made visible, grids, PNG bytes."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from PIL import Image
+from torch import Tensor
+
+from gsd.protocols import Prior
+from gsd.types import Render, StepState
+
+MIN_SIDE = 128  # pixels: smaller maps are magnified without smoothing
+
+
+def step_strip(state: StepState, prior: Prior) -> bytes:
+    """PNG of a step: one row a view, columns rgb | depth | noise | gradient (the descent direction, -g)."""
+    rgb = state.render.rgb.detach().clamp(0, 1)
+    noise = _three_channels(0.5 + state.noise / 6)
+    gradient = state.score.gradient
+    gradient = _three_channels(0.5 - gradient / (6 * gradient.std().clamp_min(1e-12)))
+    columns = [_magnified(x) for x in (rgb, depth_picture(state.render), noise, gradient)]
+    height = max(c.shape[-1] for c in columns)
+    columns = [F.interpolate(c, (height, height), mode="nearest") for c in columns]
+    return png(grid(torch.stack(columns, 1)))
+
+
+def depth_picture(render: Render) -> Float[Tensor, "V 3 H W"]:
+    """Near is bright, far is dark, nothing is white."""
+    depth, alpha = render.depth.detach(), render.alpha.detach()
+    seen = depth[alpha > 0.5]
+    near, far = (seen.min(), seen.max()) if seen.numel() else (depth.min(), depth.max())
+    grey = 1 - 0.9 * (depth - near) / (far - near).clamp_min(1e-6)
+    return (grey.clamp(0, 1) * alpha + (1 - alpha)).expand(-1, 3, -1, -1)
+
+
+def grid(tiles: Float[Tensor, "R C 3 H W"]) -> Float[Tensor, "3 RH CW"]:
+    """Rows and columns of equal tiles as one image."""
+    rows, columns, _, height, width = tiles.shape
+    return tiles.permute(2, 0, 3, 1, 4).reshape(3, rows * height, columns * width)
+
+
+def uint8(image: Float[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
+    return (image.clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy()
+
+
+def png(image: Float[Tensor, "3 H W"]) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(uint8(image)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _three_channels(x: Float[Tensor, "V C h w"]) -> Float[Tensor, "V 3 h w"]:
+    """The first three channels; a map with fewer is shown grey."""
+    return (x[:, :3] if x.shape[1] >= 3 else x[:, :1].expand(-1, 3, -1, -1)).clamp(0, 1)
+
+
+def _magnified(x: Float[Tensor, "V 3 h w"]) -> Float[Tensor, "V 3 H W"]:
+    factor = max(1, -(-MIN_SIDE // x.shape[-1]))
+    return x.repeat_interleave(factor, -2).repeat_interleave(factor, -1)

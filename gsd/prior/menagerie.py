@@ -1,0 +1,254 @@
+"""The embedded prior: the exact denoiser of the menagerie's image distribution, in closed form."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from gsd.errors import GsdError
+from gsd.geometry import angle_between
+from gsd.menagerie import Bank, build_bank, find, load
+from gsd.prior.mixture import ByteImages
+from gsd.types import Cameras, Condition
+
+Elevation = Annotated[float, Field(ge=-85, le=85)]
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """Which image of the bank a view is of: M candidates, those of every creature the text may mean."""
+
+    probs: Float[Tensor, "V M"]  # float64, rows sum to 1
+    creature: tuple[str, ...]  # M names
+    variant: Int[Tensor, " M"]
+    azimuth: Float[Tensor, " M"]  # degrees, in [0, 360)
+    elevation: Float[Tensor, " M"]  # degrees
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One creature of the mixture."""
+
+    bank: Bank
+    images: ByteImages
+
+
+class Menagerie:
+    """p(z | text) is a finite mixture of the bank's images, so D(x; sigma, y) is exact:
+
+        D = sum_i w_i x_i exp(-|x - x_i|^2 / 2 sigma^2) / sum_i w_i exp(-|x - x_i|^2 / 2 sigma^2)
+
+    over the views x_i of the creature that the text names (`gsd.menagerie.find`: the longest name wins). A text that
+    names none, such as "" or a negative prompt, stands for all creatures alike; their banks are made on first use.
+
+    Weights: log w_i = view_bias cos(azimuth_i) + view_words f(azimuth_i, elevation_i), uniform over variants and
+    elevations, so that views from the front are exp(2 view_bias) times as frequent as those from behind. The words
+    "front view", "back view" and "side view" in a text give f = cos a, -cos a and 2 |sin a| - 1; "overhead view" gives
+    f from -1 at the lowest to 1 at the highest elevation. view_words = 0 is a prior that does not heed them.
+
+    joint: the views of one group (`Cameras.group`) about one creature are denoised together, under one posterior over
+    (creature, variant, yaw), where the view at azimuth a shows the creature from a + yaw (rounded to the bank's
+    azimuths) and from the elevation nearest the camera's. The prior of a hypothesis is the weight above of what it
+    makes of the group's first view, the anchor, normalised over all hypotheses: one view is drawn as a single image
+    would be and the others follow from it. Each view's marginal mean is returned. This is the exact multi-view prior.
+
+    Latents are images, z = 2 rgb - 1. `azimuths` is the number of equally spaced views; elevations and fov are in
+    degrees, distance in world units. Raises GsdError when `prompt` names no creature.
+    """
+
+    def __init__(
+        self,
+        prompt: str,
+        resolution: Annotated[int, Field(ge=8, le=512)] = 64,
+        fov: Annotated[float, Field(gt=0, lt=180)] = 40.0,
+        distance: PositiveFloat = 2.2,
+        variants: PositiveInt = 4,
+        azimuths: Annotated[int, Field(ge=4, le=360)] = 72,
+        elevations: Annotated[tuple[Elevation, ...], Field(min_length=1)] = (0.0, 15.0, 30.0),
+        view_bias: NonNegativeFloat = 2.0,
+        view_words: NonNegativeFloat = 4.0,
+        joint: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.latent_shape = (3, resolution, resolution)
+        self.view_bias, self.view_words, self.joint, self.device = view_bias, view_words, joint, device
+        self.azimuths, self.elevations = azimuths, elevations
+        self._bank = partial(
+            build_bank,
+            resolution=resolution,
+            fov=fov,
+            distance=distance,
+            variants=variants,
+            azimuths=azimuths,
+            elevations=elevations,
+        )
+        self._members: dict[str, _Member] = {}
+        self._log_weights: dict[str, Float[Tensor, " M"]] = {}
+        self._subjects: dict[str, tuple[str, ...]] = {}
+        self._member(find(prompt).name)
+
+    def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 3 R R"]:
+        """2 rgb - 1 at the bank's resolution (area average)."""
+        if rgb.shape[-2:] != self.latent_shape[1:]:
+            rgb = interpolate(rgb, self.latent_shape[1:], mode="area")
+        return 2 * rgb - 1
+
+    def decode(self, z: Float[Tensor, "V 3 R R"]) -> Float[Tensor, "V 3 R R"]:
+        """rgb, clamped to [0, 1]."""
+        return ((z + 1) / 2).clamp(0, 1)
+
+    @torch.no_grad()
+    def denoise(
+        self, x: Float[Tensor, "V 3 R R"], sigma: Float[Tensor, " V"], condition: Condition
+    ) -> Float[Tensor, "V 3 R R"]:
+        """The posterior mean, in the precision of x."""
+        self._check(x, condition)
+        flat = x.flatten(1)
+        out = torch.zeros_like(flat)
+        negligible = 0.01 * torch.finfo(x.dtype).eps  # of the largest weight: below the precision of the result
+        for names, views in self._by_subject(condition.texts).items():
+            probs = self._probs(flat[views], sigma[views], views, names, condition)
+            probs = torch.where(probs < negligible * probs.amax(1, keepdim=True), 0.0, probs)
+            mean = torch.zeros_like(flat[views])
+            for member, weights in self._split(names, probs):
+                if weights.any():
+                    member.images.add_mean(weights, mean)
+            out[views] = mean
+        return out.view_as(x)
+
+    @torch.no_grad()
+    def posterior(self, x: Float[Tensor, "V 3 R R"], sigma: Float[Tensor, " V"], condition: Condition) -> Posterior:
+        """What each view is believed to be. Raises GsdError when the texts are about different subjects."""
+        self._check(x, condition)
+        subjects = self._by_subject(condition.texts)
+        if len(subjects) != 1:
+            raise GsdError("The posterior needs texts about one subject; ask for one subject at a time.")
+        ((names, views),) = subjects.items()
+        probs = self._probs(x.flatten(1), sigma, views, names, condition)
+        banks = [self._member(name).bank for name in names]
+        return Posterior(
+            probs,
+            tuple(name for name, bank in zip(names, banks, strict=True) for _ in range(len(bank.rgb))),
+            torch.cat([bank.variant for bank in banks]),
+            torch.cat([bank.azimuth for bank in banks]),
+            torch.cat([bank.elevation for bank in banks]),
+        )
+
+    def _check(self, x: Float[Tensor, "V 3 R R"], condition: Condition) -> None:
+        cameras = condition.cameras
+        if len(condition.texts) != len(x):
+            raise ValueError(f"{len(x)} views but {len(condition.texts)} texts")
+        if self.joint and cameras is None:
+            raise GsdError("prior.joint=true needs the cameras of the views; use a guidance that passes them on.")
+        if self.joint and cameras is not None and len(x) % len(cameras):
+            raise ValueError(f"{len(x)} views for {len(cameras)} cameras")
+
+    def _by_subject(self, texts: tuple[str, ...]) -> dict[tuple[str, ...], list[int]]:
+        """The views of each subject; a subject is a tuple of creatures."""
+        subjects: dict[tuple[str, ...], list[int]] = {}
+        for view, text in enumerate(texts):
+            if text not in self._subjects:
+                try:
+                    self._subjects[text] = (find(text).name,)
+                except GsdError:
+                    self._subjects[text] = tuple(load())
+            subjects.setdefault(self._subjects[text], []).append(view)
+        return subjects
+
+    def _probs(
+        self,
+        x: Float[Tensor, "v D"],
+        sigma: Float[Tensor, " v"],
+        views: list[int],
+        names: tuple[str, ...],
+        condition: Condition,
+    ) -> Float[Tensor, "v M"]:
+        """The posterior of some views over all images of their subject, in float64."""
+        inverse_variance = sigma.to(x.device).double()[:, None] ** -2
+        evidence = torch.cat([self._member(name).images.affinities(x) for name in names], 1) * inverse_variance
+        log_weights = torch.stack([self._weights(condition.texts[view], names) for view in views])
+        if not self.joint:
+            return torch.softmax(log_weights + evidence, 1)
+        assert condition.cameras is not None
+        return self._joint_probs(evidence, log_weights, views, names, condition.cameras)
+
+    def _joint_probs(
+        self,
+        evidence: Float[Tensor, "v M"],
+        log_weights: Float[Tensor, "v M"],
+        views: list[int],
+        names: tuple[str, ...],
+        cameras: Cameras,
+    ) -> Float[Tensor, "v M"]:
+        shape = (len(names), *self._member(names[0]).bank.shape)  # creature, variant, elevation, azimuth
+        elevation, azimuth = self._nearest(cameras)
+        groups: dict[tuple[int, int], list[int]] = {}  # of one copy of the cameras: guidance may stack branches
+        for row, view in enumerate(views):
+            key = (view // len(cameras), int(cameras.group[view % len(cameras)]))
+            groups.setdefault(key, []).append(row)
+        out = torch.zeros_like(evidence).view(-1, *shape)
+        for rows in groups.values():
+            cells = [(elevation[views[row] % len(cameras)], azimuth[views[row] % len(cameras)]) for row in rows]
+
+            def by_yaw(values: Tensor, row: int, cell: tuple[int, int]) -> Float[Tensor, "creature variant yaw"]:
+                return values[row].view(shape)[:, :, cell[0]].roll(-cell[1], -1)
+
+            anchor = by_yaw(log_weights, rows[0], cells[0])
+            total = anchor - anchor.flatten(1).logsumexp(1)[:, None, None]
+            total = total + sum(by_yaw(evidence, row, cell) for row, cell in zip(rows, cells, strict=True))
+            probs = torch.softmax(total.flatten(), 0).view_as(total)
+            for row, (high, turn) in zip(rows, cells, strict=True):
+                out[row, :, :, high] = probs.roll(turn, -1)
+        return out.flatten(1)
+
+    def _nearest(self, cameras: Cameras) -> tuple[list[int], list[int]]:
+        """Indices of the bank's elevation and azimuth nearest to each camera's."""
+        elevations = torch.tensor(self.elevations, device=cameras.elevation.device)
+        azimuths = torch.arange(self.azimuths, device=cameras.azimuth.device) * (360 / self.azimuths)
+        high = (cameras.elevation[:, None] - elevations).abs().argmin(1)
+        turn = angle_between(cameras.azimuth[:, None], azimuths).abs().argmin(1)
+        return high.tolist(), turn.tolist()
+
+    def _weights(self, text: str, names: tuple[str, ...]) -> Float[Tensor, " M"]:
+        """log w_i, normalised; the creatures of a subject are equally likely."""
+        if text not in self._log_weights:
+            weights = [self._view_weights(self._member(name).bank, text) - math.log(len(names)) for name in names]
+            self._log_weights[text] = torch.cat(weights).to(self.device)
+        return self._log_weights[text]
+
+    def _view_weights(self, bank: Bank, text: str) -> Float[Tensor, " M"]:
+        azimuth, elevation = torch.deg2rad(bank.azimuth.double()), bank.elevation.double()
+        low, high = float(elevation.min()), float(elevation.max())
+        height = (2 * elevation - low - high) / (high - low) if high > low else torch.zeros_like(elevation)
+        heard = {
+            "front": azimuth.cos(),
+            "back": -azimuth.cos(),
+            "side": 2 * azimuth.sin().abs() - 1,
+            "overhead": height,
+        }
+        log_weights = self.view_bias * azimuth.cos()
+        for word in re.findall(r"\b(front|back|side|overhead) view\b", text.lower()):
+            log_weights = log_weights + self.view_words * heard[word]
+        return log_weights.log_softmax(0)
+
+    def _split(
+        self, names: tuple[str, ...], probs: Float[Tensor, "v M"]
+    ) -> Iterable[tuple[_Member, Float[Tensor, "v m"]]]:
+        members = [self._member(name) for name in names]
+        return zip(members, probs.split([len(member.images) for member in members], 1), strict=True)
+
+    def _member(self, name: str) -> _Member:
+        if name not in self._members:
+            bank = self._bank(load()[name])
+            self._members[name] = _Member(bank, ByteImages(bank.rgb, self.device))
+        return self._members[name]

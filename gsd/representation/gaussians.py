@@ -1,0 +1,147 @@
+"""3D Gaussian splatting (Kerbl et al. 2023) as a representation that optimises itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Field
+from scipy.spatial import cKDTree
+from torch import Tensor, nn
+
+from gsd.errors import GsdError
+from gsd.export.ply import Splats
+from gsd.random import Stream
+from gsd.rasterizer import rasterize
+from gsd.rasterizer.sh import colors_from_sh
+from gsd.schedule import Schedule, at
+from gsd.types import Cameras, PointCloud, Render, Scene
+
+SH_C0 = 0.28209479177387814  # the constant basis function
+NEIGHBOURS = 3  # a new Gaussian is as large as the mean distance to so many
+
+
+class Gaussians(nn.Module):
+    """N Gaussians with means, quats (wxyz), log-scales, opacity logits and spherical harmonics of `sh_degree`.
+
+    Adam with one learning rate a parameter, each a number or schedule; opacity in (0, 1), initial value `opacity`.
+    The scene is rendered over a `background` of one colour. `densify` (a member of conf/densify, or None) grows and
+    prunes; ids stay with their Gaussians. backend: auto takes gsplat on CUDA and the CPU rasteriser elsewhere.
+    """
+
+    def __init__(
+        self,
+        points: PointCloud,
+        device: torch.device,
+        seed: int,
+        densify: Any,
+        sh_degree: Annotated[int, Field(ge=0, le=3)] = 0,
+        opacity: Annotated[float, Field(gt=0, lt=1)] = 0.1,
+        background: Literal["white", "black"] = "white",
+        means_lr: Schedule = 0.004,
+        sh_lr: Schedule = 0.04,
+        log_scales_lr: Schedule = 0.008,
+        quats_lr: Schedule = 0.01,
+        opacity_lr: Schedule = 0.04,
+        backend: Literal["auto", "cpu", "torch", "gsplat"] = "auto",
+    ) -> None:
+        super().__init__()
+        self.sh_degree, self.background, self.backend = sh_degree, background, backend
+        self.rates: dict[str, Schedule] = {
+            "means": means_lr,
+            "quats": quats_lr,
+            "log_scales": log_scales_lr,
+            "opacity_logits": opacity_lr,
+            "sh": sh_lr,
+        }
+        self.densify, self.seed, self.steps_taken = densify, seed, 0
+        self.params = nn.ParameterDict(_start(points, sh_degree, opacity)).to(device)
+        self.ids = torch.arange(len(points.xyz), device=device)
+        groups = [{"params": [p], "name": name, "lr": 0.0} for name, p in self.params.items()]
+        self.optimizer = torch.optim.Adam(groups, eps=1e-15, betas=(0.9, 0.99))
+        self.info: dict[str, Any] = {}
+
+    def render(self, cameras: Cameras) -> Render:
+        p = self.params
+        fill = 1.0 if self.background == "white" else 0.0
+        renders, alphas, info = rasterize(
+            p["means"],
+            p["quats"],
+            p["log_scales"].exp(),
+            p["opacity_logits"].sigmoid(),
+            colors_from_sh(p["sh"], p["means"], cameras.viewmats),
+            cameras.viewmats,
+            cameras.Ks,
+            cameras.width,
+            cameras.height,
+            background=p["means"].new_full((len(cameras), 3), fill),
+            backend=self.backend,
+        )
+        if torch.is_grad_enabled():
+            self.info = info
+        renders, alpha = renders.permute(0, 3, 1, 2), alphas.permute(0, 3, 1, 2)
+        return Render(rgb=renders[:, :3], depth=renders[:, 3:], alpha=alpha)
+
+    def scene(self) -> Scene:
+        p = self.params
+        return Scene(p["means"], self.ids, p["log_scales"].exp(), p["quats"])
+
+    def step(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = at(self.rates[group["name"]], self.steps_taken)
+        self.optimizer.step()
+        if self.densify is not None:
+            rng = Stream(self.seed, "densify", self.steps_taken)
+            self.ids = self.densify(self.params, self.optimizer, self.ids, self.info, self.steps_taken, rng)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps_taken += 1
+
+    def vitals(self) -> dict[str, Tensor]:
+        sums = {f"gaussians/{name}": p.detach().abs().mean() for name, p in self.params.items()}
+        return sums | {"gaussians/count": self.ids.new_tensor(len(self.ids))}
+
+    def splats(self) -> Splats:
+        """The Gaussians for export."""
+        p = {name: value.detach() for name, value in self.params.items()}
+        return Splats(p["means"], p["quats"], p["log_scales"], p["opacity_logits"], p["sh"])
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "params": {name: p.detach() for name, p in self.params.items()},
+            "ids": self.ids,
+            "steps_taken": self.steps_taken,
+            "optimizer": self.optimizer.state_dict(),
+            "densify": None if self.densify is None else self.densify.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        saved = state["params"]
+        if {k: v.shape[1:] for k, v in saved.items()} != {k: v.shape[1:] for k, v in self.params.items()}:
+            raise GsdError("The checkpoint holds other parameters than this config; delete it to start anew.")
+        for group in self.optimizer.param_groups:
+            p = self.params[group["name"]]
+            p.data = saved[group["name"]].to(p.device)  # densification may have changed their number
+        self.ids = state["ids"].to(self.ids.device)
+        self.steps_taken = state["steps_taken"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self.densify is not None:
+            self.densify.restore(state["densify"])
+
+
+def _start(points: PointCloud, sh_degree: int, opacity: float) -> dict[str, nn.Parameter]:
+    """Round Gaussians on the points, as large as the mean distance to their nearest neighbours."""
+    count = len(points.xyz)
+    xyz = points.xyz.double().numpy()
+    distances, _ = cKDTree(xyz).query(xyz, k=min(NEIGHBOURS + 1, count), workers=1)
+    spacing = distances.reshape(count, -1)[:, 1:].mean(1) if count > 1 else torch.full((1,), 0.1).numpy()
+    size = torch.from_numpy(spacing).float().clamp(1e-4, 0.2)
+    sh = torch.zeros(count, (sh_degree + 1) ** 2, 3)
+    sh[:, 0] = (points.rgb - 0.5) / SH_C0
+    return {
+        "means": nn.Parameter(points.xyz.clone()),
+        "quats": nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1)),
+        "log_scales": nn.Parameter(size.log()[:, None].repeat(1, 3)),
+        "opacity_logits": nn.Parameter(torch.full((count,), math.log(opacity / (1 - opacity)))),
+        "sh": nn.Parameter(sh),
+    }

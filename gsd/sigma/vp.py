@@ -1,0 +1,49 @@
+"""Noise levels of the variance-preserving schedule that Stable Diffusion was trained on."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gsd.errors import GsdError
+from gsd.random import Stream
+from gsd.schedule import Schedule, at
+from gsd.types import Cameras
+
+TRAIN_STEPS = 1000
+BETA_START, BETA_END = 0.00085, 0.012  # Stable Diffusion's "scaled_linear"
+
+
+def vp_sigmas() -> Float[Tensor, " 1000"]:
+    """sigma(t) = sqrt((1 - abar_t) / abar_t) for t = 0 ... 999: about 0.03 to 14.6."""
+    betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS, dtype=torch.float64) ** 2
+    abar = torch.cumprod(1 - betas, 0)
+    return ((1 - abar) / abar).sqrt().float()
+
+
+class VP:
+    """t uniform in [t_min, t_max] (fractions of 1000 steps), one for all views of a group; sigma = sigma(t).
+
+    The usual annealing of score distillation lowers t_max from 0.98 to 0.5.
+    """
+
+    def __init__(
+        self, t_min: Schedule = 0.02, t_max: Schedule = 0.98
+    ) -> None:
+        self.t_min, self.t_max = t_min, t_max
+        self.sigmas = vp_sigmas()
+        self._range(0)
+
+    def _range(self, step: int) -> tuple[int, int]:
+        low, high = at(self.t_min, step), at(self.t_max, step)
+        if not 0 <= low <= high < 1:
+            raise GsdError(f"sigma.t_min={low:g} and sigma.t_max={high:g} at step {step}: need 0 <= t_min <= t_max < 1.")
+        return round(low * TRAIN_STEPS), round(high * TRAIN_STEPS)
+
+    def __call__(self, cameras: Cameras, rng: Stream) -> Float[Tensor, " V"]:
+        """sigma of every view, equal within a group."""
+        low, high = self._range(rng.step)
+        groups = int(cameras.group.max()) + 1
+        t = torch.randint(low, high + 1, (groups,), generator=rng.generator())
+        return self.sigmas[t].to(cameras.group.device)[cameras.group]

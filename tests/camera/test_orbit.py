@@ -1,0 +1,44 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gsd.camera.orbit import Orbit
+from gsd.errors import GsdError
+from gsd.geometry import angle_between
+from gsd.random import Stream
+
+
+@given(st.integers(1, 4), st.integers(1, 6), st.floats(0.5, 60), st.integers(0, 1000))
+def test_groups_are_neighbours_that_share_everything_else(groups, views, delta, step):
+    orbit = Orbit(groups=groups, views=views, delta_deg=delta, elevation=(-10, 40), fov=(30, 60), distance=(1.5, 3))
+    cams = orbit(Stream(0, "camera", step))
+    assert cams.group.tolist() == [g for g in range(groups) for _ in range(views)]
+    expected = torch.tensor([[0, 1, -1, 2, -2, 3][i] * delta for i in range(views)])
+    for g in range(groups):
+        mine = cams[cams.group == g]
+        assert torch.allclose(angle_between(mine.azimuth, mine.azimuth[:1] + expected), torch.zeros(views), atol=1e-3)
+        for shared in (mine.elevation, mine.distance, mine.Ks[:, 0, 0]):
+            assert (shared == shared[0]).all()
+    assert ((cams.elevation >= -10) & (cams.elevation <= 40)).all()
+    assert ((cams.distance >= 1.5) & (cams.distance <= 3)).all()
+
+
+def test_stratified_anchors_cover_the_circle():
+    anchors = Orbit(groups=8, views=1)(Stream(1, "camera")).azimuth.sort().values
+    gaps = torch.diff(torch.cat([anchors, anchors[:1] + 360]))
+    assert gaps.max() < 90  # neighbouring sectors of 45 degrees
+
+
+@pytest.mark.parametrize("azimuth", ["stratified", "random"])
+def test_anchors_are_uniform_over_steps(azimuth):
+    orbit = Orbit(groups=2, views=1, azimuth=azimuth)
+    angles = torch.cat([orbit(Stream(0, "camera", s)).azimuth for s in range(600)])
+    counts = torch.histc(angles, 12, 0, 360)
+    assert ((counts - 100) ** 2 / 100).sum() < 31.3  # chi-square, 11 degrees of freedom, p = 0.001
+
+
+@pytest.mark.parametrize("wrong", [{"elevation": (30, 10)}, {"fov": (0, 40)}, {"distance": (-1, 2)}, {"elevation": (0, 95)}])
+def test_ranges_are_checked(wrong):
+    with pytest.raises(GsdError, match=next(iter(wrong))):
+        Orbit(**wrong)

@@ -1,0 +1,53 @@
+import torch
+
+from gsd.guidance.sds import SDS
+from gsd.types import Condition
+
+
+class Pull:
+    """A prior that pulls each view towards a constant that its text names."""
+
+    latent_shape = (2, 4, 4)
+
+    def encode(self, rgb):
+        return rgb
+
+    def decode(self, z):
+        return z
+
+    def denoise(self, x, sigma, condition):
+        towards = x.new_tensor([float(t or 0) for t in condition.texts]).view(-1, 1, 1, 1)
+        return x + (towards - x) * (sigma**2 / (1 + sigma**2)).view(-1, 1, 1, 1)
+
+
+def inputs():
+    g = torch.Generator().manual_seed(0)
+    z, n = (torch.randn(3, 2, 4, 4, generator=g, dtype=torch.float64) for _ in range(2))
+    sigma = torch.tensor([0.1, 1.0, 14.0], dtype=torch.float64)
+    return z, n, sigma, Condition(("1", "2", "3"))
+
+
+def test_equals_the_formula():
+    z, n, sigma, condition = inputs()
+    s = sigma.view(-1, 1, 1, 1)
+    x = z + s * n
+    score = SDS()(Pull(), z, n, sigma, condition)
+    eps = (x - Pull().denoise(x, sigma, condition)) / s
+    abar = 1 / (1 + s**2)
+    assert torch.allclose(score.eps, eps, atol=1e-12)
+    assert torch.allclose(score.gradient, (1 - abar) * (eps - n), atol=1e-12)
+    assert (score.cfg_delta, score.prior_calls) == (None, 3)
+    uniform = SDS(weighting="uniform")(Pull(), z, n, sigma, condition)
+    assert torch.allclose(uniform.gradient, eps - n, atol=1e-12)
+
+
+def test_guidance_scale_follows_diffusers():
+    z, n, sigma, condition = inputs()
+    text = SDS()(Pull(), z, n, sigma, condition).eps
+    uncond = SDS()(Pull(), z, n, sigma, condition.unconditional()).eps
+    score = SDS(guidance_scale=7.5)(Pull(), z, n, sigma, condition)
+    assert torch.allclose(score.eps, uncond + 7.5 * (text - uncond), atol=1e-10)
+    assert torch.allclose(score.cfg_delta, text - uncond, atol=1e-12)
+    assert score.prior_calls == 6
+    unguided = SDS(guidance_scale=0)(Pull(), z, n, sigma, condition)
+    assert torch.allclose(unguided.eps, uncond, atol=1e-12)
