@@ -83,15 +83,29 @@ class Scene:
 
 @dataclass(frozen=True)
 class Condition:
-    """What V views are denoised towards. The empty text is the unconditional branch."""
+    """What V views are denoised towards. The empty text is the unconditional branch.
+
+    A view may stand between two texts, as a camera does between "side view" and "back view": priors blend what they
+    make of them (embeddings, log-weights) as (1 - share) texts + share others.
+    """
 
     texts: tuple[str, ...]  # V prompts, view words included
     cameras: Cameras | None = None  # V cameras, for priors that know about views
+    others: tuple[str, ...] | None = None  # V second prompts
+    share: Float[Tensor, " V"] | None = None  # [0, 1], given with others
 
     def __add__(self, other: Condition) -> Condition:
         """Both conditions as one batch."""
         cameras = self.cameras + other.cameras if self.cameras and other.cameras else None
-        return Condition(self.texts + other.texts, cameras)
+        if self.share is None and other.share is None:
+            return Condition(self.texts + other.texts, cameras)
+        (others, share), (more, shares) = self._blend(), other._blend()
+        return Condition(self.texts + other.texts, cameras, others + more, torch.cat([share, shares]))
+
+    def _blend(self) -> tuple[tuple[str, ...], Float[Tensor, " V"]]:
+        if self.others is None or self.share is None:
+            return self.texts, torch.zeros(len(self.texts))
+        return self.others, self.share
 
     def unconditional(self) -> Condition:
         return Condition(("",) * len(self.texts), self.cameras)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import colorsys
 import re
+from difflib import SequenceMatcher
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
@@ -115,8 +116,8 @@ def _place(part: Part, parent: _Placed, pose: Triple, side: int) -> _Placed:
     """The part on its parent; side -1 is its mirror image (y -> -y)."""
     flip = np.array([1, side, 1])
     radii = np.broadcast_to(np.asarray(part.radii, float), (3,))
-    turn = _rotation(np.array(part.turn) * (side, 1, side))
-    frame = parent.frame @ _rotation(np.array(pose) * (side, 1, side))
+    turn = _rotation(np.array(part.turn, float) * (side, 1, side))
+    frame = parent.frame @ _rotation(np.array(pose, float) * (side, 1, side))
     if part.dir is None:
         return _Placed(parent.centre + parent.frame @ (np.array(part.at) * flip), frame, frame @ turn, radii)
     azimuth, elevation = np.deg2rad(part.dir[0] * side), np.deg2rad(part.dir[1])
@@ -254,8 +255,9 @@ def find(prompt: str) -> Creature:
     found = [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt, re.IGNORECASE)]
     if found:
         return words[max(found, key=len)]
-    guesses = (did_you_mean(text, words) for text in (prompt, *re.findall(r"\w{3,}", prompt)))
-    near = next((guess for guess in guesses if guess), "")
+    texts = (prompt, *re.findall(r"\w{3,}", prompt))
+    likeness = {text: max(SequenceMatcher(None, text, word).ratio() for word in words) for text in texts}
+    near = did_you_mean(max(likeness, key=likeness.__getitem__), words)
     raise GsdError(
         f"The menagerie has no {prompt!r}{near or '.'} It knows: {', '.join(creatures)}. "
         "For any other subject use prior=stable_diffusion."

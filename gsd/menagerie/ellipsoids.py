@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -46,25 +46,26 @@ class Ellipsoids:
         )
 
     def two_faced(self) -> Ellipsoids:
-        """A Janus of the same parts: all that lies in front of the origin is mirrored to the back (x -> -x).
+        """A Janus of the same parts, for testing the metrics: the half in front of the origin, and its mirror image.
 
-        What lay behind the origin is dropped, what reaches across it stays: the truth metrics are tested on these.
+        Parts centred in front are doubled (x -> -x). Parts behind are dropped, or, where they reach to the front, put
+        on the mirror plane with the same forward reach.
         """
-        reach = np.sqrt(self.shapes()[:, 0, 0])
+        shapes = self.shapes()
+        reach = np.sqrt(shapes[:, 0, 0])
+        forward = self.centres[:, 0] + reach
         front = self[self.centres[:, 0] > 0]
-        across = self[(self.centres[:, 0] <= 0) & (self.centres[:, 0] + reach > 0) & ~self.face]
         flip = np.array([-1.0, 1.0, 1.0])
         # Mirroring both the world and the local x axis keeps the rotations proper.
-        rotations = flip[:, None] * front.rotations * flip
-        back = Ellipsoids(front.centres * flip, rotations, front.radii, front.colours, front.face)
-        sets = (front, across, back)
-        return Ellipsoids(
-            np.concatenate([s.centres for s in sets]),
-            np.concatenate([s.rotations for s in sets]),
-            np.concatenate([s.radii for s in sets]),
-            np.concatenate([s.colours for s in sets]),
-            np.concatenate([s.face for s in sets]),
-        )
+        back = replace(front, centres=front.centres * flip, rotations=flip[:, None] * front.rotations * flip)
+
+        across = (self.centres[:, 0] <= 0) & (forward > 0) & ~self.face
+        squeeze = np.stack([(forward / reach)[across], np.ones(across.sum()), np.ones(across.sum())], 1)
+        squared, axes = np.linalg.eigh(squeeze[:, :, None] * shapes[across] * squeeze[:, None, :])
+        axes[:, :, 0] *= np.linalg.det(axes)[:, None]
+        centred = replace(self[across], centres=self.centres[across] * [0, 1, 1], rotations=axes, radii=squared**0.5)
+        sets = (front, centred, back)
+        return Ellipsoids(*(np.concatenate([vars(s)[field] for s in sets]) for field in vars(self)))
 
 
 def _sphere(count: int) -> Float[np.ndarray, "count 3"]:

@@ -7,6 +7,7 @@ that it looks the same from everywhere and a radiance field can represent it.
 from __future__ import annotations
 
 import math
+from typing import no_type_check
 
 import numpy as np
 import torch
@@ -90,6 +91,7 @@ def _screen_boxes(
 
 
 @njit
+@no_type_check  # compiled code takes no run-time checks of shapes
 def _trace_view(to_unit, origins, colours, lights, boxes, K, supersample, background, out):
     """Nearest hit per ray by a depth buffer, ellipsoid after ellipsoid; then shading and the average per pixel."""
     _, height, width = out.shape
@@ -120,6 +122,7 @@ def _trace_view(to_unit, origins, colours, lights, boxes, K, supersample, backgr
 
 
 @njit
+@no_type_check  # compiled code takes no run-time checks of shapes
 def _average_pixel(to_unit, origins, colours, lights, K, supersample, background, nearest, hit, y, x, out):
     rays = supersample * supersample
     red, green, blue, depth, hits = 0.0, 0.0, 0.0, 0.0, 0
@@ -145,6 +148,7 @@ def _average_pixel(to_unit, origins, colours, lights, K, supersample, background
 
 
 @njit
+@no_type_check  # compiled code takes no run-time checks of shapes
 def _light(m, o, lights, z, u, v):
     """How bright the surface is at depth z along the ray (u, v, 1)."""
     px = o[0] + z * (m[0, 0] * u + m[0, 1] * v + m[0, 2])

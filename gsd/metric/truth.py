@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated
 
 import torch
@@ -15,7 +16,9 @@ from gsd.menagerie import Bank, build_bank, find, trace
 from gsd.types import Cameras, Render
 
 FACE_DEG = 60.0  # a view from within this of the front shows the face
-FACE_WIDTH_DEG = 125.0  # of the circle, over which a true animal shows it: 2 FACE_DEG and a step of the bank
+FACE_CONTRAST = 0.03  # a pixel is part of the face where taking the face away changes it by more
+FRONTAL_DEG = 30.0  # a misplaced face is looked for as it looks from within this of its front
+FACE_SPAN_DEG = 160.0  # of the circle, over which one face can be seen: a true animal's takes 125, the rest is slack
 FLICKER_DEG = 6.0  # shorter changes between face and no face are smoothed away
 NOTHING_SEEN_DEG = 90.0  # the error of a view that shows no animal: that of a blind guess
 LEAST_MSE = 1e-10  # of a perfect copy: 100 dB
@@ -25,17 +28,22 @@ class Truth:
     """The truth metrics of a turntable: views equally spaced over one full turn, at one elevation.
 
     Every view is classified as the nearest image, in squared error, among all variants and azimuths of the creature.
-    A view explained no better by that image than by its own mean colour shows nothing and has no face, which is what
-    blank and noise pictures come to. Whatever the run's yaw is, is its own choice: metrics are those of the best yaw.
+    A view explained no better by that image than by its own mean colour shows nothing, which is what blank and noise
+    pictures come to. Whatever the run's yaw is, is its own choice: metrics are those of the best yaw.
+
+    A view shows a face when it is nearer to an image with a face than to any without. With a face are the images from
+    within 60 degrees of the front, and those from elsewhere onto which a face has been pasted that is turned 60 degrees
+    or more from where it belongs, because a second face may be small beside a back that is right. Without are the
+    other images, and those from the front less their face parts. Faces are looked for where a front view has them.
 
     psnr_aligned     dB, the mean over views of the PSNR to the best variant at the best yaw (to half a degree), capped
                      at 100
     yaw_deg, variant that best yaw, in [0, 360), and variant: the view at azimuth a shows the true animal from a + yaw
     view_error_deg   mean distance of the classified from the true azimuth, after the yaw (whole degrees) that makes it
                      least; 90 for a view that shows nothing
-    face_fraction    fraction of views classified within 60 degrees of the front; about 0.35 for a true animal
-    face_count       separate runs of such views around the circle, each counted once per 125 degrees that it spans
-                     (rounded, at least once), so that a face all around is not taken for one; 1 is right
+    face_fraction    fraction of views that show a face; about 0.35 for a true animal
+    face_count       the least number of faces that explains them, if one is seen over at most 160 degrees of the circle
+                     (a true animal's over 125); changes shorter than 6 degrees are smoothed away. 1 is right
     janus            1 when face_count >= 2, else 0
 
     resolution (pixels) is that of the comparison: renders are averaged down or up to it. Raises GsdError at
@@ -59,13 +67,13 @@ class Truth:
         rgb = interpolate(turntable.rgb.detach(), (self.resolution, self.resolution), mode="area")
         rgb = rgb.cpu()[order].clamp(0, 1)
         bank = self._bank(cameras)
-        distance = _squared_distances(rgb, bank)
+        distance = _squared_distances(rgb, bank.rgb.float() / 255)
 
         nearest = distance.min(1)
         spread = (rgb - rgb.mean((2, 3), keepdim=True)).square().sum((1, 2, 3)).double()
         seen = nearest.values < spread
         classified = bank.azimuth[nearest.indices]
-        face = seen & (angle_between(classified, torch.zeros(())).abs() <= FACE_DEG)
+        face = seen & self._faces(rgb, bank, cameras, distance)
         count = _count_faces(face)
         psnr, yaw, variant = self._align(rgb, cameras, distance / rgb[0].numel())
         return {
@@ -91,6 +99,33 @@ class Truth:
             elevations=(round(float(cameras.elevation[0]), 3),),
         )
 
+    def _faces(
+        self, rgb: Float[Tensor, "K 3 R R"], bank: Bank, cameras: Cameras, distance: Float[Tensor, "K M"]
+    ) -> Bool[Tensor, " K"]:
+        """Which views show a face: those nearer to an image with a face than to any without."""
+        front = angle_between(bank.azimuth, torch.zeros_like(bank.azimuth)).abs() <= FACE_DEG
+        faceless = self._faceless(bank, cameras)
+        without = torch.cat([distance[:, ~front], _squared_distances(rgb, faceless[front])], 1).amin(1)
+        nearest = distance[:, front].amin(1)
+        images, bare, views = bank.rgb.flatten(1).float() / 255, faceless.flatten(1), rgb.flatten(1)
+        facing = angle_between(bank.azimuth, torch.zeros_like(bank.azimuth)).abs() <= FRONTAL_DEG
+        for index in facing.nonzero()[:, 0]:
+            region = ((images[index] - bare[index]).abs().view(3, -1).amax(0) > FACE_CONTRAST).repeat(3)
+            apart = bank.azimuth - bank.azimuth[index]
+            misplaced = angle_between(apart, torch.zeros_like(apart)).abs() >= FACE_DEG
+            bodies = (~front & misplaced & (bank.variant == bank.variant[index])).nonzero()[:, 0]
+            seen = views[:, region]
+            pasted = (seen - images[index, region]).square().sum(1, keepdim=True)
+            covered = torch.cdist(seen, images[bodies][:, region]).square()
+            nearest = torch.minimum(nearest, (distance[:, bodies] - covered + pasted).amin(1))
+        return nearest < without
+
+    def _faceless(self, bank: Bank, cameras: Cameras) -> Float[Tensor, "M 3 R R"]:
+        """The bank's images of the creature without its face parts."""
+        around = _at(cameras[torch.zeros(self.azimuths, dtype=torch.long)], bank.azimuth[: self.azimuths])
+        figures = [self.creature.figure(variant) for variant in range(self.variants)]
+        return torch.cat([trace(figure[~figure.face], around).rgb for figure in figures])
+
     def _align(
         self, rgb: Float[Tensor, "K 3 R R"], cameras: Cameras, mse: Float[Tensor, "K M"]
     ) -> tuple[float, float, int]:
@@ -103,8 +138,7 @@ class Truth:
         variant, yaw = best // self.azimuths, best % self.azimuths * step
 
         def score(yaw: float) -> float:
-            turned = _turned(cameras, yaw)
-            truth = trace(self.creature.figure(variant), turned).rgb
+            truth = trace(self.creature.figure(variant), _at(cameras, cameras.azimuth + yaw)).rgb
             return float(_psnr((rgb - truth).square().mean((1, 2, 3)).double()).mean())
 
         psnr = score(yaw)
@@ -113,18 +147,15 @@ class Truth:
         return psnr, yaw % 360, variant
 
 
-def _turned(cameras: Cameras, yaw: float) -> Cameras:
-    """The same cameras, `yaw` degrees further around."""
-    focal = cameras.Ks[:, 1, 1]
-    fov = 2 * torch.rad2deg(torch.atan(cameras.height / 2 / focal))
-    return orbit(
-        cameras.azimuth + yaw, cameras.elevation, cameras.distance, fov, cameras.width, cameras.height, cameras.group
-    )
+def _at(cameras: Cameras, azimuth: Float[Tensor, " V"]) -> Cameras:
+    """The same cameras at other azimuths (degrees)."""
+    fov = 2 * torch.rad2deg(torch.atan(cameras.height / 2 / cameras.Ks[:, 1, 1]))
+    return orbit(azimuth, cameras.elevation, cameras.distance, fov, cameras.width, cameras.height, cameras.group)
 
 
-def _squared_distances(rgb: Float[Tensor, "K 3 R R"], bank: Bank) -> Float[Tensor, "K M"]:
+def _squared_distances(rgb: Float[Tensor, "K 3 R R"], images: Float[Tensor, "N 3 R R"]) -> Float[Tensor, "K N"]:
     """|view - image|^2 with rgb in [0, 1], in float64."""
-    images = bank.rgb.flatten(1).double() / 255
+    images = images.flatten(1).double()
     centre = images.mean(0)  # small numbers lose fewer digits
     images, views = images - centre, rgb.flatten(1).double() - centre
     squared = views.square().sum(1)[:, None] + images.square().sum(1) - 2 * views @ images.T
@@ -136,22 +167,25 @@ def _psnr(mse: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
 
 def _view_error(classified: Float[Tensor, " K"], seen: Bool[Tensor, " K"], cameras: Cameras) -> float:
-    offset = (classified - cameras.azimuth)[:, None]
-    error = angle_between(offset, torch.arange(360.0)).abs()
+    error = (classified - cameras.azimuth)[:, None] - torch.arange(360.0)
+    error = angle_between(error, torch.zeros_like(error)).abs()
     error = torch.where(seen[:, None], error, NOTHING_SEEN_DEG)
     return float(error.mean(0).min())
 
 
 def _count_faces(face: Bool[Tensor, " K"]) -> int:
-    """Runs of True around the circle, each counted once per FACE_WIDTH_DEG."""
+    """The least number of arcs of FACE_SPAN_DEG that hold all views which show a face, flickers left out."""
     views = len(face)
     reach = int(FLICKER_DEG * views / 360)
     votes = torch.stack([face.roll(shift) for shift in range(-reach, reach + 1)]).float().mean(0)
-    smooth = votes > 0.5
-    if bool(smooth.all()):
-        lengths = [views]
-    else:
-        start = int((~smooth).nonzero()[0])  # begin outside a run, so that none is cut in two
-        runs = "".join("#" if on else " " for on in smooth.roll(-start).tolist()).split()
-        lengths = [len(run) for run in runs]
-    return sum(max(1, round(length * 360 / views / FACE_WIDTH_DEG)) for length in lengths)
+    smooth = (votes > 0.5).tolist()
+    span = math.floor(FACE_SPAN_DEG * views / 360) + 1  # views in an arc, both ends included
+
+    def arcs_from(start: int) -> int:
+        count, offset = 0, 0
+        while offset < views:
+            found = smooth[(start + offset) % views]
+            count, offset = count + found, offset + (span if found else 1)
+        return count
+
+    return min((arcs_from(start) for start in range(views) if smooth[start]), default=0)

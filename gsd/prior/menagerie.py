@@ -177,6 +177,9 @@ class Menagerie:
         inverse_variance = sigma.to(x.device).double()[:, None] ** -2
         evidence = torch.cat([self._member(name).images.affinities(x) for name in names], 1) * inverse_variance
         log_weights = torch.stack([self._weights(condition.texts[view], names) for view in views])
+        if condition.others is not None and condition.share is not None:
+            others = torch.stack([self._weights(condition.others[view], names) for view in views])
+            log_weights = torch.lerp(log_weights, others, condition.share[views, None].to(others))
         if not self.joint:
             return torch.softmax(log_weights + evidence, 1)
         assert condition.cameras is not None
@@ -216,7 +219,8 @@ class Menagerie:
         elevations = torch.tensor(self.elevations, device=cameras.elevation.device)
         azimuths = torch.arange(self.azimuths, device=cameras.azimuth.device) * (360 / self.azimuths)
         high = (cameras.elevation[:, None] - elevations).abs().argmin(1)
-        turn = angle_between(cameras.azimuth[:, None], azimuths).abs().argmin(1)
+        apart = cameras.azimuth[:, None] - azimuths
+        turn = angle_between(apart, torch.zeros_like(apart)).abs().argmin(1)
         return high.tolist(), turn.tolist()
 
     def _weights(self, text: str, names: tuple[str, ...]) -> Float[Tensor, " M"]:
@@ -234,10 +238,12 @@ class Menagerie:
             "front": azimuth.cos(),
             "back": -azimuth.cos(),
             "side": 2 * azimuth.sin().abs() - 1,
+            "left side": azimuth.sin(),
+            "right side": -azimuth.sin(),
             "overhead": height,
         }
         log_weights = self.view_bias * azimuth.cos()
-        for word in re.findall(r"\b(front|back|side|overhead) view\b", text.lower()):
+        for word in re.findall(r"\b(front|back|(?:left |right )?side|overhead) view\b", text.lower()):
             log_weights = log_weights + self.view_words * heard[word]
         return log_weights.log_softmax(0)
 

@@ -6,6 +6,8 @@ exactly: every product is accumulated in float64, so nothing is lost where dista
 
 from __future__ import annotations
 
+from typing import no_type_check
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
@@ -48,7 +50,7 @@ class ByteImages:
 
 def _dots(images: UInt8[Tensor, "M P"], x: Float[Tensor, "V P"]) -> Float[Tensor, "V M"]:
     if images.device.type != "cpu":
-        return torch.cat([x @ rows.double().T for rows in images.split(CHUNK)], 1)
+        return _dots_torch(images, x)
     out = x.new_empty(len(x), len(images))
     _dots_kernel(images.numpy(), x.contiguous().numpy(), out.numpy())
     return out
@@ -56,14 +58,25 @@ def _dots(images: UInt8[Tensor, "M P"], x: Float[Tensor, "V P"]) -> Float[Tensor
 
 def _mix(images: UInt8[Tensor, "M P"], weights: Float[Tensor, "V M"]) -> Float[Tensor, "V P"]:
     if images.device.type != "cpu":
-        parts = zip(weights.split(CHUNK, 1), images.split(CHUNK), strict=True)
-        return torch.stack([w @ rows.to(weights.dtype) for w, rows in parts]).sum(0)
+        return _mix_torch(images, weights)
     out = weights.new_zeros(len(weights), images.shape[1])
     _mix_kernel(images.numpy(), weights.contiguous().numpy(), out.numpy())
     return out
 
 
+def _dots_torch(images: UInt8[Tensor, "M P"], x: Float[Tensor, "V P"]) -> Float[Tensor, "V M"]:
+    return torch.cat([x @ rows.to(x.dtype).T for rows in images.split(CHUNK)], 1)
+
+
+def _mix_torch(images: UInt8[Tensor, "M P"], weights: Float[Tensor, "V M"]) -> Float[Tensor, "V P"]:
+    out = weights.new_zeros(len(weights), images.shape[1])
+    for part, rows in zip(weights.split(CHUNK, 1), images.split(CHUNK), strict=True):
+        out += part @ rows.to(weights.dtype)
+    return out
+
+
 @njit
+@no_type_check  # compiled code takes no run-time checks of shapes
 def _dots_kernel(images, x, out):
     for m in range(images.shape[0]):
         row = images[m]
@@ -76,6 +89,7 @@ def _dots_kernel(images, x, out):
 
 
 @njit
+@no_type_check  # compiled code takes no run-time checks of shapes
 def _mix_kernel(images, weights, out):
     """Images of weight zero are skipped: at small sigma that is nearly all of them."""
     pixels = images.shape[1]

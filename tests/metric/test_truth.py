@@ -1,0 +1,148 @@
+"""The truth metrics are right by construction for true, turned, two-faced and meaningless turntables."""
+
+import pytest
+import torch
+from torch.nn.functional import interpolate
+
+from gsd.errors import GsdError
+from gsd.geometry import angle_between, turntable
+from gsd.menagerie import load, trace
+from gsd.metric.truth import Truth, _count_faces
+from gsd.protocols import Metric
+from gsd.types import Render
+
+VIEWS = 40
+FAST = {"resolution": 32, "variants": 2, "azimuths": 36}
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("GSD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def _measure(figure, name, yaw=0.0, views=VIEWS, resolution=32, elevation=15.0, **options):
+    cameras = turntable(views, resolution, elevation=elevation)
+    render = trace(figure, turntable(views, resolution, elevation=elevation, start=yaw))
+    return Truth(name, **{**FAST, **options})(render, cameras, name)
+
+
+@pytest.mark.parametrize("index", range(20))
+def test_every_true_animal_has_one_face_at_any_yaw_and_its_two_faced_twin_two(index):
+    name, creature = list(load().items())[index]
+    variant, yaw = index % 2, (0.0, 2.5, 101.7, 312.2, 44.9)[index % 5]
+    true = _measure(creature.figure(variant), name, yaw)
+    assert true["face_count"] == 1
+    assert true["janus"] == 0
+    assert 0.25 <= true["face_fraction"] <= 0.4
+    assert true["variant"] == variant
+    assert true["view_error_deg"] <= 5
+    assert true["psnr_aligned"] > 30
+    assert float(angle_between(torch.tensor(true["yaw_deg"]), torch.tensor(yaw)).abs()) <= 1
+    janus = _measure(creature.figure(variant).two_faced(), name, yaw)
+    assert janus["janus"] == 1
+    assert janus["face_count"] >= 2
+    assert janus["psnr_aligned"] < true["psnr_aligned"] - 5
+
+
+def test_a_perfect_copy_scores_the_cap_and_floats_are_plain():
+    result = _measure(load()["fox"].figure(1), "fox", yaw=30.0, resolution=32)
+    assert result["psnr_aligned"] == pytest.approx(100)
+    assert result["yaw_deg"] == 30
+    assert result["view_error_deg"] <= 2.5  # a quarter of the bank's step, as views fall between its azimuths
+    assert all(type(value) is float for value in result.values())
+    assert isinstance(Truth("fox"), Metric)
+
+
+def test_psnr_of_a_known_error():
+    """A constant error of 0.01 in a picture that stays in [0, 1] is 40 dB."""
+    cameras = turntable(VIEWS, 32)
+    render = trace(load()["fox"].figure(0), cameras)
+    worse = Render(render.rgb - 0.01, render.depth, render.alpha)
+    assert float(worse.rgb.min()) >= 0
+    assert Truth("fox", **FAST)(worse, cameras, "fox")["psnr_aligned"] == pytest.approx(40, abs=0.01)
+
+
+def test_the_order_and_resolution_of_the_views_do_not_matter():
+    name, figure = "pig", load()["pig"].figure(0)
+    cameras = turntable(VIEWS, 64)
+    render = trace(figure, cameras)
+    order = torch.randperm(VIEWS, generator=torch.Generator().manual_seed(0))
+    shuffled = Render(render.rgb[order], render.depth[order], render.alpha[order])
+    truth = Truth(name, **FAST)
+    assert truth(render, cameras, name) == truth(shuffled, cameras[order], name)
+    assert truth(render, cameras, name)["psnr_aligned"] > 30
+
+
+def test_other_elevations_are_known():
+    assert _measure(load()["owl"].figure(0), "owl", elevation=28.0)["psnr_aligned"] == pytest.approx(100)
+
+
+def test_a_faceless_animal_has_no_face():
+    for name in ("cat with a hat", "penguin", "elephant"):
+        figure = load()[name].figure(0)
+        result = _measure(figure[~figure.face], name)
+        assert result["face_fraction"] == 0
+        assert result["janus"] == 0
+
+
+@pytest.mark.parametrize("name", ["penguin", "corgi", "owl"])
+def test_the_verdict_survives_an_imperfect_copy(name):
+    """Smooth blotches of colour at 25 dB, about what a good run leaves, neither make nor hide a second face."""
+    cameras, generator = turntable(VIEWS, 32), torch.Generator().manual_seed(0)
+    blotches = interpolate(torch.randn(VIEWS, 3, 8, 8, generator=generator), (32, 32), mode="bicubic")
+    blotches *= 10 ** (-25 / 20) / blotches.square().mean().sqrt()
+    figure = load()[name].figure(0)
+    for shape, janus in ((figure, 0), (figure.two_faced(), 1)):
+        render = trace(shape, cameras)
+        spoilt = Render((render.rgb + blotches).clamp(0, 1), render.depth, render.alpha)
+        assert Truth(name, **FAST)(spoilt, cameras, name)["janus"] == janus
+
+
+def test_the_same_front_from_everywhere_is_janus():
+    cameras = turntable(VIEWS, 32)
+    front = trace(load()["owl"].figure(0), turntable(1, 32))
+    render = Render(*(t.expand(VIEWS, *t.shape[1:]) for t in (front.rgb, front.depth, front.alpha)))
+    result = Truth("owl", **FAST)(render, cameras, "owl")
+    assert result["face_fraction"] == 1
+    assert result["face_count"] == 3
+    assert result["janus"] == 1
+
+
+@pytest.mark.parametrize("kind", ["white", "black", "grey", "noise"])
+def test_meaningless_turntables_show_nothing(kind):
+    rgb = torch.full((VIEWS, 3, 32, 32), {"white": 1.0, "black": 0.0}.get(kind, 0.5))
+    if kind == "noise":
+        rgb = torch.rand(rgb.shape, generator=torch.Generator().manual_seed(1))
+    cameras = turntable(VIEWS, 32)
+    result = Truth("a corgi", **FAST)(Render(rgb, rgb[:, :1], rgb[:, :1]), cameras, "a corgi")
+    assert (result["face_count"], result["face_fraction"], result["janus"]) == (0, 0, 0)
+    assert result["view_error_deg"] == 90
+    assert all(torch.isfinite(torch.tensor(value)) for value in result.values())
+
+
+@pytest.mark.parametrize(
+    ("runs", "count"),
+    [
+        ([(0, 40)], 1),
+        ([(100, 140)], 1),  # across azimuth 0
+        ([(0, 40), (60, 100)], 2),
+        ([(0, 15), (25, 40)], 1),  # one face, not recognised from its very front
+        ([(0, 40), (60, 62)], 1),  # a flicker
+        ([(0, 40), (60, 66)], 2),
+        ([(0, 54)], 1),
+        ([(0, 55)], 2),  # wider than any one face
+        ([(0, 120)], 3),
+        ([], 0),
+    ],
+)
+def test_faces_are_counted_around_the_circle(runs, count):
+    face = torch.zeros(120, dtype=torch.bool)
+    for first, last in runs:
+        face[torch.arange(first, last) % 120] = True
+    for shift in (0, 17, 60):
+        assert _count_faces(face.roll(shift)) == count
+
+
+def test_unknown_subjects_are_refused_at_construction():
+    with pytest.raises(GsdError, match="It knows"):
+        Truth("a bicycle")

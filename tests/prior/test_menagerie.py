@@ -1,0 +1,287 @@
+"""The menagerie's denoiser against brute force in float64, its score against finite differences."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gsd.errors import GsdError
+from gsd.geometry import orbit
+from gsd.prior import mixture
+from gsd.prior.menagerie import Menagerie
+from gsd.prior.mixture import ByteImages
+from gsd.protocols import Prior
+from gsd.types import Condition
+
+SMALL: dict[str, Any] = {"resolution": 16, "variants": 2, "azimuths": 12, "elevations": (0.0, 30.0)}
+SIGMAS = (1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path_factory, monkeypatch):
+    monkeypatch.setenv("GSD_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def _prior(prompt="a corgi", **options) -> Menagerie:
+    return Menagerie(prompt, **{**SMALL, **options})
+
+
+def _images(prior: Menagerie, name: str):
+    bank = prior._member(name).bank
+    return bank.rgb.double() / 127.5 - 1, bank
+
+
+def _log_weights(bank, bias=2.0, words=None):
+    azimuth = torch.deg2rad(bank.azimuth.double())
+    heard = {None: 0, "front": azimuth.cos(), "back": -azimuth.cos(), "side": 2 * azimuth.sin().abs() - 1}
+    log_weights = bias * azimuth.cos() + 4.0 * heard[words]
+    return log_weights - log_weights.logsumexp(0)
+
+
+def _brute(x, sigma, images, log_weights):
+    distance = (x.double()[None] - images).square().flatten(1).sum(1)
+    return torch.einsum("m,mchw->chw", torch.softmax(log_weights - distance / (2 * sigma**2), 0), images)
+
+
+def _cameras(azimuth, elevation=3.0, group=None):
+    full = torch.ones(len(azimuth))
+    return orbit(torch.tensor(azimuth), elevation * full, 2.2 * full, 40 * full, 16, 16, group)
+
+
+def _start(images, kind, sigma, seed):
+    noise = torch.randn(images[0].shape, generator=torch.Generator().manual_seed(seed)).double()
+    starts = {
+        "exactly an image": images[5],
+        "between two": (images[3] + images[40]) / 2,
+        "noised": images[7] + sigma * noise,
+        "far away": torch.full_like(images[0], 3.0),
+    }
+    return starts[kind]
+
+
+@pytest.mark.parametrize("kind", ["exactly an image", "between two", "noised", "far away"])
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_equals_brute_force_at_every_noise_level(sigma, kind):
+    prior = _prior()
+    images, bank = _images(prior, "corgi")
+    x = _start(images, kind, sigma, 1).float()[None]
+    denoised = prior.denoise(x, torch.tensor([sigma]), Condition(("a corgi, side view",)))[0]
+    expected = _brute(x[0], torch.tensor([sigma]).double(), images, _log_weights(bank, words="side"))
+    assert denoised.dtype == torch.float32
+    assert (denoised - expected).norm() < 1e-6 * expected.norm()
+
+
+def test_the_default_size_holds_the_same_accuracy():
+    prior = Menagerie("a cat", variants=2, azimuths=36, elevations=(15.0,))
+    images, bank = _images(prior, "cat with a hat")
+    for sigma in SIGMAS:
+        x = _start(images, "between two", sigma, 2).float()[None]
+        denoised = prior.denoise(x, torch.tensor([sigma]), Condition(("cat",)))[0]
+        expected = _brute(x[0], torch.tensor([sigma]).double(), images, _log_weights(bank))
+        assert (denoised - expected).norm() < 1e-6 * expected.norm()
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 10**6), st.floats(-2, 2))
+def test_views_of_a_batch_do_not_mix(seed, exponent):
+    prior = _prior()
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(4, 3, 16, 16, generator=generator)
+    sigma = 10.0 ** (exponent + torch.tensor([0.0, 0.3, -0.3, 0.1]))
+    texts = ("a corgi, back view", "an owl", "a corgi", "a corgi, back view")
+    together = prior.denoise(x, sigma, Condition(texts))
+    for i in range(4):
+        alone = prior.denoise(x[i : i + 1], sigma[i : i + 1], Condition(texts[i : i + 1]))
+        torch.testing.assert_close(together[i : i + 1], alone)
+
+
+@pytest.mark.parametrize("joint", [False, True])
+def test_the_score_is_the_gradient_of_the_log_density(joint):
+    """Tweedie: (D - x) / sigma^2 = grad log p_sigma(x), by central differences in float64."""
+    prior = _prior(joint=joint)
+    images, bank = _images(prior, "corgi")
+    cameras = _cameras([0.0, 30.0], group=torch.zeros(2, dtype=torch.long))
+    generator = torch.Generator().manual_seed(3)
+    x = images[[3, 4]] + 0.5 * torch.randn(2, 3, 16, 16, generator=generator).double()
+    # A noise level at which several candidates compete: the nearest images are about this far apart.
+    sigma = torch.tensor([4.0, 5.0]).double()
+    condition = Condition(("a corgi",) * 2, cameras)
+
+    def log_density(x):
+        energy = (x[:, None] - images).square().flatten(2).sum(2) / (2 * sigma[:, None] ** 2)
+        if not joint:
+            return (_log_weights(bank) - energy).logsumexp(1).sum()
+        energy = energy.view(2, *bank.shape)[:, :, 0]  # both cameras are nearest to elevation 0
+        weights = _log_weights(bank).view(bank.shape)[:, 0]
+        weights = weights - weights.flatten().logsumexp(0)
+        return (weights - energy[0] - energy[1].roll(-1, -1)).flatten().logsumexp(0)
+
+    score = (prior.denoise(x, sigma, condition) - x) / sigma[:, None, None, None] ** 2
+    for trial in range(4):
+        direction = torch.randn(x.shape, generator=generator).double()
+        if trial == 0:
+            direction = torch.stack([images[0] - images[8], images[20] - images[2]])
+        direction /= direction.norm()
+        step = 1e-4
+        numeric = (log_density(x + step * direction) - log_density(x - step * direction)) / (2 * step)
+        assert float(numeric) == pytest.approx(float((score * direction).sum()), rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("sigma", [0.1, 2.0, 30.0])
+def test_joint_equals_brute_force(sigma):
+    """Every (variant, yaw) in a plain loop; views of two groups and two texts, given in one batch."""
+    prior = _prior(joint=True)
+    images, bank = _images(prior, "corgi")
+    azimuths = [20.0, 62.0, 200.0, 235.0]  # nearest of the bank's: 30, 60, 210, 240
+    cells, high = [1, 2, 7, 8], 1
+    cameras = _cameras(azimuths, elevation=29.0, group=torch.tensor([0, 0, 1, 1]))
+    x = images[:4] + sigma * torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(4)).double()
+    sigmas = sigma * torch.tensor([1.0, 1.5, 1.0, 0.5]).double()
+    texts = ("a corgi, front view", "a corgi, side view", "a corgi", "a corgi")
+    denoised = prior.denoise(x, sigmas, Condition(texts, cameras))
+    cube = images.view(*bank.shape, 3, 16, 16)
+    for anchor, words in ((0, "front"), (2, None)):
+        weights = _log_weights(bank, words=words).view(bank.shape)
+        logs, means = [], []
+        for variant in range(2):
+            for yaw in range(12):
+                shown = [cube[variant, high, (cells[v] + yaw) % 12] for v in (anchor, anchor + 1)]
+                energy = sum(
+                    (x[v] - y).square().sum() / (2 * sigmas[v] ** 2)
+                    for v, y in zip((anchor, anchor + 1), shown, strict=True)
+                )
+                logs.append(weights[variant, high, (cells[anchor] + yaw) % 12] - energy)
+                means.append(torch.stack(shown))
+        probs = torch.softmax(torch.stack(logs), 0)
+        expected = torch.einsum("k,kvchw->vchw", probs, torch.stack(means))
+        torch.testing.assert_close(denoised[anchor : anchor + 2], expected, rtol=1e-9, atol=1e-9)
+
+
+def test_joint_views_agree_where_single_views_do_not():
+    """A clear first view decides for a view that is pure noise."""
+    x = torch.randn(2, 3, 16, 16, generator=torch.Generator().manual_seed(5)) * 50
+    cameras = _cameras([180.0, 210.0], group=torch.zeros(2, dtype=torch.long))
+    condition = Condition(("a corgi",) * 2, cameras)
+    sigma = torch.tensor([0.1, 50.0])
+    single, joint = _prior(), _prior(joint=True)
+    images, _ = _images(single, "corgi")
+    x[0] = images[6].float()
+    best = joint.posterior(x, sigma, condition)
+    assert best.azimuth[best.probs.argmax(1)].tolist() == [180.0, 210.0]
+    assert float(best.probs[1].max()) > 0.99
+    assert float(single.posterior(x, sigma, condition).probs[1].max()) < 0.6
+
+
+def test_joint_takes_stacked_branches_and_refuses_to_guess_cameras():
+    prior = _prior(joint=True)
+    x = torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(6))
+    cameras = _cameras([0.0, 30.0], group=torch.zeros(2, dtype=torch.long))
+    texts = ("a corgi", "a corgi", "an owl", "an owl")
+    sigma = torch.full((4,), 2.0)
+    stacked = prior.denoise(x, sigma, Condition(texts, cameras))
+    for part in (slice(0, 2), slice(2, 4)):
+        alone = prior.denoise(x[part], sigma[part], Condition(texts[part], cameras))
+        torch.testing.assert_close(stacked[part], alone)
+    with pytest.raises(GsdError, match="needs the cameras"):
+        prior.denoise(x, sigma, Condition(texts))
+
+
+def test_the_empty_text_is_the_mixture_over_all_creatures(monkeypatch):
+    from gsd.menagerie import load
+
+    few = {name: load()[name] for name in ("corgi", "owl", "snail")}
+    monkeypatch.setattr("gsd.prior.menagerie.load", lambda: few)
+    prior = _prior()
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(7)) * 3
+    for sigma in (0.5, 3.0, 20.0):
+        stack = [_images(prior, name) for name in few]
+        images = torch.cat([images for images, _ in stack])
+        log_weights = torch.cat([_log_weights(bank) for _, bank in stack])
+        expected = _brute(x[0], sigma, images, log_weights)
+        for text in ("", "blurry, low quality"):
+            denoised = prior.denoise(x, torch.tensor([sigma]), Condition((text,)))[0]
+            assert (denoised - expected).norm() < 1e-6 * expected.norm()
+    posterior = prior.posterior(x, torch.tensor([1e6]), Condition(("",)))
+    for name in few:
+        mass = sum(p for p, n in zip(posterior.probs[0].tolist(), posterior.creature, strict=True) if n == name)
+        assert mass == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_weights_are_what_is_left_when_noise_drowns_everything():
+    prior = _prior(view_bias=1.5, view_words=3.0)
+    x, sigma = torch.zeros(1, 3, 16, 16), torch.tensor([1e6])
+
+    def odds(text, one, other):
+        posterior = prior.posterior(x, sigma, Condition((text,)))
+        mass = [float(posterior.probs[0, posterior.azimuth == azimuth].sum()) for azimuth in (one, other)]
+        return math.log(mass[0] / mass[1])
+
+    assert odds("a corgi", 0.0, 180.0) == pytest.approx(3.0, abs=1e-5)
+    assert odds("a corgi, front view", 0.0, 180.0) == pytest.approx(9.0, abs=1e-5)
+    assert odds("a corgi, BACK VIEW", 0.0, 180.0) == pytest.approx(-3.0, abs=1e-5)
+    assert odds("a corgi, side view", 90.0, 0.0) == pytest.approx(-1.5 + 6.0, abs=1e-5)
+    assert odds("a corgi, overhead view", 0.0, 180.0) == pytest.approx(3.0, abs=1e-5)
+    overhead = prior.posterior(x, sigma, Condition(("a corgi, overhead view",)))
+    high = float(overhead.probs[0, overhead.elevation == 30].sum())
+    assert math.log(high / (1 - high)) == pytest.approx(6.0, abs=1e-5)
+
+
+def test_a_deaf_prior_does_not_heed_view_words():
+    prior = _prior(view_words=0.0)
+    x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(8))
+    plain, told = (prior.denoise(x, torch.ones(1), Condition((t,))) for t in ("a corgi", "a corgi, back view"))
+    assert torch.equal(plain, told)
+
+
+def test_the_posterior_names_the_image():
+    prior = _prior()
+    images, _ = _images(prior, "corgi")
+    posterior = prior.posterior(images.float(), torch.full((48,), 0.05), Condition(("a corgi",) * 48))
+    assert posterior.probs.argmax(1).tolist() == list(range(48))
+    torch.testing.assert_close(posterior.probs.sum(1), torch.ones(48).double())
+    with pytest.raises(GsdError, match="one subject"):
+        prior.posterior(images[:2].float(), torch.ones(2), Condition(("a corgi", "an owl")))
+
+
+def test_the_other_devices_path_equals_the_kernels_whatever_the_chunk(monkeypatch):
+    generator = torch.Generator().manual_seed(9)
+    rgb = torch.randint(0, 255, (37, 3, 8, 8), generator=generator).to(torch.uint8)
+    rgb[:, :, :3] = 200  # steady pixels
+    images = ByteImages(rgb)
+    assert len(images.varying) == 3 * 5 * 8
+    x = torch.randn(3, 192, generator=generator).double()
+    weights = torch.rand(3, 37, generator=generator).double()
+    exact = rgb.flatten(1).double() / 127.5 - 1
+    affinity = x @ exact.T - exact.square().sum(1) / 2
+    torch.testing.assert_close(images.affinities(x), affinity)
+    mean = torch.zeros(3, 192).double()
+    images.add_mean(weights, mean)
+    torch.testing.assert_close(mean, weights @ exact)
+    for chunk in (1, 5, 37, 100):
+        monkeypatch.setattr(mixture, "CHUNK", chunk)
+        moving = x[:, images.varying]
+        torch.testing.assert_close(mixture._dots_torch(images.bytes, moving), mixture._dots(images.bytes, moving))
+        torch.testing.assert_close(mixture._mix_torch(images.bytes, weights), mixture._mix(images.bytes, weights))
+
+
+def test_encode_keeps_the_graph_and_decode_inverts_it():
+    prior = _prior()
+    rgb = torch.rand(2, 3, 32, 32, requires_grad=True)
+    z = prior.encode(rgb)
+    z.sum().backward()
+    assert rgb.grad is not None
+    torch.testing.assert_close(rgb.grad, torch.full_like(rgb, 0.5))
+    torch.testing.assert_close(z.detach()[0, 0, 0, 0], 2 * rgb[0, 0, :2, :2].mean().detach() - 1)
+    same = torch.rand(1, 3, 16, 16)
+    torch.testing.assert_close(prior.decode(prior.encode(same)), same)
+    assert float(prior.decode(torch.full((1, 3, 16, 16), 1.5)).max()) == 1.0
+    assert isinstance(prior, Prior)
+    assert prior.latent_shape == (3, 16, 16)
+
+
+def test_unknown_prompts_are_refused_at_construction():
+    with pytest.raises(GsdError, match=r"did you mean turtle.*It knows: .*corgi.*prior=stable_diffusion"):
+        _prior("a turtel")
