@@ -85,10 +85,11 @@ def _explain(error: Exception) -> str:
     import omegaconf.errors
 
     cause = error.__cause__ or error
-    if isinstance(error, hydra.errors.OverrideParseException):
+    first_line = next(iter(str(error).splitlines()), "")
+    if isinstance(error, hydra.errors.OverrideParseException) or "Ambiguous value" in first_line:
         return (
-            f"cannot read '{error.override}' ({str(error).splitlines()[0]}). Text with commas, brackets or quotes "
-            "needs quotes inside quotes: prompt='\"a cat, with a hat\"'."
+            f"{first_line}. A list needs brackets, a sweep needs -m, and text with commas, brackets or quotes needs "
+            "quotes inside quotes: prompt='\"a cat, with a hat\"'."
         )
     if isinstance(error, hydra.errors.MissingConfigException) and error.options is not None:
         group, _, wrong = str(error.missing_cfg_file).rpartition("/")
@@ -99,6 +100,8 @@ def _explain(error: Exception) -> str:
         parent = cause.parent_node
         choices = [str(k) for k in parent] if parent is not None else []
         where = key.rpartition(".")[0] or "the config"
-        return f"'{key}' does not exist; {where} has {', '.join(choices)}{did_you_mean(key.rpartition('.')[2], choices)}"
+        return (
+            f"'{key}' does not exist; {where} has {', '.join(choices)}{did_you_mean(key.rpartition('.')[2], choices)}"
+        )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines) + (f" ({str(cause).splitlines()[0]})" if cause is not error else "")

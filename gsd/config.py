@@ -113,8 +113,7 @@ def make(section: DictConfig, where: str, **context: Any) -> Any:
     import pydantic
     from hydra.utils import get_class
 
-    values = OmegaConf.to_container(section, resolve=True)
-    assert isinstance(values, dict)
+    values: Any = OmegaConf.to_container(section, resolve=True)
     try:
         target: Any = get_class(values.pop("_target_"))
     except Exception as error:

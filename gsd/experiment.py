@@ -55,12 +55,14 @@ def assemble(cfg: DictConfig) -> Experiment:
     _check_pairs(cfg, guidance, camera, losses)
     sigma = make(cfg.sigma, "sigma", **context)
     prompting = make(cfg.prompting, "prompting", **context)
+    init = make(cfg.init, "init", **context)
     prior = make(cfg.prior, "prior", **context)
     metrics = {k: make(v, f"metric.{k}", **context) for k, v in cfg.metric.items()}
-    init = make(cfg.init, "init", **context)
     densify = make(cfg.densify, "densify", **context) if cfg.densify else None
     points = init(Stream(cfg.seed, "init"))
-    representation = make(cfg.representation, "representation", points=points, densify=densify, seed=cfg.seed, **context)
+    representation = make(
+        cfg.representation, "representation", points=points, densify=densify, seed=cfg.seed, **context
+    )
     t = cfg.turntable
     return Experiment(
         prompt=cfg.prompt,

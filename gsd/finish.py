@@ -38,7 +38,7 @@ def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_call
         metrics |= metric(show, experiment.turntable, experiment.prompt)
     summary = {
         "prompt": experiment.prompt,
-        "options": dict(HydraConfig.get().runtime.choices),
+        "options": _options(experiment),
         "seed": experiment.seed,
         **metrics,
         "prior_calls": prior_calls,
@@ -69,6 +69,13 @@ def _write_pictures(show: Render, folder: RunFolder) -> None:
     for view in chosen.unique().tolist():
         for name, picture in (("rgb", show.rgb), ("depth", depth), ("alpha", alpha)):
             folder.write(f"views/{view:03d}_{name}.png", png(picture[view]))
+
+
+def _options(experiment: Experiment) -> dict[str, Any]:
+    """group -> the option chosen, as typed on the command line; a list for losses and metrics."""
+    choices = HydraConfig.get().runtime.choices
+    single = {k: v for k, v in choices.items() if not k.startswith("hydra/") and k not in ("loss", "metric")}
+    return single | {"loss": list(experiment.losses), "metric": list(experiment.metrics)}
 
 
 def versions() -> dict[str, str]:

@@ -80,7 +80,7 @@ class RunFolder:
         try:
             state = torch.load(path, weights_only=True, map_location="cpu")
         except Exception as error:  # torch raises many kinds for a damaged file
-            raise GsdError(f"{path} cannot be read ({error}); delete it to start this run anew.") from error
+            raise GsdError(f"{path} is damaged ({type(error).__name__}); delete it to start this run anew.") from error
         kept = [r for r in self.records() if r["step"] < state["step"]]
         self.write("metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
         return state

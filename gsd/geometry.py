@@ -16,6 +16,7 @@ from gsd.types import Cameras
 
 NEAR = 1e-3  # world units: what is closer to a camera plane than this cannot be seen
 
+
 def orbit(
     azimuth: Float[Tensor, " V"],
     elevation: Float[Tensor, " V"],
@@ -81,9 +82,7 @@ def project(points: Float[Tensor, "N 3"], cameras: Cameras) -> tuple[Float[Tenso
     return image[..., :2] / z[..., None], z
 
 
-def unproject(
-    depth: Float[Tensor, "V 1 H W"], cameras: Cameras, world: bool = True
-) -> Float[Tensor, "V H W 3"]:
+def unproject(depth: Float[Tensor, "V 1 H W"], cameras: Cameras, world: bool = True) -> Float[Tensor, "V H W 3"]:
     """The 3D point at camera-space z `depth` through every pixel centre, in world (default) or camera coordinates."""
     _, _, height, width = depth.shape
     pixels = pixel_centres(height, width, depth.dtype, depth.device)
@@ -106,19 +105,18 @@ def correspond(
     """
     rotation = target.viewmats[:, :3, :3] @ source.viewmats[:, :3, :3].mT
     translation = target.viewmats[:, :3, 3] - torch.einsum("pij,pj->pi", rotation, source.viewmats[:, :3, 3])
-    homogeneous = F.pad(pixel_centres(*depth.shape[-2:], depth.dtype, depth.device), (0, 1), value=1.0)
-    rays = homogeneous @ (target.Ks @ rotation @ torch.linalg.inv(source.Ks)).mT[:, None]
-    image = rays * depth[:, 0, :, :, None] + torch.einsum("pij,pj->pi", target.Ks, translation)[:, None, None]
-    z = image[..., 2]
-    return image[..., :2] / torch.where(z > NEAR, z, torch.ones_like(z))[..., None], z
+    height, width = depth.shape[-2:]
+    pixels = F.pad(pixel_centres(height, width, depth.dtype, depth.device), (0, 1), value=1.0).view(-1, 3)
+    rays = target.Ks @ rotation @ torch.linalg.inv(source.Ks) @ pixels.T  # [P 3 HW]
+    x, y, z = (rays * depth.flatten(2) + target.Ks @ translation[..., None]).unflatten(2, (height, width)).unbind(1)
+    safe = torch.where(z > NEAR, z, torch.ones_like(z))
+    return torch.stack([x / safe, y / safe], -1), z
 
 
 Sampler = Literal["nearest", "straight_through", "bilinear"]
 
 
-def sample(
-    maps: Float[Tensor, "P C H W"], coords: Float[Tensor, "P h w 2"], mode: Sampler
-) -> Float[Tensor, "P C h w"]:
+def sample(maps: Float[Tensor, "P C H W"], coords: Float[Tensor, "P h w 2"], mode: Sampler) -> Float[Tensor, "P C h w"]:
     """Values of `maps` at pixel coordinates (x, y); 0 outside.
 
     nearest: maps[floor(coords)], whose derivative with respect to coords is zero everywhere. straight_through: the

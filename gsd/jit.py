@@ -5,6 +5,7 @@ numba is imported when the first kernel is defined, not when this module is: the
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sys
@@ -24,7 +25,7 @@ def available() -> bool:
 
 
 def cache_dir() -> Path:
-    """Where compiled kernels are kept: NUMBA_CACHE_DIR, else $GSD_CACHE/numba, else the user's cache folder.
+    """Where compiled kernels are kept: NUMBA_CACHE_DIR, else a folder in $GSD_CACHE/numba or the user's cache folder.
 
     A folder that cannot be written (a read-only home in a container) is replaced by one under the temporary folder.
     """
@@ -36,14 +37,27 @@ def cache_dir() -> Path:
         from platformdirs import user_cache_dir
 
         base = user_cache_dir("gsd", appauthor=False)
-    folder = Path(base) / "numba"
+    folder = Path(base) / "numba" / _fingerprint()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
             return folder
     except OSError:
         owner = os.getuid() if hasattr(os, "getuid") else "user"
-        return Path(tempfile.gettempdir()) / f"gsd-numba-{owner}"
+        return Path(tempfile.gettempdir()) / f"gsd-numba-{owner}" / _fingerprint()
+
+
+def _fingerprint() -> str:
+    """Eight hex digits of every source that takes part in a kernel.
+
+    numba looks at the file a kernel is in, not at those its helpers are in, and would go on with a stale one.
+    """
+    digest = hashlib.blake2b(digest_size=4)
+    for path in sorted(Path(__file__).parent.rglob("*.py")):
+        source = path.read_bytes()
+        if b"numba" in source or b"njit" in source:
+            digest.update(source)
+    return digest.hexdigest()
 
 
 def njit(function: Callable[..., Any] | None = None, **options: Any) -> Any:
@@ -68,7 +82,7 @@ def _numba() -> Any:
     import numba
     from numba.core import event
 
-    numba.config.CACHE_DIR = folder  # for a numba that was imported before us
+    numba.config.CACHE_DIR = folder  # type: ignore[attr-defined]  # for a numba that was imported before us
 
     class Notice(event.Listener):
         """Tells the user, once per process, why the first call takes seconds."""

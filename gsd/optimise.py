@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+import torch
+
 from gsd.experiment import Experiment
 from gsd.schedule import at
 from gsd.types import StepState
@@ -32,6 +34,6 @@ def take_step(e: Experiment, step: int) -> StepState:
         weight = at(loss.weight, step)
         if weight != 0:
             terms[name] = weight * loss(state)
-    sum(terms.values()).backward()
+    torch.stack(list(terms.values())).sum().backward()
     e.representation.step()
     return replace(state, terms=terms)

@@ -85,5 +85,3 @@ class Loss(Protocol):
 @runtime_checkable
 class Metric(Protocol):
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]: ...
-
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -55,7 +56,7 @@ class Recorder:
         records = [_plain(r) for r in self.pending]
         self.pending = []
         for record in records:
-            bad = [k for k, v in record.items() if v != v or v in (float("inf"), float("-inf"))]
+            bad = [name for name, value in record.items() if not math.isfinite(value)]
             if bad:
                 raise GsdError(
                     f"Step {record['step']}: {bad[0]} is not finite (also {', '.join(bad[1:]) or 'nothing else'}). "

@@ -46,7 +46,7 @@ def _run(cfg: DictConfig, folder: RunFolder) -> None:
 
     experiment = build(cfg)
     (folder / "FAILED").unlink(missing_ok=True)
-    folder.write("config.yaml", OmegaConf.to_yaml(OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"]), resolve=True))
+    folder.write("config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     folder.write("overrides.yaml", OmegaConf.to_yaml(HydraConfig.get().overrides.task))
     finish(experiment, folder, **_optimise(experiment, folder))
 

@@ -45,12 +45,16 @@ class Cameras:
 
     def __add__(self, other: Cameras) -> Cameras:
         """Both sets as one batch; the groups of the second follow those of the first."""
-        mine, theirs = vars(self), vars(other)
-        both = {k: torch.cat([v, theirs[k]]) for k, v in mine.items() if isinstance(v, Tensor) and k != "group"}
-        return replace(self, **both, group=torch.cat([self.group, other.group + self.group.max() + 1]))
+        both: dict[str, Any] = {
+            name: torch.cat([mine, getattr(other, name)])
+            for name, mine in vars(self).items()
+            if isinstance(mine, Tensor)
+        }
+        both["group"] = torch.cat([self.group, other.group + self.group.max() + 1])
+        return replace(self, **both)
 
     def to(self, device: torch.device | str) -> Cameras:
-        moved = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
+        moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
         return replace(self, **moved)
 
 

@@ -9,7 +9,9 @@ CENTRES = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.38, 0.42], [0.0, -0.38, 0.42], 
 RADII = torch.tensor([0.5, 0.2, 0.2, 0.2], dtype=torch.float64)
 
 
-def cameras(*azimuths: float, size: int = 64, fov: float = 60.0, distance: float = 1.6, elevation: float = 0.0) -> Cameras:
+def cameras(
+    *azimuths: float, size: int = 64, fov: float = 60.0, distance: float = 1.6, elevation: float = 0.0
+) -> Cameras:
     az = torch.tensor(azimuths)
     full = torch.ones_like(az)
     return orbit(az, elevation * full, distance * full, fov * full, size, size, torch.zeros(len(az), dtype=torch.long))
@@ -46,7 +48,9 @@ def surface(points: int, seed: int = 0) -> Scene:
     found = torch.zeros(0, 3, dtype=torch.float64)
     while len(found) < points:
         which = torch.multinomial(RADII**2, points, replacement=True, generator=generator)
-        direction = torch.nn.functional.normalize(torch.randn(points, 3, generator=generator, dtype=torch.float64), dim=-1)
+        direction = torch.nn.functional.normalize(
+            torch.randn(points, 3, generator=generator, dtype=torch.float64), dim=-1
+        )
         x = CENTRES[which] + RADII[which, None] * direction
         inside = ((x[:, None] - CENTRES).norm(dim=-1) < RADII - 1e-9).any(1)
         found = torch.cat([found, x[~inside]])

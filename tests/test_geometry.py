@@ -122,7 +122,9 @@ def test_nearest_reads_the_pixel_that_contains_the_point():
 
 def test_correspond_and_bilinear_sampling_pass_gradcheck():
     cams = cameras(0.0, 5.0, size=6)
-    cams = type(cams)(**{k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in vars(cams).items()})
+    cams = type(cams)(
+        **{k: v.double() if torch.is_tensor(v) and v.is_floating_point() else v for k, v in vars(cams).items()}
+    )
     depth = (1.2 + 0.3 * torch.rand(1, 1, 6, 6, dtype=torch.float64)).requires_grad_()
     maps = torch.randn(1, 2, 6, 6, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda d: correspond(d, cams[:1], cams[1:]), depth)

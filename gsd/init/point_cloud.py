@@ -47,12 +47,16 @@ class PointCloudFile:
         if rgb is None:
             rgb = np.full_like(xyz, GREY)
         if rgb.shape != xyz.shape:
-            raise GsdError(f"{self.path}: rgb has shape {tuple(rgb.shape)}; it must be that of xyz, {tuple(xyz.shape)}.")
+            raise GsdError(
+                f"{self.path}: rgb has shape {tuple(rgb.shape)}; it must be that of xyz, {tuple(xyz.shape)}."
+            )
         if np.issubdtype(rgb.dtype, np.integer):
             rgb = rgb / 255.0
         outside = np.flatnonzero(~((rgb >= 0) & (rgb <= 1)).all(1))
         if outside.size:
-            raise GsdError(f"{self.path}: the colour of point {outside[0]} is outside [0, 1] (or 0 to 255 as integers).")
+            raise GsdError(
+                f"{self.path}: the colour of point {outside[0]} is outside [0, 1] (or 0 to 255 as integers)."
+            )
         points = torch.from_numpy(xyz.astype(np.float32))
         if self.radius is not None:
             points = points - (points.amin(0) + points.amax(0)) / 2
@@ -71,7 +75,9 @@ def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     names = {p.name for p in vertex.properties}
     for wanted in ("x", "y", "z"):
         if wanted not in names:
-            raise GsdError(f"{path}: the PLY vertices have no property '{wanted}'; they have {', '.join(sorted(names))}.")
+            raise GsdError(
+                f"{path}: the PLY vertices have no property '{wanted}'; they have {', '.join(sorted(names))}."
+            )
     xyz = np.stack([vertex[k] for k in "xyz"], 1).astype(np.float64)
     colours = ("red", "green", "blue")
     return xyz, np.stack([vertex[k] for k in colours], 1) if names.issuperset(colours) else None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import torch.nn.functional as F
 from jaxtyping import Float, Int
 from pydantic import PositiveFloat
 from torch import Tensor
@@ -42,9 +41,8 @@ class Consistency:
         height, width = maps.shape[-2:]
         depth, alpha = resize_depth(state.render.depth, state.render.alpha.detach(), (height, width))
         cameras = state.cameras.resized(width, height)
-        return self.compare(maps[i], maps[j], depth[i], alpha[i], depth[j], alpha[j], cameras[i], cameras[j]).sum() / len(
-            cameras
-        )
+        pixels = self.compare(maps[i], maps[j], depth[i], alpha[i], depth[j], alpha[j], cameras[i], cameras[j])
+        return pixels.sum() / len(cameras)
 
     def compare(
         self,
@@ -61,7 +59,7 @@ class Consistency:
         coords, z = correspond(depth, cameras, their_cameras)
         mask = co_visible(coords, z, alpha, their_depth, their_alpha, self.tolerance)
         warped = sample(theirs, coords, self.warp)
-        return mask * (1 - F.cosine_similarity(mine, warped, dim=1, eps=1e-12))
+        return mask * (1 - cosine(mine, warped))
 
     def _maps(self, state: StepState) -> Float[Tensor, "V C h w"]:
         score = state.score
@@ -74,6 +72,11 @@ class Consistency:
                 "loss.consistency.input=cfg_delta needs classifier-free guidance: set guidance.guidance_scale above 1."
             )
         return score.cfg_delta
+
+
+def cosine(a: Float[Tensor, "P C h w"], b: Float[Tensor, "P C h w"]) -> Float[Tensor, "P h w"]:
+    """Over channels; 0 where either vanishes. torch's own takes thirty times as long on such maps."""
+    return (a * b).sum(1) * ((a * a).sum(1) * (b * b).sum(1)).clamp_min(1e-24).rsqrt()
 
 
 def ordered_pairs(group: Int[Tensor, " V"]) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:

@@ -7,13 +7,13 @@ from dataclasses import replace
 from functools import lru_cache
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.geometry import resize_depth
 from gsd.noising.counter import normal
-from gsd.noising.splat import child_ids, integrate, land, sub_values
+from gsd.noising.splat import Canvas, child_ids, land, sub_values
 from gsd.random import Stream
 from gsd.types import Cameras, Render, Scene
 
@@ -35,7 +35,7 @@ class Consistent:
         upsample: PositiveInt = 9,
         spread: NonNegativeFloat = 0.02,
         depth_tolerance: PositiveFloat = 0.1,
-        background_points: PositiveInt = 40_000,
+        background_points: PositiveInt = 20_000,
     ) -> None:
         self.upsample, self.spread, self.depth_tolerance = upsample, spread, depth_tolerance
         self.background_points = background_points
@@ -44,36 +44,46 @@ class Consistent:
     def __call__(
         self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
     ) -> Float[Tensor, "V C h w"]:
-        _, channels, height, width = shape
-        cameras = cameras.resized(width, height)
-        depth, alpha = resize_depth(render.depth, render.alpha, (height, width))
-        surface = self._surface(scene, cameras, depth, channels, rng.sub("surface"))
-        background = self._background(cameras, channels, rng.sub("background"))
-        drawn = torch.where(alpha > 0.5, surface, background)
-        device = depth.device
-        fresh = torch.randn(shape, generator=rng.sub("fresh").generator(device), device=device)
-        return torch.where(drawn.isnan(), fresh, drawn)
+        cameras = cameras.resized(shape[3], shape[2])
+        depth, alpha = resize_depth(render.depth, render.alpha, shape[2:])
+        canvas = Canvas(shape, depth.dtype, depth.device)
+        self._paint_surface(canvas, scene, cameras, depth, alpha > 0.5, rng.sub("surface"))
+        self._paint_background(canvas, cameras, alpha <= 0.5, rng.sub("background"))
+        generator = rng.sub("fresh").generator(depth.device)
+        return canvas.maps(torch.randn(shape, generator=generator, device=depth.device))
 
-    def _surface(
-        self, scene: Scene, cameras: Cameras, depth: Float[Tensor, "V 1 h w"], channels: int, rng: Stream
-    ) -> Float[Tensor, "V C h w"]:
+    def _paint_surface(
+        self,
+        canvas: Canvas,
+        scene: Scene,
+        cameras: Cameras,
+        depth: Float[Tensor, "V 1 h w"],
+        inside: Bool[Tensor, "V 1 h w"],
+        rng: Stream,
+    ) -> None:
         offsets = normal(rng.sub("offset").key(), child_ids(scene.ids, self.upsample), 3)
-        points = scene.points.detach().repeat_interleave(self.upsample, 0) + self.spread * offsets
-        pixel = land(points, cameras, depth, self.depth_tolerance)
-        values = sub_values(scene.ids, self.upsample, channels, rng)
-        return integrate(values, pixel, cameras.height, cameras.width)
+        points = offsets.mul_(self.spread).unflatten(0, (-1, self.upsample)) + scene.points[:, None]
+        pixel = land(points.flatten(0, 1), cameras, inside, depth, self.depth_tolerance)
+        self._paint(canvas, scene.ids, pixel, rng)
 
-    def _background(self, cameras: Cameras, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
-        """The sphere at infinity: only the rotation of a camera matters, and only points near its cone are looked at."""
+    def _paint_background(
+        self, canvas: Canvas, cameras: Cameras, outside: Bool[Tensor, "V 1 h w"], rng: Stream
+    ) -> None:
+        """The sphere at infinity: only a camera's rotation matters; only points near its cone are looked at."""
         parents, children = _sphere(self.background_points, self.upsample, cameras.Ks.device)
         corner = math.hypot(cameras.width, cameras.height) / 2 / cameras.Ks[:, 0, 0]
-        cone = torch.atan(corner) + 6 * _spacing(self.background_points)
-        forward = cameras.viewmats[:, 2, :3]
-        ahead = (parents @ forward.T > torch.cos(cone)).any(1).nonzero()[:, 0]
+        cone = torch.atan(corner) + 2 * _spacing(self.background_points)
+        ahead = (cameras.viewmats[:, 2, :3] @ parents.T > torch.cos(cone)[:, None]).any(0).nonzero()[:, 0]
         turned = replace(cameras, viewmats=_without_translation(cameras.viewmats))
-        pixel = land(children[ahead].flatten(0, 1), turned)
-        values = sub_values(ahead, self.upsample, channels, rng)
-        return integrate(values, pixel, cameras.height, cameras.width)
+        pixel = land(children[ahead].flatten(0, 1), turned, outside)
+        self._paint(canvas, ahead, pixel, rng)
+
+    def _paint(self, canvas: Canvas, ids: Int[Tensor, " K"], pixel: Int[Tensor, "V M"], rng: Stream) -> None:
+        """Draw the values of the points of which any view sees a part; the others need none."""
+        by_parent = pixel.unflatten(1, (len(ids), self.upsample))
+        seen = (by_parent.amax((0, 2)) >= 0).nonzero()[:, 0]
+        values = sub_values(ids[seen], self.upsample, canvas.total.shape[-1], rng)
+        canvas.add(values, by_parent[:, seen].flatten(1))
 
 
 def _without_translation(viewmats: Float[Tensor, "V 4 4"]) -> Float[Tensor, "V 4 4"]:
@@ -88,9 +98,7 @@ def _spacing(points: int) -> float:
 
 
 @lru_cache(maxsize=2)
-def _sphere(
-    points: int, upsample: int, device: torch.device
-) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K N 3"]]:
+def _sphere(points: int, upsample: int, device: torch.device) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K N 3"]]:
     """Fibonacci directions of equal area and, half a spacing around each, its children."""
     k = torch.arange(points, dtype=torch.float64) + 0.5
     z = 1 - 2 * k / points

@@ -16,6 +16,7 @@ from gsd.noising.kernels import fill_normal
 
 _GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's increment and multipliers (Steele, Lea and Flood 2014)
 _MIX_1, _MIX_2 = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
+_GOLDEN_32, _LOW = 0x9E3779B9, 0xFFFFFFFF
 
 
 def normal(key: int, ids: Int[Tensor, " M"], channels: int) -> Float[Tensor, "M C"]:
@@ -29,18 +30,22 @@ def normal(key: int, ids: Int[Tensor, " M"], channels: int) -> Float[Tensor, "M 
 
 def normal_torch(key: int, ids: Int[Tensor, " M"], channels: int) -> Float[Tensor, "M C"]:
     """The same values up to float32 rounding, on any device."""
-    point = _mix(ids * _signed(_GOLDEN) + _signed(key))
-    bits = _mix(point[:, None] + torch.arange(1, channels + 1, device=ids.device) * _signed(_GOLDEN))
-    tail = (_shift(bits, 33).double() + 0.5) * 2.0**-31  # two-sided tail probability, in (0, 1)
+    x = (ids + 1) * _signed(_GOLDEN) + _signed(key)
+    x = (x ^ _shift(x, 30)) * _signed(_MIX_1)
+    x = (x ^ _shift(x, 27)) * _signed(_MIX_2)
+    x = x ^ _shift(x, 31)
+    channel = torch.arange(channels, device=ids.device) * _GOLDEN_32
+    bits = _mix32(_mix32((x[:, None] + channel) & _LOW) ^ _shift(x, 32)[:, None])
+    tail = ((bits >> 1).double() + 0.5) * 2.0**-31  # two-sided tail probability, in (0, 1)
     sign = 1.0 - 2.0 * (bits & 1)
     return (sign * 2**0.5 * torch.erfinv(1.0 - tail)).float()
 
 
-def _mix(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
-    """splitmix64's finaliser on wrapping int64."""
-    x = (x ^ _shift(x, 30)) * _signed(_MIX_1)
-    x = (x ^ _shift(x, 27)) * _signed(_MIX_2)
-    return x ^ _shift(x, 31)
+def _mix32(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
+    """A 32-bit finaliser (Wellons, "lowbias32") on the lower half of int64."""
+    x = ((x ^ (x >> 16)) * 0x7FEB352D) & _LOW
+    x = ((x ^ (x >> 15)) * 0x846CA68B) & _LOW
+    return x ^ (x >> 16)
 
 
 def _shift(x: Int[Tensor, "*n"], bits: int) -> Int[Tensor, "*n"]:

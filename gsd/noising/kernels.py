@@ -12,39 +12,47 @@ def fill_normal(key, ids, out):
     """out[i, c] = the normal value of (key, ids[i], c); see gsd.noising.counter."""
     channels = out.shape[1]
     flat = out.reshape(-1)
-    tail = np.empty(_BLOCK, np.float32)
-    sign = np.empty(_BLOCK, np.float32)
-    done = 0
-    while done < flat.size:
-        n = min(_BLOCK, flat.size - done)
-        _mix_block(key, ids, channels, done, n, tail, sign)
-        _transform(tail[:n], sign[:n], flat[done : done + n])
-        done += n
+    block = max(_BLOCK // channels, 1)  # points at a time
+    low, high = np.empty(block * channels, np.uint32), np.empty(block * channels, np.uint32)
+    tail, sign = np.empty(block * channels, np.float32), np.empty(block * channels, np.float32)
+    for first in range(0, len(ids), block):
+        points = min(block, len(ids) - first)
+        n = points * channels
+        _mix_points(key, ids[first : first + points], channels, low, high)
+        _mix_values(low[:n], high[:n], tail[:n], sign[:n])
+        _transform(tail[:n], sign[:n], flat[first * channels : first * channels + n])
 
 
 @njit
-def _mix_block(key, ids, channels, start, n, tail, sign):
-    """Two-sided tail probability in (0, 1) and sign of n values from the start-th on."""
-    golden = np.uint64(0x9E3779B97F4A7C15)
-    i = start // channels
-    c = start - i * channels
-    point = _mix(np.uint64(ids[i]) * golden + key)
-    for k in range(n):
-        if c == channels:
-            c = 0
-            i += 1
-            point = _mix(np.uint64(ids[i]) * golden + key)
-        c += 1
-        bits = _mix(point + np.uint64(c) * golden)
-        tail[k] = (np.float32(np.int32(bits >> np.uint64(33))) + np.float32(0.5)) * np.float32(2.0**-31)
-        sign[k] = np.float32(1.41421356) - np.float32(2.82842712) * np.float32(np.int32(bits & np.uint64(1)))
+def _mix_points(key, ids, channels, low, high):
+    """64 bits a point by splitmix64's finaliser; the channel is added to the lower half."""
+    k = 0
+    for i in range(len(ids)):
+        x = np.uint64(ids[i] + 1) * np.uint64(0x9E3779B97F4A7C15) + key
+        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        x = x ^ (x >> np.uint64(31))
+        lower, upper = np.uint32(x), np.uint32(x >> np.uint64(32))
+        for c in range(channels):
+            low[k] = np.uint32(lower + c * np.uint32(0x9E3779B9))
+            high[k] = upper
+            k += 1
 
 
 @njit
-def _mix(x):
-    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return x ^ (x >> np.uint64(31))
+def _mix_values(low, high, tail, sign):
+    """Two rounds of a 32-bit finaliser, which vectorises, to a tail probability in (0, 1) and a sign times sqrt(2)."""
+    for k in range(low.size):
+        x = _mix32(np.uint32(_mix32(low[k]) ^ high[k]))
+        tail[k] = (np.float32(np.int32(x >> np.uint32(1))) + np.float32(0.5)) * np.float32(2.0**-31)
+        sign[k] = np.float32(1.41421356) - np.float32(2.82842712) * np.float32(np.int32(x & np.uint32(1)))
+
+
+@njit
+def _mix32(x):
+    x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D))  # numba widens what is not cast back
+    x = np.uint32((x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B))
+    return np.uint32(x ^ (x >> np.uint32(16)))
 
 
 @njit
@@ -111,27 +119,39 @@ def fill_sub_values(parents, children):
 
 
 @njit
-def land(points, viewmats, Ks, width, height, near, depth, tolerance, out):
+def land(points, viewmats, Ks, width, height, near, accepts, depth, tolerance, out):
     """out[v, m] = flat index of the pixel of view v in which point m lands, -1 where it is not seen.
 
-    depth [V, H * W] and tolerance as in gsd.noising.splat.land; an empty depth means that nothing hides.
+    accepts [V, H * W], depth [V, H * W] and tolerance as in gsd.noising.splat.land; an empty depth hides nothing.
     """
-    fw, fh = np.float32(width), np.float32(height)
+    z = np.empty(len(points), np.float32)
     for v in range(len(viewmats)):
-        E, K = viewmats[v], Ks[v]
-        fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
+        _project(points, viewmats[v], Ks[v], width, height, near, z, out[v])
         for m in range(len(points)):
-            px, py, pz = points[m, 0], points[m, 1], points[m, 2]
-            z = E[2, 0] * px + E[2, 1] * py + E[2, 2] * pz + E[2, 3]
-            out[v, m] = -1
-            if z > near:
-                inverse = np.float32(1.0) / z
-                x = fx * (E[0, 0] * px + E[0, 1] * py + E[0, 2] * pz + E[0, 3]) * inverse + cx
-                y = fy * (E[1, 0] * px + E[1, 1] * py + E[1, 2] * pz + E[1, 3]) * inverse + cy
-                if (x >= 0) and (x < fw) and (y >= 0) and (y < fh):
-                    pixel = np.int64(y) * width + np.int64(x)
-                    if depth.size == 0 or abs(z - depth[v, pixel]) < tolerance:
-                        out[v, m] = pixel
+            p = out[v, m]
+            if p >= 0 and not (accepts[v, p] and (depth.size == 0 or abs(z[m] - depth[v, p]) < tolerance)):
+                out[v, m] = -1
+
+
+@njit
+def _project(points, E, K, width, height, near, z, pixel):
+    """Camera z of every point and the pixel it projects into, -1 outside; branch-free, so that it vectorises."""
+    fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
+    e00, e01, e02, e03 = E[0, 0], E[0, 1], E[0, 2], E[0, 3]
+    e10, e11, e12, e13 = E[1, 0], E[1, 1], E[1, 2], E[1, 3]
+    e20, e21, e22, e23 = E[2, 0], E[2, 1], E[2, 2], E[2, 3]
+    fw, fh = np.float32(width), np.float32(height)
+    for m in range(len(points)):
+        px, py, pz = points[m, 0], points[m, 1], points[m, 2]
+        depth = e20 * px + e21 * py + e22 * pz + e23
+        inverse = np.float32(1.0) / depth
+        x = fx * (e00 * px + e01 * py + e02 * pz + e03) * inverse + cx
+        y = fy * (e10 * px + e11 * py + e12 * pz + e13) * inverse + cy
+        seen = (depth > near) & (x >= 0) & (x < fw) & (y >= 0) & (y < fh)
+        column = np.int32(x if seen else np.float32(0.0))
+        row = np.int32(y if seen else np.float32(0.0))
+        z[m] = depth
+        pixel[m] = row * np.int32(width) + column if seen else np.int32(-1)
 
 
 @njit

@@ -1,4 +1,8 @@
-"""Differentiable 3D Gaussian splatting on CPU and GPU behind one function, with gsplat's conventions."""
+"""Differentiable 3D Gaussian splatting on CPU and GPU behind one function, with gsplat's conventions.
+
+The rules are those of gsplat 1.5.3's "classic" mode (Kerbl et al. 2023): the projected covariance is dilated by 0.3 px,
+alpha is clamped at 0.999 and ignored below 1/255, and a pixel is finished before its transmittance would fall to 1e-4.
+"""
 
 from __future__ import annotations
 
@@ -33,27 +37,110 @@ def rasterize(
     backend: str = "auto",
     threads: int | None = None,
 ) -> tuple[Float[Tensor, "C H W 4"], Float[Tensor, "C H W 1"], dict[str, Any]]:
+    """Render N Gaussians to C pinhole views.
+
+    means in world units; quats wxyz of any length; scales standard deviations, not their logarithms; opacities in
+    [0, 1]; colors for all views or per view (`gsd.rasterizer.sh` makes them from spherical harmonics); viewmats from
+    world to camera (OpenCV) and Ks in pixels with pixel centres at +0.5; background one colour or one per view
+    (default black).
+
+    Returns renders (rgb over the background, and expected depth: camera-space z averaged with the compositing weights,
+    0 where alpha is 0), alphas in [0, 1], and info: `means2d`, whose .grad after backward is the gradient of the image
+    positions in pixels, [C, N, 2], and .absgrad with `absgrad` the sum over pixels of its absolute values; `radii`
+    [C, N, 2], int32 half sizes in pixels, 0 where a Gaussian is not drawn; `depths` [C, N]; width, height, n_cameras.
+
+    Gradients reach means, quats, scales, opacities, colors, viewmats and background (Ks only with backend="torch").
+    A Gaussian that is not finite, fainter than 1/255, outside the image or not between the planes is not drawn and gets
+    zero gradients.
+
+    backend: "cpu" compiled, float32 whatever the input; "torch" plain tensors in the dtype given, on any device, slow;
+    "gsplat" for CUDA; "auto" takes gsplat for CUDA tensors, else cpu, else torch where numba is missing. threads bounds
+    those of "cpu" (default: GSD_THREADS, else torch's); the result does not depend on it.
+
+    Raises GsdError for a wrong shape or dtype and for a backend that is unknown or cannot run here.
+    """
+    tensors = {
+        "means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors,
+        "viewmats": viewmats, "Ks": Ks,
+    }  # fmt: skip
+    _check(tensors, width, height, near_plane)
     C, N = viewmats.shape[0], means.shape[0]
-    if backend not in BACKENDS:
-        raise GsdError(f"unknown rasteriser backend {backend!r}; choose one of {', '.join(BACKENDS)}" + did_you_mean(backend, BACKENDS))
-    if backend == "auto":
-        backend = "gsplat" if means.is_cuda else ("cpu" if jit.available() else "torch")
-    if backend == "gsplat" and not (means.is_cuda and torch.cuda.is_available()):
-        raise GsdError("backend='gsplat' needs CUDA tensors and a CUDA build of torch; use backend='cpu' here")
+    chosen = _choose(backend, means)
     if background is None:
-        background = means.new_zeros(C, 3)
-    elif background.ndim == 1:
-        background = background.expand(C, 3)
-    means2d = means.new_zeros(C, N, 2, requires_grad=torch.is_grad_enabled())
-    if backend == "torch":
+        background = means.new_zeros(3)
+    if tuple(background.shape) not in ((3,), (C, 3)):
+        raise GsdError(f"background has shape {tuple(background.shape)}; it must be (3,) or (C, 3) = ({C}, 3).")
+    background = background.expand(C, 3)
+    if chosen == "gsplat":
+        from gsd.rasterizer.gsplat_cuda import rasterize_gsplat
+
+        return rasterize_gsplat(tensors, width, height, near_plane, far_plane, eps2d, background, absgrad)
+    track = torch.is_grad_enabled()
+    if chosen == "torch":
         from gsd.rasterizer.torch_twin import rasterize_torch
 
-        out = rasterize_torch(means, quats, scales, opacities, colors, means2d, viewmats, Ks, background, width, height, near_plane, far_plane, eps2d)
+        if absgrad:
+            raise GsdError(
+                "absgrad needs backend='cpu' or 'gsplat'; the plain torch backend has no gradient per pixel."
+            )
+        means2d = means.new_zeros(C, N, 2, requires_grad=track)
+        out = rasterize_torch(
+            means, quats, scales, opacities, colors, viewmats, Ks, means2d, background,
+            int(width), int(height), near_plane, far_plane, eps2d,
+        )  # fmt: skip
     else:
-        from gsd.rasterizer.cpu import Rasterize, default_threads
+        from gsd.rasterizer.cpu import Options, Rasterize, default_threads
 
-        options = (width, height, near_plane, far_plane, eps2d, absgrad, threads or default_threads())
-        out = Rasterize.apply(means, quats, scales, opacities, colors, means2d, viewmats, Ks, background, options)
+        if means.is_cuda:
+            raise GsdError("backend='cpu' got CUDA tensors; move them to the CPU or take backend='gsplat'.")
+        means2d = torch.zeros(C, N, 2, requires_grad=track)
+        options = Options(
+            int(width),
+            int(height),
+            float(near_plane),
+            float(far_plane),
+            float(eps2d),
+            absgrad,
+            threads or default_threads(),
+        )
+        splats = [means, quats, scales, opacities, colors]
+        single = [t if t.dtype == torch.float32 else t.float() for t in splats]
+        out = Rasterize.apply(*single, means2d, viewmats, Ks, background, options)
     render, alpha, radii, depths = out
     info = {"means2d": means2d, "radii": radii, "depths": depths, "width": width, "height": height, "n_cameras": C}
     return render, alpha, info
+
+
+def _check(tensors: dict[str, Tensor], width: int, height: int, near_plane: float) -> None:
+    means, viewmats = tensors["means"], tensors["viewmats"]
+    N = means.shape[0] if means.ndim else "N"
+    C = viewmats.shape[0] if viewmats.ndim else "C"
+    shapes: dict[str, list[tuple[Any, ...]]] = {
+        "means": [(N, 3)], "quats": [(N, 4)], "scales": [(N, 3)], "opacities": [(N,)],
+        "colors": [(N, 3), (C, N, 3)], "viewmats": [(C, 4, 4)], "Ks": [(C, 3, 3)],
+    }  # fmt: skip
+    for name, tensor in tensors.items():
+        if tuple(tensor.shape) not in shapes[name]:
+            wanted = " or ".join(f"({', '.join(map(str, shape))})" for shape in shapes[name])
+            raise GsdError(f"{name} has shape {tuple(tensor.shape)}; it must be {wanted}.")
+        if not tensor.is_floating_point():
+            raise GsdError(f"{name} has dtype {tensor.dtype}; it must be a floating-point tensor.")
+        if tensor.device != means.device:
+            raise GsdError(f"{name} is on {tensor.device} but means is on {means.device}; move both to one device.")
+    if min(width, height) < 1 or max(width, height) > 1 << 16:
+        raise GsdError(f"The image is {width} x {height}; width and height must be from 1 to 65536.")
+    if not near_plane > 0:
+        raise GsdError(f"near_plane is {near_plane}; it must be above 0.")
+
+
+def _choose(backend: str, means: Tensor) -> str:
+    if backend not in BACKENDS:
+        choices = ", ".join(BACKENDS)
+        raise GsdError(f"There is no rasteriser backend {backend!r}; choose {choices}{did_you_mean(backend, BACKENDS)}")
+    if backend == "auto":
+        return "gsplat" if means.is_cuda else "cpu" if jit.available() else "torch"
+    if backend == "gsplat" and not means.is_cuda:
+        raise GsdError("backend='gsplat' needs CUDA tensors; move the scene to a GPU or take backend='cpu'.")
+    if backend == "cpu" and not jit.available():
+        raise GsdError("backend='cpu' needs numba; `pip install numba`, or take backend='torch'.")
+    return backend

@@ -1,102 +1,144 @@
-"""The compiled CPU backend: one autograd function around the kernels, one task per view."""
+"""The compiled CPU backend: one autograd function around the kernels, one task per view.
+
+Views never share a sum, so that the result is the same bit for bit whatever the number of threads.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
+from gsd.errors import GsdError
 from gsd.rasterizer import kernels
+from gsd.rasterizer.layout import GRADIENT, ROW, TABLE
+from gsd.rasterizer.projection import project_backward
+
+MANY = 8192  # Gaussians from which chaining gradients to parameters is worth splitting
 
 _pools: dict[int, ThreadPoolExecutor] = {}
-os.register_at_fork(after_in_child=_pools.clear)  # the threads of a pool do not survive a fork
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pools.clear)  # the threads of a pool do not survive a fork
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a call of the rasteriser fixes beside its tensors."""
+
+    width: int
+    height: int
+    near: float
+    far: float
+    eps2d: float
+    absgrad: bool
+    threads: int
 
 
 def default_threads() -> int:
     """GSD_THREADS, else torch's number of threads, but never more than the process may use."""
     wanted = os.environ.get("GSD_THREADS")
     if wanted:
-        return max(1, int(wanted))
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise GsdError(f"GSD_THREADS is {wanted!r}; set it to a whole number from 1 on, or unset it.")
+        return int(wanted)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(torch.get_num_threads(), usable))
+    return min(torch.get_num_threads(), usable)
 
 
-def _each(task: Callable[[int], Any], count: int, threads: int) -> None:
-    """task(0) ... task(count - 1), on a pool where that can help."""
-    threads = min(threads, count)
-    if threads <= 1:
+def _each(task: Callable[[int], None], count: int, threads: int) -> None:
+    """task(0) ... task(count - 1), on a pool where there are several and a thread for them."""
+    workers = min(threads, count)
+    if workers <= 1:
         for i in range(count):
             task(i)
         return
-    if threads not in _pools:
-        _pools[threads] = ThreadPoolExecutor(threads, "gsd-rasterizer")
-    list(_pools[threads].map(task, range(count)))
+    if workers not in _pools:
+        _pools[workers] = ThreadPoolExecutor(workers, "gsd-rasterizer")
+    for _ in _pools[workers].map(task, range(count)):
+        pass
 
 
 def _array(tensor: Tensor, dtype: torch.dtype = torch.float32) -> np.ndarray:
-    return tensor.detach().to(dtype).contiguous().numpy()
+    tensor = tensor.detach()
+    if tensor.dtype != dtype or not tensor.is_contiguous():
+        tensor = tensor.to(dtype).contiguous()
+    return tensor.numpy()
 
 
 class Rasterize(torch.autograd.Function):
+    """The arguments and results of `rasterize`, checked; means2d is a zero leaf [C, N, 2], background [C, 3]."""
+
     @staticmethod
     def forward(ctx, means, quats, scales, opacities, colors, means2d, viewmats, Ks, background, options):
-        width, height, near, far, eps2d, absgrad, threads = options
+        width, height = options.width, options.height
         C, N = viewmats.shape[0], means.shape[0]
         parameters = [_array(t) for t in (means, quats, scales, opacities)]
+        cutoffs = _array((opacities.detach() * 255).log())
         features = _array(colors if colors.ndim == 3 else colors[None])
-        cameras = [_array(t, torch.float64) for t in (viewmats, Ks)]
+        cameras = [_array(viewmats, torch.float64), _array(Ks, torch.float64)]
         ground = _array(background)
-        rows = np.empty((C, N, kernels.ROW), np.float32)
-        ids, counts = np.empty((C, N), np.int32), np.zeros(C, np.int64)
-        radii, depths = np.empty((C, N, 2), np.int32), np.empty((C, N), np.float32)
-        render, alpha = np.empty((C, height, width, 4), np.float32), np.empty((C, height, width, 1), np.float32)
+        # torch aligns memory to cache lines, numpy does not
+        rows, depths = torch.empty(C, N, ROW).numpy(), torch.empty(C, N)
+        radii = torch.empty(C, N, 2, dtype=torch.int32)
+        render, alpha = torch.empty(C, height, width, 4), torch.empty(C, height, width, 1)
+        rest = torch.empty(C, height, width, 2)
+        outputs = [t.numpy() for t in (depths, radii, render, alpha, rest)]
+        lists: list[Any] = [None] * C
 
         def view(c: int) -> None:
-            kernels.forward_view(
-                c, *parameters, features, *cameras, width, height, eps2d, near, far, ground,
-                rows, depths, radii, ids, counts, render, alpha,
+            lists[c] = kernels.forward_view(
+                c, *parameters, cutoffs, features, *cameras, width, height, options.eps2d, options.near, options.far,
+                ground, TABLE, rows, *outputs,
             )  # fmt: skip
 
-        _each(view, C, threads)
-        outputs = tuple(torch.from_numpy(a) for a in (render, alpha, radii, depths))
-        ctx.mark_non_differentiable(outputs[2], outputs[3])
-        ctx.save_for_backward(means, quats, scales, opacities, colors, means2d, background)
-        ctx.kept = (parameters, features, cameras, ground, rows, ids, counts, radii, render, alpha, options)
-        return outputs
+        _each(view, C, options.threads)
+        ctx.mark_non_differentiable(radii, depths)
+        # For the check that nothing was changed in place before backward; the kernels use the arrays.
+        ctx.save_for_backward(means, quats, scales, opacities, viewmats, means2d, render, alpha, rest)
+        ctx.kept = (parameters[:3], cameras, ground, rows, lists, depths.numpy(), colors.ndim, options)
+        return render, alpha, radii, depths
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, g_render, g_alpha, *_):
-        means, quats, scales, opacities, colors, means2d, background = ctx.saved_tensors
-        parameters, features, cameras, ground, rows, ids, counts, radii, render, alpha, options = ctx.kept
-        width, height, _, _, eps2d, absgrad, threads = options
-        C, N = radii.shape[:2]
-        g_image, g_cover = _array(g_render), _array(g_alpha)
-        grads = np.empty((C, N, 12), np.float32)
+        *_, means2d, render, alpha, rest = ctx.saved_tensors
+        parameters, cameras, ground, rows, lists, depths, color_dims, options = ctx.kept
+        C, N = depths.shape
+        images = [_array(t) for t in (render, alpha, rest)]
+        incoming = [_array(g_render), _array(g_alpha)]
+        view_gradients = torch.empty(C, N, GRADIENT)
+        grads = view_gradients.numpy()
+
+        absolute = True if options.absgrad else None  # None is a type of its own: another compiled version
 
         def view(c: int) -> None:
-            kernels.backward_view(
-                c, rows, ids, counts, render, alpha, ground, g_image, g_cover, grads, absgrad,
+            kernels.backward_view(c, rows, *lists[c], *images, ground, TABLE, *incoming, grads, absolute)
+
+        _each(view, C, options.threads)
+        shared = [torch.empty(N, 3), torch.empty(N, 4), torch.empty(N, 3), torch.empty(N), torch.empty(N, 3)]
+        g_parameters = [t.numpy() for t in shared]
+        g_viewmats = np.zeros((C, 16)) if ctx.needs_input_grad[6] else None
+
+        def chain(first: int, stop: int) -> None:
+            project_backward(
+                *parameters, *cameras, options.width, options.height, options.eps2d, depths, grads,
+                *g_parameters, g_viewmats, first, stop,
             )  # fmt: skip
 
-        _each(view, C, threads)
-        out = [np.empty_like(p) for p in parameters]
-        g_colors = np.zeros_like(features)
-        g_means2d = np.zeros((C, N, 2), np.float32)
-        g_absolute = np.zeros((C if absgrad else 0, N, 2), np.float32)
-        kernels.project_backward(
-            *parameters[:3], *cameras, width, height, eps2d, radii, rows, grads,
-            *out, g_colors, g_means2d, g_absolute, 0, N,
-        )  # fmt: skip
-        if absgrad:
-            means2d.absgrad = torch.from_numpy(g_absolute)
-        g_background = None
-        if ctx.needs_input_grad[8]:
-            g_background = ((1 - torch.from_numpy(alpha)) * g_render[..., :3]).sum((1, 2))
-        colour = torch.from_numpy(g_colors if colors.ndim == 3 else g_colors[0])
-        g = [torch.from_numpy(a) for a in out]
-        return *g, colour, torch.from_numpy(g_means2d), None, None, g_background, None
+        parts = options.threads if N >= MANY and g_viewmats is None else 1
+        edges = [N * i // parts // 4 * 4 for i in range(parts)] + [N]
+        _each(lambda i: chain(edges[i], edges[i + 1]), parts, options.threads)
+
+        if options.absgrad:
+            means2d.absgrad = view_gradients[..., 10:12].contiguous()
+        g_colors = view_gradients[..., 6:9] if color_dims == 3 else shared[4]
+        g_cameras = None if g_viewmats is None else torch.from_numpy(g_viewmats).float().reshape(C, 4, 4)
+        g_background = (rest[..., :1] * g_render[..., :3]).sum((1, 2)) if ctx.needs_input_grad[8] else None
+        return *shared[:4], g_colors, view_gradients[..., :2], g_cameras, None, g_background, None

@@ -83,8 +83,21 @@ def _pairs(
 
 
 def rasterize_torch(
-    means, quats, scales, opacities, colors, means2d, viewmats, Ks, background, width, height, near, far, eps2d
-):  # fmt: skip
+    means: Float[Tensor, "N 3"],
+    quats: Float[Tensor, "N 4"],
+    scales: Float[Tensor, "N 3"],
+    opacities: Float[Tensor, " N"],
+    colors: Float[Tensor, "*C N 3"],
+    viewmats: Float[Tensor, "V 4 4"],
+    Ks: Float[Tensor, "V 3 3"],
+    means2d: Float[Tensor, "V N 2"],
+    background: Float[Tensor, "V 3"],
+    width: int,
+    height: int,
+    near: float,
+    far: float,
+    eps2d: float,
+) -> tuple[Float[Tensor, "V H W 4"], Float[Tensor, "V H W 1"], Int[Tensor, "V N 2"], Float[Tensor, "V N"]]:
     """See `gsd.rasterizer.rasterize`; arguments are checked there. Returns render, alpha, radii, depths."""
     C, N = len(viewmats), len(means)
     dtype, device = means.dtype, means.device
@@ -92,9 +105,11 @@ def rasterize_torch(
     point = torch.arange(N, device=device).repeat(C)
     features = colors.expand(C, N, 3) if colors.ndim == 2 else colors
     with torch.no_grad():
-        uv, z, cov = project(means[point], quats[point], scales[point], viewmats[camera], Ks[camera], width, height, eps2d)
+        uv, z, cov = project(
+            means[point], quats[point], scales[point], viewmats[camera], Ks[camera], width, height, eps2d
+        )
         seen, radius = visible(uv, z, cov, opacities[point], width, height, near, far)
-        seen &= features[camera, point].isfinite().all(-1) & radius.isfinite().all(-1)
+        seen &= features[camera, point].isfinite().all(-1) & radius.isfinite().all(-1) & opacities[point].isfinite()
         radii = torch.where(seen[:, None], radius.ceil().clamp(max=1e9), 0).int().reshape(C, N, 2)
         depths = torch.where(seen, z, 0).reshape(C, N)
         order = seen.nonzero()[:, 0]
@@ -121,7 +136,9 @@ def rasterize_torch(
     return torch.cat([rgb, image[..., 3:4] / alpha.clamp(min=1e-10)], -1), alpha, radii, depths
 
 
-def _power(pixel, uv, cov, owner):
+def _power(
+    pixel: Float[Tensor, "P 2"], uv: Float[Tensor, "M 2"], cov: Float[Tensor, "M 2 2"], owner: Int[Tensor, " P"]
+) -> Float[Tensor, " P"]:
     """Half the squared Mahalanobis distance of each pair, as a sum of squares so that it cannot be negative."""
     yy = cov[:, 1, 1]
     shear, spread = cov[:, 0, 1] / yy, cov.det() / yy

@@ -25,20 +25,23 @@ def vp_sigmas() -> Float[Tensor, " 1000"]:
 class VP:
     """t uniform in [t_min, t_max] (fractions of 1000 steps), one for all views of a group; sigma = sigma(t).
 
-    The usual annealing of score distillation lowers t_max from 0.98 to 0.5.
+    The usual annealing of score distillation lowers t_max from 0.98 to 0.5. Lowering t_min too, from 0.9, lets the
+    prompt decide on the pose before the picture at hand does: at low noise levels the posterior follows whatever the
+    render already resembles.
     """
 
-    def __init__(
-        self, t_min: Schedule = 0.02, t_max: Schedule = 0.98
-    ) -> None:
+    def __init__(self, steps: int, t_min: Schedule = 0.02, t_max: Schedule = 0.98) -> None:
         self.t_min, self.t_max = t_min, t_max
         self.sigmas = vp_sigmas()
-        self._range(0)
+        for step in range(steps):
+            self._range(step)
 
     def _range(self, step: int) -> tuple[int, int]:
         low, high = at(self.t_min, step), at(self.t_max, step)
         if not 0 <= low <= high < 1:
-            raise GsdError(f"sigma.t_min={low:g} and sigma.t_max={high:g} at step {step}: need 0 <= t_min <= t_max < 1.")
+            raise GsdError(
+                f"sigma.t_min={low:g} and sigma.t_max={high:g} at step {step}: need 0 <= t_min <= t_max < 1."
+            )
         return round(low * TRAIN_STEPS), round(high * TRAIN_STEPS)
 
     def __call__(self, cameras: Cameras, rng: Stream) -> Float[Tensor, " V"]:

@@ -38,7 +38,9 @@ def test_anchors_are_uniform_over_steps(azimuth):
     assert ((counts - 100) ** 2 / 100).sum() < 31.3  # chi-square, 11 degrees of freedom, p = 0.001
 
 
-@pytest.mark.parametrize("wrong", [{"elevation": (30, 10)}, {"fov": (0, 40)}, {"distance": (-1, 2)}, {"elevation": (0, 95)}])
+@pytest.mark.parametrize(
+    "wrong", [{"elevation": (30, 10)}, {"fov": (0, 40)}, {"distance": (-1, 2)}, {"elevation": (0, 95)}]
+)
 def test_ranges_are_checked(wrong):
     with pytest.raises(GsdError, match=next(iter(wrong))):
         Orbit(**wrong)

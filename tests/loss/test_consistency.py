@@ -130,7 +130,16 @@ def test_inputs():
 
 def test_pairs_stay_within_groups():
     i, j = ordered_pairs(torch.tensor([0, 0, 0, 1, 1]))
-    assert set(zip(i.tolist(), j.tolist(), strict=True)) == {(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (3, 4), (4, 3)}
+    assert set(zip(i.tolist(), j.tolist(), strict=True)) == {
+        (0, 1),
+        (0, 2),
+        (1, 0),
+        (1, 2),
+        (2, 0),
+        (2, 1),
+        (3, 4),
+        (4, 3),
+    }
 
 
 def test_empty_views_have_no_loss():

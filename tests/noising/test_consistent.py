@@ -41,7 +41,7 @@ def near(a: torch.Tensor, b: torch.Tensor, degrees: float) -> torch.Tensor:
 def test_each_map_is_standard_normal():
     maps = draws()[:, 1]
     assert maps.isfinite().all()
-    assert (maps == 0).sum() == 0
+    assert (maps == 0).sum() < 10  # of 8 million; a zero-filled pixel would be zero in thousands of draws
     assert maps.mean().abs() < 5 / (S * P) ** 0.5
     assert (maps.var() - 1).abs() < 5 * (2 / (S * P)) ** 0.5
     assert (maps.var(0) - 1).abs().max() < 5.5 * (2 / S) ** 0.5
@@ -86,7 +86,9 @@ def test_points_off_the_visible_surface_do_not_matter():
     behind = torch.tensor([[9.0, 0.0, 0.0]]).expand(500, 3)  # behind both cameras
     more = Scene(torch.cat([scene.points, hidden, behind]), torch.arange(4000))
     shape = (2, 3, 64, 64)
-    assert torch.equal(NOISING(scene, shown, cams, shape, Stream(0, "x")), NOISING(more, shown, cams, shape, Stream(0, "x")))
+    assert torch.equal(
+        NOISING(scene, shown, cams, shape, Stream(0, "x")), NOISING(more, shown, cams, shape, Stream(0, "x"))
+    )
 
 
 @pytest.mark.parametrize("count", [1, 50, 20_000])

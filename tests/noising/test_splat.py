@@ -7,9 +7,8 @@ from gsd.geometry import orbit
 from gsd.noising import kernels
 from gsd.noising.counter import normal
 from gsd.noising.splat import (
-    accumulate_torch,
+    Canvas,
     child_ids,
-    integrate,
     land,
     land_torch,
     sub_values,
@@ -22,7 +21,9 @@ def test_operator_is_an_isometry():
     """A A^T = I in float64 and no point in two pixels of a view, for any positions whatever."""
     generator = torch.Generator().manual_seed(0)
     pixel = torch.randint(-20, 64, (2, 300), generator=generator).clamp_min(-1)
-    A = integrate(torch.eye(300, dtype=torch.float64), pixel, 8, 8).flatten(2).transpose(1, 2)
+    canvas = Canvas((2, 300, 8, 8), torch.float64, "cpu")
+    canvas.add(torch.eye(300, dtype=torch.float64), pixel)
+    A = canvas.maps(torch.full((2, 300, 8, 8), torch.nan, dtype=torch.float64)).flatten(2).transpose(1, 2)
     for view in A:
         rows = view[~view.isnan().any(1)]
         assert len(rows) > 40
@@ -50,19 +51,19 @@ def test_kernels_equal_their_twins(count, upsample, channels, seed):
 
     values = children.flatten(0, 1)
     pixel = torch.randint(-3, 30, (2, len(values)), generator=generator).clamp_min(-1)
-    total, hits = torch.zeros(2, 30, channels), torch.zeros(2, 30)
-    kernels.accumulate(values.numpy(), pixel.numpy(), total.numpy(), hits.numpy())
-    expected_total, expected_hits = accumulate_torch(values, pixel, 30)
-    assert torch.allclose(total, expected_total, atol=1e-5)
-    assert torch.equal(hits, expected_hits)
+    fast, slow = (Canvas((2, channels, 5, 6), torch.float32, "cpu") for _ in range(2))
+    fast.add(values, pixel.int())
+    slow.add_torch(values, pixel.int())
+    assert torch.allclose(fast.total, slow.total, atol=1e-5)
+    assert torch.equal(fast.count, slow.count)
 
 
 def test_landing_equals_its_twin():
     cams = cameras(0.0, 5.0, 100.0, elevation=20.0)
-    depth = render(cams).depth
+    depth, accepts = render(cams).depth, torch.rand(3, 1, 64, 64) < 0.9
     points = surface(20_000).points
     for surface_depth in (depth, None):
-        fast, slow = land(points, cams, surface_depth, 0.1), land_torch(points, cams, surface_depth, 0.1)
+        fast, slow = (f(points, cams, accepts, surface_depth, 0.1) for f in (land, land_torch))
         assert (fast != slow).float().mean() < 1e-3  # points on the edge of a pixel or of the tolerance
         assert (fast >= 0).float().mean() > 0.2
 
@@ -72,10 +73,12 @@ def test_landing_by_hand():
     points = torch.tensor(
         [[0, 0, 0], [0, 0.5, -0.5], [0, -1.99, 1.99], [0, 2.01, 0], [3, 0, 0], [torch.nan, 0, 0], [0, 0, torch.inf]]
     )
-    assert land(points, cams)[0].tolist() == [10, 10, 0, -1, -1, -1, -1]
+    everywhere = torch.ones(1, 1, 4, 4, dtype=torch.bool)
+    assert land(points, cams, everywhere)[0].tolist() == [10, 10, 0, -1, -1, -1, -1]
+    assert land(points, cams, ~everywhere)[0].tolist() == [-1] * 7
     depth = torch.full((1, 1, 4, 4), 1.8)
-    assert land(points[:1], cams, depth, 0.21)[0].tolist() == [10]
-    assert land(points[:1], cams, depth, 0.19)[0].tolist() == [-1]
+    assert land(points[:1], cams, everywhere, depth, 0.21)[0].tolist() == [10]
+    assert land(points[:1], cams, everywhere, depth, 0.19)[0].tolist() == [-1]
 
 
 def test_child_ids_are_unique():

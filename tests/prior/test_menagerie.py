@@ -285,3 +285,28 @@ def test_encode_keeps_the_graph_and_decode_inverts_it():
 def test_unknown_prompts_are_refused_at_construction():
     with pytest.raises(GsdError, match=r"did you mean turtle.*It knows: .*corgi.*prior=stable_diffusion"):
         _prior("a turtel")
+
+
+def test_a_blend_of_texts_blends_their_log_weights():
+    prior = _prior("a cat", view_words=3.0)
+    x = torch.randn(3, 3, *prior.latent_shape[1:])
+    sigma = torch.full((3,), 20.0)
+    texts, others = ("a cat, front view",) * 3, ("a cat, left side view",) * 3
+
+    def probs(condition):
+        return prior.posterior(x, sigma, condition).probs
+
+    ends = [probs(Condition(texts)), probs(Condition(others))]
+    blend = probs(Condition(texts, None, others, torch.tensor([0.0, 0.5, 1.0])))
+    assert torch.allclose(blend[0], ends[0][0])
+    assert torch.allclose(blend[2], ends[1][2])
+    middle = (ends[0][1] * ends[1][1]).sqrt()  # half of each logarithm
+    assert torch.allclose(blend[1], middle / middle.sum())
+
+
+def test_named_sides_are_the_creatures_own():
+    prior = _prior("a cat", view_words=8.0, view_bias=0.0)
+    seen = prior.posterior(
+        torch.zeros(1, 3, *prior.latent_shape[1:]), torch.tensor([1e4]), Condition(("a cat, left side view",))
+    )
+    assert seen.azimuth[seen.probs[0].argmax()] == 90

@@ -1,0 +1,50 @@
+"""gsplat's CUDA rasteriser (Ye et al. 2024, version 1.5) with the project's call and return values."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gsd.errors import GsdError
+
+
+def rasterize_gsplat(
+    tensors: dict[str, Tensor],
+    width: int,
+    height: int,
+    near_plane: float,
+    far_plane: float,
+    eps2d: float,
+    background: Float[Tensor, "C 3"],
+    absgrad: bool,
+) -> tuple[Float[Tensor, "C H W 4"], Float[Tensor, "C H W 1"], dict[str, Any]]:
+    """See `gsd.rasterizer.rasterize`; `tensors` holds its first seven arguments, checked, on a CUDA device.
+
+    Unlike on the CPU, info["means2d"] holds the image positions and keeps its gradient.
+    """
+    try:
+        from gsplat import rasterization
+
+        renders, alphas, info = rasterization(
+            **{name: tensor.float() for name, tensor in tensors.items()},
+            width=width,
+            height=height,
+            near_plane=near_plane,
+            far_plane=far_plane,
+            eps2d=eps2d,
+            packed=False,
+            backgrounds=background.float(),
+            render_mode="RGB+ED",
+            absgrad=absgrad,
+        )
+    except (ImportError, AttributeError) as error:
+        raise GsdError(
+            f"gsplat's CUDA kernels are not usable ({error}); install gsplat's build requirements."
+        ) from error
+    if torch.is_grad_enabled() and info["means2d"].requires_grad:
+        info["means2d"].retain_grad()
+    names = ("means2d", "radii", "depths", "width", "height", "n_cameras")
+    return renders, alphas, {name: info[name] for name in names}

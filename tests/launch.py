@@ -1,0 +1,65 @@
+"""Run the program as a user does, at a size that takes a second, in this process or in another."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from gsd.config import register
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = (
+    "init.points=150",
+    "camera.resolution=16",
+    "turntable.views=8",
+    "turntable.resolution=16",
+    "threads=1",
+    "checkpoint_every=4",
+    "images_every=0",
+)
+
+
+def config(*overrides: str, hydra: bool = False) -> DictConfig:
+    """The composed config, as run.py would see it."""
+    register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        return compose("config", list(overrides), return_hydra_config=hydra)
+
+
+def launch(folder: Path, *overrides: str) -> Path:
+    """A whole run in this process; its folder is `folder`."""
+    from gsd.run import run
+
+    cfg = config(*overrides, f"hydra.runtime.output_dir={folder}", hydra=True)
+    HydraConfig.instance().set_config(cfg)
+    run(OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"]))
+    return folder
+
+
+def start(cwd: Path, *arguments: str, **options) -> subprocess.Popen:
+    """python run.py ARGUMENTS in a process of its own, with outputs/ and multirun/ under `cwd`."""
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "run.py"), *arguments]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+    )
+
+
+def shell(cwd: Path, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of python run.py ARGUMENTS."""
+    process = start(cwd, *arguments)
+    out, err = process.communicate(timeout=300)
+    return process.returncode, out, err
+
+
+def records(folder: Path) -> list[dict]:
+    """metrics.jsonl without the wall clock."""
+    lines = (folder / "metrics.jsonl").read_text().splitlines()
+    return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]

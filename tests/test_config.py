@@ -1,0 +1,175 @@
+"""Every yaml is composed, built and run; every mistake is refused in one sentence before anything is computed."""
+
+import itertools
+import runpy
+import subprocess
+import sys
+import time
+
+import pytest
+from launch import ROOT, SMALL, config, launch, shell
+from omegaconf import OmegaConf
+
+from gsd.cli import CONF
+from gsd.config import build, make, signature
+from gsd.errors import GsdError
+
+# Options that need something of the user's, and what the test gives them.
+NEEDS = {"init=point_cloud": ("init.path={folder}/cloud.npz",)}
+OPTIONS = sorted(
+    f"{group.name}=[{file.stem}]"
+    if group.name in ("loss", "metric") and file.stem != "none"
+    else f"{group.name}={file.stem}"
+    for group in CONF.iterdir()
+    if group.is_dir() and group.name not in ("hydra", "experiment")
+    for file in group.glob("*.yaml")
+)
+PRESETS = sorted(f.stem for f in (CONF / "experiment").glob("*.yaml"))
+
+
+@pytest.fixture
+def cloud(tmp_path):
+    import numpy as np
+
+    xyz = np.random.default_rng(0).normal(size=(100, 3))
+    np.savez(tmp_path / "cloud.npz", xyz=xyz, rgb=np.full((100, 3), 0.2))
+    return tmp_path
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_runs(option, cloud):
+    needs = [o.format(folder=cloud) for o in NEEDS.get(option, ())]
+    small = [o for o in SMALL if not (option.startswith("init=") and o.startswith("init."))]
+    folder = launch(cloud / "run", *small, "steps=3", option, *needs)
+    assert (folder / "DONE").exists()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_preset_runs(preset, tmp_path):
+    folder = launch(tmp_path / "run", *SMALL, f"experiment={preset}", "steps=3")
+    assert (folder / "DONE").exists()
+
+
+@pytest.mark.parametrize("path", sorted(CONF.rglob("*.yaml")), ids=lambda p: str(p.relative_to(CONF)))
+def test_every_yaml_says_in_a_line_what_it_is(path):
+    comments = [x for x in path.read_text().splitlines() if x.startswith("# ") and "@package" not in x]
+    assert comments
+    assert len(comments[0]) < 120
+
+
+@pytest.mark.parametrize("option", [o for o in OPTIONS if not o.endswith("=none")])
+def test_yaml_lists_every_option_of_its_class(option):
+    """So that --help, --cfg and a typo's refusal know them all."""
+    import inspect
+
+    from hydra.utils import get_class
+
+    group, name = option.replace("[", "").replace("]", "").split("=")
+    section = OmegaConf.load(CONF / group / f"{name}.yaml")
+    parameters = set(inspect.signature(get_class(section._target_)).parameters)
+    injected = {"prompt", "device", "steps", "densify", "seed"} | ({"points"} if group == "representation" else set())
+    assert set(section) - {"_target_"} == parameters - injected
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("noising=consistant", ["noising=consistant", "consistent, random", "did you mean consistent?"]),
+        ("noising.upsampel=3", ["noising.upsampel", "did you mean upsample?"]),
+        ("noize=random", ["noize", "did you mean noising?"]),
+        ("steps=ten", ["ten", "steps"]),
+        ("steps=0", ["steps=0", "at least 1"]),
+        ("seed=-1", ["seed=-1", "at least 0"]),
+        ("noising.upsample=0", ["noising.upsample=0", "greater than 0"]),
+        ("noising.spread=wide", ["noising.spread='wide'", "number"]),
+        ("loss.consistency.warp=bilinaer", ["'straight_through' or 'bilinear'", "did you mean bilinear?"]),
+        ("loss.consistency.weight=heavy", ["loss.consistency.weight='heavy'"]),
+        ("camera.views=1", ["loss=consistency", "camera.views=2"]),
+        ("camera.fov=[60,40]", ["camera.fov", "ascend"]),
+        ("sigma.t_max=1.5", ["sigma.t_max=1.5"]),
+        ("sigma.t_min=0.9", ["sigma.t_min=0.9", "t_min <= t_max", "step 99"]),
+        ("init=point_cloud", ["init.path has no value"]),
+        ("init=point_cloud init.path=/nowhere.ply", ["/nowhere.ply", "no such file"]),
+        ("device=cuda:7", ["device=cuda:7", "device=cpu"]),
+        ("device=gpu", ["device=gpu is not a device"]),
+        ("prompt=a dragon", ["dragon", "cat", "stable_diffusion"]),
+        ("prompt= ", ["prompt is empty"]),
+        ("prompt=a cat, sitting", ["quotes inside quotes"]),
+        ("representation.backend=gsplat", ["gsplat", "CUDA"]),
+        ("turntable.views=0", ["turntable.views=0"]),
+    ],
+)
+def test_mistakes_are_refused_in_one_sentence(override, words, tmp_path, monkeypatch, capsys):
+    """In this process, for speed; test_mistakes_end_with_exit_code_1 does the same from a shell."""
+    monkeypatch.chdir(tmp_path)
+    overrides = override.split(" ") if override.startswith("init") else [override]
+    monkeypatch.setattr(sys, "argv", ["run.py", *overrides])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_path(str(ROOT / "run.py"), run_name="__main__")
+    message = str(stop.value.code)
+    assert message.startswith("error: ")
+    assert message.count("\n") == 0
+    for word in words:
+        assert word in message, message
+    assert not list(tmp_path.rglob("metrics.jsonl"))
+
+
+def test_mistakes_end_with_exit_code_1(tmp_path):
+    code, _, err = shell(tmp_path, "noising=consistant")
+    assert code == 1
+    assert "did you mean consistent?" in err
+    assert "Traceback" not in err
+
+
+def test_guidance_that_draws_its_own_noise_is_refused_beside_a_noising(monkeypatch):
+    from gsd.guidance.sds import SDS
+
+    monkeypatch.setattr(SDS, "draws_own_noise", True)
+    with pytest.raises(GsdError, match="use noising=random"):
+        build(config(*SMALL))
+    build(config(*SMALL, "noising=random"))
+
+
+def test_help_and_completion_need_no_torch():
+    code = (
+        "import runpy, sys; sys.argv = ['run.py', '--help']; runpy.run_path('run.py', run_name='__main__'); "
+        "assert 'torch' not in sys.modules"
+    )
+    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for word in ("noising", "consistent", "3D consistent noising", "prompt:"):
+        assert word in out
+    code = code.replace("'--help'", "'-sc', 'query=bash'")
+    env = {"COMP_LINE": "python run.py noising=c", "COMP_POINT": "24", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.split() == ["noising=consistent"]
+
+
+@pytest.mark.slow
+def test_help_and_completion_answer_within_a_second():
+    for arguments in (["--help"], ["-sc", "query=bash"]):
+        times = []
+        for _ in range(5):
+            began = time.perf_counter()
+            subprocess.run([sys.executable, "run.py", *arguments], cwd=ROOT, capture_output=True, check=False)
+            times.append(time.perf_counter() - began)
+        assert min(times) < 1
+
+
+def test_signature_names_what_can_change_a_result():
+    base = signature(config())
+    for same in ("name=x", "device=cpu", "threads=1", "checkpoint_every=7", "images_every=0"):
+        assert signature(config(same)) == base
+    changed = ["seed=1", "steps=601", "prompt=an owl", "noising.spread=0.03", "noising=random", "loss=none"]
+    signatures = [signature(config(o)) for o in changed]
+    for a, b in itertools.combinations([base, *signatures], 2):
+        assert a != b
+
+
+def test_make_gives_a_target_only_what_it_names():
+    section = OmegaConf.create({"_target_": "gsd.prompting.view_dependent.Plain"})
+    assert make(section, "prompting", prompt="an owl", device=None).prompt == "an owl"
+    section["suffix"] = "x"
+    with pytest.raises(GsdError, match="prompting has no option 'suffix'"):
+        make(section, "prompting", prompt="an owl")
+    with pytest.raises(GsdError, match="does not name a class"):
+        make(OmegaConf.create({"_target_": "gsd.nothing.Nothing"}), "prior")
