@@ -103,14 +103,20 @@ def correspond(
     p_ij ~ K_j (d_i(p) R_ij K_i^-1 p + t_ij), then divided by its third component; the printed equation lacks the
     translation and the division. `depth` is the source's z at the resolution of both cameras. Differentiable in depth.
     """
-    rotation = target.viewmats[:, :3, :3] @ source.viewmats[:, :3, :3].mT
-    translation = target.viewmats[:, :3, 3] - torch.einsum("pij,pj->pi", rotation, source.viewmats[:, :3, 3])
+    rays, shift = relative_projection(source, target)
     height, width = depth.shape[-2:]
     pixels = F.pad(pixel_centres(height, width, depth.dtype, depth.device), (0, 1), value=1.0).view(-1, 3)
-    rays = target.Ks @ rotation @ torch.linalg.inv(source.Ks) @ pixels.T  # [P 3 HW]
-    x, y, z = (rays * depth.flatten(2) + target.Ks @ translation[..., None]).unflatten(2, (height, width)).unbind(1)
+    image = (rays @ pixels.T) * depth.flatten(2) + shift[..., None]
+    x, y, z = image.unflatten(2, (height, width)).unbind(1)
     safe = torch.where(z > NEAR, z, torch.ones_like(z))
     return torch.stack([x / safe, y / safe], -1), z
+
+
+def relative_projection(source: Cameras, target: Cameras) -> tuple[Float[Tensor, "P 3 3"], Float[Tensor, "P 3"]]:
+    """K_j R_ij K_i^-1 and K_j t_ij of eq. 11, with R_ij = R_j R_i^T and t_ij = t_j - R_ij t_i."""
+    rotation = target.viewmats[:, :3, :3] @ source.viewmats[:, :3, :3].mT
+    translation = target.viewmats[:, :3, 3:] - rotation @ source.viewmats[:, :3, 3:]
+    return target.Ks @ rotation @ torch.linalg.inv(source.Ks), (target.Ks @ translation)[..., 0]
 
 
 Sampler = Literal["nearest", "straight_through", "bilinear"]

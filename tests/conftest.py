@@ -9,8 +9,8 @@ import torch
 from jaxtyping import install_import_hook
 
 CHECKED = (
-    "camera config errors experiment export finish folder geometry guidance init loss menagerie metric "
-    "noising.consistent noising.counter noising.random optimise pictures prior progress prompting protocols random "
+    "camera config errors experiment export finish folder geometry guidance init loss.consistency loss.regularisers menagerie metric "
+    "noising.consistent noising.counter noising.random noising.splat optimise pictures prior progress prompting protocols random "
     "rasterizer.cpu rasterizer.sh rasterizer.torch_twin record representation run schedule sigma types"
 )
 install_import_hook([f"gsd.{name}" for name in CHECKED.split()], "typecheck.checked")

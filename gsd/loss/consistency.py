@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
+import torch
 from jaxtyping import Float, Int
 from pydantic import PositiveFloat
 from torch import Tensor
 
 from gsd.errors import GsdError
-from gsd.geometry import Sampler, co_visible, correspond, resize_depth, sample
+from gsd.geometry import NEAR, Sampler, co_visible, correspond, relative_projection, resize_depth, sample
+from gsd.loss import kernels
 from gsd.schedule import Schedule
 from gsd.types import Cameras, StepState
+
+VANISHING = 1e-24  # |a|^2 |b|^2 of two maps at a pixel below which they have no direction to compare
 
 
 class Consistency:
@@ -36,30 +41,12 @@ class Consistency:
         self.weight, self.warp, self.input, self.tolerance = weight, warp, input, tolerance
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
-        i, j = ordered_pairs(state.cameras.group)
         maps = self._maps(state)
-        height, width = maps.shape[-2:]
-        depth, alpha = resize_depth(state.render.depth, state.render.alpha.detach(), (height, width))
-        cameras = state.cameras.resized(width, height)
-        pixels = self.compare(maps[i], maps[j], depth[i], alpha[i], depth[j], alpha[j], cameras[i], cameras[j])
-        return pixels.sum() / len(cameras)
-
-    def compare(
-        self,
-        mine: Float[Tensor, "P C h w"],
-        theirs: Float[Tensor, "P C h w"],
-        depth: Float[Tensor, "P 1 h w"],
-        alpha: Float[Tensor, "P 1 h w"],
-        their_depth: Float[Tensor, "P 1 h w"],
-        their_alpha: Float[Tensor, "P 1 h w"],
-        cameras: Cameras,
-        their_cameras: Cameras,
-    ) -> Float[Tensor, "P h w"]:
-        """o (1 - cos) of every pixel; differentiable in `depth`."""
-        coords, z = correspond(depth, cameras, their_cameras)
-        mask = co_visible(coords, z, alpha, their_depth, their_alpha, self.tolerance)
-        warped = sample(theirs, coords, self.warp)
-        return mask * (1 - cosine(mine, warped))
+        size = (maps.shape[-2], maps.shape[-1])
+        depth, alpha = resize_depth(state.render.depth, state.render.alpha.detach(), size)
+        cameras = state.cameras.resized(size[1], size[0])
+        compare = _Compiled.apply if maps.device.type == "cpu" and maps.dtype == torch.float32 else compare_torch
+        return compare(maps, depth, alpha, cameras, self.warp, self.tolerance) / len(cameras)
 
     def _maps(self, state: StepState) -> Float[Tensor, "V C h w"]:
         score = state.score
@@ -74,9 +61,65 @@ class Consistency:
         return score.cfg_delta
 
 
+def compare_torch(
+    maps: Float[Tensor, "V C h w"],
+    depth: Float[Tensor, "V 1 h w"],
+    alpha: Float[Tensor, "V 1 h w"],
+    cameras: Cameras,
+    warp: Sampler,
+    tolerance: float,
+) -> Float[Tensor, ""]:
+    """Sum of o (1 - cos) over the pixels of every ordered pair of views of a group; differentiable in depth."""
+    i, j = ordered_pairs(cameras.group)
+    coords, z = correspond(depth[i], cameras[i], cameras[j])
+    mask = co_visible(coords, z, alpha[i], depth[j], alpha[j], tolerance)
+    return (mask * (1 - cosine(maps[i], sample(maps[j], coords, warp)))).sum()
+
+
+class _Compiled(torch.autograd.Function):
+    """compare_torch by the numba kernel, a dozen times as fast on the CPU: value and derivative in one pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, maps: Tensor, depth: Tensor, alpha: Tensor, cameras: Cameras, warp: Sampler, tolerance: float
+    ) -> Tensor:
+        i, j = ordered_pairs(cameras.group)
+        rays, shifts = relative_projection(cameras[i], cameras[j])
+        height, width = maps.shape[-2:]
+        total, grad = torch.zeros(()), torch.zeros(len(maps), height * width)
+        total.fill_(
+            kernels.compare(
+                maps.flatten(2).numpy(),
+                depth.detach().flatten(1).numpy(),
+                alpha.flatten(1).numpy(),
+                i.numpy(),
+                j.numpy(),
+                rays.contiguous().numpy(),
+                shifts.contiguous().numpy(),
+                width,
+                height,
+                np.float32(NEAR),
+                np.float32(tolerance),
+                np.float32(VANISHING),
+                warp == "bilinear",
+                grad.numpy(),
+            )
+        )
+        ctx.grad = grad.view_as(depth)
+        if warp == "nearest":
+            ctx.mark_non_differentiable(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        return None, ctx.grad * scale, None, None, None, None
+
+
 def cosine(a: Float[Tensor, "P C h w"], b: Float[Tensor, "P C h w"]) -> Float[Tensor, "P h w"]:
-    """Over channels; 0 where either vanishes. torch's own takes thirty times as long on such maps."""
-    return (a * b).sum(1) * ((a * a).sum(1) * (b * b).sum(1)).clamp_min(1e-24).rsqrt()
+    """Over channels; 0 with derivative 0 where either vanishes."""
+    product = (a * a).sum(1) * (b * b).sum(1)
+    defined = product > VANISHING
+    return torch.where(defined, (a * b).sum(1) * torch.where(defined, product, 1.0).rsqrt(), 0.0)
 
 
 def ordered_pairs(group: Int[Tensor, " V"]) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gsd.geometry import resize_depth
 from gsd.noising.counter import normal
-from gsd.noising.splat import Canvas, child_ids, land, sub_values
+from gsd.noising.splat import Canvas, child_ids, land, near_cone, sub_values
 from gsd.random import Stream
 from gsd.types import Cameras, Render, Scene
 
@@ -27,7 +27,7 @@ class Consistent:
     units, z against z) of the rendered depth. Pixels with alpha <= 0.5 see a sphere of `background_points` directions
     treated the same way; pixels that no point reaches get fresh noise. Each sub-point feeds at most one pixel of a
     view and the choice depends on geometry alone, so every map is exactly N(0, I); views that see the same surface
-    share its values. Positions and values are redrawn at every step.
+    share its values. Values are drawn anew at every step; where a sub-point lies about its point stays.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Consistent:
     ) -> None:
         self.upsample, self.spread, self.depth_tolerance = upsample, spread, depth_tolerance
         self.background_points = background_points
+        self._kept: tuple[Tensor, Stream, Tensor] | None = None
 
     @torch.no_grad()
     def __call__(
@@ -47,43 +48,36 @@ class Consistent:
         cameras = cameras.resized(shape[3], shape[2])
         depth, alpha = resize_depth(render.depth, render.alpha, shape[2:])
         canvas = Canvas(shape, depth.dtype, depth.device)
-        self._paint_surface(canvas, scene, cameras, depth, alpha > 0.5, rng.sub("surface"))
-        self._paint_background(canvas, cameras, alpha <= 0.5, rng.sub("background"))
-        generator = rng.sub("fresh").generator(depth.device)
-        return canvas.maps(torch.randn(shape, generator=generator, device=depth.device))
+        inside = alpha > 0.5
+        surface = land(scene.points, self._offsets(scene, rng.at(0)), cameras, inside, depth, self.depth_tolerance)
+        self._paint(canvas, scene.ids, *surface, rng.sub("surface"))
+        self._paint_background(canvas, cameras, ~inside, rng.sub("background"))
+        return canvas.maps(rng.sub("fresh"))
 
-    def _paint_surface(
-        self,
-        canvas: Canvas,
-        scene: Scene,
-        cameras: Cameras,
-        depth: Float[Tensor, "V 1 h w"],
-        inside: Bool[Tensor, "V 1 h w"],
-        rng: Stream,
-    ) -> None:
-        offsets = normal(rng.sub("offset").key(), child_ids(scene.ids, self.upsample), 3)
-        points = offsets.mul_(self.spread).unflatten(0, (-1, self.upsample)) + scene.points[:, None]
-        pixel = land(points.flatten(0, 1), cameras, inside, depth, self.depth_tolerance)
-        self._paint(canvas, scene.ids, pixel, rng)
+    def _offsets(self, scene: Scene, rng: Stream) -> Float[Tensor, "K N 3"]:
+        """Of every point's sub-points; kept until the points are others, for they cost as much as the values."""
+        if self._kept is None or self._kept[0] is not scene.ids or self._kept[1] != rng:
+            unit = normal(rng.sub("offset").key(), child_ids(scene.ids, self.upsample), 3)
+            self._kept = (scene.ids, rng, self.spread * unit.unflatten(0, (len(scene.ids), self.upsample)))
+        return self._kept[2]
 
     def _paint_background(
         self, canvas: Canvas, cameras: Cameras, outside: Bool[Tensor, "V 1 h w"], rng: Stream
     ) -> None:
         """The sphere at infinity: only a camera's rotation matters; only points near its cone are looked at."""
-        parents, children = _sphere(self.background_points, self.upsample, cameras.Ks.device)
+        directions, offsets = _sphere(self.background_points, self.upsample, cameras.Ks.device)
         corner = math.hypot(cameras.width, cameras.height) / 2 / cameras.Ks[:, 0, 0]
         cone = torch.atan(corner) + 2 * _spacing(self.background_points)
-        ahead = (cameras.viewmats[:, 2, :3] @ parents.T > torch.cos(cone)[:, None]).any(0).nonzero()[:, 0]
+        ahead = near_cone(directions, cameras.viewmats[:, 2, :3], torch.cos(cone))
         turned = replace(cameras, viewmats=_without_translation(cameras.viewmats))
-        pixel = land(children[ahead].flatten(0, 1), turned, outside)
-        self._paint(canvas, ahead, pixel, rng)
+        pixel, seen = land(directions[ahead], offsets[ahead], turned, outside)
+        self._paint(canvas, ahead, pixel, seen, rng)
 
-    def _paint(self, canvas: Canvas, ids: Int[Tensor, " K"], pixel: Int[Tensor, "V M"], rng: Stream) -> None:
-        """Draw the values of the points of which any view sees a part; the others need none."""
-        by_parent = pixel.unflatten(1, (len(ids), self.upsample))
-        seen = (by_parent.amax((0, 2)) >= 0).nonzero()[:, 0]
-        values = sub_values(ids[seen], self.upsample, canvas.total.shape[-1], rng)
-        canvas.add(values, by_parent[:, seen].flatten(1))
+    def _paint(
+        self, canvas: Canvas, ids: Int[Tensor, " K"], pixel: Int[Tensor, "V K N"], seen: Int[Tensor, " S"], rng: Stream
+    ) -> None:
+        """Values are made for the points of which any view sees a part; the others need none."""
+        canvas.add(sub_values(ids[seen], self.upsample, canvas.shape[1], rng), seen, pixel)
 
 
 def _without_translation(viewmats: Float[Tensor, "V 4 4"]) -> Float[Tensor, "V 4 4"]:
@@ -99,12 +93,11 @@ def _spacing(points: int) -> float:
 
 @lru_cache(maxsize=2)
 def _sphere(points: int, upsample: int, device: torch.device) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K N 3"]]:
-    """Fibonacci directions of equal area and, half a spacing around each, its children."""
+    """Fibonacci directions of equal area and the offsets of their sub-points, half a spacing around each."""
     k = torch.arange(points, dtype=torch.float64) + 0.5
     z = 1 - 2 * k / points
     angle = math.pi * (1 + 5**0.5) * k
     radius = (1 - z * z).sqrt()
-    parents = torch.stack([radius * angle.cos(), radius * angle.sin(), z], -1).float()
-    offsets = normal(0, torch.arange(points * upsample), 3).unflatten(0, (points, upsample))
-    children = torch.nn.functional.normalize(parents[:, None] + 0.5 * _spacing(points) * offsets, dim=-1)
-    return parents.to(device), children.to(device)
+    directions = torch.stack([radius * angle.cos(), radius * angle.sin(), z], -1).float()
+    unit = normal(0, torch.arange(points * upsample), 3).unflatten(0, (points, upsample))
+    return directions.to(device), (0.5 * _spacing(points) * unit).to(device)

@@ -10,40 +10,35 @@ _BLOCK = 512  # values made at a time: their buffers stay in the first-level cac
 @njit
 def fill_normal(key, ids, out):
     """out[i, c] = the normal value of (key, ids[i], c); see gsd.noising.counter."""
-    channels = out.shape[1]
-    flat = out.reshape(-1)
-    block = max(_BLOCK // channels, 1)  # points at a time
-    low, high = np.empty(block * channels, np.uint32), np.empty(block * channels, np.uint32)
-    tail, sign = np.empty(block * channels, np.float32), np.empty(block * channels, np.float32)
-    for first in range(0, len(ids), block):
-        points = min(block, len(ids) - first)
-        n = points * channels
-        _mix_points(key, ids[first : first + points], channels, low, high)
-        _mix_values(low[:n], high[:n], tail[:n], sign[:n])
-        _transform(tail[:n], sign[:n], flat[first * channels : first * channels + n])
+    low, high = np.empty(_BLOCK, np.uint32), np.empty(_BLOCK, np.uint32)
+    tail, sign, normal = np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32), np.empty(_BLOCK, np.float32)
+    for first in range(0, len(ids), _BLOCK):
+        n = min(_BLOCK, len(ids) - first)
+        _mix_points(key, ids[first : first + n], low, high)
+        for c in range(out.shape[1]):
+            _mix_values(c, low[:n], high[:n], tail[:n], sign[:n])
+            _transform(tail[:n], sign[:n], normal[:n])
+            for i in range(n):
+                out[first + i, c] = normal[i]
 
 
 @njit
-def _mix_points(key, ids, channels, low, high):
-    """64 bits a point by splitmix64's finaliser; the channel is added to the lower half."""
-    k = 0
+def _mix_points(key, ids, low, high):
+    """64 bits a point, by splitmix64's finaliser."""
     for i in range(len(ids)):
         x = np.uint64(ids[i] + 1) * np.uint64(0x9E3779B97F4A7C15) + key
         x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         x = x ^ (x >> np.uint64(31))
-        lower, upper = np.uint32(x), np.uint32(x >> np.uint64(32))
-        for c in range(channels):
-            low[k] = np.uint32(lower + c * np.uint32(0x9E3779B9))
-            high[k] = upper
-            k += 1
+        low[i], high[i] = np.uint32(x), np.uint32(x >> np.uint64(32))
 
 
 @njit
-def _mix_values(low, high, tail, sign):
+def _mix_values(channel, low, high, tail, sign):
     """Two rounds of a 32-bit finaliser, which vectorises, to a tail probability in (0, 1) and a sign times sqrt(2)."""
+    shift = np.uint32(channel * np.uint32(0x9E3779B9))
     for k in range(low.size):
-        x = _mix32(np.uint32(_mix32(low[k]) ^ high[k]))
+        x = _mix32(np.uint32(_mix32(np.uint32(low[k] + shift)) ^ high[k]))
         tail[k] = (np.float32(np.int32(x >> np.uint32(1))) + np.float32(0.5)) * np.float32(2.0**-31)
         sign[k] = np.float32(1.41421356) - np.float32(2.82842712) * np.float32(np.int32(x & np.uint32(1)))
 
@@ -119,34 +114,52 @@ def fill_sub_values(parents, children):
 
 
 @njit
-def land(points, viewmats, Ks, width, height, near, accepts, depth, tolerance, out):
-    """out[v, m] = flat index of the pixel of view v in which point m lands, -1 where it is not seen.
-
-    accepts [V, H * W], depth [V, H * W] and tolerance as in gsd.noising.splat.land; an empty depth hides nothing.
-    """
-    z = np.empty(len(points), np.float32)
-    for v in range(len(viewmats)):
-        _project(points, viewmats[v], Ks[v], width, height, near, z, out[v])
-        for m in range(len(points)):
-            p = out[v, m]
-            if p >= 0 and not (accepts[v, p] and (depth.size == 0 or abs(z[m] - depth[v, p]) < tolerance)):
-                out[v, m] = -1
+def near_cone(directions, axes, cosines, out):
+    """out[k] = whether direction k lies within the cone about any of the axes."""
+    for v in range(len(axes)):
+        ax, ay, az, cosine = axes[v, 0], axes[v, 1], axes[v, 2], cosines[v]
+        for k in range(len(directions)):
+            out[k] |= ax * directions[k, 0] + ay * directions[k, 1] + az * directions[k, 2] > cosine
 
 
 @njit
-def _project(points, E, K, width, height, near, z, pixel):
+def land(points, offsets, viewmats, Ks, width, height, near, accepts, depth, tolerance, pixel, seen):
+    """pixel[v, k, s] = where points[k] + offsets[k, s] lands in view v, else -1; seen[k]: whether any of them does.
+
+    accepts [V, H * W], depth [V, H * W] and tolerance as in gsd.noising.splat.land; an empty depth hides nothing.
+    """
+    count, upsample, _ = offsets.shape
+    world = np.empty((3, count * upsample), np.float32)  # planes: contiguous per coordinate
+    for k in range(count):
+        for s in range(upsample):
+            for axis in range(3):
+                world[axis, k * upsample + s] = points[k, axis] + offsets[k, s, axis]
+    z = np.empty(count * upsample, np.float32)
+    for v in range(len(viewmats)):
+        flat = pixel[v].reshape(-1)
+        _project(world[0], world[1], world[2], viewmats[v], Ks[v], width, height, near, z, flat)
+        for m in range(flat.size):
+            p = flat[m]
+            if p >= 0:
+                if accepts[v, p] and (depth.size == 0 or abs(z[m] - depth[v, p]) < tolerance):
+                    seen[m // upsample] = True
+                else:
+                    flat[m] = -1
+
+
+@njit
+def _project(px, py, pz, E, K, width, height, near, z, pixel):
     """Camera z of every point and the pixel it projects into, -1 outside; branch-free, so that it vectorises."""
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     e00, e01, e02, e03 = E[0, 0], E[0, 1], E[0, 2], E[0, 3]
     e10, e11, e12, e13 = E[1, 0], E[1, 1], E[1, 2], E[1, 3]
     e20, e21, e22, e23 = E[2, 0], E[2, 1], E[2, 2], E[2, 3]
     fw, fh = np.float32(width), np.float32(height)
-    for m in range(len(points)):
-        px, py, pz = points[m, 0], points[m, 1], points[m, 2]
-        depth = e20 * px + e21 * py + e22 * pz + e23
+    for m in range(px.size):
+        depth = e20 * px[m] + e21 * py[m] + e22 * pz[m] + e23
         inverse = np.float32(1.0) / depth
-        x = fx * (e00 * px + e01 * py + e02 * pz + e03) * inverse + cx
-        y = fy * (e10 * px + e11 * py + e12 * pz + e13) * inverse + cy
+        x = fx * (e00 * px[m] + e01 * py[m] + e02 * pz[m] + e03) * inverse + cx
+        y = fy * (e10 * px[m] + e11 * py[m] + e12 * pz[m] + e13) * inverse + cy
         seen = (depth > near) & (x >= 0) & (x < fw) & (y >= 0) & (y < fh)
         column = np.int32(x if seen else np.float32(0.0))
         row = np.int32(y if seen else np.float32(0.0))
@@ -155,13 +168,14 @@ def _project(points, E, K, width, height, near, z, pixel):
 
 
 @njit
-def accumulate(values, pixel, total, count):
-    """total[v, p] += values[m], count[v, p] += 1 for every point m that lands in pixel p of view v."""
-    channels = values.shape[1]
+def accumulate(values, chosen, pixel, total, count):
+    """total[v, c, p] += values[i, s, c], count[v, p] += 1 where sub-point s of point chosen[i] lands in pixel p."""
+    _, upsample, channels = values.shape
     for v in range(len(pixel)):
-        for m in range(len(values)):
-            p = pixel[v, m]
-            if p >= 0:
-                count[v, p] += np.float32(1.0)
-                for c in range(channels):
-                    total[v, p, c] += values[m, c]
+        for i in range(len(chosen)):
+            for s in range(upsample):
+                p = pixel[v, chosen[i], s]
+                if p >= 0:
+                    count[v, p] += np.float32(1.0)
+                    for c in range(channels):
+                        total[v, c, p] += values[i, s, c]

@@ -22,18 +22,17 @@ def child_ids(ids: Int[Tensor, " K"], upsample: int) -> Int[Tensor, " M"]:
     return (ids[:, None] * upsample + torch.arange(upsample, device=ids.device)).flatten()
 
 
-def sub_values(ids: Int[Tensor, " K"], upsample: int, channels: int, rng: Stream) -> Float[Tensor, "M C"]:
+def sub_values(ids: Int[Tensor, " K"], upsample: int, channels: int, rng: Stream) -> Float[Tensor, "K N C"]:
     """Conditional upsampling: N values for each point, m_s = n / sqrt(N) + z_s - mean(z) (Chang et al. 2024, eq. 7).
 
-    Their covariance is the identity and sum_s m_s / sqrt(N) = n. Rows follow child_ids.
+    Their covariance is the identity and sum_s m_s / sqrt(N) = n.
     """
     parents = normal(rng.sub("parent").key(), ids, channels)
     children = normal(rng.sub("child").key(), child_ids(ids, upsample), channels).unflatten(0, (len(ids), upsample))
-    if _compiled(parents):
-        kernels.fill_sub_values(parents.numpy(), children.numpy())
-    else:
-        children = sub_values_torch(parents, children)
-    return children.flatten(0, 1)
+    if not _compiled(parents):
+        return sub_values_torch(parents, children)
+    kernels.fill_sub_values(parents.numpy(), children.numpy())
+    return children
 
 
 def sub_values_torch(parents: Float[Tensor, "K C"], children: Float[Tensor, "K N C"]) -> Float[Tensor, "K N C"]:
@@ -41,23 +40,27 @@ def sub_values_torch(parents: Float[Tensor, "K C"], children: Float[Tensor, "K N
 
 
 def land(
-    points: Float[Tensor, "M 3"],
+    points: Float[Tensor, "K 3"],
+    offsets: Float[Tensor, "K N 3"],
     cameras: Cameras,
     accepts: Bool[Tensor, "V 1 h w"],
     depth: Float[Tensor, "V 1 h w"] | None = None,
     tolerance: float = 0.0,
-) -> Int[Tensor, "V M"]:
-    """Flat index of the pixel of each view in which a point lands, -1 where it is not seen.
+) -> tuple[Int[Tensor, "V K N"], Int[Tensor, " S"]]:
+    """Where the sub-points points[k] + offsets[k, s] land in each view, and which points have any that does.
 
-    Seen is what lies in front of the camera, in a pixel that `accepts` it and, if depth is given, within `tolerance`
-    of it (camera z, world units). NaN and infinite points are seen by nobody.
+    The place is the flat index of the pixel, -1 where the sub-point is not seen. Seen is what lies in front of the
+    camera, in a pixel that `accepts` it and, if depth is given, within `tolerance` of it (camera z, world units). NaN
+    and infinite points are seen by nobody.
     """
     if not _compiled(points):
-        return land_torch(points, cameras, accepts, depth, tolerance)
-    out = torch.empty(len(cameras), len(points), dtype=torch.int32)
+        return land_torch(points, offsets, cameras, accepts, depth, tolerance)
+    pixel = torch.empty(len(cameras), *offsets.shape[:2], dtype=torch.int32)
+    seen = torch.zeros(len(points), dtype=torch.bool)
     surface = torch.empty(len(cameras), 0) if depth is None else depth.flatten(1)
     kernels.land(
         points.numpy(),
+        offsets.numpy(),
         cameras.viewmats.numpy(),
         cameras.Ks.numpy(),
         cameras.width,
@@ -66,26 +69,40 @@ def land(
         accepts.flatten(1).numpy(),
         surface.numpy(),
         np.float32(tolerance),
-        out.numpy(),
+        pixel.numpy(),
+        seen.numpy(),
     )
-    return out
+    return pixel, seen.nonzero()[:, 0]
 
 
 def land_torch(
-    points: Float[Tensor, "M 3"],
+    points: Float[Tensor, "K 3"],
+    offsets: Float[Tensor, "K N 3"],
     cameras: Cameras,
     accepts: Bool[Tensor, "V 1 h w"],
     depth: Float[Tensor, "V 1 h w"] | None,
     tolerance: float,
-) -> Int[Tensor, "V M"]:
-    coords, z = project(points, cameras)
+) -> tuple[Int[Tensor, "V K N"], Int[Tensor, " S"]]:
+    coords, z = project((points[:, None] + offsets).flatten(0, 1), cameras)
     seen = (z > NEAR) & in_bounds(coords, cameras.height, cameras.width)
     x, y = torch.where(seen[..., None], coords, torch.zeros_like(coords)).long().unbind(-1)
     pixel = y * cameras.width + x
     seen &= accepts.flatten(1).gather(1, pixel)
     if depth is not None:
         seen &= (z - depth.flatten(1).gather(1, pixel)).abs() < tolerance
-    return torch.where(seen, pixel, -1).int()
+    landed = torch.where(seen, pixel, -1).int().unflatten(1, offsets.shape[:2])
+    return landed, (landed >= 0).any(2).any(0).nonzero()[:, 0]
+
+
+def near_cone(
+    directions: Float[Tensor, "K 3"], axes: Float[Tensor, "V 3"], cosines: Float[Tensor, " V"]
+) -> Int[Tensor, " S"]:
+    """Which unit directions lie within the cone of the given cosine about any of the axes."""
+    if not _compiled(directions):
+        return (axes @ directions.T > cosines[:, None]).any(0).nonzero()[:, 0]
+    out = torch.zeros(len(directions), dtype=torch.bool)
+    kernels.near_cone(directions.numpy(), axes.numpy(), cosines.numpy(), out.numpy())
+    return out.nonzero()[:, 0]
 
 
 class Canvas:
@@ -94,29 +111,32 @@ class Canvas:
     def __init__(self, shape: tuple[int, int, int, int], dtype: torch.dtype, device: torch.device | str) -> None:
         self.shape = shape
         views, channels, height, width = shape
-        self.total = torch.zeros(views, height * width, channels, dtype=dtype, device=device)
+        self.total = torch.zeros(views, channels, height * width, dtype=dtype, device=device)
         self.count = torch.zeros(views, height * width, dtype=dtype, device=device)
 
-    def add(self, values: Float[Tensor, "M C"], pixel: Int[Tensor, "V M"]) -> None:
-        """Add the value of every point to the pixel in which it lands in each view (-1: nowhere)."""
+    def add(self, values: Float[Tensor, "S N C"], chosen: Int[Tensor, " S"], pixel: Int[Tensor, "V K N"]) -> None:
+        """Add the values of the chosen points' sub-points to the pixels in which they land in each view."""
         if _compiled(values):
-            kernels.accumulate(values.numpy(), pixel.numpy(), self.total.numpy(), self.count.numpy())
+            kernels.accumulate(values.numpy(), chosen.numpy(), pixel.numpy(), self.total.numpy(), self.count.numpy())
         else:
-            self.add_torch(values, pixel)
+            self.add_torch(values, chosen, pixel)
 
-    def add_torch(self, values: Float[Tensor, "M C"], pixel: Int[Tensor, "V M"]) -> None:
-        views, points = (pixel >= 0).nonzero(as_tuple=True)  # dropping the misses first is several times faster
-        target = pixel[views, points].long() + views * self.count.shape[1]
-        self.count.view(-1).index_add_(0, target, torch.ones_like(values[:1, 0]).expand(len(target)))
-        self.total.view(-1, values.shape[1]).index_add_(0, target, values[points])
+    def add_torch(self, values: Float[Tensor, "S N C"], chosen: Int[Tensor, " S"], pixel: Int[Tensor, "V K N"]) -> None:
+        flat, place = values.flatten(0, 1), pixel[:, chosen].flatten(1)
+        views, points = (place >= 0).nonzero(as_tuple=True)  # dropping the misses first is several times faster
+        target = place[views, points].long() + views * self.count.shape[1]
+        self.count.view(-1).index_add_(0, target, torch.ones_like(flat[:1, 0]).expand(len(target)))
+        sums = torch.zeros(self.count.numel(), flat.shape[1], dtype=flat.dtype, device=flat.device)
+        sums.index_add_(0, target, flat[points])
+        self.total += sums.unflatten(0, self.count.shape).transpose(1, 2)
 
-    def maps(self, fresh: Float[Tensor, "V C h w"]) -> Float[Tensor, "V C h w"]:
-        """Eq. 8 of the paper, sum / sqrt(count); `fresh` where no point landed."""
-        _, _, height, width = self.shape
-        painted = (
-            (self.total * self.count.clamp_min(1).rsqrt()[..., None]).transpose(1, 2).unflatten(2, (height, width))
-        )
-        return torch.where(self.count.view(-1, 1, height, width) > 0, painted, fresh)
+    def maps(self, rng: Stream) -> Float[Tensor, "V C h w"]:
+        """Eq. 8 of the paper, sum / sqrt(count); fresh noise where no point landed."""
+        maps = self.total * self.count.clamp_min(1).rsqrt()[:, None]
+        view, pixel = (self.count == 0).nonzero(as_tuple=True)
+        fresh = normal(rng.key(), view * self.count.shape[1] + pixel, self.shape[1])
+        maps.transpose(1, 2)[view, pixel] = fresh.to(maps.dtype)
+        return maps.view(self.shape)
 
 
 def _compiled(x: Tensor) -> bool:

@@ -5,7 +5,7 @@ import torch
 from reference_scene import cameras, render
 
 from gsd.errors import GsdError
-from gsd.loss.consistency import Consistency, ordered_pairs
+from gsd.loss.consistency import Consistency, _Compiled, compare_torch, ordered_pairs
 from gsd.types import Render, Scene, Score, StepState
 
 
@@ -82,14 +82,36 @@ def test_gradcheck_of_the_whole_comparison():
     depth = shown.depth.double().requires_grad_()
     alpha = shown.alpha.double()
     maps = torch.randn(2, 3, 8, 8, dtype=torch.float64)
-    i, j = ordered_pairs(cams.group)
-    loss = Consistency(warp="bilinear", tolerance=0.5)
 
     def value(d):
-        return loss.compare(maps[i], maps[j], d[i], alpha[i], depth[j].detach(), alpha[j], cams[i], cams[j])
+        return compare_torch(maps, d, alpha, cams, "bilinear", 0.5)
 
-    assert value(depth).sum() > 0
+    assert value(depth) > 0
     assert torch.autograd.gradcheck(value, depth)
+
+
+@pytest.mark.parametrize("warp", ["nearest", "straight_through", "bilinear"])
+@pytest.mark.parametrize("degrees", [5.0, 40.0])
+def test_kernel_equals_its_torch_twin(warp, degrees):
+    cams = cameras(0.0, degrees, 2 * degrees, elevation=10.0)
+    shown, maps = render(cams), torch.randn(3, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    maps[0, :, 20:25] = 0  # nothing to compare there
+    values, gradients = [], []
+    for compare in (_Compiled.apply, compare_torch):
+        depth = shown.depth + 0.01 * torch.rand(shown.depth.shape, generator=torch.Generator().manual_seed(1))
+        depth.requires_grad_()
+        value = compare(maps, depth, shown.alpha, cams, warp, 0.07)
+        values.append(value.detach())
+        if warp == "nearest":
+            assert not value.requires_grad
+        else:
+            gradients.append(torch.autograd.grad(3 * value, depth)[0])
+    assert values[0] > 100
+    assert torch.allclose(values[0], values[1], rtol=2e-3)  # a pixel may fall on the other side of an edge
+    if gradients:
+        differs = (gradients[0] - gradients[1]).abs() > 1e-3 * gradients[1].abs() + 1e-3
+        assert differs.float().mean() < 1e-3
+        assert gradients[0].abs().sum() > 1
 
 
 @pytest.mark.parametrize(("warp", "reach"), [("straight_through", 0.06), ("bilinear", 0.04)])
