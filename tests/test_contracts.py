@@ -1,0 +1,188 @@
+"""What every option of a group must do, whoever wrote it: one test a protocol, over every yaml of the group."""
+
+import pytest
+import torch
+from launch import config
+from reference_scene import cameras, render, surface
+
+from gsd import protocols
+from gsd.camera.orbit import Orbit
+from gsd.cli import CONF
+from gsd.config import make
+from gsd.random import Stream
+from gsd.schedule import at
+from gsd.types import Cameras, Condition, PointCloud, Score, StepState
+
+CPU = torch.device("cpu")
+CONTEXT = {"prompt": "a corgi", "device": CPU, "steps": 10}
+SMALL = ("camera.resolution=16", "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1", "init.points=80")
+
+
+def options(group):
+    return [f.stem for f in sorted((CONF / group).glob("*.yaml")) if f.stem != "none"]
+
+
+def built(group, name, **context):
+    """The object that GROUP=NAME makes."""
+    listed = group in ("loss", "metric")
+    small = [o for o in SMALL if o.split(".")[0] != group or name in ("menagerie", "shell", "orbit")]
+    cfg = config(*small, f"{group}=[{name}]" if listed else f"{group}={name}")
+    section = cfg[group][name] if listed else cfg[group]
+    if group == "init" and name == "point_cloud":
+        section.path = str(context.pop("folder") / "cloud.npz")
+    return make(section, group, **(CONTEXT | context))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    import numpy as np
+
+    np.savez(tmp_path / "cloud.npz", xyz=np.random.default_rng(0).normal(size=(60, 3)))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def prior():
+    return built("prior", "menagerie")
+
+
+@pytest.mark.parametrize("name", options("noising"))
+def test_noising(name):
+    noising = built("noising", name)
+    assert isinstance(noising, protocols.Noising)
+    cams = cameras(0.0, 5.0, 10.0, size=32)
+    shape, args = (3, 5, 16, 16), (surface(2000), render(cams), cams)
+    maps = noising(*args, shape, Stream(0, "noising", 3))
+    assert maps.shape == shape
+    assert maps.dtype == torch.float32
+    assert not maps.requires_grad
+    assert torch.equal(maps, noising(*args, shape, Stream(0, "noising", 3)))
+    draws = torch.stack([noising(*args, shape, Stream(0, "noising", k)) for k in range(40)])
+    for view in draws.unbind(1):  # each map N(0, I) on its own
+        assert view.mean().abs() < 5 / view.numel() ** 0.5
+        assert (view.var() - 1).abs() < 5 * (2 / view.numel()) ** 0.5
+
+
+@pytest.mark.parametrize("name", options("camera"))
+def test_camera(name):
+    cams = built("camera", name)(Stream(0, "camera", 2))
+    assert isinstance(cams, Cameras)
+    assert (cams.group.diff() >= 0).all()
+    assert torch.allclose(cams.viewmats[:, :3, :3].det(), torch.ones(len(cams)), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", options("sigma"))
+def test_sigma(name):
+    cams = Orbit(groups=3, views=4)(Stream(0, "camera"))
+    for step in (0, 9):
+        sigma = built("sigma", name)(cams, Stream(0, "sigma", step))
+        assert (sigma > 0).all()
+        for g in range(3):
+            assert sigma[cams.group == g].unique().numel() == 1
+        assert sigma.unique().numel() > 1
+
+
+@pytest.mark.parametrize("name", options("prompting"))
+def test_prompting(name):
+    cams = Orbit(groups=3, views=2)(Stream(0, "camera"))
+    condition = built("prompting", name)(cams)
+    assert isinstance(condition, Condition)
+    assert len(condition.texts) == 6
+    assert all(text.startswith("a corgi") for text in condition.texts)
+    assert condition.cameras is cams
+
+
+@pytest.mark.parametrize("name", options("init"))
+def test_init(name, folder):
+    init = built("init", name, folder=folder)
+    assert isinstance(init, protocols.Init)
+    cloud = init(Stream(0, "init"))
+    assert isinstance(cloud, PointCloud)
+    assert cloud.xyz.norm(dim=-1).max() <= 1.0001
+    assert cloud.xyz.isfinite().all()
+    assert ((cloud.rgb >= 0) & (cloud.rgb <= 1)).all()
+
+
+@pytest.mark.parametrize("name", options("prior"))
+def test_prior(name):
+    prior = built("prior", name)
+    assert isinstance(prior, protocols.Prior)
+    rgb = torch.rand(2, 3, 32, 32, requires_grad=True)
+    z = prior.encode(rgb)
+    assert z.shape == (2, *prior.latent_shape)
+    assert torch.autograd.grad(z.sum(), rgb)[0].abs().sum() > 0
+    image = prior.decode(z.detach())
+    assert image.shape[:2] == (2, 3)
+    assert ((image >= 0) & (image <= 1)).all()
+    cams = Orbit(views=2)(Stream(0, "camera"))
+    for sigma in (0.03, 14.6):
+        clean = prior.denoise(z.detach(), torch.full((2,), sigma), Condition(("a corgi, front view",) * 2, cams))
+        assert clean.shape == z.shape
+        assert clean.isfinite().all()
+        assert not clean.requires_grad
+
+
+@pytest.mark.parametrize("name", options("guidance"))
+def test_guidance(name, prior):
+    guidance = built("guidance", name)
+    assert isinstance(guidance, protocols.Guidance)
+    z = torch.randn(2, *prior.latent_shape)
+    condition = Condition(("a corgi",) * 2, Orbit(views=2)(Stream(0, "camera")))
+    score = guidance(prior, z, torch.randn_like(z), torch.full((2,), 2.0), condition)
+    assert isinstance(score, Score)
+    assert score.gradient.shape == z.shape
+    assert score.gradient.isfinite().all()
+    assert not score.gradient.requires_grad
+    assert score.prior_calls >= 2
+
+
+@pytest.mark.parametrize("name", options("representation"))
+def test_representation(name):
+    points = PointCloud(0.3 * torch.randn(80, 3), torch.rand(80, 3))
+    context = {"points": points, "seed": 0, "densify": None}
+    one, other = built("representation", name, **context), built("representation", name, **context)
+    assert isinstance(one, protocols.Representation)
+    cams = Orbit(views=2, resolution=16)(Stream(0, "camera"))
+    for _ in range(3):
+        shown = one.render(cams)
+        (shown.rgb.square().sum() + shown.depth.sum()).backward()
+        one.step()
+    assert shown.rgb.shape == (2, 3, 16, 16)
+    assert shown.depth.shape == shown.alpha.shape == (2, 1, 16, 16)
+    assert ((shown.alpha >= 0) & (shown.alpha <= 1)).all()
+    scene = one.scene()
+    assert scene.ids.unique().numel() == len(scene.points)
+    assert all(value.ndim == 0 and value.isfinite() for value in one.vitals().values())
+    other.restore(one.state())
+    for part in (one, other):
+        part.render(cams).rgb.sum().backward()
+        part.step()
+    assert torch.equal(one.render(cams).rgb, other.render(cams).rgb)
+
+
+@pytest.mark.parametrize("name", options("loss"))
+def test_loss(name):
+    loss = built("loss", name)
+    assert isinstance(loss, protocols.Loss)
+    assert at(loss.weight, 0) >= 0
+    cams = cameras(0.0, 5.0, size=16)
+    shown, z = render(cams), torch.randn(2, 4, 16, 16)
+    score = Score(z, torch.randn_like(z), torch.randn_like(z), 2)
+    scene = surface(50)
+    scene = type(scene)(scene.points, scene.ids, torch.full((50, 3), 0.1), None)
+    value = loss(StepState(0, cams, shown, scene, z, torch.randn_like(z), torch.ones(2), score))
+    assert value.shape == ()
+    assert value.isfinite()
+    assert value >= 0
+
+
+@pytest.mark.parametrize("name", options("metric"))
+def test_metric(name):
+    from gsd.geometry import turntable
+
+    metric = built("metric", name)
+    assert isinstance(metric, protocols.Metric)
+    cams = turntable(12, 16)
+    blank = type(render(cams))(torch.ones(12, 3, 16, 16), torch.zeros(12, 1, 16, 16), torch.zeros(12, 1, 16, 16))
+    for value in metric(blank, cams, "a corgi").values():
+        assert isinstance(value, float | list)
