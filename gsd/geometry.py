@@ -114,9 +114,11 @@ def correspond(
 
 def relative_projection(source: Cameras, target: Cameras) -> tuple[Float[Tensor, "P 3 3"], Float[Tensor, "P 3"]]:
     """K_j R_ij K_i^-1 and K_j t_ij of eq. 11, with R_ij = R_j R_i^T and t_ij = t_j - R_ij t_i."""
-    rotation = target.viewmats[:, :3, :3] @ source.viewmats[:, :3, :3].mT
-    translation = target.viewmats[:, :3, 3:] - rotation @ source.viewmats[:, :3, 3:]
-    return target.Ks @ rotation @ torch.linalg.inv(source.Ks), (target.Ks @ translation)[..., 0]
+    onward = target.Ks @ target.viewmats[:, :3]  # K_j [R_j t_j], a world point to pixels
+    back = source.viewmats[:, :3, :3].mT
+    rays = onward[..., :3] @ back
+    shift = onward[..., 3:] - rays @ source.viewmats[:, :3, 3:]
+    return rays @ torch.linalg.inv(source.Ks), shift[..., 0]
 
 
 Sampler = Literal["nearest", "straight_through", "bilinear"]

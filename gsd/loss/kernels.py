@@ -19,11 +19,8 @@ def compare(maps, depth, alpha, i, j, rays, shifts, width, height, near, toleran
         for k in range(width * height):
             if alpha[i[p], k] <= 0.5:
                 continue
-            px, py, d = (
-                np.float32(k % width) + np.float32(0.5),
-                np.float32(k // width) + np.float32(0.5),
-                depth[i[p], k],
-            )
+            row = k // width
+            px, py, d = np.float32(k - row * width + 0.5), np.float32(row + 0.5), depth[i[p], k]
             rx = M[0, 0] * px + M[0, 1] * py + M[0, 2]
             ry = M[1, 0] * px + M[1, 1] * py + M[1, 2]
             rz = M[2, 0] * px + M[2, 1] * py + M[2, 2]

@@ -35,7 +35,7 @@ class Consistent:
         upsample: PositiveInt = 9,
         spread: NonNegativeFloat = 0.02,
         depth_tolerance: PositiveFloat = 0.1,
-        background_points: PositiveInt = 20_000,
+        background_points: PositiveInt = 16_000,
     ) -> None:
         self.upsample, self.spread, self.depth_tolerance = upsample, spread, depth_tolerance
         self.background_points = background_points
@@ -66,11 +66,11 @@ class Consistent:
     ) -> None:
         """The sphere at infinity: only a camera's rotation matters; only points near its cone are looked at."""
         directions, offsets = _sphere(self.background_points, self.upsample, cameras.Ks.device)
-        corner = math.hypot(cameras.width, cameras.height) / 2 / cameras.Ks[:, 0, 0]
-        cone = torch.atan(corner) + 2 * _spacing(self.background_points)
-        ahead = near_cone(directions, cameras.viewmats[:, 2, :3], torch.cos(cone))
+        corner = math.hypot(cameras.width, cameras.height) / 2 / float(cameras.Ks[:, 0, 0].min())
+        cone = math.atan(corner) + 2 * _spacing(self.background_points)
+        ahead = near_cone(directions, cameras.viewmats[:, 2, :3], math.cos(cone))
         turned = replace(cameras, viewmats=_without_translation(cameras.viewmats))
-        pixel, seen = land(directions[ahead], offsets[ahead], turned, outside)
+        pixel, seen = land(directions.index_select(0, ahead), offsets.index_select(0, ahead), turned, outside)
         self._paint(canvas, ahead, pixel, seen, rng)
 
     def _paint(

@@ -114,10 +114,10 @@ def fill_sub_values(parents, children):
 
 
 @njit
-def near_cone(directions, axes, cosines, out):
+def near_cone(directions, axes, cosine, out):
     """out[k] = whether direction k lies within the cone about any of the axes."""
     for v in range(len(axes)):
-        ax, ay, az, cosine = axes[v, 0], axes[v, 1], axes[v, 2], cosines[v]
+        ax, ay, az = axes[v, 0], axes[v, 1], axes[v, 2]
         for k in range(len(directions)):
             out[k] |= ax * directions[k, 0] + ay * directions[k, 1] + az * directions[k, 2] > cosine
 
@@ -130,10 +130,11 @@ def land(points, offsets, viewmats, Ks, width, height, near, accepts, depth, tol
     """
     count, upsample, _ = offsets.shape
     world = np.empty((3, count * upsample), np.float32)  # planes: contiguous per coordinate
-    for k in range(count):
-        for s in range(upsample):
-            for axis in range(3):
-                world[axis, k * upsample + s] = points[k, axis] + offsets[k, s, axis]
+    for axis in range(3):
+        plane = world[axis]
+        for k in range(count):
+            for s in range(upsample):
+                plane[k * upsample + s] = points[k, axis] + offsets[k, s, axis]
     z = np.empty(count * upsample, np.float32)
     for v in range(len(viewmats)):
         flat = pixel[v].reshape(-1)
@@ -165,6 +166,31 @@ def _project(px, py, pz, E, K, width, height, near, z, pixel):
         row = np.int32(y if seen else np.float32(0.0))
         z[m] = depth
         pixel[m] = row * np.int32(width) + column if seen else np.int32(-1)
+
+
+@njit
+def normalise(total, count, empty):
+    """total[v, c, p] /= sqrt(count[v, p]); returns how many pixels v * P + p nothing fell into, listed in `empty`."""
+    views, channels, area = total.shape
+    found = 0
+    for v in range(views):
+        for p in range(area):
+            if count[v, p] == 0:
+                empty[found] = v * area + p
+                found += 1
+        for c in range(channels):
+            for p in range(area):
+                total[v, c, p] /= np.sqrt(max(count[v, p], np.float32(1.0)))
+    return found
+
+
+@njit
+def fill(total, empty, fresh):
+    """total[v, :, p] = fresh[k] for the k-th empty pixel v * P + p."""
+    _, channels, area = total.shape
+    for k in range(len(empty)):
+        for c in range(channels):
+            total[empty[k] // area, c, empty[k] % area] = fresh[k, c]
 
 
 @njit

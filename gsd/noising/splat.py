@@ -94,14 +94,12 @@ def land_torch(
     return landed, (landed >= 0).any(2).any(0).nonzero()[:, 0]
 
 
-def near_cone(
-    directions: Float[Tensor, "K 3"], axes: Float[Tensor, "V 3"], cosines: Float[Tensor, " V"]
-) -> Int[Tensor, " S"]:
+def near_cone(directions: Float[Tensor, "K 3"], axes: Float[Tensor, "V 3"], cosine: float) -> Int[Tensor, " S"]:
     """Which unit directions lie within the cone of the given cosine about any of the axes."""
     if not _compiled(directions):
-        return (axes @ directions.T > cosines[:, None]).any(0).nonzero()[:, 0]
+        return (axes @ directions.T > cosine).any(0).nonzero()[:, 0]
     out = torch.zeros(len(directions), dtype=torch.bool)
-    kernels.near_cone(directions.numpy(), axes.numpy(), cosines.numpy(), out.numpy())
+    kernels.near_cone(directions.numpy(), axes.numpy(), np.float32(cosine), out.numpy())
     return out.nonzero()[:, 0]
 
 
@@ -131,7 +129,15 @@ class Canvas:
         self.total += sums.unflatten(0, self.count.shape).transpose(1, 2)
 
     def maps(self, rng: Stream) -> Float[Tensor, "V C h w"]:
-        """Eq. 8 of the paper, sum / sqrt(count); fresh noise where no point landed."""
+        """Eq. 8 of the paper, sum / sqrt(count); fresh noise where no point landed. Ends the painting."""
+        if not _compiled(self.total):
+            return self.maps_torch(rng)
+        empty = torch.empty(self.count.numel(), dtype=torch.int64)
+        empty = empty[: kernels.normalise(self.total.numpy(), self.count.numpy(), empty.numpy())]
+        kernels.fill(self.total.numpy(), empty.numpy(), normal(rng.key(), empty, self.shape[1]).numpy())
+        return self.total.view(self.shape)
+
+    def maps_torch(self, rng: Stream) -> Float[Tensor, "V C h w"]:
         maps = self.total * self.count.clamp_min(1).rsqrt()[:, None]
         view, pixel = (self.count == 0).nonzero(as_tuple=True)
         fresh = normal(rng.key(), view * self.count.shape[1] + pixel, self.shape[1])
