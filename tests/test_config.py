@@ -87,7 +87,7 @@ def test_yaml_lists_every_option_of_its_class(option):
         ("camera.views=1", ["loss=consistency", "camera.views=2"]),
         ("camera.fov=[60,40]", ["camera.fov", "ascend"]),
         ("sigma.t_max=1.5", ["sigma.t_max=1.5"]),
-        ("sigma.t_min=0.9", ["sigma.t_min=0.9", "t_min <= t_max", "step 99"]),
+        ("sigma.t_min=0.9", ["sigma.t_min=0.9", "t_min <= t_max", "step 101"]),
         ("init=point_cloud", ["init.path has no value"]),
         ("init=point_cloud init.path=/nowhere.ply", ["/nowhere.ply", "no such file"]),
         ("device=cuda:7", ["device=cuda:7", "device=cpu"]),
