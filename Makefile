@@ -20,7 +20,8 @@ test: setup
 setup: .venv/ready
 
 # Without a GPU the CPU build of PyTorch goes in first, so that nothing drags in CUDA: from pip's own sources where
-# they have it, else by uv, which knows where PyTorch keeps it. With a GPU, pip takes the usual build.
+# they have it, else by uv, which knows where PyTorch keeps it. With a GPU, pip takes the usual build. One step at the
+# end compiles the kernels and renders the menagerie's bank, so that the first real run starts at once.
 .venv/ready: pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
@@ -28,4 +29,5 @@ setup: .venv/ready
 	|| $(BIN)/pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null \
 	|| { $(BIN)/pip install --quiet uv && VIRTUAL_ENV=.venv $(BIN)/uv pip install --torch-backend cpu "torch==$(TORCH)"; }
 	$(BIN)/pip install --quiet -r requirements.txt
+	rm -rf .venv/warm-up && $(BIN)/python run.py steps=1 hydra.run.dir=.venv/warm-up
 	touch $@
