@@ -55,7 +55,7 @@ def rasterize(
 
     backend: "cpu" compiled, float32 whatever the input; "torch" plain tensors in the dtype given, on any device, slow;
     "gsplat" for CUDA; "auto" takes gsplat for CUDA tensors, else cpu, else torch where numba is missing. threads bounds
-    those of "cpu" (default: GSD_THREADS, else torch's); the result does not depend on it.
+    those of "cpu" (default: GSD_THREADS, else torch's, 1 for small scenes); the result does not depend on it.
 
     Raises GsdError for a wrong shape or dtype and for a backend that is unknown or cannot run here.
     """
@@ -101,7 +101,7 @@ def rasterize(
             float(far_plane),
             float(eps2d),
             absgrad,
-            threads or default_threads(),
+            threads or default_threads(N),
         )
         splats = [means, quats, scales, opacities, colors]
         single = [t if t.dtype == torch.float32 else t.float() for t in splats]

@@ -22,6 +22,7 @@ from gsd.rasterizer.layout import GRADIENT, ROW, TABLE
 from gsd.rasterizer.projection import project_backward
 
 MANY = 8192  # Gaussians from which chaining gradients to parameters is worth splitting
+WORTH_A_THREAD = 4000  # Gaussians from which a view is worth a thread of its own
 
 _pools: dict[int, ThreadPoolExecutor] = {}
 if hasattr(os, "register_at_fork"):
@@ -41,13 +42,18 @@ class Options:
     threads: int
 
 
-def default_threads() -> int:
-    """GSD_THREADS, else torch's number of threads, but never more than the process may use."""
+def default_threads(count: int) -> int:
+    """GSD_THREADS, else torch's number of threads, but never more than the process may use; 1 for a small scene.
+
+    Handing a view to another thread costs more than it saves below `WORTH_A_THREAD` Gaussians; the result is the same.
+    """
     wanted = os.environ.get("GSD_THREADS")
     if wanted:
         if not wanted.isdigit() or int(wanted) < 1:
             raise GsdError(f"GSD_THREADS is {wanted!r}; set it to a whole number from 1 on, or unset it.")
         return int(wanted)
+    if count < WORTH_A_THREAD:
+        return 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(torch.get_num_threads(), usable)
 

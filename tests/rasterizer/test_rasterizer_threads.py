@@ -28,12 +28,14 @@ def test_result_does_not_depend_on_threads_or_run(views, count):
 
 def test_threads_come_from_the_environment_then_torch(monkeypatch):
     torch.set_num_threads(1)
-    assert cpu.default_threads() == 1
+    assert cpu.default_threads(100_000) == 1
+    torch.set_num_threads(2)
+    assert cpu.default_threads(10) == 1
     monkeypatch.setenv("GSD_THREADS", "3")
-    assert cpu.default_threads() == 3
+    assert cpu.default_threads(100_000) == 3
     monkeypatch.setenv("GSD_THREADS", "many")
     with pytest.raises(GsdError, match="GSD_THREADS"):
-        cpu.default_threads()
+        cpu.default_threads(100_000)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
