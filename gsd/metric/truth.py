@@ -44,7 +44,9 @@ class Truth:
     face_fraction    fraction of views that show a face; about 0.35 for a true animal
     face_count       the least number of faces that explains them, if one is seen over at most 160 degrees of the circle
                      (a true animal's over 125); changes shorter than 6 degrees are smoothed away. 1 is right
-    janus            1 when face_count >= 2, else 0
+    front_count      the same for views classified as seen from within 60 degrees of the front, face or not: a melted
+                     face that is repeated all around is no face any more, but still a repeated front
+    janus            1 when face_count or front_count is 2 or more, else 0
 
     resolution (pixels) is that of the comparison: renders are averaged down or up to it. Raises GsdError at
     construction when `prompt` names no creature.
@@ -74,14 +76,16 @@ class Truth:
         seen = nearest.values < spread
         classified = bank.azimuth[nearest.indices]
         face = seen & self._faces(rgb, bank, cameras, distance)
-        count = _count_faces(face)
+        front = seen & (angle_between(classified, torch.zeros_like(classified)).abs() <= FACE_DEG)
+        count, fronts = _count_faces(face), _count_faces(front)
         psnr, yaw, variant = self._align(rgb, cameras, distance / rgb[0].numel())
         return {
             "psnr_aligned": psnr,
             "view_error_deg": _view_error(classified, seen, cameras),
             "face_fraction": float(face.float().mean()),
             "face_count": float(count),
-            "janus": float(count >= 2),
+            "front_count": float(fronts),
+            "janus": float(max(count, fronts) >= 2),
             "yaw_deg": yaw,
             "variant": float(variant),
         }

@@ -31,7 +31,7 @@ def test_every_true_animal_has_one_face_at_any_yaw_and_its_two_faced_twin_two(in
     name, creature = list(load().items())[index]
     variant, yaw = index % 2, (0.0, 2.5, 101.7, 312.2, 44.9)[index % 5]
     true = _measure(creature.figure(variant), name, yaw)
-    assert true["face_count"] == 1
+    assert true["face_count"] == true["front_count"] == 1
     assert true["janus"] == 0
     assert 0.25 <= true["face_fraction"] <= 0.4
     assert true["variant"] == variant
@@ -98,14 +98,32 @@ def test_the_verdict_survives_an_imperfect_copy(name):
         assert Truth(name, **FAST)(spoilt, cameras, name)["janus"] == janus
 
 
+def _from_everywhere(figure, azimuth):
+    """One view of a figure, shown to every camera of the turntable."""
+    picture = trace(figure, turntable(1, 32, start=azimuth))
+    render = Render(*(t.expand(VIEWS, *t.shape[1:]) for t in (picture.rgb, picture.depth, picture.alpha)))
+    return Truth("owl", **FAST)(render, turntable(VIEWS, 32), "owl")
+
+
 def test_the_same_front_from_everywhere_is_janus():
-    cameras = turntable(VIEWS, 32)
-    front = trace(load()["owl"].figure(0), turntable(1, 32))
-    render = Render(*(t.expand(VIEWS, *t.shape[1:]) for t in (front.rgb, front.depth, front.alpha)))
-    result = Truth("owl", **FAST)(render, cameras, "owl")
+    result = _from_everywhere(load()["owl"].figure(0), 0.0)
     assert result["face_fraction"] == 1
-    assert result["face_count"] == 3
+    assert result["face_count"] == result["front_count"] == 3
     assert result["janus"] == 1
+
+
+def test_a_front_from_everywhere_is_janus_even_when_its_face_has_melted():
+    figure = load()["owl"].figure(0)
+    result = _from_everywhere(figure[~figure.face], 0.0)
+    assert result["face_count"] == 0
+    assert result["front_count"] == 3
+    assert result["janus"] == 1
+
+
+def test_a_back_from_everywhere_is_wrong_but_not_janus():
+    result = _from_everywhere(load()["owl"].figure(0), 180.0)
+    assert result["face_count"] == result["front_count"] == result["janus"] == 0
+    assert result["view_error_deg"] > 60
 
 
 @pytest.mark.parametrize("kind", ["white", "black", "grey", "noise"])
