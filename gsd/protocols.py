@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.random import Stream
-from gsd.types import Cameras, Condition, PointCloud, Render, Scene, Score, StepState
+from gsd.types import Cameras, Condition, NoiseClaim, PointCloud, Render, Scene, Score, StepState
 
 
 @runtime_checkable
@@ -53,10 +53,12 @@ class Prior(Protocol):
 
 @runtime_checkable
 class Noising(Protocol):
+    claims: frozenset[NoiseClaim]  # "white" and "unit" together: every map is N(0, I) on its own
+
     def __call__(
         self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
     ) -> Float[Tensor, "V C h w"]:
-        """Noise maps, each N(0, I) on its own; how they depend on each other is the method."""
+        """Noise maps; how they depend on each other is the method. Views of a group are neighbours, anchor first."""
 
 
 @runtime_checkable

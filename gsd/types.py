@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+
+# What a noising promises about its maps, and `python -m gsd.noising.check` holds it to: the pixels of a map are
+# independent; each is N(0, 1); views of a group agree on what they both see.
+NoiseClaim = Literal["white", "unit", "shared"]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from reference_scene import cameras, depth_along, render, surface
 
 from gsd.geometry import (
     angle_between,
@@ -17,6 +16,7 @@ from gsd.geometry import (
     turntable,
     unproject,
 )
+from gsd.noising.reference import cameras, depth_along, render, surface
 
 angles = st.floats(-720, 720, allow_nan=False)
 

@@ -12,13 +12,14 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.geometry import resize_depth
+from gsd.noising.base import Correlated, Share
 from gsd.noising.counter import normal
 from gsd.noising.splat import Canvas, child_ids, land, near_cone, sub_values
 from gsd.random import Stream
 from gsd.types import Cameras, Render, Scene
 
 
-class Consistent:
+class Consistent(Correlated):
     """Every point carries a noise value; a view's pixel sums the values of the points it sees (eq. 7 and 8).
 
     Each of the scene's points is split into `upsample` sub-points, `spread` (world units, standard deviation) around
@@ -36,13 +37,14 @@ class Consistent:
         spread: NonNegativeFloat = 0.02,
         depth_tolerance: PositiveFloat = 0.1,
         background_points: PositiveInt = 16_000,
+        sqrt_beta: Share = 1.0,
     ) -> None:
+        super().__init__(sqrt_beta)
         self.upsample, self.spread, self.depth_tolerance = upsample, spread, depth_tolerance
         self.background_points = background_points
         self._kept: tuple[Tensor, Stream, Tensor] | None = None
 
-    @torch.no_grad()
-    def __call__(
+    def maps(
         self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
     ) -> Float[Tensor, "V C h w"]:
         cameras = cameras.resized(shape[3], shape[2])

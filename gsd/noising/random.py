@@ -7,11 +7,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.random import Stream
-from gsd.types import Cameras, Render, Scene
+from gsd.types import Cameras, NoiseClaim, Render, Scene
 
 
 class Random:
     """Fresh N(0, I) noise for every view and step, as in plain score distillation (row a of the paper's Fig. 5)."""
+
+    claims: frozenset[NoiseClaim] = frozenset({"white", "unit"})
 
     def __call__(
         self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream

@@ -2,10 +2,10 @@ import dataclasses
 
 import pytest
 import torch
-from reference_scene import cameras, render
 
 from gsd.errors import GsdError
 from gsd.loss.consistency import Consistency, _Compiled, compare_torch, ordered_pairs
+from gsd.noising.reference import cameras, render
 from gsd.types import Render, Scene, Score, StepState
 
 

@@ -4,12 +4,12 @@ import functools
 
 import pytest
 import torch
-from reference_scene import cameras, render, surface
 from scipy import stats
 
 from gsd.geometry import correspond, sample
 from gsd.noising.consistent import Consistent
 from gsd.noising.random import Random
+from gsd.noising.reference import cameras, render, surface
 from gsd.random import Stream
 from gsd.types import Render, Scene
 

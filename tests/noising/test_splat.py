@@ -1,11 +1,11 @@
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_scene import cameras, render, surface
 
 from gsd.geometry import orbit
 from gsd.noising import kernels
 from gsd.noising.counter import normal
+from gsd.noising.reference import cameras, render, surface
 from gsd.noising.splat import (
     Canvas,
     child_ids,

@@ -1,6 +1,10 @@
 """The analytic scene that the noise thresholds refer to: four spheres that hide each other, with exact depth."""
 
+from __future__ import annotations
+
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from gsd.geometry import orbit, pixel_centres
 from gsd.types import Cameras, Render, Scene
@@ -12,13 +16,14 @@ RADII = torch.tensor([0.5, 0.2, 0.2, 0.2], dtype=torch.float64)
 def cameras(
     *azimuths: float, size: int = 64, fov: float = 60.0, distance: float = 1.6, elevation: float = 0.0
 ) -> Cameras:
+    """One group of views around the z axis; angles in degrees."""
     az = torch.tensor(azimuths)
     full = torch.ones_like(az)
     return orbit(az, elevation * full, distance * full, fov * full, size, size, torch.zeros(len(az), dtype=torch.long))
 
 
-def depth_along(cams: Cameras, pixels: torch.Tensor) -> torch.Tensor:
-    """Exact camera z [V, *n] of the first hit through pixel coordinates [V, *n, 2]; inf where nothing is hit."""
+def depth_along(cams: Cameras, pixels: Float[Tensor, "V *n 2"]) -> Float[Tensor, "V *n"]:
+    """Exact camera z of the first hit through pixel coordinates; inf where nothing is hit."""
     viewmats, Ks = cams.viewmats.double(), cams.Ks.double()
     rays = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1).double()
     rays = torch.einsum("vij,v...j->v...i", torch.linalg.inv(Ks), rays)
@@ -35,6 +40,7 @@ def depth_along(cams: Cameras, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def render(cams: Cameras) -> Render:
+    """Exact depth and a hard silhouette; black."""
     pixels = pixel_centres(cams.height, cams.width).expand(len(cams), -1, -1, -1)
     z = depth_along(cams, pixels)[:, None]
     hit = z.isfinite()

@@ -1,0 +1,51 @@
+"""What the noisings that correlate views have in common: the blend with fresh noise."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from gsd.random import Stream
+from gsd.types import Cameras, NoiseClaim, Render, Scene
+
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Correlated(ABC):
+    """Maps that depend on each other, blended with fresh noise: sqrt_beta maps + sqrt(1 - sqrt_beta^2) fresh.
+
+    Both are N(0, I) and independent, so the blend is N(0, I) at every sqrt_beta in [0, 1] (EquiVDM, Liu and Vahdat
+    2025, mixes so); correlations between views are scaled by sqrt_beta^2.
+    """
+
+    claims: frozenset[NoiseClaim] = frozenset({"white", "unit", "shared"})
+
+    def __init__(self, sqrt_beta: Share = 1.0) -> None:
+        self.sqrt_beta = sqrt_beta
+
+    @torch.no_grad()
+    def __call__(
+        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
+    ) -> Float[Tensor, "V C h w"]:
+        if self.sqrt_beta == 0:
+            return self._fresh(render, shape, rng)
+        maps = self.maps(scene, render, cameras, shape, rng)
+        if self.sqrt_beta == 1:
+            return maps
+        return self.sqrt_beta * maps + (1 - self.sqrt_beta**2) ** 0.5 * self._fresh(render, shape, rng)
+
+    @abstractmethod
+    def maps(
+        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
+    ) -> Float[Tensor, "V C h w"]:
+        """The method itself."""
+
+    @staticmethod
+    def _fresh(render: Render, shape: tuple[int, int, int, int], rng: Stream) -> Float[Tensor, "V C h w"]:
+        device = render.depth.device
+        return torch.randn(shape, generator=rng.sub("blend").generator(device), device=device)
