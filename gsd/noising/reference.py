@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gsd.geometry import orbit, pixel_centres
+from gsd.geometry import correspond, in_bounds, orbit, pixel_centres
 from gsd.types import Cameras, Render, Scene
 
 CENTRES = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.38, 0.42], [0.0, -0.38, 0.42], [0.45, 0.0, 0.0]], dtype=torch.float64)
@@ -48,10 +50,22 @@ def render(cams: Cameras) -> Render:
     return Render(rgb=torch.zeros(len(cams), 3, cams.height, cams.width), depth=depth, alpha=hit.float())
 
 
+def visible_in_both(cams: Cameras) -> tuple[Float[Tensor, "1 h w 2"], Bool[Tensor, "h w"]]:
+    """Where the pixel centres of the first of two cameras fall in the second, and which of them it sees; exact."""
+    one, other = cams[:1], cams[1:]
+    depth = render(one).depth
+    coords, z = correspond(depth, one, other)
+    agrees = (z - depth_along(other, coords)).abs() < 1e-4  # float32 coordinates of z about 1.6
+    return coords, (agrees & in_bounds(coords, cams.height, cams.width) & (depth[:, 0] > 0))[0]
+
+
 def surface(points: int, seed: int = 0) -> Scene:
-    """Points uniform by area on the outside of the union."""
+    """Points uniform by area on the outside of the union: flat discs in its tangent planes.
+
+    A disc's standard deviation is half the mean spacing of neighbours, a tenth of that across the surface.
+    """
     generator = torch.Generator().manual_seed(seed)
-    found = torch.zeros(0, 3, dtype=torch.float64)
+    found, normals = torch.zeros(2, 0, 3, dtype=torch.float64)
     while len(found) < points:
         which = torch.multinomial(RADII**2, points, replacement=True, generator=generator)
         direction = torch.nn.functional.normalize(
@@ -59,5 +73,23 @@ def surface(points: int, seed: int = 0) -> Scene:
         )
         x = CENTRES[which] + RADII[which, None] * direction
         inside = ((x[:, None] - CENTRES).norm(dim=-1) < RADII - 1e-9).any(1)
-        found = torch.cat([found, x[~inside]])
-    return Scene(found[:points].float(), torch.arange(points))
+        found, normals = torch.cat([found, x[~inside]]), torch.cat([normals, direction[~inside]])
+    sigma = 0.5 * math.sqrt(area() / points)
+    scales = torch.tensor([sigma, sigma, 0.1 * sigma]).expand(points, 3).clone()
+    return Scene(found[:points].float(), torch.arange(points), scales, _towards(normals[:points]).float())
+
+
+def area() -> float:
+    """Of the outside of the union: the spheres less the caps that the first one and each of the others hide."""
+    distance, R, r = (CENTRES[1:] - CENTRES[0]).norm(dim=-1), RADII[0], RADII[1:]
+    plane = (distance**2 + R**2 - r**2) / (2 * distance)  # of the circle they share, from the first centre
+    caps = R * (R - plane) + r * (r - (distance - plane))
+    return float(4 * math.pi * (RADII**2).sum() - 2 * math.pi * caps.sum())
+
+
+def _towards(normals: Float[Tensor, "K 3"]) -> Float[Tensor, "K 4"]:
+    """Quaternions (wxyz) that turn the local z axis to unit normals the shortest way."""
+    x, y, z = normals.unbind(-1)
+    quats = torch.stack([1 + z, -y, x, torch.zeros_like(z)], -1)
+    quats[z < -1 + 1e-9] = quats.new_tensor([0.0, 1.0, 0.0, 0.0])
+    return torch.nn.functional.normalize(quats, dim=-1)
