@@ -1,11 +1,13 @@
 """The compiled CPU backend: one autograd function around the kernels, one task per view.
 
-Views never share a sum, so that the result is the same bit for bit whatever the number of threads.
+Views never share a sum in the kernels, and what is summed over views or chunks of Gaussians is summed in a fixed order,
+so that the result is the same bit for bit whatever the number of threads.
 """
 
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from gsd.rasterizer import kernels
 from gsd.rasterizer.layout import GRADIENT, ROW, TABLE
 from gsd.rasterizer.projection import project_backward
 
-MANY = 8192  # Gaussians from which chaining gradients to parameters is worth splitting
+CHUNK = 2560  # Gaussians whose gradients are chained to their parameters by one task
 WORTH_A_THREAD = 4000  # Gaussians from which a view is worth a thread of its own
 
 _pools: dict[int, ThreadPoolExecutor] = {}
@@ -59,16 +61,28 @@ def default_threads(count: int) -> int:
 
 
 def _each(task: Callable[[int], None], count: int, threads: int) -> None:
-    """task(0) ... task(count - 1), on a pool where there are several and a thread for them."""
-    workers = min(threads, count)
-    if workers <= 1:
-        for i in range(count):
+    """task(0) ... task(count - 1), each taken by whichever of the threads is free; the caller is one of them.
+
+    A helper that wakes late so costs little, and one that has not woken when nothing is left is not waited for.
+    """
+    left = deque(range(count))
+
+    def work() -> None:
+        while left:
+            try:
+                i = left.popleft()
+            except IndexError:  # another thread was faster
+                return
             task(i)
-        return
-    if workers not in _pools:
-        _pools[workers] = ThreadPoolExecutor(workers, "gsd-rasterizer")
-    for _ in _pools[workers].map(task, range(count)):
-        pass
+
+    helpers = min(threads, count) - 1
+    if helpers > 0 and helpers not in _pools:
+        _pools[helpers] = ThreadPoolExecutor(helpers, "gsd-rasterizer")
+    helping = [_pools[helpers].submit(work) for _ in range(helpers)]
+    work()
+    for future in helping:
+        if not future.cancel():
+            future.result()
 
 
 def _array(tensor: Tensor, dtype: torch.dtype = torch.float32) -> np.ndarray:
@@ -129,22 +143,22 @@ class Rasterize(torch.autograd.Function):
 
         _each(view, C, options.threads)
         shared = [torch.empty(N, 3), torch.empty(N, 4), torch.empty(N, 3), torch.empty(N), torch.empty(N, 3)]
-        g_parameters = [t.numpy() for t in shared]
-        g_viewmats = np.zeros((C, 16)) if ctx.needs_input_grad[6] else None
+        g_means2d = torch.empty(C, N, 2)
+        chunks = -(-N // CHUNK)
+        g_viewmats = np.zeros((chunks, C, 16)) if ctx.needs_input_grad[6] else None
+        outputs = [t.numpy() for t in (*shared, g_means2d)]
 
-        def chain(first: int, stop: int) -> None:
+        def chain(i: int) -> None:
             project_backward(
-                *parameters, *cameras, options.width, options.height, options.eps2d, depths, grads,
-                *g_parameters, g_viewmats, first, stop,
+                *parameters, *cameras, options.width, options.height, options.eps2d, depths, grads, *outputs,
+                None if g_viewmats is None else g_viewmats[i], i * CHUNK, min((i + 1) * CHUNK, N),
             )  # fmt: skip
 
-        parts = options.threads if N >= MANY and g_viewmats is None else 1
-        edges = [N * i // parts // 4 * 4 for i in range(parts)] + [N]
-        _each(lambda i: chain(edges[i], edges[i + 1]), parts, options.threads)
+        _each(chain, chunks, options.threads)
 
         if options.absgrad:
             means2d.absgrad = view_gradients[..., 10:12].contiguous()
         g_colors = view_gradients[..., 6:9] if color_dims == 3 else shared[4]
-        g_cameras = None if g_viewmats is None else torch.from_numpy(g_viewmats).float().reshape(C, 4, 4)
+        g_cameras = None if g_viewmats is None else torch.from_numpy(g_viewmats.sum(0)).float().reshape(C, 4, 4)
         g_background = (rest[..., :1] * g_render[..., :3]).sum((1, 2)) if ctx.needs_input_grad[8] else None
-        return *shared[:4], g_colors, view_gradients[..., :2], g_cameras, None, g_background, None
+        return *shared[:4], g_colors, g_means2d, g_cameras, None, g_background, None

@@ -172,11 +172,11 @@ def tile_range(centre, radius, size):
 @njit
 def project_backward(  # noqa: PLR0915
     means, quats, scales, viewmats, Ks, width, height, eps, depths, grads,
-    g_means, g_quats, g_scales, g_opacities, g_colors, g_viewmats, first, stop,
+    g_means, g_quats, g_scales, g_opacities, g_colors, g_means2d, g_viewmats, first, stop,
 ):  # fmt: skip
     """Chain the image-plane gradients of all views down to the parameters of Gaussians first..stop - 1.
 
-    g_colors is summed over the views; g_viewmats [C, 16] is added to unless it is None.
+    g_colors is summed over the views, g_means2d [C, N, 2] is not; g_viewmats [C, 16] is added to unless it is None.
     """
     flat_means, flat_quats, flat_scales = means.reshape(-1), quats.reshape(-1), scales.reshape(-1)
     out_quats = g_quats.reshape(-1)
@@ -190,6 +190,8 @@ def project_backward(  # noqa: PLR0915
         dx, dy, dz, go, cr, cg, cb, drawn = zero, zero, zero, zero, zero, zero, zero, zero
         m0, m1, m2 = (zero, zero, zero), (zero, zero, zero), (zero, zero, zero)
         for c in range(viewmats.shape[0]):
+            for n in range(start, min(start + 4, stop)):
+                g_means2d[c, n, 0], g_means2d[c, n, 1] = grads[c, n, 0], grads[c, n, 1]
             depth = gather(depths[c], i, j, k, m)
             seen, drawn = depth > zero, maximum(drawn, depth)
             if lane_bits(seen) == 0:

@@ -18,12 +18,26 @@ def same(a, b):
 
 
 @pytest.mark.parametrize(("views", "count"), [(1, 300), (2, 9001), (3, 300)])
-def test_result_does_not_depend_on_threads_or_run(views, count):
+@pytest.mark.parametrize("also", [(), ("viewmats",)])
+def test_result_does_not_depend_on_threads_or_run(views, count, also):
     scene = ball(count, 80, 70, views=views)
-    one = gradients(scene, backend="cpu", threads=1)
-    assert same(one, gradients(scene, backend="cpu", threads=1))
+    one = gradients(scene, also=also, backend="cpu", threads=1)
+    assert same(one, gradients(scene, also=also, backend="cpu", threads=1))
     for threads in (2, 2, 5):
-        assert same(one, gradients(scene, backend="cpu", threads=threads))
+        assert same(one, gradients(scene, also=also, backend="cpu", threads=threads))
+
+
+def test_each_task_runs_once_and_its_error_reaches_the_caller():
+    done = []
+    cpu._each(done.append, 100, 3)
+    assert sorted(done) == list(range(100))
+
+    def fail(i):
+        if i == 7:
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cpu._each(fail, 20, 3)
 
 
 def test_threads_come_from_the_environment_then_torch(monkeypatch):
