@@ -9,13 +9,17 @@ import time
 import pytest
 from launch import ROOT, SMALL, config, launch, shell
 from omegaconf import OmegaConf
+from pipelines import random_pipeline
 
 from gsd.cli import CONF
 from gsd.config import build, make, signature
 from gsd.errors import GsdError
 
 # Options that need something of the user's, and what the test gives them.
-NEEDS = {"init=point_cloud": ("init.path={folder}/cloud.npz",)}
+NEEDS = {
+    "init=point_cloud": ("init.path={folder}/cloud.npz",),
+    "prior=stable_diffusion": ("prior.model={folder}/pipeline",),
+}
 OPTIONS = sorted(
     f"{group.name}=[{file.stem}]"
     if group.name in ("loss", "metric") and file.stem != "none"
@@ -38,6 +42,8 @@ def cloud(tmp_path):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_runs(option, cloud):
+    if option == "prior=stable_diffusion":
+        random_pipeline(cloud / "pipeline")
     needs = [o.format(folder=cloud) for o in NEEDS.get(option, ())]
     small = [o for o in SMALL if not (option.startswith("init=") and o.startswith("init."))]
     folder = launch(cloud / "run", *small, "steps=3", option, *needs)
@@ -96,13 +102,16 @@ def test_yaml_lists_every_option_of_its_class(option):
         ("prompt= ", ["prompt is empty"]),
         ("prompt=a cat, sitting", ["quotes inside quotes"]),
         ("representation.backend=gsplat", ["gsplat", "CUDA"]),
+        ("prior=stable_diffusion prior.model=/nowhere", ["/nowhere: no such folder", "hub id"]),
+        ("prior=stable_diffusion prior.model=a/b", ["a/b is not on this machine", "network", "prior.model=/path"]),
+        ("prior=stable_diffusion prior.dtype=fp16", ["prior.dtype=fp16 needs a GPU"]),
         ("turntable.views=0", ["turntable.views=0"]),
     ],
 )
 def test_mistakes_are_refused_in_one_sentence(override, words, tmp_path, monkeypatch, capsys):
     """In this process, for speed; test_mistakes_end_with_exit_code_1 does the same from a shell."""
     monkeypatch.chdir(tmp_path)
-    overrides = override.split(" ") if override.startswith("init") else [override]
+    overrides = override.split(" ") if override.startswith(("init", "prior")) else [override]
     monkeypatch.setattr(sys, "argv", ["run.py", *overrides])
     with pytest.raises(SystemExit) as stop:
         runpy.run_path(str(ROOT / "run.py"), run_name="__main__")

@@ -30,6 +30,12 @@ def built(group, name, **context):
     section = cfg[group][name] if listed else cfg[group]
     if group == "init" and name == "point_cloud":
         section.path = str(context.pop("folder") / "cloud.npz")
+    if group == "prior" and name == "stable_diffusion":
+        from pipelines import random_pipeline
+
+        random_pipeline(context["folder"])
+        section.model = str(context["folder"])
+    context.pop("folder", None)
     return make(section, group, **(CONTEXT | context))
 
 
@@ -106,8 +112,8 @@ def test_init(name, folder):
 
 
 @pytest.mark.parametrize("name", options("prior"))
-def test_prior(name):
-    prior = built("prior", name)
+def test_prior(name, folder):
+    prior = built("prior", name, folder=folder)
     assert isinstance(prior, protocols.Prior)
     rgb = torch.rand(2, 3, 32, 32, requires_grad=True)
     z = prior.encode(rgb)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
 import re
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
-import platformdirs
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
+from gsd.cache import cache_folder, read, write
 from gsd.geometry import orbit
 from gsd.menagerie import tracer
 from gsd.menagerie.creature import Creature
 
 ELEVATIONS = (0.0, 15.0, 30.0)
-DIGEST_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -62,46 +57,13 @@ def build_bank(
     grid = torch.cartesian_prod(
         torch.arange(variants, dtype=torch.float32), torch.tensor(elevations), torch.arange(azimuths) * (360 / azimuths)
     ).reshape(-1, 3)
-    pixels = _read(file, len(grid) * 3 * resolution**2)
-    if pixels is None:
+    pixels = read(file)
+    if pixels is None or len(pixels) != len(grid) * 3 * resolution**2:
         seen = grid[: len(elevations) * azimuths]
         full = torch.ones(len(seen))
         cameras = orbit(seen[:, 2], seen[:, 1], distance * full, fov * full, resolution, resolution)
         rgb = torch.cat([tracer.trace(figure, cameras).rgb for figure in figures])
         pixels = (rgb * 255).round().to(torch.uint8).numpy().tobytes()
-        _write(file, pixels)
+        write(file, pixels)
     images = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(len(grid), 3, resolution, resolution)
     return Bank(images, grid[:, 0].long(), grid[:, 1].clone(), grid[:, 2].clone(), shape)
-
-
-def cache_folder() -> Path:
-    return Path(os.environ.get("GSD_CACHE") or platformdirs.user_cache_dir("gsd"))
-
-
-def _read(file: Path, size: int) -> bytes | None:
-    """The pixels of a cache file (their digest, then the bytes), None unless it is whole and unharmed."""
-    try:
-        content = file.read_bytes()
-    except OSError:
-        return None
-    pixels = content[DIGEST_BYTES:]
-    intact = len(pixels) == size and content[:DIGEST_BYTES] == _checksum(pixels)
-    return pixels if intact else None
-
-
-def _write(file: Path, pixels: bytes) -> None:
-    """Atomically, so that processes which write the same bank at once never see half of it."""
-    with contextlib.suppress(OSError):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=file.parent)
-        try:
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(_checksum(pixels) + pixels)
-            os.replace(name, file)
-        except OSError:
-            os.unlink(name)
-            raise
-
-
-def _checksum(pixels: bytes) -> bytes:
-    return hashlib.blake2b(pixels, digest_size=DIGEST_BYTES).digest()

