@@ -112,8 +112,9 @@ def correspond(
     return torch.stack([x / safe, y / safe], -1), z
 
 
+@torch.no_grad()
 def relative_projection(source: Cameras, target: Cameras) -> tuple[Float[Tensor, "P 3 3"], Float[Tensor, "P 3"]]:
-    """K_j R_ij K_i^-1 and K_j t_ij of eq. 11, with R_ij = R_j R_i^T and t_ij = t_j - R_ij t_i."""
+    """K_j R_ij K_i^-1 and K_j t_ij of eq. 11, with R_ij = R_j R_i^T and t_ij = t_j - R_ij t_i; detached."""
     onward = target.Ks @ target.viewmats[:, :3]  # K_j [R_j t_j], a world point to pixels
     back = source.viewmats[:, :3, :3].mT
     rays = onward[..., :3] @ back

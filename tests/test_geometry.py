@@ -86,6 +86,17 @@ def test_correspond_agrees_with_direct_projection(degrees):
     assert (z.flatten() - direct_z[0]).abs().max() < 1e-5
 
 
+def test_eq_11_as_printed_is_off_by_several_pixels():
+    """Without the translation: 6.5 pixels of error on the reference scene, where the true displacement is 1.5."""
+    cams = cameras(0.0, 5.0)
+    shown = render(cams)
+    true, _ = correspond(shown.depth[:1], cams[:1], cams[1:])
+    at_infinity, _ = correspond(torch.full((1, 1, 64, 64), 1e6), cams[:1], cams[1:])  # where translations vanish
+    inside = shown.alpha[0, 0] > 0.5
+    assert (true[0] - pixel_centres(64, 64))[inside].norm(dim=-1).mean() == pytest.approx(1.52, abs=0.02)
+    assert (at_infinity - true)[0, inside].norm(dim=-1).mean() == pytest.approx(6.49, abs=0.02)
+
+
 @pytest.mark.parametrize(("degrees", "recall", "false"), [(5.0, 0.97, 0.01), (15.0, 0.94, 0.015), (30.0, 0.90, 0.03)])
 def test_occlusion_mask_against_exact_visibility(degrees, recall, false):
     cams = cameras(0.0, degrees)
