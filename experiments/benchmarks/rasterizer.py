@@ -21,6 +21,7 @@ import resource
 import statistics
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -34,8 +35,8 @@ from gsd.geometry import orbit
 from gsd.jit import njit
 from gsd.rasterizer import rasterize
 from gsd.rasterizer.compositing import block_rows, cover, pixel_offsets
-from gsd.rasterizer.kernels import forward_view
-from gsd.rasterizer.layout import LANES, ROW, TABLE, TBY, TILE, F, X, Y
+from gsd.rasterizer.kernels import backward_view, forward_view
+from gsd.rasterizer.layout import GRADIENT, LANES, ROW, TABLE, TBY, TILE, F, X, Y
 from gsd.rasterizer.simd import lowest_bit, splat, total
 
 Scene = dict[str, Any]
@@ -138,18 +139,62 @@ def count_blocks(rows: Any, entries: Any, offsets: Any, tiles_x: int) -> int:
     return count
 
 
+def bare(scene: Scene) -> tuple[Any, Callable[[int], Any], Callable[[int], None]]:
+    """The kernels of a scene without torch around them: the projected rows, forward(view) and then backward(view)."""
+    size, C, N = scene["width"], len(scene["viewmats"]), len(scene["means"])
+    p = [scene[k].detach().numpy() for k in ("means", "quats", "scales", "opacities")]
+    cutoffs, colors = np.log(255 * p[3]), scene["colors"].detach().numpy()[None]
+    cameras = [scene[k].double().numpy() for k in ("viewmats", "Ks")]
+    rows, grads = torch.zeros(C, N, ROW).numpy(), torch.zeros(C, N, GRADIENT).numpy()
+    splats = [np.zeros((C, N), "f4"), np.zeros((C, N, 2), "i4")]
+    images = [np.zeros((C, size, size, k), "f4") for k in (4, 1, 2)]
+    pull, ground = [torch.randn(C, size, size, k).numpy() for k in (4, 1)], np.zeros((C, 3), "f4")
+    lists: dict[int, Any] = {}
+
+    def forward(c: int) -> Any:
+        lists[c] = forward_view(
+            c, *p, cutoffs, colors, *cameras, size, size, 0.3, 0.01, 1e10, ground, TABLE, rows, *splats, *images
+        )
+        return lists[c]
+
+    def backward(c: int) -> None:
+        backward_view(c, rows, *lists[c], *images, ground, TABLE, *pull, grads, None)
+
+    return rows, forward, backward
+
+
 def blocks_of(scene: Scene) -> int:
     """`count_blocks` for the first view of a scene."""
-    size, N = scene["width"], len(scene["means"])
-    p = [scene[k].detach().numpy() for k in ("means", "quats", "scales", "opacities")]
-    rows = torch.zeros(1, N, ROW).numpy()
-    outputs = [np.zeros(s, t) for s, t in (((1, N), "f4"), ((1, N, 2), "i4"), ((1, size, size, 4), "f4"))]
-    outputs += [np.zeros((1, size, size, k), "f4") for k in (1, 2)]
-    lists = forward_view(
-        0, *p, np.log(255 * p[3]), scene["colors"].detach().numpy()[None], scene["viewmats"].double().numpy(),
-        scene["Ks"].double().numpy(), size, size, 0.3, 0.01, 1e10, np.zeros((1, 3), "f4"), TABLE, rows, *outputs,
-    )  # fmt: skip
-    return count_blocks(rows[0], *lists, (size + TILE - 1) // TILE)
+    rows, forward, _ = bare(scene)
+    return count_blocks(rows[0], *forward(0), (scene["width"] + TILE - 1) // TILE)
+
+
+def kernels_job(scene: Scene, threads: int) -> Callable[[], tuple[float, float]]:
+    """Like `job`, of the kernels alone on threads that never wait for each other: what more threads can gain here."""
+    views = len(scene["viewmats"])
+    _, forward, backward = bare(scene)
+
+    def once() -> tuple[float, float]:
+        ready, ends = threading.Barrier(threads), np.zeros((threads, 3))
+
+        def share(k: int) -> None:
+            ready.wait()
+            ends[k, 0] = time.perf_counter()
+            for i, step in enumerate((forward, backward)):
+                for c in range(k, views, threads):
+                    step(c)
+                ends[k, i + 1] = time.perf_counter()
+
+        others = [threading.Thread(target=share, args=(k,)) for k in range(1, threads)]
+        for thread in others:
+            thread.start()
+        share(0)
+        for thread in others:
+            thread.join()
+        first, middle, last = ends[:, 0].min(), ends[:, 1].max(), ends[:, 2].max()
+        return 1e3 * (middle - first), 1e3 * (last - first)
+
+    return once
 
 
 def floor(scene: Scene) -> dict[str, float]:
@@ -240,16 +285,7 @@ def measure(quick: bool) -> dict[str, Any]:
         if count * size * size <= 1_000 * 64 * 64 * 2:
             jobs["gsplat torch"] = job(scene, time.process_time, gsplat_dense)
         if torch.cuda.is_available():
-            on_gpu = {
-                k: v.detach().cuda().requires_grad_(v.requires_grad) if isinstance(v, torch.Tensor) else v
-                for k, v in scene.items()
-            }
-
-            def clock() -> float:
-                torch.cuda.synchronize()
-                return time.perf_counter()
-
-            jobs["gsplat cuda"] = job(on_gpu, clock, backend="gsplat")
+            jobs["gsplat cuda"] = job(on_gpu(scene), gpu_clock, backend="gsplat")
         entry = alternate(jobs, seconds)
         result[f"{count} @ {size} x {views}"] = entry | ({"floor": floor(scene)} if views == 1 else {})
         print(f"{count} @ {size} x {views}: {entry['cpu']['forward']:.2f} / {entry['cpu']['both']:.2f} ms", flush=True)
@@ -262,9 +298,11 @@ def measure(quick: bool) -> dict[str, Any]:
         result[f"exponent {key}"] = exponent(same)
         result[f"exponent {key}, same total coverage"] = exponent([(n, thin[str(n)][key]) for n in large])
     result["threads"] = {}
-    for count, size, views in ((3_000, 64, 2), (5_000, 128, 2), (5_000, 128, 4), (20_000, 256, 4), (20_000, 256, 1)):
+    cases = [(3_000, 64, 2), (5_000, 128, 2), (5_000, 128, 4), (5_000, 256, 4), (20_000, 256, 4), (100_000, 256, 4)]
+    for count, size, views in [*cases, (20_000, 256, 1)]:
         scene = ball(count, size, views)
         jobs = {str(t): job(scene, time.perf_counter, backend="cpu", threads=t) for t in (1, 2)}
+        jobs |= {f"kernels {t}": kernels_job(scene, t) for t in (1, 2)}
         result["threads"][f"{count} @ {size} x {views}"] = alternate(jobs, seconds)
     sizes = [(2_000, 64, 2, "cpu"), (20_000, 256, 4, "cpu"), (20_000, 256, 1, "torch")]
     sizes += [] if quick else [(100_000, 256, 4, "cpu"), (100_000, 256, 1, "torch")]
