@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from gsd.config import make
 from gsd.errors import GsdError
 from gsd.geometry import turntable
-from gsd.protocols import Guidance, Loss, Metric, Noising, Prior, Representation
+from gsd.protocols import Guidance, Loss, Metric, Noising, Prior, Prompting, ReadsTexts, Representation
 from gsd.random import Stream
 from gsd.types import Cameras
 
@@ -27,7 +27,7 @@ class Experiment:
     images_every: int
     device: torch.device
     camera: Any  # Stream -> Cameras
-    prompting: Any  # Cameras -> Condition
+    prompting: Prompting
     sigma: Any  # Cameras, Stream -> Float[Tensor, "V"]
     representation: Representation
     prior: Prior
@@ -57,6 +57,8 @@ def assemble(cfg: DictConfig) -> Experiment:
     prompting = make(cfg.prompting, "prompting", **context)
     init = make(cfg.init, "init", **context)
     prior = make(cfg.prior, "prior", **context)
+    if isinstance(prior, ReadsTexts):
+        prior.prepare(prompting.texts)
     metrics = {k: make(v, f"metric.{k}", **context) for k, v in cfg.metric.items()}
     densify = make(cfg.densify, "densify", **context) if cfg.densify else None
     points = init(Stream(cfg.seed, "init"))

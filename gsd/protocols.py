@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
@@ -49,6 +50,22 @@ class Prior(Protocol):
         self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition
     ) -> Float[Tensor, "V C h w"]:
         """D(x; sigma, y), the expected clean latents given x = z + sigma n."""
+
+
+@runtime_checkable
+class Prompting(Protocol):
+    """What the prior is told about each view."""
+
+    texts: tuple[str, ...]  # all that it may ever say, negative prompts included
+
+    def __call__(self, cameras: Cameras) -> Condition: ...
+
+
+@runtime_checkable
+class ReadsTexts(Protocol):
+    """A prior that is better told all texts of a run before it begins."""
+
+    def prepare(self, texts: Iterable[str]) -> None: ...
 
 
 @runtime_checkable

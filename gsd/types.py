@@ -95,15 +95,21 @@ class Condition:
 
     A view may stand between two texts, as a camera does between "side view" and "back view": priors blend what they
     make of them (embeddings, log-weights) as (1 - share) texts + share others.
+
+    negatives and against are for the guidance: what to lead away from, as the other end of classifier-free guidance and
+    as K further prompts with Perp-Neg's weights.
     """
 
     texts: tuple[str, ...]  # V prompts, view words included
     cameras: Cameras | None = None  # V cameras, for priors that know about views
     others: tuple[str, ...] | None = None  # V second prompts
     share: Float[Tensor, " V"] | None = None  # [0, 1], given with others
+    negatives: tuple[str, ...] | None = None  # V negative prompts; None: ""
+    against: tuple[tuple[str, ...], ...] = ()  # K times V prompts
+    against_weights: Float[Tensor, "K V"] | None = None  # given with against
 
     def __add__(self, other: Condition) -> Condition:
-        """Both conditions as one batch."""
+        """Both conditions as one batch to denoise; what to lead away from is no part of it."""
         cameras = self.cameras + other.cameras if self.cameras and other.cameras else None
         if self.share is None and other.share is None:
             return Condition(self.texts + other.texts, cameras)
@@ -116,7 +122,12 @@ class Condition:
         return self.others, self.share
 
     def unconditional(self) -> Condition:
+        """Of the same views, the empty text."""
         return Condition(("",) * len(self.texts), self.cameras)
+
+    def negative(self) -> Condition:
+        """Of the same views, the negative prompts."""
+        return Condition(self.negatives or ("",) * len(self.texts), self.cameras)
 
 
 @dataclass(frozen=True)

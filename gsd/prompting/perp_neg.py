@@ -1,0 +1,76 @@
+"""Perp-Neg: the prompt of a view, and the prompts of the views it must not become."""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated
+
+import torch
+from pydantic import Field
+
+from gsd.geometry import angle_between
+from gsd.prompting.words import Without, of_view
+from gsd.types import Cameras, Condition
+
+Decay = tuple[float, float, float]  # a, b, c of -(a exp(-b r) + c)
+
+
+class PerpNeg:
+    """View words blended by the azimuth, led away from the neighbouring views (Armandpour et al. 2023).
+
+    With r the closeness to the front (in the front half) or to the side (in the back half), in [0, 1], and
+    w(r; a, b, c) = -(a exp(-b r) + c):
+
+        |azimuth| < 90    prompt r front + (1 - r) side    against front by w(r; fs), side by w(1 - r; sf)
+        otherwise         prompt r side + (1 - r) back     against side by w(r; sb), front by w(r; fsb)
+
+    The numbers are threestudio's. Above elevation `overhead_deg` the prompt is "overhead view" and nothing is led away
+    from. How the guidance uses the weights: `gsd.guidance.branches`. `negative` and `without` as in ViewDependent.
+    """
+
+    def __init__(
+        self,
+        prompt: str,
+        overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0,
+        fs: Decay = (4.0, 0.5, -2.426),
+        sf: Decay = (4.0, 0.5, -2.426),
+        sb: Decay = (1.0, 0.5, -0.606),
+        fsb: Decay = (1.0, 0.5, 0.967),
+        negative: str = "",
+        without: Without | None = None,
+    ) -> None:
+        self.overhead_deg, self.negative = overhead_deg, negative
+        self.fs, self.sf, self.sb, self.fsb = fs, sf, sb, fsb
+        words = ("front", "side", "back", "overhead")
+        self.front, self.side, self.back, self.overhead = (of_view(prompt, word, without or {}) for word in words)
+        self.texts = (self.front, self.side, self.back, self.overhead, negative)
+
+    def __call__(self, cameras: Cameras) -> Condition:
+        azimuth = cameras.azimuth.cpu()
+        from_front = angle_between(azimuth, torch.zeros_like(azimuth)).abs().tolist()
+        rows = [self._view(*view) for view in zip(from_front, cameras.elevation.tolist(), strict=True)]
+        first, second, share, near, far, near_weight, far_weight = zip(*rows, strict=True)
+        return Condition(
+            first,
+            cameras,
+            second,
+            torch.tensor(share),
+            negatives=(self.negative,) * len(first),
+            against=(near, far),
+            against_weights=torch.tensor([near_weight, far_weight]),
+        )
+
+    def _view(self, from_front: float, elevation: float) -> tuple[str, str, float, str, str, float, float]:
+        """Prompt, second prompt and its share; two prompts to lead away from and their weights."""
+        if elevation > self.overhead_deg:
+            return self.overhead, self.overhead, 0.0, self.front, self.side, 0.0, 0.0
+        if from_front < 90:
+            r = 1 - from_front / 90
+            return self.side, self.front, r, self.front, self.side, _weight(r, self.fs), _weight(1 - r, self.sf)
+        r = 2 - from_front / 90
+        return self.back, self.side, r, self.side, self.front, _weight(r, self.sb), _weight(r, self.fsb)
+
+
+def _weight(r: float, decay: Decay) -> float:
+    a, b, c = decay
+    return -(a * math.exp(-b * r) + c)
