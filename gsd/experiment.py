@@ -52,7 +52,7 @@ def assemble(cfg: DictConfig) -> Experiment:
     guidance = make(cfg.guidance, "guidance", **context)
     noising = make(cfg.noising, "noising", **context)
     losses = {k: make(v, f"loss.{k}", **context) for k, v in cfg.loss.items()}
-    _check_pairs(cfg, guidance, camera, losses)
+    _check_pairs(cfg, guidance, camera, noising, losses)
     sigma = make(cfg.sigma, "sigma", **context)
     prompting = make(cfg.prompting, "prompting", **context)
     init = make(cfg.init, "init", **context)
@@ -99,13 +99,19 @@ def _check_root(cfg: DictConfig) -> None:
             raise GsdError(f"turntable.{key}={cfg.turntable[key]}: must be above 0.")
 
 
-def _check_pairs(cfg: DictConfig, guidance: Guidance, camera: Any, losses: dict[str, Loss]) -> None:
+def _check_pairs(cfg: DictConfig, guidance: Guidance, camera: Any, noising: Noising, losses: dict[str, Loss]) -> None:
     """Options that are right alone and senseless together."""
-    noising = cfg.noising["_target_"].rsplit(".", 1)[-1]
-    if guidance.draws_own_noise and noising != "Random":
+    name = cfg.noising["_target_"].rsplit(".", 1)[-1]
+    if guidance.draws_own_noise and name != "Random":
         raise GsdError(
-            f"guidance {type(guidance).__name__} draws its own noise and would ignore noising {noising}; "
+            f"guidance {type(guidance).__name__} draws its own noise and would ignore noising {name}; "
             "use noising=random, or a guidance that takes noise such as guidance=sds."
+        )
+    most = getattr(noising, "max_views", camera.views)
+    if camera.views > most:
+        raise GsdError(
+            f"noising {name} couples at most {most} views of a group, and camera.views is {camera.views}; "
+            f"set camera.views={most}, or use another noising such as noising=integral."
         )
     if "consistency" in losses and camera.views < 2:
         raise GsdError(

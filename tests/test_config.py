@@ -80,7 +80,7 @@ def test_yaml_lists_every_option_of_its_class(option):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("noising=consistant", ["noising=consistant", "consistent, random", "did you mean consistent?"]),
+        ("noising=consistant", ["noising=consistant", "choose bilinear, consistent,", "did you mean consistent?"]),
         ("noising.upsampel=3", ["noising.upsampel", "did you mean upsample?"]),
         ("noize=random", ["noize", "did you mean noising?"]),
         ("steps=ten", ["ten", "steps"]),

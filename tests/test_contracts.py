@@ -56,8 +56,8 @@ def prior():
 def test_noising(name):
     noising = built("noising", name)
     assert isinstance(noising, protocols.Noising)
-    cams = cameras(0.0, 5.0, 10.0, size=32)
-    shape, args = (3, 5, 16, 16), (surface(2000), render(cams), cams)
+    cams = cameras(0.0, 5.0, 10.0, size=32)[: getattr(noising, "max_views", 3)]
+    shape, args = (len(cams), 5, 16, 16), (surface(2000), render(cams), cams)
     maps = noising(*args, shape, Stream(0, "noising", 3))
     assert maps.shape == shape
     assert maps.dtype == torch.float32

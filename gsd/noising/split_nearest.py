@@ -1,0 +1,27 @@
+"""Nearest warping made exact, for pairs of views."""
+
+from __future__ import annotations
+
+from gsd.errors import GsdError
+from gsd.noising.anchored import Anchored, Split, split
+from gsd.noising.warp import Warp
+
+
+class SplitNearest(Anchored):
+    """A value that m pixels of the other view take is split: y = x / sqrt(m) + z - mean(z), exactly white noise.
+
+    Of all exact couplings here the one whose corresponding pixels are most alike. The rule for expansion of Burgert
+    et al. (Go-with-the-Flow, 2025), with correspondences from the depth. Two views a group: a third would share
+    nothing but the anchor with the second.
+    """
+
+    max_views = 2
+
+    def weave(self, warp: Warp) -> Split:
+        most = int(warp.group.bincount().max())
+        if most > self.max_views:
+            raise GsdError(
+                f"noising=split_nearest couples the two views of a group, and there are {most}; "
+                "set camera.views=2, or use another noising such as noising=integral."
+            )
+        return split(warp.links("nearest"))

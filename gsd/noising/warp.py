@@ -1,0 +1,164 @@
+"""The geometry of noise that is warped: what the pixels of a view see of its group's first view, the anchor."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gsd.geometry import NEAR, pixel_centres, relative_projection, resize_depth
+from gsd.types import Cameras, Render
+
+# Places in the anchor are rounded to 1/SNAP pixel, as rasterisers do: cameras that differ by rounding alone give the
+# same map, and neighbouring pixels have the very same corners.
+SNAP = 1024
+
+
+@dataclass(frozen=True)
+class Links:
+    """What V maps of P pixels take from G anchors of P pixels: link e asks for weight[e] of a pixel's value.
+
+    A source is numbered per view that asks, v * P + pixel, for each view shares out the anchor's values on its own;
+    origin says which anchor's pixel, g * P + pixel, that is.
+    """
+
+    target: Int[Tensor, " E"]  # v * P + pixel
+    source: Int[Tensor, " E"]  # v * P + pixel of the anchor of view v
+    weight: Float[Tensor, " E"]  # above 0, float64
+    origin: Int[Tensor, " VP"]
+    anchors: int  # G * P
+
+
+@dataclass(frozen=True)
+class Places:
+    """Places in an anchor's image, with what is seen there; NaN behind the anchor."""
+
+    x: Float[Tensor, "O *m"]  # pixels, multiples of 1/SNAP
+    y: Float[Tensor, "O *m"]
+    inverse: Float[Tensor, "O *m"]  # 1 / camera z, 0 for the background
+
+
+class Warp:
+    """How the pixels of the views that are not anchors (`others`) are carried into their anchors, in float64.
+
+    `depth` [V, h, w] is the camera z of what each pixel shows: 0 for the background (alpha <= 0.5), a sphere at
+    infinity of which only a camera's rotation matters; NaN where an object has no usable depth, which then agrees with
+    nothing.
+    """
+
+    def __init__(self, render: Render, cameras: Cameras, size: tuple[int, int], tolerance: float) -> None:
+        self.height, self.width = size
+        self.tolerance = tolerance
+        depth, alpha = (x.detach()[:, 0].double() for x in resize_depth(render.depth, render.alpha, size))
+        usable = (alpha > 0.5) & (depth > NEAR) & depth.isfinite()
+        self.depth = torch.where(usable, depth, torch.nan).masked_fill(alpha <= 0.5, 0.0)
+        _, self.group = cameras.group.to(depth.device).unique(return_inverse=True)
+        self.groups = int(self.group[-1]) + 1
+        self.anchor = torch.searchsorted(self.group, self.group)  # the first view of the same group
+        view = torch.arange(len(self.anchor), device=depth.device)
+        self.anchors, self.others = (x.nonzero()[:, 0] for x in (self.anchor == view, self.anchor != view))
+        cameras = cameras.resized(self.width, self.height)
+        cameras = replace(cameras, viewmats=cameras.viewmats.double(), Ks=cameras.Ks.double())
+        self._own = self.depth[self.others]
+        self._padded = F.pad(self._own[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
+        self._inverse = inverse_of(self._own)
+        views, anchors = cameras[self.others], cameras[self.anchor[self.others]]
+        self._rays, self._shift = relative_projection(views, anchors)
+        self._epipole = relative_projection(anchors, views)[1][..., None, None]  # the anchor's centre in the view
+
+    def into_anchor(self, x: Float[Tensor, "*#m"], y: Float[Tensor, "*#m"], inverse: Float[Tensor, "O *m"]) -> Places:
+        """Where what the others show at pixel coordinates (x, y), with inverse depth `inverse`, falls in the anchors.
+
+        This is eq. 11 divided by the depth, which holds at infinity too.
+        """
+        ahead = self._component(2, x, y, inverse)
+        scale = torch.where(ahead > NEAR * inverse, 1 / ahead, torch.nan)
+        return Places(
+            x=(self._component(0, x, y, inverse) * scale * SNAP).round() / SNAP,
+            y=(self._component(1, x, y, inverse) * scale * SNAP).round() / SNAP,
+            inverse=inverse * scale,
+        )
+
+    def _component(self, i: int, x: Tensor, y: Tensor, inverse: Tensor) -> Tensor:
+        a, b, c, d = (k.view(-1, *[1] * x.ndim) for k in (*self._rays[:, i].unbind(1), self._shift[:, i]))
+        return (a * x + b * y + c).addcmul(d, inverse)
+
+    def links(self, mode: Literal["nearest", "bilinear"]) -> Links:
+        """Every pixel's centre asks the anchor's pixel that contains it, or the four around it with bilinear weights.
+
+        A pixel is asked only if it shows the same surface, from the same side. Anchors ask themselves.
+        """
+        area = self.height * self.width
+        at = self.into_anchor(*self._centres(), self._inverse)
+        if mode == "nearest":
+            x, y, weight = at.x.floor()[None], at.y.floor()[None], torch.ones_like(at.x)[None]
+        else:
+            left, top = (at.x - 0.5).floor(), (at.y - 0.5).floor()
+            right, down = at.x - 0.5 - left, at.y - 0.5 - top
+            x, y = torch.stack([left, left + 1, left, left + 1]), torch.stack([top, top, top + 1, top + 1])
+            weight = torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down])
+        asked = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height) & (weight > 0)
+        cell = torch.where(asked, y * self.width + x, 0).long()  # [4 or 1, O, h, w]
+        there = self.depth.take(self.anchor[self.others, None, None] * area + cell)
+        asked &= self._faces_anchor() & same_surface(inverse_of(at.inverse), there, self.tolerance)
+        chosen = asked.view(-1).nonzero()[:, 0]
+        pixel = torch.arange(area, device=chosen.device)
+        own = (self.anchors[:, None] * area + pixel).flatten()
+        target = (self.others[:, None] * area + pixel).flatten()[chosen % at.x.numel()]
+        return Links(
+            target=torch.cat([own, target]),
+            source=torch.cat([own, target - target % area + cell.view(-1)[chosen]]),
+            weight=torch.cat([torch.ones_like(own, dtype=weight.dtype), weight.view(-1)[chosen]]),
+            origin=(self.group[:, None] * area + pixel).flatten(),
+            anchors=self.groups * area,
+        )
+
+    def outlines(self) -> Places:
+        """Where a 3 x 3 grid over each pixel (corners, middles of the edges, centre) falls in the anchor, [O, h, w, 9].
+
+        The inverse depth of a corner is the mean over the four pixels that meet in it, exact on a plane and the same
+        for all four; a pixel that shows another surface is left out for the pixel's own depth.
+        """
+        nearby = [self._neighbour(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+        inverse = torch.stack(nearby, -1).unflatten(-1, (3, 3))
+        inverse = (inverse + inverse[..., 1:2, :]) / 2
+        inverse = (inverse + inverse[..., :, 1:2]) / 2
+        step = torch.arange(-0.5, 1, 0.5, dtype=inverse.dtype, device=inverse.device)
+        x, y = (c[..., None, None] for c in self._centres())
+        at = self.into_anchor(x + step, y + step[:, None], inverse)
+        return Places(at.x.flatten(3), at.y.flatten(3), at.inverse.flatten(3))
+
+    def _faces_anchor(self) -> Bool[Tensor, "O h w"]:
+        """Whether the anchor is on that side of the surface that the view sees.
+
+        A plane is 1 / z = a x + b y + c in pixel coordinates, so a point with homogeneous ones (u, v, z) = K X is on
+        the camera's side of it if a u + b v + c z < 1.
+        """
+        x, y = self._centres()
+        a = (self._neighbour(0, 1) - self._neighbour(0, -1)) / 2
+        b = (self._neighbour(1, 0) - self._neighbour(-1, 0)) / 2
+        ex, ey, ez = self._epipole.unbind(1)
+        return a * (ex - x * ez) + b * (ey - y * ez) + self._inverse * ez < 1
+
+    def _neighbour(self, down: int, right: int) -> Float[Tensor, "O h w"]:
+        """Inverse depth of a neighbour of every pixel; the pixel's own where that is another surface or none."""
+        near = self._padded[:, 1 + down : 1 + down + self.height, 1 + right : 1 + right + self.width]
+        return torch.where(same_surface(near, self._own, self.tolerance), inverse_of(near), self._inverse)
+
+    def _centres(self) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
+        x, y = pixel_centres(self.height, self.width, torch.float64, self.depth.device).unbind(-1)
+        return x, y
+
+
+def same_surface(a: Float[Tensor, "*#n"], b: Float[Tensor, "*#n"], tolerance: float) -> Bool[Tensor, "*#n"]:
+    """Whether two depths mean the same: both the background, or less than the tolerance apart."""
+    return ((a - b).abs() < tolerance) & ((a == 0) == (b == 0))
+
+
+def inverse_of(depth: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
+    """1 / depth, with 0 for infinity both ways."""
+    return torch.where(depth == 0, depth, 1 / depth)
