@@ -2,104 +2,150 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.geometry import resize_depth
+from gsd.noising.background import sphere, without_translation
 from gsd.noising.base import Correlated, Share
-from gsd.noising.counter import normal
-from gsd.noising.splat import Canvas, child_ids, land, near_cone, sub_values
+from gsd.noising.canvas import Canvas, Cloud, Kernel, Values
+from gsd.noising.drift import Drift
+from gsd.noising.local import Offsets, frames
+from gsd.noising.operator import Layer, blend, identity, integral
 from gsd.random import Stream
+from gsd.schedule import Schedule
 from gsd.types import Cameras, Render, Scene
+
+Normalization = Literal["exact", "eq7_8", "sentence"]
+Refresh = Literal["iteration", "interval", "ou"]
+
+# (own, fresh) of m_s = own n + fresh (z_s - mean z) for N sub-points
+COEFFICIENTS: dict[str, Callable[[int], tuple[float, float]]] = {
+    "exact": lambda n: (n**-0.5, 1.0),
+    "eq7_8": lambda n: (1 / n, n**-0.5),
+    "sentence": lambda n: (1 / n, 1.0),
+}
 
 
 class Consistent(Correlated):
     """Every point carries a noise value; a view's pixel sums the values of the points it sees (eq. 7 and 8).
 
-    Each of the scene's points is split into `upsample` sub-points, `spread` (world units, standard deviation) around
-    it, with m_s = n / sqrt(N) + z_s - mean(z): exactly independent N(0, 1), where the printed eq. 7 has variance 1/N.
-    A pixel is sum(m) / sqrt(count) over the sub-points that project into it and lie within `depth_tolerance` (world
-    units, z against z) of the rendered depth. Pixels with alpha <= 0.5 see a sphere of `background_points` directions
-    treated the same way; pixels that no point reaches get fresh noise. Each sub-point feeds at most one pixel of a
-    view and the choice depends on geometry alone, so every map is exactly N(0, I); views that see the same surface
-    share its values. Values are drawn anew at every step; where a sub-point lies about its point stays.
+    Each of the scene's points is split into `upsample` sub-points around it. A pixel is sum(m) / sqrt(count) over the
+    sub-points that project into it and lie within `depth_tolerance` (world units, z against z) of the rendered depth.
+    Each sub-point feeds at most one pixel of a view (kernel=box) and the choice depends on geometry alone, so every
+    map is exactly N(0, I); views that see the same surface share its values. Pixels that no point reaches get fresh
+    noise.
+
+    normalization: exact, m_s = n / sqrt(N) + z_s - mean(z), whose covariance is I; eq7_8, the printed eq. 7 and 8,
+        whose pixels have variance 1/N; sentence, the text beside them (n / N instead), whose sub-points are neither of
+        variance 1 nor independent. The last two are there to be caught by gsd.noising.check.
+    offsets, spread: where sub-points lie, see gsd.noising.local.frames; spread is in units of the local spacing (of
+        the Gaussian's own size for offsets=covariance).
+    background: pixels without a surface see a sphere at infinity of `background_points` directions, or fresh noise.
+    alpha: hard, a pixel is surface where alpha > 0.5; area, sqrt(alpha) surface + sqrt(1 - alpha) background, also
+        exact, as the two are independent.
+    refresh: values are drawn anew at every iteration, every `interval` steps, or drift (ou: gsd.noising.drift, rate
+        `gamma`, a schedule). Kept values make the maps N(0, I) at every step still, but not independent of a geometry
+        that was optimised against them.
+    kernel: box as above, or tent: overlapping pixels made exactly white again (gsd.noising.whiten, with `ridge`);
+        views then share more.
     """
 
     def __init__(
         self,
         upsample: PositiveInt = 9,
-        spread: NonNegativeFloat = 0.02,
+        normalization: Normalization = "exact",
+        offsets: Offsets = "tangent",
+        spread: NonNegativeFloat = 0.5,
         depth_tolerance: PositiveFloat = 0.1,
+        background: Literal["sphere", "fresh"] = "sphere",
         background_points: PositiveInt = 16_000,
+        alpha: Literal["hard", "area"] = "hard",
+        refresh: Refresh = "iteration",
+        interval: PositiveInt = 10,
+        gamma: Schedule = 0.01,
+        kernel: Kernel = "box",
+        ridge: PositiveFloat = 0.02,
         sqrt_beta: Share = 1.0,
     ) -> None:
         super().__init__(sqrt_beta)
-        self.upsample, self.spread, self.depth_tolerance = upsample, spread, depth_tolerance
-        self.background_points = background_points
-        self._kept: tuple[Tensor, Stream, Tensor] | None = None
+        self.upsample, self.normalization, self.offsets, self.spread = upsample, normalization, offsets, spread
+        self.depth_tolerance, self.alpha = depth_tolerance, alpha
+        self.background, self.background_points = background, background_points
+        self.refresh, self.interval = refresh, interval
+        self.kernel, self.ridge = kernel, ridge
+        self._drifts = {"surface": Drift(gamma), "background": Drift(gamma)}
+        if normalization != "exact" and upsample > 1:
+            self.claims = frozenset({"shared"})  # with one sub-point all three are the same
 
     def maps(
         self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
     ) -> Float[Tensor, "V C h w"]:
-        cameras = cameras.resized(shape[3], shape[2])
-        depth, alpha = resize_depth(render.depth, render.alpha, shape[2:])
-        canvas = Canvas(shape, depth.dtype, depth.device)
-        inside = alpha > 0.5
-        surface = land(scene.points, self._offsets(scene, rng.at(0)), cameras, inside, depth, self.depth_tolerance)
-        self._paint(canvas, scene.ids, *surface, rng.sub("surface"))
-        self._paint_background(canvas, cameras, ~inside, rng.sub("background"))
-        return canvas.maps(rng.sub("fresh"))
+        front, back = self._layers(scene, render, cameras, shape[2:], rng)
+        canvas = Canvas(shape, self.kernel, self.ridge, render.depth.dtype, render.depth.device)
+        other = canvas
+        if self.alpha == "area":
+            other = Canvas(shape, self.kernel, self.ridge, render.depth.dtype, render.depth.device)
+        canvas.paint(front[0], self._values("surface", front[0], shape[1], rng), *front[1:])
+        if back is not None:
+            other.paint(back[0], self._values("background", back[0], shape[1], rng), *back[1:])
+        maps = canvas.maps(rng.sub("fresh"))
+        if self.alpha == "hard":
+            return maps
+        _, alpha = resize_depth(render.depth, render.alpha, shape[2:])
+        return alpha.sqrt() * maps + (1 - alpha).sqrt() * other.maps(rng.sub("fresh behind"))
 
-    def _offsets(self, scene: Scene, rng: Stream) -> Float[Tensor, "K N 3"]:
-        """Of every point's sub-points; kept until the points are others, for they cost as much as the values."""
-        if self._kept is None or self._kept[0] is not scene.ids or self._kept[1] != rng:
-            unit = normal(rng.sub("offset").key(), child_ids(scene.ids, self.upsample), 3)
-            self._kept = (scene.ids, rng, self.spread * unit.unflatten(0, (len(scene.ids), self.upsample)))
-        return self._kept[2]
+    @torch.no_grad()
+    def operator(
+        self, scene: Scene, render: Render, cameras: Cameras, size: tuple[int, int], rng: Stream
+    ) -> Float[Tensor, "R M"] | None:
+        """A of maps = A values with independent N(0, 1) values: sparse, float64, R = V h w.
 
-    def _paint_background(
-        self, canvas: Canvas, cameras: Cameras, outside: Bool[Tensor, "V 1 h w"], rng: Stream
-    ) -> None:
-        """The sphere at infinity: only a camera's rotation matters; only points near its cone are looked at."""
-        directions, offsets = _sphere(self.background_points, self.upsample, cameras.Ks.device)
-        corner = math.hypot(cameras.width, cameras.height) / 2 / float(cameras.Ks[:, 0, 0].min())
-        cone = math.atan(corner) + 2 * _spacing(self.background_points)
-        ahead = near_cone(directions, cameras.viewmats[:, 2, :3], math.cos(cone))
-        turned = replace(cameras, viewmats=_without_translation(cameras.viewmats))
-        pixel, seen = land(directions.index_select(0, ahead), offsets.index_select(0, ahead), turned, outside)
-        self._paint(canvas, ahead, pixel, seen, rng)
+        None where there is no such thing at hand: for the tent, and for normalisations that are not exact.
+        """
+        if self.kernel == "tent" or not {"white", "unit"} <= self.claims:
+            return None
+        front, back = self._layers(scene, render, cameras, size, rng)
+        rows = len(cameras) * size[0] * size[1]
+        if self.alpha == "hard":
+            return integral([front] if back is None else [front, back], rows)
+        _, alpha = resize_depth(render.depth, render.alpha, size)
+        behind = identity(rows, alpha.device) if back is None else integral([back], rows)
+        return blend(integral([front], rows), behind, alpha.flatten())
 
-    def _paint(
-        self, canvas: Canvas, ids: Int[Tensor, " K"], pixel: Int[Tensor, "V K N"], seen: Int[Tensor, " S"], rng: Stream
-    ) -> None:
-        """Values are made for the points of which any view sees a part; the others need none."""
-        canvas.add(sub_values(ids[seen], self.upsample, canvas.shape[1], rng), seen, pixel)
+    def _layers(
+        self, scene: Scene, render: Render, cameras: Cameras, size: tuple[int, int], rng: Stream
+    ) -> tuple[Layer, Layer | None]:
+        """Surface and background, and which pixels of which cameras may see them."""
+        cameras = cameras.resized(size[1], size[0])
+        depth, alpha = resize_depth(render.depth, render.alpha, size)
+        hard = self.alpha == "hard"
+        key = rng.at(0).sub("offset").key()  # where a sub-point lies about its point stays so for the whole run
+        points = scene.points.to(depth.dtype)
+        cloud = Cloud(points, frames(scene, self.offsets, self.spread).to(depth.dtype), scene.ids, self.upsample, key)
+        front = (cloud, cameras, alpha > 0.5 if hard else alpha > 0, depth, self.depth_tolerance)
+        if self.background == "fresh":
+            return front, None
+        behind = sphere(cameras, self.background_points, self.upsample, key)
+        return front, (behind, without_translation(cameras), alpha <= 0.5 if hard else alpha < 1, None, 0.0)
 
+    def _values(self, part: Literal["surface", "background"], cloud: Cloud, channels: int, rng: Stream) -> Values:
+        """The noise of a cloud's sub-points at this step."""
+        if self.refresh == "interval":
+            rng = rng.at(rng.step // self.interval)
+        values = Values(rng.sub(part), *COEFFICIENTS[self.normalization](self.upsample))
+        if self.refresh != "ou":
+            return values
 
-def _without_translation(viewmats: Float[Tensor, "V 4 4"]) -> Float[Tensor, "V 4 4"]:
-    turned = viewmats.clone()
-    turned[:, :3, 3] = 0
-    return turned
+        def draw(ids: Int[Tensor, " K"], step: int) -> Float[Tensor, "K N C"]:
+            return replace(values, rng=rng.at(step).sub(part)).of(ids, self.upsample, channels)
 
-
-def _spacing(points: int) -> float:
-    """Mean distance of neighbours among `points` directions, radians."""
-    return math.sqrt(4 * math.pi / points)
-
-
-@lru_cache(maxsize=2)
-def _sphere(points: int, upsample: int, device: torch.device) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K N 3"]]:
-    """Fibonacci directions of equal area and the offsets of their sub-points, half a spacing around each."""
-    k = torch.arange(points, dtype=torch.float64) + 0.5
-    z = 1 - 2 * k / points
-    angle = math.pi * (1 + 5**0.5) * k
-    radius = (1 - z * z).sqrt()
-    directions = torch.stack([radius * angle.cos(), radius * angle.sin(), z], -1).float()
-    unit = normal(0, torch.arange(points * upsample), 3).unflatten(0, (points, upsample))
-    return directions.to(device), (0.5 * _spacing(points) * unit).to(device)
+        everyone = cloud.ids if part == "surface" else torch.arange(self.background_points, device=cloud.ids.device)
+        stored = self._drifts[part]((rng.at(0), channels), everyone, rng.step, draw)
+        return replace(values, stored=stored if part == "surface" else stored[cloud.ids])

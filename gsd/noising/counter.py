@@ -30,15 +30,20 @@ def normal(key: int, ids: Int[Tensor, " M"], channels: int) -> Float[Tensor, "M 
 
 def normal_torch(key: int, ids: Int[Tensor, " M"], channels: int) -> Float[Tensor, "M C"]:
     """The same values up to float32 rounding, on any device."""
-    x = (ids + 1) * _signed(_GOLDEN) + _signed(key)
-    x = (x ^ _shift(x, 30)) * _signed(_MIX_1)
-    x = (x ^ _shift(x, 27)) * _signed(_MIX_2)
-    x = x ^ _shift(x, 31)
+    x = hashed(key, ids)
     channel = torch.arange(channels, device=ids.device) * _GOLDEN_32
     bits = _mix32(_mix32((x[:, None] + channel) & _LOW) ^ _shift(x, 32)[:, None])
     tail = ((bits >> 1).double() + 0.5) * 2.0**-31  # two-sided tail probability, in (0, 1)
     sign = 1.0 - 2.0 * (bits & 1)
     return (sign * 2**0.5 * torch.erfinv(1.0 - tail)).float()
+
+
+def hashed(key: int, ids: Int[Tensor, " M"]) -> Int[Tensor, " M"]:
+    """64 random bits an id: splitmix64's finaliser."""
+    x = (ids + 1) * _signed(_GOLDEN) + _signed(key)
+    x = (x ^ _shift(x, 30)) * _signed(_MIX_1)
+    x = (x ^ _shift(x, 27)) * _signed(_MIX_2)
+    return x ^ _shift(x, 31)
 
 
 def _mix32(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:

@@ -1,0 +1,133 @@
+"""Noise that lives in the cells of a world lattice, under the rendered depth."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from gsd.geometry import resize_depth
+from gsd.noising.background import without_translation
+from gsd.noising.base import Correlated, Share
+from gsd.noising.canvas import Canvas, Cloud, Kernel, Values
+from gsd.noising.lattice_kernels import gather
+from gsd.noising.operator import Layer, integral
+from gsd.random import Stream
+from gsd.types import Cameras, Render, Scene
+
+_REACH = 1 << 20  # cells from the origin in every direction
+
+
+class Lattice(Correlated):
+    """Every cell of a cubic lattice has a value, a hash of where it is; a pixel sums those of the cells it sees.
+
+    The cells are found by `rays` x `rays` rays a pixel through the rendered depth of every view; from there on each is
+    a point, where the rays meet it, seen within `depth_tolerance` (world units) of the depth. So the
+    noise needs no points and knows nothing of how dense they are: it works for any representation that renders depth,
+    and densification leaves it alone. Maps are exactly N(0, I).
+
+    cell: edge of a cell in pixels, at the mean distance and focal length of the step's cameras, so that all views of
+    a step share one lattice. background: cells of the sphere at infinity, or fresh noise. kernel, ridge: as in
+    gsd.noising.consistent.
+    """
+
+    def __init__(
+        self,
+        cell: PositiveFloat = 0.75,
+        rays: Annotated[int, Field(ge=1, le=16)] = 3,
+        depth_tolerance: PositiveFloat = 0.1,
+        background: Literal["sphere", "fresh"] = "sphere",
+        kernel: Kernel = "box",
+        ridge: PositiveFloat = 0.02,
+        sqrt_beta: Share = 1.0,
+    ) -> None:
+        super().__init__(sqrt_beta)
+        self.cell, self.rays, self.depth_tolerance, self.background = cell, rays, depth_tolerance, background
+        self.kernel, self.ridge = kernel, ridge
+
+    def maps(
+        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
+    ) -> Float[Tensor, "V C h w"]:
+        canvas = Canvas(shape, self.kernel, self.ridge, render.depth.dtype, render.depth.device)
+        for i, layer in enumerate(self._layers(render, cameras, shape[2:])):
+            canvas.paint(layer[0], Values(rng.sub(f"layer{i}"), 1.0, 0.0), *layer[1:])
+        return canvas.maps(rng.sub("fresh"))
+
+    @torch.no_grad()
+    def operator(
+        self, scene: Scene, render: Render, cameras: Cameras, size: tuple[int, int], rng: Stream
+    ) -> Float[Tensor, "R M"] | None:
+        """A of maps = A values with independent N(0, 1) values: sparse, float64, R = V h w; None for the tent."""
+        if self.kernel == "tent":
+            return None
+        return integral(self._layers(render, cameras, size), len(cameras) * size[0] * size[1])
+
+    def _layers(self, render: Render, cameras: Cameras, size: tuple[int, int]) -> list[Layer]:
+        """The cells of the surface, and of the sphere if there is one, and which pixels may see them."""
+        cameras = cameras.resized(size[1], size[0])
+        depth, alpha = resize_depth(render.depth, render.alpha, size)
+        many = cameras.resized(self.rays * size[1], self.rays * size[0])
+        fine, inside = self._fine(render, depth, alpha > 0.5, size)
+        angle = self.cell / float(cameras.Ks[:, 0, 0].mean())  # of a cell, radians
+        edge = angle * float(cameras.distance.mean())
+        cloud = cells(_ends(fine, inside, many), edge)
+        layers: list[Layer] = [(cloud, cameras, alpha > 0.5, depth, self.depth_tolerance)]
+        if self.background == "sphere":
+            ahead = _ends(torch.ones_like(fine), ~inside, without_translation(many))
+            sphere = cells(ahead / ahead.norm(dim=1, keepdim=True), angle)
+            layers.append((sphere, without_translation(cameras), alpha <= 0.5, None, 0.0))
+        return layers
+
+    def _fine(
+        self, render: Render, depth: Float[Tensor, "V 1 h w"], mask: Bool[Tensor, "V 1 h w"], size: tuple[int, int]
+    ) -> tuple[Float[Tensor, "V 1 H W"], Bool[Tensor, "V 1 H W"]]:
+        """Depth along every ray and whether it ends on the surface.
+
+        Between pixel centres the depth is interpolated where the surface goes on, and that of the pixel where it
+        breaks off.
+        """
+        large = (self.rays * size[0], self.rays * size[1])
+        source = render.depth if min(render.depth.shape[-2:]) > min(size) else depth
+        near, smooth = interpolate(source, large, mode="nearest"), interpolate(source, large, mode="bilinear")
+        goes_on = (smooth - near).abs() < self.depth_tolerance
+        return torch.where(goes_on, smooth, near), interpolate(mask.float(), large, mode="nearest") > 0.5
+
+
+def _ends(depth: Float[Tensor, "V 1 H W"], where: Bool[Tensor, "V 1 H W"], cameras: Cameras) -> Float[Tensor, "K 3"]:
+    """World points at `depth` through the pixels `where` of all views; gsd.geometry.unproject for a few of them."""
+    ends = []
+    for z, mask, K, viewmat in zip(depth[:, 0], where[:, 0], cameras.Ks, cameras.viewmats, strict=True):
+        y, x = mask.nonzero(as_tuple=True)
+        image = torch.stack([x + 0.5, y + 0.5, torch.ones_like(x)], 1) * z[mask][:, None]
+        ends.append((image @ torch.linalg.inv(K).T - viewmat[:3, 3]) @ viewmat[:3, :3])
+    return torch.cat(ends)
+
+
+def cells(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
+    """The lattice cells that points fall into, as a cloud: each at the mean of its points, its place as its id."""
+    if points.device.type != "cpu" or points.dtype != torch.float32:
+        return cells_torch(points, edge)
+    keys, sums = np.empty(len(points), np.int64), np.empty((len(points), 3))
+    counts = np.empty(len(points))
+    n = gather(points.numpy(), np.float32(edge), _REACH, keys, sums, counts)
+    return _cloud(torch.from_numpy(keys[:n]), torch.from_numpy(sums[:n] / counts[:n, None]).float())
+
+
+def cells_torch(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
+    """The twin."""
+    place = (points / edge).floor()
+    near = (place.abs() < _REACH - 1).all(1)  # NaN fails this
+    shift = torch.tensor([42, 21, 0], device=points.device)
+    ids, cell = ((place[near].long() + _REACH) << shift).sum(1).unique(return_inverse=True)
+    each = torch.cat([points[near], torch.ones_like(points[near][:, :1])], 1).double()
+    sums = each.new_zeros(len(ids), 4).index_add_(0, cell, each)
+    return _cloud(ids, (sums[:, :3] / sums[:, 3:]).to(points.dtype))
+
+
+def _cloud(ids: Int[Tensor, " K"], points: Float[Tensor, "K 3"]) -> Cloud:
+    return Cloud(points, points.new_zeros(len(points), 3, 3), ids, 1, 0)

@@ -1,0 +1,110 @@
+"""How far apart neighbouring points are and how the surface lies there: where sub-points may go."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gsd.errors import GsdError
+from gsd.noising import local_kernels as kernels
+from gsd.rasterizer.torch_twin import rotation_matrices
+from gsd.types import Scene
+
+Offsets = Literal["isotropic", "tangent", "covariance"]
+
+_SAMPLE = 256  # points that the centre and size of the cloud are estimated from
+_CELL = 2.0  # cell size in expected spacings: the 27 cells about a point then hold some 40 of a surface's points
+_SECTION = 1.06  # root of the mean area, in faces, that a plane through the middle third cuts out of a cube
+
+
+def frames(scene: Scene, offsets: Offsets, spread: float) -> Float[Tensor, "K 3 3"]:
+    """L of every point; its sub-points lie at point + L u with E[u u^T] = I (world units).
+
+    isotropic: spread times the local spacing in every direction. tangent: the same without the part along the
+    surface normal, as far as the points do lie on a surface. covariance: spread times the square root of the
+    Gaussian's own covariance. Raises GsdError where that is asked of points without scales.
+    """
+    if offsets == "covariance":
+        if scene.scales is None or scene.quats is None:
+            raise GsdError(
+                "noising.offsets=covariance needs Gaussians, and this scene has bare points; use noising.offsets=tangent."
+            )
+        return spread * rotation_matrices(scene.quats) * scene.scales[:, None]
+    points = scene.points.detach()
+    centre, size = _grid(points)
+    if points.device.type == "cpu" and points.dtype == torch.float32:
+        return _frames_compiled(points, centre, size, offsets, spread)
+    return frames_torch(points, centre, size, offsets, spread)
+
+
+def _grid(points: Float[Tensor, "K 3"]) -> tuple[Float[np.ndarray, "3"], float]:
+    """Centre of the cells and their size, from medians, so that stray points do not matter."""
+    some = points[:: max(1, len(points) // _SAMPLE)].cpu().double().numpy()
+    some = some[np.isfinite(some).all(1)]
+    if len(some) == 0:
+        return np.zeros(3), 1.0
+    centre = np.median(some, 0)
+    radius = float(np.median(np.linalg.norm(some - centre, axis=1)))
+    spacing = radius * (4 * np.pi / len(points)) ** 0.5  # as if all lay on a sphere
+    return centre, max(_CELL * spacing, 1e-6)
+
+
+def _frames_compiled(
+    points: Float[Tensor, "K 3"], centre: Float[np.ndarray, "3"], size: float, offsets: Offsets, spread: float
+) -> Float[Tensor, "K 3 3"]:
+    count = len(points)
+    keys, cell, moments = np.empty(count, np.int64), np.empty(count, np.int32), np.empty((count, 10))
+    found, table = kernels.assign(points.numpy(), centre, size, keys, cell, moments)
+    spacing, normal, flatness = np.empty(found), np.empty((found, 3)), np.empty(found)
+    kernels.describe(found, table, keys, moments, _SECTION * 3 * size, spacing, normal, flatness)
+    if offsets == "isotropic":
+        flatness[:] = 0
+    out = np.empty((count, 3, 3), np.float32)
+    kernels.fill_frames(cell, spacing, normal, flatness, spread, size, out)
+    return torch.from_numpy(out)
+
+
+def frames_torch(
+    points: Float[Tensor, "K 3"], centre: Float[np.ndarray, "3"], size: float, offsets: Offsets, spread: float
+) -> Float[Tensor, "K 3 3"]:
+    """The twin: cells by sorting, eigenvectors by LAPACK."""
+    x = points.double() - torch.from_numpy(centre).to(points.device)
+    place = (x / size).floor()
+    valid = (place.abs() < (1 << 20) - 1).all(1)
+    key = _pack(place[valid].long())
+    cells, cell = key.unique(return_inverse=True)
+    x = x[valid]
+    each = torch.cat([torch.ones_like(x[:, :1]), x, (x[:, :, None] * x[:, None]).flatten(1)], 1)
+    moments = each.new_zeros(len(cells) + 1, 13).index_add_(0, cell, each)  # the last stays 0: no such cell
+    shifts = torch.cartesian_prod(*[torch.arange(-1, 2, device=points.device)] * 3)
+    around = cells[:, None] + (shifts << shifts.new_tensor([42, 21, 0])).sum(1)
+    index = torch.searchsorted(cells, around).clamp_max(max(len(cells) - 1, 0))
+    known = cells[index] == around if len(cells) else torch.zeros_like(around, dtype=torch.bool)
+    total = moments[torch.where(known, index, len(cells))].sum(1)
+    n, mean = total[:, :1], total[:, 1:4] / total[:, :1]
+    covariance = total[:, 4:].unflatten(1, (3, 3)) / n[..., None] - mean[:, :, None] * mean[:, None]
+    variance, axes = torch.linalg.eigh(covariance)
+    flatness = 1 - variance[:, 0].clamp_min(0) / variance[:, 1]
+    flatness = torch.where((n[:, 0] < 4) | ~(variance[:, 1] > 0), 0.0, flatness)
+    if offsets == "isotropic":
+        flatness = torch.zeros_like(flatness)
+    identity = torch.eye(3, dtype=x.dtype, device=x.device)
+    normal = axes[:, :, 0]
+    local = (
+        _SECTION
+        * 3
+        * size
+        * n[..., None].rsqrt()
+        * (identity - flatness[:, None, None] * normal[:, :, None] * normal[:, None])
+    )
+    out = (spread * size * identity).repeat(len(points), 1, 1)
+    out[valid] = spread * local[cell]
+    return out.to(points.dtype)
+
+
+def _pack(place: Int[Tensor, "K 3"]) -> Int[Tensor, " K"]:
+    return ((place + (1 << 20)) << place.new_tensor([42, 21, 0])).sum(1)

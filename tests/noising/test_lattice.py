@@ -1,0 +1,53 @@
+import pytest
+import torch
+
+from gsd.noising.lattice import Lattice, _ends, cells, cells_torch
+from gsd.noising.reference import cameras, render, surface
+from gsd.random import Stream
+from gsd.types import Render
+
+
+def test_cells_equal_their_twin():
+    points = torch.randn(5000, 3, generator=torch.Generator().manual_seed(0))
+    points[:3] = torch.tensor([[torch.nan, 0, 0], [0, torch.inf, 0], [0, 0, 1e30]])
+    fast, slow = cells(points, 0.3), cells_torch(points, 0.3)
+    order = fast.ids.argsort()
+    assert torch.equal(fast.ids[order], slow.ids)
+    assert torch.allclose(fast.points[order], slow.points, atol=1e-5)
+    assert 100 < len(fast.ids) < 5000
+    assert ((fast.points / 0.3).floor() == (points[3:] / 0.3).floor().unique(dim=0)[0]).any()
+
+
+def test_ends_are_the_unprojection():
+    from gsd.geometry import unproject
+
+    cams = cameras(0.0, 30.0, size=16)
+    shown = render(cams)
+    mask = shown.alpha > 0.5
+    assert torch.allclose(_ends(shown.depth, mask, cams), unproject(shown.depth, cams)[mask[:, 0]], atol=1e-5)
+
+
+def test_knows_nothing_of_points():
+    cams = cameras(0.0, 5.0, size=32)
+    args = (render(cams), cams, (2, 3, 32, 32), Stream(0, "x"))
+    assert torch.equal(Lattice()(surface(10), *args), Lattice()(surface(5000), *args))
+
+
+def test_renders_finer_than_the_maps_are_used():
+    cams = cameras(0.0, 5.0, size=256)
+    maps = Lattice()(surface(1), render(cams), cams, (2, 200, 64, 64), Stream(0, "x"))
+    assert (maps.var() - 1).abs() < 5 * (2 / maps.numel()) ** 0.5
+    inside = torch.nn.functional.interpolate(render(cams).alpha, (64, 64), mode="area")[0, 0] == 1
+    assert (maps[0] * maps[1]).mean(0)[inside].mean() > 0.1  # the same pixel of neighbouring views
+
+
+@pytest.mark.parametrize("size", [1, 7])
+def test_nothing_to_see_is_fresh_noise(size):
+    cams = cameras(0.0, 5.0, size=size)
+    shown = render(cams)
+    for alpha in (torch.zeros_like(shown.alpha), torch.full_like(shown.alpha, torch.nan)):
+        empty = Render(shown.rgb, torch.zeros_like(shown.depth), alpha)
+        for background in ("sphere", "fresh"):
+            maps = Lattice(background=background)(surface(1), empty, cams, (2, 4, size, size), Stream(0, "x"))
+            assert maps.isfinite().all()
+            assert (maps != 0).all()
