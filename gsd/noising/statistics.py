@@ -60,12 +60,16 @@ def _border(n: int) -> Float[Tensor, "n 1"]:
     return missing
 
 
-def products(
-    a: Float[Tensor, "S h w"], b: Float[Tensor, "S h w"], coords: Float[Tensor, "1 h w 2"], both: Bool[Tensor, "h w"]
-) -> Float[Tensor, "S n"]:
-    """Of a at the pixels of `both` with b at the pixels that contain their points; of unit maps, the mean over S is the
-    correlation at corresponding pixels ("near")."""
-    return a[:, both] * sample(b[None], coords, "nearest")[0][:, both]
+def correlation(a: Float[Tensor, "*n"], b: Float[Tensor, "*n"]) -> float:
+    """Of two variables of mean zero, over all their samples."""
+    return float((a * b).sum() / (a.square().sum() * b.square().sum()).sqrt())
+
+
+def corresponding(
+    maps: Float[Tensor, "2 S h w"], coords: Float[Tensor, "1 h w 2"], both: Bool[Tensor, "h w"]
+) -> tuple[Float[Tensor, "S n"], Float[Tensor, "S n"]]:
+    """The first view at the pixels of `both`, and the second at the pixels that contain the points seen there."""
+    return maps[0][:, both], sample(maps[1:], coords, "nearest")[0][:, both]
 
 
 class Operator:

@@ -33,6 +33,34 @@ def test_option_keeps_its_claims_at_full_size(name):
     assert failures(check(configured([f"noising={name}"]))) == set()
 
 
+# The methods that the paper's Fig. 5 shows to be flawed, and the tests that must say so.
+CONTROLS = {
+    "noising=bilinear": {
+        "variance", "variance of a pixel, least", "Kolmogorov-Smirnov p", "off-diagonal energy, object",
+        "largest |correlation|, object", "Moran z, mean of 200", "A A^T: largest |variance - 1|",
+        "A A^T: largest |covariance|", "A_i A_j^T: largest singular value - 1",
+    },
+    "noising=nearest": {
+        "off-diagonal energy, object", "largest |correlation|, object", "Moran z, mean of 200",
+        "A A^T: largest |covariance|", "A_i A_j^T: largest singular value - 1",
+    },
+    "noising=consistent noising.normalization=eq7_8": {
+        "variance", "variance of a pixel, least", "Kolmogorov-Smirnov p",
+    },
+    "noising=consistent noising.normalization=sentence": {
+        "variance", "variance of a pixel, least", "Kolmogorov-Smirnov p", "off-diagonal energy, object",
+        "Moran z, mean of 200",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("settings", CONTROLS)
+def test_negative_control_is_seen_and_claims_nothing_it_breaks(settings):
+    findings = check(configured(settings.split()), draws=FEW)
+    assert {f.test for f in findings if not f.holds} >= CONTROLS[settings]
+    assert failures(findings) == set()
+
+
 class Violator(Random):
     """Random noise, spoilt."""
 
@@ -159,7 +187,9 @@ CAUGHT = {
     Stretched: {
         "A A^T: largest |variance - 1|",
         "A A^T: largest |covariance|",
-        "A_i A_j^T: largest singular value",
+        "A_i A_j^T: largest singular value - 1",
+        "sampled against exact, a pixel: largest |z|",
+        "sampled against exact, mean: z",
     },
 }
 
