@@ -1,0 +1,191 @@
+"""What `prior=tiny` is trained on: the menagerie's images and captions of them, drawn as its exact prior draws them.
+
+Without view words a creature is seen from azimuth a with weight exp(2 cos a), as on the web; with view words by
+exp(2 cos a + 4 f(a)), where f is what `gsd.prior.menagerie.Menagerie` makes of the words. These are the defaults of
+prior=menagerie, so that the network learns the distribution whose exact denoiser is at hand.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Int, UInt8
+from torch import Tensor
+
+from gsd.geometry import orbit
+from gsd.menagerie import Creature, load, trace
+
+RESOLUTION = 64  # pixels
+VARIANTS = 4  # individuals of a creature, as in prior=menagerie
+AZIMUTHS = 72
+ELEVATIONS = (0.0, 7.5, 15.0, 22.5, 30.0, 50.0, 70.0)  # degrees
+LEVEL = 5  # of them: all but those of an "overhead view"
+VIEW_BIAS, VIEW_WORDS = 2.0, 4.0
+VIEWS = ("front", "side", "left side", "right side", "back", "overhead")
+
+UNCONDITIONAL = 0.12  # of the captions are empty
+SUBJECTLESS = 0.03  # name no creature: any may be in the picture
+WITH_VIEW = 0.4  # of the captions say where the camera stands
+TEMPLATES = (
+    *("{}",) * 4,
+    *("a full body of {}",) * 3,
+    *("a photo of {}",) * 2,
+    "a full body photo of {}",
+    "a DSLR photo of {}",
+    "a zoomed out DSLR photo of {}",
+    "a picture of {}",
+    "an image of {}",
+    "a drawing of {}",
+    "a 3d render of {}",
+    "a 3d model of {}",
+    "a toy model of {}",
+    "{} on a white background",
+    "{} standing",
+)
+ADJECTIVES = ("cute", "small", "little", "big", "beautiful", "funny", "colourful", "happy", "young", "fluffy")
+STYLES = (
+    "highly detailed",
+    "high quality",
+    "best quality",
+    "white background",
+    "full body",
+    "8k",
+    "4k",
+    "realistic",
+    "cartoon",
+    "studio light",
+    "sharp focus",
+    "masterpiece",
+    "low poly",
+    "ugly",
+    "blurry",
+    "bad anatomy",
+    "low quality",
+    "deformed",
+)
+
+
+@dataclass(frozen=True)
+class Item:
+    """One training pair."""
+
+    caption: str
+    image: int  # index into images()
+
+
+class Captions:
+    """Pairs of captions and images, a function of the generator alone."""
+
+    def __init__(self) -> None:
+        self.creatures: list[Creature] = list(load().values())
+        azimuth = torch.arange(AZIMUTHS, dtype=torch.float64) * (2 * math.pi / AZIMUTHS)
+        heard = {
+            None: torch.zeros_like(azimuth),
+            "front": azimuth.cos(),
+            "back": -azimuth.cos(),
+            "side": 2 * azimuth.sin().abs() - 1,
+            "left side": azimuth.sin(),
+            "right side": -azimuth.sin(),
+            "overhead": torch.zeros_like(azimuth),
+        }
+        self.azimuths = {
+            word: torch.softmax(VIEW_BIAS * azimuth.cos() + VIEW_WORDS * f, 0).cumsum(0) for word, f in heard.items()
+        }
+
+    def draw(self, rng: torch.Generator) -> Item:
+        creature = _integer(len(self.creatures), rng)
+        view = VIEWS[_integer(len(VIEWS), rng)] if _uniform(rng) < WITH_VIEW else None
+        kind = _uniform(rng)
+        if kind < UNCONDITIONAL:
+            caption, view = "", None
+        elif kind < UNCONDITIONAL + SUBJECTLESS:
+            caption = ", ".join(_choice(STYLES, rng) for _ in range(1 + _integer(4, rng)))
+        else:
+            caption = describe(self.creatures[creature], rng)
+        if view is not None:
+            caption = f"{view} view of {caption}" if _uniform(rng) < 0.15 else f"{caption}, {view} view"
+        steep = len(ELEVATIONS) - LEVEL
+        elevation = LEVEL + _integer(steep, rng) if view == "overhead" else _integer(LEVEL, rng)
+        azimuth = min(int((self.azimuths[view] < _uniform(rng)).sum()), AZIMUTHS - 1)
+        return Item(caption, index(creature, _integer(VARIANTS, rng), elevation, azimuth))
+
+
+def describe(creature: Creature, rng: torch.Generator) -> str:
+    """The creature under one of its names, in one of the ways people ask for it."""
+    name = creature.words[0] if _uniform(rng) < 0.5 else _choice(creature.words, rng)
+    if _uniform(rng) < 0.2:
+        name = f"{_choice(ADJECTIVES, rng)} {name}"
+    article = _uniform(rng)
+    if article < 0.85:
+        name = f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+    elif article < 0.92:
+        name = f"the {name}"
+    text = _choice(TEMPLATES, rng).format(name)
+    while _uniform(rng) < 0.2:
+        extra = _choice(STYLES, rng) if _uniform(rng) < 0.7 else _gibberish(rng)
+        text = f"{text}, {extra}"
+    return text
+
+
+def _gibberish(rng: torch.Generator) -> str:
+    """A word of random letters, so that words the network never saw do not derail it."""
+    return "".join(chr(97 + _integer(26, rng)) for _ in range(2 + _integer(7, rng)))
+
+
+def index(creature: int, variant: int, elevation: int, azimuth: int) -> int:
+    return ((creature * VARIANTS + variant) * len(ELEVATIONS) + elevation) * AZIMUTHS + azimuth
+
+
+def images() -> UInt8[Tensor, "M 3 R R"]:
+    """Every image, creature by creature, then variant, elevation, azimuth (fastest); about a minute."""
+    grid = torch.cartesian_prod(torch.tensor(ELEVATIONS), torch.arange(AZIMUTHS) * (360 / AZIMUTHS))
+    full = torch.ones(len(grid))
+    cameras = orbit(grid[:, 1], grid[:, 0], 2.2 * full, 40 * full, RESOLUTION, RESOLUTION)
+    pictures = []
+    for creature in load().values():
+        for variant in range(VARIANTS):
+            pictures.append((trace(creature.figure(variant), cameras).rgb * 255).round().to(torch.uint8))
+    return torch.cat(pictures)
+
+
+def tokens(captions: list[str], tokenizer: Any) -> Int[Tensor, "B L"]:
+    """Padded as Stable Diffusion pads: the network sees the padding, in training and in use."""
+    out = tokenizer(captions, padding="max_length", truncation=True, return_tensors="pt")
+    return out.input_ids
+
+
+def make_tokenizer(length: int) -> Any:
+    """A byte-level CLIP tokenizer in which a word of the captions is one token and any other text is its letters."""
+    from tokenizers import pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    names = [word for creature in load().values() for word in creature.words]
+    texts = (*TEMPLATES, *ADJECTIVES, *STYLES, *VIEWS, *names, "a an the of view")
+    corpus = sorted({word for text in texts for word in re.findall(r"[a-z]+", text.lower())})
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    letters += [f"{letter}</w>" for letter in letters]
+    ends = ["<|startoftext|>", "<|endoftext|>"]
+    backend = CLIPTokenizer(vocab={token: i for i, token in enumerate([*letters, *ends])}, merges=[]).backend_tokenizer
+    trainer = trainers.BpeTrainer(vocab_size=10_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
+    backend.train_from_iterator(corpus, trainer)
+    merges: Any = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]]
+    vocab = dict.fromkeys([*letters, *(first + second for first, second in merges), *ends])
+    return CLIPTokenizer(vocab={token: i for i, token in enumerate(vocab)}, merges=merges, model_max_length=length)
+
+
+def _uniform(rng: torch.Generator) -> float:
+    return float(torch.rand((), generator=rng))
+
+
+def _integer(below: int, rng: torch.Generator) -> int:
+    return int(torch.randint(below, (), generator=rng))
+
+
+def _choice(options: Sequence[str], rng: torch.Generator) -> str:
+    return options[_integer(len(options), rng)]

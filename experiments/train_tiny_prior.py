@@ -1,0 +1,403 @@
+"""Train the small latent diffusion pipeline behind prior=tiny on the menagerie, on a CPU, in a few hours.
+
+    python experiments/train_tiny_prior.py                  # the autoencoder, then the UNet with the text encoder
+    python experiments/train_tiny_prior.py --unet-steps 40000   # the same command goes on where it was stopped
+    python experiments/train_tiny_prior.py --export         # write what the averages hold now to --to, as fp16
+    python experiments/train_tiny_prior.py --evaluate       # sample with plain diffusers and judge the samples
+
+Everything is a function of (seed, step), so that a training that was stopped, however often, ends with the same bits.
+--out holds the checkpoints, the cached latents and the learning curve.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import tiny_prior_data as data
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+from torch.nn.functional import interpolate, l1_loss, mse_loss
+
+from gsd.compat import mend_torchvision
+from gsd.random import Stream
+
+PACKAGED = Path(__file__).resolve().parents[1] / "gsd" / "prior" / "tiny"
+SCALING = 0.18215  # Stable Diffusion's, so that code which forgets it fails here too
+PROMPT_TOKENS = 77
+CHECKPOINT_SECONDS, LOG_STEPS = 180.0, 25
+VAE_BATCH, VAE_RATE, VAE_KL = 8, 1e-3, 5e-4
+UNET_BATCH, UNET_RATE = 32, 6e-4
+WARM_UP, DECAY = 300, 0.3  # steps of rising, last part of falling learning rate
+AVERAGING = 0.9995
+
+
+def vae() -> Any:
+    """64 x 64 x 3 to 16 x 16 x 4; 0.24 million parameters."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 3,
+        up_block_types=("UpDecoderBlock2D",) * 3,
+        block_out_channels=(16, 32, 32),
+        layers_per_block=1,
+        norm_num_groups=8,
+        mid_block_add_attention=False,
+        sample_size=data.RESOLUTION,
+        scaling_factor=SCALING,
+    )
+
+
+def unet() -> Any:
+    """4.2 million parameters. Attention only at 8 x 8 and 4 x 4: at 16 x 16 it would take half of the time."""
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=16,
+        in_channels=4,
+        out_channels=4,
+        layers_per_block=1,
+        block_out_channels=(32, 64, 128),
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=96,
+        attention_head_dim=4,  # diffusers' name for the number of heads
+        norm_num_groups=16,
+    )
+
+
+def text_encoder(tokenizer: Any) -> Any:
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=96,
+        intermediate_size=192,
+        projection_dim=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        max_position_embeddings=PROMPT_TOKENS,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    return CLIPTextModel(config)
+
+
+def scheduler() -> Any:
+    """Stable Diffusion's noise levels, with v-prediction as in 2.1.
+
+    An error of the predicted noise is an error sigma times as large of the denoised latents, up to 15 times; the error
+    of a predicted velocity is not enlarged. High noise levels decide on the pose, and the network is small.
+    """
+    from diffusers import DDIMScheduler
+
+    return DDIMScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
+        prediction_type="v_prediction",
+        timestep_spacing="leading",
+    )
+
+
+class Training:
+    """A model, its moving average and its optimiser; `advance` goes on from the last checkpoint."""
+
+    def __init__(self, name: str, model: nn.Module, steps: int, rate: float, folder: Path) -> None:
+        self.name, self.model, self.steps, self.rate, self.folder = name, model, steps, rate, folder
+        self.average = copy.deepcopy(model).requires_grad_(False)
+        self.optimiser = torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=0.01)
+        self.step = 0
+        self.file = folder / f"{name}.pt"
+        if self.file.exists():
+            state = torch.load(self.file, weights_only=True)
+            self.step = state["step"]
+            for part in ("model", "average", "optimiser"):
+                getattr(self, part).load_state_dict(state[part])
+
+    def advance(self, loss: Callable[[int], Float[Tensor, ""]]) -> None:
+        """Train up to self.steps, or up to a signal, which ends the process at a checkpoint."""
+        saved = began = time.monotonic()
+        first, recent = self.step, []
+        with _polite_end() as asked_to_stop:
+            while self.step < self.steps:
+                recent.append(self._update(loss(self.step)))
+                if self.step % LOG_STEPS == 0:
+                    speed = (self.step - first) / (time.monotonic() - began)
+                    self._log(float(torch.stack(recent).mean()), speed)
+                    recent = []
+                if time.monotonic() - saved > CHECKPOINT_SECONDS:
+                    self.save()
+                    saved = time.monotonic()
+                if asked_to_stop():
+                    self.save()
+                    raise SystemExit(f"stopped at step {self.step} of {self.name}; the same command goes on from there")
+        self.save()
+
+    def _update(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        for group in self.optimiser.param_groups:
+            group["lr"] = self.rate * _rate(self.step, self.steps)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        self.optimiser.step()
+        self.step += 1
+        keep = min(AVERAGING, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
+            for mean, value in pairs:
+                mean.lerp_(value, 1 - keep)
+        return loss.detach()
+
+    def _log(self, loss: float, speed: float) -> None:
+        line = {"stage": self.name, "step": self.step, "loss": loss, "steps_per_s": round(speed, 3)}
+        with (self.folder / "curve.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        print(
+            f"{time.strftime('%H:%M:%S')} {self.name} {self.step}/{self.steps} loss {loss:.5f} {speed:.2f}/s",
+            flush=True,
+        )
+
+    def save(self) -> None:
+        state = {part: getattr(self, part).state_dict() for part in ("model", "average", "optimiser")}
+        _write(self.file, {"step": self.step, **state})
+
+
+def _rate(step: int, steps: int) -> float:
+    """The learning rate's factor: a short rise, then constant, then falling to 0 over the last part."""
+    return min(1.0, (step + 1) / WARM_UP, max(0.0, (steps - step) / (DECAY * steps)))
+
+
+def _write(file: Path, content: Any) -> None:
+    """Atomically: a process that is killed leaves the previous file."""
+    torch.save(content, file.with_suffix(".partial"))
+    os.replace(file.with_suffix(".partial"), file)
+
+
+@contextmanager
+def _polite_end() -> Iterator[Callable[[], bool]]:
+    """Whether SIGINT or SIGTERM has come."""
+    signals: list[int] = []
+    before = {s: signal.signal(s, lambda number, _: signals.append(number)) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(signals)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def train_vae(folder: Path, steps: int, seed: int) -> Any:
+    """The trained autoencoder; its latents have mean 0 and standard deviation 1 / SCALING in every channel."""
+    file = folder / "vae_final.pt"
+    model = vae()
+    if file.exists():
+        model.load_state_dict(torch.load(file, weights_only=True))
+        return model.eval()
+    training = Training("vae", model, steps, VAE_RATE, folder)
+    pictures = data.images()
+
+    def loss(step: int) -> Float[Tensor, ""]:
+        rng = Stream(seed, "vae", step).generator()
+        rgb = _varied(pictures[torch.randint(len(pictures), (VAE_BATCH,), generator=rng)], rng)
+        posterior = model.encode(rgb).latent_dist
+        z = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=rng)
+        out = model.decode(z).sample
+        divergence = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
+        return l1_loss(out, rgb) + mse_loss(out, rgb) + VAE_KL * divergence
+
+    training.advance(loss)
+    model = training.average.eval()
+    _normalise(model, _encode(model, pictures[:: max(1, len(pictures) // 4000)]))
+    _write(file, model.state_dict())
+    return model
+
+
+def _varied(pixels: UInt8[Tensor, "B 3 R R"], rng: torch.Generator) -> Float[Tensor, "B 3 R R"]:
+    """Images in [-1, 1]; half of them unlike the menagerie, as renders are while a scene is still forming."""
+    rgb = pixels.float() / 127.5 - 1
+    for i in range(len(rgb) // 2):
+        kind = int(torch.randint(4, (), generator=rng))
+        if kind == 0:  # other colours, mirrored
+            rgb[i] = rgb[i][torch.randperm(3, generator=rng)].flip(-1)
+        elif kind == 1:  # out of focus
+            size = int(torch.randint(8, 33, (), generator=rng))
+            rgb[i : i + 1] = interpolate(
+                interpolate(rgb[i : i + 1], size, mode="area"), data.RESOLUTION, mode="bilinear"
+            )
+        elif kind == 2:  # two at once, faint
+            rgb[i] = torch.lerp(rgb[i], rgb[-1 - i], float(torch.rand((), generator=rng)))
+        else:  # elsewhere, on another ground
+            ground = torch.rand(3, 1, 1, generator=rng) * 2 - 1
+            shift = torch.randint(-20, 21, (2,), generator=rng).tolist()
+            rgb[i] = torch.lerp(rgb[i], ground, float(torch.rand((), generator=rng))).roll(shift, (-2, -1))
+    return rgb
+
+
+@torch.no_grad()
+def _encode(model: Any, pictures: UInt8[Tensor, "M 3 R R"]) -> Float[Tensor, "M 4 r r"]:
+    """The means of the latents, before scaling."""
+    return torch.cat([model.encode(part.float() / 127.5 - 1).latent_dist.mean for part in pictures.split(64)])
+
+
+@torch.no_grad()
+def _normalise(model: Any, z: Float[Tensor, "M 4 r r"]) -> None:
+    """Fold an affine map of the latent channels into the 1 x 1 convolutions around them; decoded images stay as is."""
+    mean, scale = z.mean((0, 2, 3)), 1 / (SCALING * z.std((0, 2, 3)))
+    into, out = model.quant_conv, model.post_quant_conv
+    channels = len(mean)
+    out.bias += out.weight[:, :, 0, 0] @ mean
+    out.weight /= scale[None, :, None, None]
+    into.bias[:channels] = (into.bias[:channels] - mean) * scale
+    into.weight[:channels] *= scale[:, None, None, None]
+    into.bias[channels:] += 2 * scale.log()
+
+
+def latents(folder: Path, model: Any) -> Float[Tensor, "M 4 r r"]:
+    """Every image's latents, scaled as the UNet sees them, cached: the UNet's training never runs the autoencoder."""
+    file = folder / "latents.pt"
+    if not file.exists():
+        pictures = data.images()
+        z = SCALING * _encode(model, pictures)
+        error = [_reconstruction_error(model, z[i : i + 64], pictures[i : i + 64]) for i in range(0, len(z), 6400)]
+        psnr = -10 * math.log10(sum(error) / len(error))
+        print(
+            f"latents: mean {float(z.mean()):.3f}, std {float(z.std()):.3f}, reconstruction {psnr:.1f} dB", flush=True
+        )
+        _write(file, z.half())
+    return torch.load(file, weights_only=True).float()
+
+
+@torch.no_grad()
+def _reconstruction_error(model: Any, z: Float[Tensor, "B 4 r r"], pictures: UInt8[Tensor, "B 3 R R"]) -> float:
+    """Mean squared error in [0, 1]."""
+    rgb = (model.decode(z / SCALING).sample / 2 + 0.5).clamp(0, 1)
+    return float((rgb - pictures.float() / 255).square().mean())
+
+
+class Denoiser(nn.Module):
+    """What the second stage trains."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        super().__init__()
+        self.text_encoder, self.unet = text_encoder(tokenizer), unet()
+
+    def forward(self, x: Float[Tensor, "B 4 h w"], t: Tensor, tokens: Tensor) -> Float[Tensor, "B 4 h w"]:
+        return self.unet(x, t, self.text_encoder(tokens)[0]).sample
+
+
+def train_unet(folder: Path, steps: int, seed: int, z: Float[Tensor, "M 4 h w"] | None) -> Training:
+    """The UNet and the text encoder, trained together; with z None, as the last checkpoint has them."""
+    tokenizer = data.make_tokenizer(PROMPT_TOKENS)
+    model = Denoiser(tokenizer)
+    training = Training("unet", model, steps, UNET_RATE, folder)
+    if z is None:
+        return training
+    captions, abar = data.Captions(), scheduler().alphas_cumprod
+
+    def loss(step: int) -> Float[Tensor, ""]:
+        rng = Stream(seed, "unet", step).generator()
+        items = [captions.draw(rng) for _ in range(UNET_BATCH)]
+        clean = z[torch.tensor([item.image for item in items])]
+        # One t in each of UNET_BATCH equal parts of the range: fewer chances in the loss than independent ones.
+        t = ((torch.arange(UNET_BATCH) + torch.rand(UNET_BATCH, generator=rng)) * (1000 / UNET_BATCH)).long()
+        noise = torch.randn(clean.shape, generator=rng)
+        signal_share, noise_share = abar[t].sqrt()[:, None, None, None], (1 - abar[t]).sqrt()[:, None, None, None]
+        tokens = data.tokens([item.caption for item in items], tokenizer)
+        velocity = model(signal_share * clean + noise_share * noise, t, tokens)
+        return mse_loss(velocity, signal_share * noise - noise_share * clean)
+
+    training.advance(loss)
+    return training
+
+
+def export(folder: Path, to: Path) -> None:
+    """The averaged weights as a diffusers pipeline in half precision."""
+    from diffusers import StableDiffusionPipeline
+
+    autoencoder = vae()
+    autoencoder.load_state_dict(torch.load(folder / "vae_final.pt", weights_only=True))
+    denoiser: Any = train_unet(folder, 0, 0, None).average
+    pipeline: Any = StableDiffusionPipeline(
+        vae=autoencoder.half(),
+        unet=denoiser.unet.half(),
+        text_encoder=denoiser.text_encoder.half(),
+        tokenizer=data.make_tokenizer(PROMPT_TOKENS),
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )
+    pipeline.save_pretrained(to)
+    files = [file for file in to.rglob("*") if file.is_file()]
+    for file in files:
+        file.chmod(0o644)  # safetensors writes for the owner alone
+    print(f"{to}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
+
+
+def plot(folder: Path) -> None:
+    """The learning curve: the loss of both stages over the steps, smoothed."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    lines = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
+    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
+    for axis, stage in zip(axes, ("vae", "unet"), strict=True):
+        points = {line["step"]: line["loss"] for line in lines if line["stage"] == stage}
+        steps, losses = list(points), torch.tensor(list(points.values()))
+        width = max(1, len(losses) // 50)
+        axis.plot(steps, losses, alpha=0.3)
+        if len(losses) > width:
+            axis.plot(steps[width - 1 :], losses.unfold(0, width, 1).mean(1))
+        axis.set(title=stage, xlabel="step", ylabel="loss", yscale="log")
+    figure.tight_layout()
+    figure.savefig(folder / "curve.png", dpi=120)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("outputs/tiny_prior"), help="checkpoints and learning curve")
+    parser.add_argument("--stage", choices=("vae", "unet", "all"), default="all")
+    parser.add_argument("--vae-steps", type=int, default=5000)
+    parser.add_argument("--unet-steps", type=int, default=20000)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--export", action="store_true", help="only write the pipeline as it is now")
+    parser.add_argument("--evaluate", action="store_true", help="only sample from --to and judge it")
+    parser.add_argument("--to", type=Path, default=PACKAGED, help="the pipeline's folder")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)  # the weights a training begins with
+    mend_torchvision()
+    args.out.mkdir(parents=True, exist_ok=True)
+    if args.evaluate:
+        from tiny_prior_evaluate import evaluate
+
+        evaluate(args.to, args.out)
+        return
+    if not args.export:
+        autoencoder = train_vae(args.out, args.vae_steps, args.seed)
+        if args.stage != "vae":
+            train_unet(args.out, args.unet_steps, args.seed, latents(args.out, autoencoder))
+        plot(args.out)
+    if args.stage != "vae":
+        export(args.out, args.to)
+
+
+if __name__ == "__main__":
+    main()
