@@ -71,6 +71,17 @@ def pixel_centres(
     return torch.stack([x, y], -1)
 
 
+def rotation_matrices(quats: Float[Tensor, "N 4"]) -> Float[Tensor, "N 3 3"]:
+    """Rotations of wxyz quaternions, which are normalised first; zero quaternions give the identity."""
+    w, x, y, z = F.normalize(quats, dim=-1).unbind(-1)
+    rows = [
+        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
+        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
+        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
+    ]  # fmt: skip
+    return torch.stack(rows, -1).reshape(-1, 3, 3)
+
+
 def project(points: Float[Tensor, "N 3"], cameras: Cameras) -> tuple[Float[Tensor, "V N 2"], Float[Tensor, "V N"]]:
     """Pixel coordinates and camera-space z of world points in every view.
 

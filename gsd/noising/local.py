@@ -10,8 +10,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gsd.errors import GsdError
+from gsd.geometry import rotation_matrices
 from gsd.noising import local_kernels as kernels
-from gsd.rasterizer.torch_twin import rotation_matrices
 from gsd.types import Scene
 
 Offsets = Literal["isotropic", "tangent", "covariance"]

@@ -13,19 +13,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from gsd.geometry import rotation_matrices
+
 ALPHA_MIN, ALPHA_MAX, T_MIN = 1 / 255, 0.999, 1e-4
 S_MAX = math.log(255)
-
-
-def rotation_matrices(quats: Float[Tensor, "M 4"]) -> Float[Tensor, "M 3 3"]:
-    """Rotations of wxyz quaternions, which are normalised first; zero quaternions give the identity."""
-    w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
-    rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return torch.stack(rows, -1).reshape(-1, 3, 3)
 
 
 def project(

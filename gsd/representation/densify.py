@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float, Int
 from pydantic import Field
 from torch import Tensor, nn
 
+from gsd.geometry import rotation_matrices
 from gsd.random import Stream
-from gsd.rasterizer.torch_twin import rotation_matrices
 
 Parameters = dict[str, nn.Parameter] | nn.ParameterDict
 Positive = Annotated[float, Field(gt=0)]

@@ -5,10 +5,9 @@ from plyfile import PlyData
 
 from gsd.errors import GsdError
 from gsd.export.ply import QUAT_TO_FILE, WORLD_TO_FILE, Splats, load_ply, quat_product, save_ply
-from gsd.geometry import turntable
+from gsd.geometry import rotation_matrices, turntable
 from gsd.rasterizer import rasterize
 from gsd.rasterizer.sh import colors_from_sh
-from gsd.rasterizer.torch_twin import rotation_matrices
 
 
 def some(degree, count=40):
