@@ -64,11 +64,12 @@ class Warp:
         cameras = cameras.resized(self.width, self.height)
         cameras = replace(cameras, viewmats=cameras.viewmats.double(), Ks=cameras.Ks.double())
         self._own = self.depth[self.others]
-        self._padded = F.pad(self._own[:, None], (1, 1, 1, 1), mode="replicate")[:, 0]
         self._inverse = inverse_of(self._own)
-        views, anchors = cameras[self.others], cameras[self.anchor[self.others]]
-        self._rays, self._shift = relative_projection(views, anchors)
-        self._epipole = relative_projection(anchors, views)[1][..., None, None]  # the anchor's centre in the view
+        # Depth and inverse depth with a margin: a border pixel's missing neighbour is the pixel itself.
+        self._padded = F.pad(torch.stack([self._own, self._inverse], 1), (1, 1, 1, 1), mode="replicate")
+        self._rays, self._shift = relative_projection(cameras[self.others], cameras[self.anchor[self.others]])
+        # The anchor's centre in the view: the point that is carried to zero.
+        self._epipole = -torch.linalg.solve(self._rays, self._shift)[..., None, None]
 
     def into_anchor(self, x: Float[Tensor, "*#m"], y: Float[Tensor, "*#m"], inverse: Float[Tensor, "O *m"]) -> Places:
         """Where what the others show at pixel coordinates (x, y), with inverse depth `inverse`, falls in the anchors.
@@ -146,8 +147,9 @@ class Warp:
 
     def _neighbour(self, down: int, right: int) -> Float[Tensor, "O h w"]:
         """Inverse depth of a neighbour of every pixel; the pixel's own where that is another surface or none."""
-        near = self._padded[:, 1 + down : 1 + down + self.height, 1 + right : 1 + right + self.width]
-        return torch.where(same_surface(near, self._own, self.tolerance), inverse_of(near), self._inverse)
+        rows, columns = slice(1 + down, 1 + down + self.height), slice(1 + right, 1 + right + self.width)
+        near, inverse = self._padded[:, :, rows, columns].unbind(1)
+        return torch.where(same_surface(near, self._own, self.tolerance), inverse, self._inverse)
 
     def _centres(self) -> tuple[Float[Tensor, "h w"], Float[Tensor, "h w"]]:
         x, y = pixel_centres(self.height, self.width, torch.float64, self.depth.device).unbind(-1)
