@@ -58,7 +58,7 @@ def assemble(cfg: DictConfig) -> Experiment:
     init = make(cfg.init, "init", **context)
     prior = make(cfg.prior, "prior", **context)
     if isinstance(prior, ReadsTexts):
-        prior.prepare(prompting.texts)
+        prior.prepare((*prompting.texts, *getattr(guidance, "texts", ())))
     metrics = {k: make(v, f"metric.{k}", **context) for k, v in cfg.metric.items()}
     densify = make(cfg.densify, "densify", **context) if cfg.densify else None
     points = init(Stream(cfg.seed, "init"))
@@ -104,8 +104,8 @@ def _check_pairs(cfg: DictConfig, guidance: Guidance, camera: Any, noising: Nois
     name = cfg.noising["_target_"].rsplit(".", 1)[-1]
     if guidance.draws_own_noise and name != "Random":
         raise GsdError(
-            f"guidance {type(guidance).__name__} draws its own noise and would ignore noising {name}; "
-            "use noising=random, or a guidance that takes noise such as guidance=sds."
+            f"guidance {type(guidance).__name__} finds its own noise and would ignore noising {name}; "
+            "add noising=random (and loss=none for the plain method), or use a guidance that takes noise: guidance=sds."
         )
     most = getattr(noising, "max_views", camera.views)
     if camera.views > most:

@@ -27,7 +27,7 @@ def take_step(e: Experiment, step: int) -> StepState:
     z = e.prior.encode(render.rgb)
     views, channels, height, width = z.shape
     noise = e.noising(scene, render, cameras, (views, channels, height, width), e.stream("noising", step))
-    score = e.guidance(e.prior, z.detach(), noise, sigma, e.prompting(cameras))
+    score = e.guidance(e.prior, z.detach(), noise, sigma, e.prompting(cameras), e.stream("guidance", step))
     state = StepState(step, cameras, render, scene, z, noise, sigma, score)
     terms = {"score": (score.gradient * z).sum() / views}
     for name, loss in e.losses.items():

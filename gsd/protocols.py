@@ -89,7 +89,9 @@ class Guidance(Protocol):
         noise: Float[Tensor, "V C h w"],
         sigma: Float[Tensor, " V"],
         condition: Condition,
-    ) -> Score: ...
+        rng: Stream,
+    ) -> Score:
+        """rng.step is the step, for schedules; what is drawn beside the noise comes from rng."""
 
 
 @runtime_checkable

@@ -138,6 +138,7 @@ class Score:
     eps: Float[Tensor, "V C h w"]  # predicted noise, eps = (x - D)/sigma, after classifier-free guidance
     cfg_delta: Float[Tensor, "V C h w"] | None  # eps_text - eps_uncond, None when only one branch was asked
     prior_calls: int  # images the prior denoised for it
+    residual: Float[Tensor, "V C h w"] | None = None  # gradient before weight and clipping, where it is not eps - noise
 
 
 @dataclass(frozen=True)

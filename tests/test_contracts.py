@@ -136,7 +136,7 @@ def test_guidance(name, prior):
     assert isinstance(guidance, protocols.Guidance)
     z = torch.randn(2, *prior.latent_shape)
     condition = Condition(("a corgi",) * 2, Orbit(views=2)(Stream(0, "camera")))
-    score = guidance(prior, z, torch.randn_like(z), torch.full((2,), 2.0), condition)
+    score = guidance(prior, z, torch.randn_like(z), torch.full((2,), 2.0), condition, Stream(0, "guidance", 3))
     assert isinstance(score, Score)
     assert score.gradient.shape == z.shape
     assert score.gradient.isfinite().all()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -10,10 +10,11 @@ from pydantic import Field
 from torch import Tensor
 
 from gsd.guidance.branches import guide
+from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
 from gsd.protocols import Prior
+from gsd.random import Stream
+from gsd.schedule import at
 from gsd.types import Condition, Score
-
-Weighting = Literal["one_minus_abar", "uniform"]
 
 
 class SDS:
@@ -21,16 +22,21 @@ class SDS:
 
     eps_hat = eps_uncond + guidance_scale (eps_text - eps_uncond), the convention of diffusers; threestudio's numbers
     are one lower. At guidance_scale 1 the unconditional branch is not asked. A negative prompt takes the place of the
-    unconditional branch, and Perp-Neg adds to the difference (`gsd.guidance.branches.guide`). w is
-    1 - abar = sigma^2 / (1 + sigma^2), or 1.
+    unconditional branch, and Perp-Neg adds to the difference (`gsd.guidance.branches.guide`). rescale in [0, 1] gives
+    eps_hat the spread of eps_text (`rescaled` there). w and clip: `gsd.guidance.shaping`.
     """
 
     draws_own_noise = False
 
     def __init__(
-        self, guidance_scale: Annotated[float, Field(ge=0)] = 1.0, weighting: Weighting = "one_minus_abar"
+        self,
+        guidance_scale: Scale = 1.0,
+        rescale: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        weighting: Weighting = "one_minus_abar",
+        clip: Clip | None = None,
     ) -> None:
-        self.guidance_scale, self.weighting = guidance_scale, weighting
+        self.guidance_scale, self.rescale = guidance_scale, rescale
+        self.weighting, self.clip = weighting, clip
 
     @torch.no_grad()
     def __call__(
@@ -40,8 +46,9 @@ class SDS:
         noise: Float[Tensor, "V C h w"],
         sigma: Float[Tensor, " V"],
         condition: Condition,
+        rng: Stream,
     ) -> Score:
-        level = sigma[:, None, None, None]
-        guided = guide(prior, z + level * noise, sigma, condition, self.guidance_scale)
-        weight = level**2 / (1 + level**2) if self.weighting == "one_minus_abar" else torch.ones_like(level)
-        return Score(weight * (guided.eps - noise), guided.eps, guided.delta, guided.calls)
+        x = z + sigma[:, None, None, None] * noise
+        guided = guide(prior, x, sigma, condition, at(self.guidance_scale, rng.step), self.rescale)
+        gradient = shaped(guided.eps - noise, sigma, self.weighting, self.clip, rng.step)
+        return Score(gradient, guided.eps, guided.delta, guided.calls)

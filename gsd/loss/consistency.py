@@ -72,7 +72,7 @@ class Consistency:
     def _maps(self, state: StepState) -> Float[Tensor, "V C h w"]:
         score = state.score
         if self.input == "residual":
-            return score.eps - state.noise
+            return score.eps - state.noise if score.residual is None else score.residual
         if self.input == "score":
             return -score.eps / state.sigma[:, None, None, None]
         if score.cfg_delta is None:

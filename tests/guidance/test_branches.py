@@ -1,7 +1,7 @@
 """Branch arithmetic against formulas written out, on a prior that is linear in what its texts name."""
 
 import torch
-from test_sds import Pull, inputs
+from test_sds import RNG, Pull, inputs
 
 from gsd.guidance.branches import guide, perpendicular
 from gsd.guidance.sds import SDS
@@ -66,6 +66,6 @@ def test_perpendicular_is_at_right_angles_and_bears_zero():
 def test_sds_uses_both():
     z, n, sigma, _ = inputs()
     condition = Condition(("1", "2", "3"), negatives=("7",) * 3)
-    score = SDS(guidance_scale=3, weighting="uniform")(Counting(), z, n, sigma, condition)
+    score = SDS(guidance_scale=3, weighting="uniform")(Counting(), z, n, sigma, condition, RNG)
     x = z + sigma.view(-1, 1, 1, 1) * n
     assert torch.allclose(score.gradient, guide(Counting(), x, sigma, condition, 3).eps - n)

@@ -1,7 +1,10 @@
 import torch
 
 from gsd.guidance.sds import SDS
+from gsd.random import Stream
 from gsd.types import Condition
+
+RNG = Stream(0, "guidance")
 
 
 class Pull:
@@ -31,23 +34,23 @@ def test_equals_the_formula():
     z, n, sigma, condition = inputs()
     s = sigma.view(-1, 1, 1, 1)
     x = z + s * n
-    score = SDS()(Pull(), z, n, sigma, condition)
+    score = SDS()(Pull(), z, n, sigma, condition, RNG)
     eps = (x - Pull().denoise(x, sigma, condition)) / s
     abar = 1 / (1 + s**2)
     assert torch.allclose(score.eps, eps, atol=1e-12)
     assert torch.allclose(score.gradient, (1 - abar) * (eps - n), atol=1e-12)
     assert (score.cfg_delta, score.prior_calls) == (None, 3)
-    uniform = SDS(weighting="uniform")(Pull(), z, n, sigma, condition)
+    uniform = SDS(weighting="uniform")(Pull(), z, n, sigma, condition, RNG)
     assert torch.allclose(uniform.gradient, eps - n, atol=1e-12)
 
 
 def test_guidance_scale_follows_diffusers():
     z, n, sigma, condition = inputs()
-    text = SDS()(Pull(), z, n, sigma, condition).eps
-    uncond = SDS()(Pull(), z, n, sigma, condition.unconditional()).eps
-    score = SDS(guidance_scale=7.5)(Pull(), z, n, sigma, condition)
+    text = SDS()(Pull(), z, n, sigma, condition, RNG).eps
+    uncond = SDS()(Pull(), z, n, sigma, condition.unconditional(), RNG).eps
+    score = SDS(guidance_scale=7.5)(Pull(), z, n, sigma, condition, RNG)
     assert torch.allclose(score.eps, uncond + 7.5 * (text - uncond), atol=1e-10)
     assert torch.allclose(score.cfg_delta, text - uncond, atol=1e-12)
     assert score.prior_calls == 6
-    unguided = SDS(guidance_scale=0)(Pull(), z, n, sigma, condition)
+    unguided = SDS(guidance_scale=0)(Pull(), z, n, sigma, condition, RNG)
     assert torch.allclose(unguided.eps, uncond, atol=1e-12)

@@ -1,0 +1,67 @@
+"""What every guidance does to its direction before it is a gradient: a weight by the noise level, and clipping."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from gsd.schedule import Linear, Step, at
+
+Weighting = Literal["one_minus_abar", "uniform", "fantasia3d", "sigma", "dmd"]
+Scale = Annotated[float, Field(ge=0)] | Annotated[Linear | Step, Field(discriminator="kind")]  # of guidance
+LEAST_MEAN = 1e-8  # of a direction's absolute values
+
+
+class Clip(BaseModel):
+    """A bound on the gradient, as in D-SDS (Hong et al. 2023, section 4.1: score clipping).
+
+    per value: every entry into [-limit, limit] (threestudio's grad_clip); per pixel: the norm over the channels of a
+    pixel is at most `limit`, directions stay (Pan et al. 2024, pixel-wise gradient clipping); per view: the norm of the
+    whole map. `limit` is a number or a schedule; D-SDS raises it over the run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    per: Literal["value", "pixel", "view"]
+    limit: Scale
+
+    def __call__(self, gradient: Float[Tensor, "V C h w"], step: int) -> Float[Tensor, "V C h w"]:
+        limit = at(self.limit, step)
+        if self.per == "value":
+            return gradient.clamp(-limit, limit)
+        over = 1 if self.per == "pixel" else (1, 2, 3)
+        norm = torch.linalg.vector_norm(gradient, dim=over, keepdim=True)
+        return gradient * (limit / norm.clamp(min=torch.finfo(norm.dtype).tiny)).clamp(max=1)
+
+
+def shaped(
+    direction: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], weighting: Weighting, clip: Clip | None, step: int
+) -> Float[Tensor, "V C h w"]:
+    """w(sigma) direction, clipped."""
+    gradient = weight(weighting, sigma, direction) * direction
+    return gradient if clip is None else clip(gradient, step)
+
+
+def weight(
+    weighting: Weighting, sigma: Float[Tensor, " V"], direction: Float[Tensor, "V C h w"]
+) -> Float[Tensor, "V 1 1 1"]:
+    """w of every view; abar = 1 / (1 + sigma^2).
+
+    one_minus_abar  1 - abar                   DreamFusion's sigma_t^2, threestudio's "sds"
+    uniform         1
+    fantasia3d      sqrt(abar) (1 - abar)      Fantasia3D
+    sigma           sqrt((1 - abar) / abar)    LucidDreamer; turns a difference of noises into one of latents
+    dmd             1 / mean |direction|       Consistent Flow Distillation, after Yin et al. 2023: every step as large
+    """
+    level = sigma.to(direction)[:, None, None, None]
+    if weighting == "uniform":
+        return torch.ones_like(level)
+    if weighting == "sigma":
+        return level
+    if weighting == "dmd":
+        return 1 / direction.abs().mean((1, 2, 3), keepdim=True).clamp(min=LEAST_MEAN)
+    share = level**2 / (1 + level**2)
+    return share * (1 + level**2).rsqrt() if weighting == "fantasia3d" else share
