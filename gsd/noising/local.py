@@ -31,7 +31,8 @@ def frames(scene: Scene, offsets: Offsets, spread: float) -> Float[Tensor, "K 3 
     if offsets == "covariance":
         if scene.scales is None or scene.quats is None:
             raise GsdError(
-                "noising.offsets=covariance needs Gaussians, and this scene has bare points; use noising.offsets=tangent."
+                "noising.offsets=covariance needs Gaussians, and this scene has bare points; "
+                "use noising.offsets=tangent."
             )
         return spread * rotation_matrices(scene.quats) * scene.scales[:, None]
     points = scene.points.detach()

@@ -86,10 +86,7 @@ def paint(
                 _corners(at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, where, how_much)
             else:
                 _contain(at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, where)
-            for k in range(n):
-                for i in range(k * upsample, (k + 1) * upsample):
-                    for corner in range(corners):
-                        seen[k] |= where[i, corner] >= 0
+            _mark(where[:m], upsample, seen)
         found = 0
         for k in range(n):
             if seen[k]:
@@ -105,6 +102,14 @@ def paint(
                 _add_tent(values, chosen[:found], pixel[v], share[v], total[v], weight[v])
             else:
                 _add_box(values, chosen[:found], pixel[v], total[v], weight[v])
+
+
+@njit
+def _mark(pixel, upsample, seen):
+    """seen[k]: whether any part of point k falls into a pixel."""
+    for m in range(len(pixel)):
+        for corner in range(pixel.shape[1]):
+            seen[m // upsample] |= pixel[m, corner] >= 0
 
 
 @njit
