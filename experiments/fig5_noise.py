@@ -161,7 +161,7 @@ def draw(rows: list[dict[str, Any]], folder: Path) -> None:
         bottom = height - 0.3 - (k + 1) * (side + gap) + gap
         line = [figure.add_axes((x / width, bottom / height, side / width, side / height)) for x in left]
         heat = draw_row(r, line)
-        line[0].set_ylabel(f"({chr(97 + k)}) " + textwrap.fill(r["label"], 17), fontsize=9)
+        line[0].set_ylabel(f"({chr(97 + k)}) " + textwrap.fill(r["label"], 15), fontsize=9)
         if k == 0:
             for axis, title in zip(line, titles, strict=True):
                 axis.set_title(title, fontsize=10, pad=5)

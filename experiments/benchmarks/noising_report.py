@@ -68,7 +68,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, 2, figsize=(12, 5), layout="constrained")
+    figure, axes = plt.subplots(1, 2, figsize=(15, 5), layout="constrained")
     labels = (("points", "points, at 64 x 64 pixels"), ("pixels", "side of the map in pixels, 5,000 points"))
     clock = "one thread" if result.get("device") == "cpu" else "CUDA"
     for axis, (key, label) in zip(axes, labels, strict=True):
@@ -81,6 +81,8 @@ def plot(result: dict[str, Any], path: Path) -> None:
         axis.set_xticks([int(c) for c in cases], [f"{int(c):,}" for c in cases])
         axis.minorticks_off()
         axis.grid(alpha=0.3)
-        axis.legend(fontsize=7.5, loc="upper left", title="slope of the three largest", title_fontsize=7.5)
+        axis.legend(
+            fontsize=8, loc="upper left", bbox_to_anchor=(1, 1), title="fitted to the three largest", title_fontsize=8
+        )
     figure.savefig(path, dpi=130)
     plt.close(figure)

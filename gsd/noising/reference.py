@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gsd.geometry import correspond, in_bounds, orbit, pixel_centres
+from gsd.geometry import in_bounds, orbit, pixel_centres, relative_projection
 from gsd.types import Cameras, Render, Scene
 
 CENTRES = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.38, 0.42], [0.0, -0.38, 0.42], [0.45, 0.0, 0.0]], dtype=torch.float64)
@@ -51,12 +52,26 @@ def render(cams: Cameras) -> Render:
 
 
 def visible_in_both(cams: Cameras) -> tuple[Float[Tensor, "1 h w 2"], Bool[Tensor, "h w"]]:
-    """Where the pixel centres of the first of two cameras fall in the second, and which of them it sees; exact."""
-    one, other = cams[:1], cams[1:]
-    depth = render(one).depth
-    coords, z = correspond(depth, one, other)
-    agrees = (z - depth_along(other, coords)).abs() < 1e-4  # float32 coordinates of z about 1.6
-    return coords, (agrees & in_bounds(coords, cams.height, cams.width) & (depth[:, 0] > 0))[0]
+    """Where the pixel centres of the first of two cameras fall in the second, and the pixels that it sees entirely.
+
+    Those are the ones whose centre and corners lie on the object and are hidden from neither camera; exact.
+    """
+    centres = pixel_centres(cams.height, cams.width, torch.float64)
+    corners = [centres + centres.new_tensor(shift) for shift in itertools.product((-0.5, 0.5), repeat=2)]
+    carried = [_carried(cams, pixels) for pixels in (centres, *corners)]
+    return carried[0][0][None].float(), torch.stack([seen for _, seen in carried]).all(0)
+
+
+def _carried(cams: Cameras, pixels: Float[Tensor, "h w 2"]) -> tuple[Float[Tensor, "h w 2"], Bool[Tensor, "h w"]]:
+    """What the first camera sees through pixel coordinates, in those of the second, and whether that sees it too."""
+    rays, shift = relative_projection(cams[:1], cams[1:])
+    z = depth_along(cams[:1], pixels[None])[0]
+    hit = z.isfinite()
+    homogeneous = torch.cat([pixels, torch.ones_like(z)[..., None]], -1) * z.where(hit, 1.0)[..., None]
+    image = homogeneous @ rays[0].double().T + shift[0].double()
+    coords = image[..., :2] / image[..., 2:]
+    agrees = (image[..., 2] - depth_along(cams[1:], coords[None])[0]).abs() < 1e-4  # cameras are float32
+    return coords, hit & agrees & in_bounds(coords, cams.height, cams.width)
 
 
 def surface(points: int, seed: int = 0) -> Scene:

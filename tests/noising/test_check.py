@@ -277,6 +277,6 @@ def test_surface_points_lie_on_the_union_and_carry_discs():
 def test_correspondence_is_exact():
     coords, both = visible_in_both(cameras(10.0, 10.0))
     y, x = both.nonzero().T
-    assert torch.equal(coords[0][both].floor().long(), torch.stack([x, y], -1))
+    assert torch.allclose(coords[0][both], torch.stack([x, y], -1) + 0.5, atol=1e-4)
     assert 1000 < both.sum() < 2000
     assert visible_in_both(cameras(0.0, 180.0))[1].sum() == 0
