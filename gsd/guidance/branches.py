@@ -13,6 +13,7 @@ from gsd.protocols import Prior
 from gsd.types import Condition
 
 LEAST_NORM = 1e-6  # squared, of the direction that is projected on
+LEAST_STD = 1e-12  # of the values of a view
 
 
 @dataclass(frozen=True)
@@ -103,5 +104,5 @@ def rescaled(eps: Float[Tensor, "V C h w"], text: Float[Tensor, "V C h w"], shar
     Lin et al. 2023, section 3.4, against the saturation of large scales; diffusers' guidance_rescale. std is over the
     values of a view.
     """
-    ratio = text.std((1, 2, 3), keepdim=True) / eps.std((1, 2, 3), keepdim=True).clamp(min=LEAST_NORM)
+    ratio = text.std((1, 2, 3), keepdim=True) / eps.std((1, 2, 3), keepdim=True).clamp(min=LEAST_STD)
     return (1 - share + share * ratio) * eps

@@ -1,0 +1,95 @@
+"""Two priors to try guidance on, each with noise predictions from elsewhere: the exact menagerie in float64, and a
+pipeline of diffusers with random weights, asked by plain calls."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from launch import config
+from pipelines import random_pipeline
+
+from gsd.camera.orbit import Orbit
+from gsd.config import make
+from gsd.random import Stream
+from gsd.types import Condition
+
+SMALL = ("camera.resolution=16", "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1")
+RNG = Stream(5, "guidance", 3)
+TEXTS = ("a corgi, front view", "a corgi, side view")
+
+
+@dataclass
+class World:
+    """A prior and two noised views; eps(x, sigma, texts) is asked one view at a time."""
+
+    prior: Any
+    z: torch.Tensor
+    noise: torch.Tensor
+    sigma: torch.Tensor
+    condition: Condition
+    eps: Any
+    tolerance: float  # of a gradient, relative to the prediction of noise
+    pipe: Any = None
+
+    def run(self, guidance, **changes):
+        keys = ("prior", "z", "noise", "sigma", "condition")
+        inputs = {key: getattr(self, key) for key in keys} | {"rng": RNG} | changes
+        return guidance(*inputs.values())
+
+    def noised(self):
+        return self.z + per_view(self.sigma) * self.noise
+
+    def near(self, got, expected):
+        scale = self.eps(self.noised(), self.sigma, TEXTS).norm()
+        return float((got - expected).norm() / max(scale, expected.norm())) < self.tolerance
+
+
+def per_view(x):
+    return x.view(-1, 1, 1, 1)
+
+
+def condition(negatives=None):
+    return Condition(TEXTS, Orbit(views=2)(Stream(0, "camera")), negatives=negatives)
+
+
+def noises(shape, dtype):
+    return torch.randn(2, 2, *shape, generator=torch.Generator().manual_seed(4), dtype=dtype).unbind()
+
+
+def exact() -> World:
+    prior = make(config(*SMALL).prior, "prior", prompt="a corgi")
+
+    def eps(x, sigma, texts):
+        views = [prior.denoise(x[i : i + 1], sigma[i : i + 1], Condition((texts[i],))) for i in range(len(x))]
+        return (x - torch.cat(views)) / per_view(sigma)
+
+    z, noise = noises(prior.latent_shape, torch.float64)
+    sigma = levels(torch.tensor([700, 900])).double()
+    return World(prior, 0.5 * z, noise, sigma, condition(), eps, 1e-9)
+
+
+def network(folder, prediction="epsilon") -> World:
+    from gsd.prior.stable_diffusion import StableDiffusion
+
+    pipe = random_pipeline(folder, prediction)
+
+    @torch.no_grad()
+    def eps(x, sigma, texts):
+        out = []
+        for view, level, text in zip(x, sigma, texts, strict=True):
+            t = int((levels(torch.arange(1000)) - level).abs().argmin())
+            alpha, s = (1 + level**2) ** -0.5, level * (1 + level**2) ** -0.5
+            words, _ = pipe.encode_prompt(text, "cpu", 1, do_classifier_free_guidance=False)
+            said = pipe.unet(alpha * view[None], t, encoder_hidden_states=words).sample
+            out.append(said if prediction == "epsilon" else alpha * said + s * alpha * view[None])
+        return torch.cat(out)
+
+    z, noise = noises((4, 8, 8), torch.float32)
+    sigma = levels(torch.tensor([300, 700]))
+    return World(StableDiffusion(str(folder)), z, noise, sigma, condition(), eps, 1e-5, pipe)
+
+
+def levels(t):
+    """sigma at whole steps t, from the definition of Stable Diffusion's schedule."""
+    abar = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0)[t]
+    return ((1 - abar) / abar).sqrt().float()
