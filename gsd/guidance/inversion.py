@@ -1,0 +1,55 @@
+"""Noising by the probability-flow ODE instead of at random: DDIM inversion in sigma space.
+
+DDIM's step (Song et al. 2021, eq. 13) between noise levels is x' / alpha' = x / alpha + (sigma' - sigma) eps with
+sigma = s / alpha, so in the coordinates x = z + sigma n of gsd it is Euler's step x' = x + (sigma' - sigma) eps, up or
+down. The sources count in steps t of Stable Diffusion's schedule; `sigma_at` and `t_of` translate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gsd.sigma.vp import TRAIN_STEPS, vp_sigmas
+
+Level = Float[Tensor, " V"]
+
+
+def sigma_at(t: Float[Tensor, "*V"]) -> Float[Tensor, "*V"]:
+    """The noise level at step t in [0, 999], log-linear between whole steps."""
+    table = vp_sigmas().to(t).log()
+    below = t.clamp(0, TRAIN_STEPS - 1).floor().clamp(max=TRAIN_STEPS - 2).long()
+    return torch.lerp(table[below], table[below + 1], t.clamp(0, TRAIN_STEPS - 1) - below).exp()
+
+
+def t_of(sigma: Level) -> Level:
+    """The step in [0, 999] with noise level sigma, the inverse of `sigma_at`."""
+    table, level = vp_sigmas().to(sigma).log(), sigma.log()
+    above = torch.searchsorted(table, level).clamp(1, TRAIN_STEPS - 1)
+    low, high = table[above - 1], table[above]
+    return above - 1 + ((level - low) / (high - low)).clamp(0, 1)
+
+
+def grid(end: Level, spacing: float) -> list[Level]:
+    """Steps 0, spacing, 2 spacing ... that end at `end`, each view's own; those that are there wait for the others."""
+    count = -int(-float(end.max()) // spacing)
+    return [torch.minimum(torch.full_like(end, k * spacing), end) for k in range(count)] + [end]
+
+
+@torch.no_grad()
+def follow(
+    x: Float[Tensor, "V C h w"],
+    sigmas: list[Level],
+    eps: Callable[[Float[Tensor, "V C h w"], Level], Float[Tensor, "V C h w"]],
+    kick: Callable[[Level, Level], Float[Tensor, "V C h w"]] | None = None,
+) -> Float[Tensor, "V C h w"]:
+    """x at sigmas[0] carried to sigmas[-1] along dx / dsigma = eps(x, sigma); kick(from, to) is added to each step."""
+    for now, then in pairwise(sigmas):
+        x = x + (then - now)[:, None, None, None] * eps(x, now)
+        if kick is not None:
+            x = x + kick(now, then)
+    return x

@@ -1,0 +1,69 @@
+"""Interval score matching."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, PositiveFloat
+from torch import Tensor
+
+from gsd.guidance.branches import guide, predict
+from gsd.guidance.inversion import follow, grid, sigma_at, t_of
+from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
+from gsd.protocols import Prior
+from gsd.random import Stream
+from gsd.schedule import at
+from gsd.types import Condition, Score
+
+
+class ISM:
+    """gradient = w(sigma_t) (e_hat(x_t, y) - e(x_s, "")), s = t - `interval` (LucidDreamer, Liang et al. 2023).
+
+    x_s is the DDIM inversion of z without the text, in steps of `inversion_step` from t = 0, where the given noise is
+    added at the lowest level (sigma 0.03); x_t is one step further with e(x_s, ""), which is then the target. Steps t
+    count 1000 of Stable Diffusion's schedule; sigma gives t. e_hat is guided as in SDS. w is sigma_t in the source. In
+    sigma space inversion is Euler's method (`gsd.guidance.inversion`). The source shrinks the interval from 100 to 80
+    over the first 1500 of 5000 steps and draws t up to 0.98, then 0.5.
+
+    A step asks for ceil(s / inversion_step) + 1 images without the text and one or two for e_hat.
+    """
+
+    draws_own_noise = True
+
+    def __init__(
+        self,
+        guidance_scale: Scale = 7.5,
+        rescale: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        interval: Scale = 80.0,
+        inversion_step: PositiveFloat = 200.0,
+        weighting: Weighting = "sigma",
+        clip: Clip | None = None,
+    ) -> None:
+        self.guidance_scale, self.rescale = guidance_scale, rescale
+        self.interval, self.inversion_step = interval, inversion_step
+        self.weighting, self.clip = weighting, clip
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        prior: Prior,
+        z: Float[Tensor, "V C h w"],
+        noise: Float[Tensor, "V C h w"],
+        sigma: Float[Tensor, " V"],
+        condition: Condition,
+        rng: Stream,
+    ) -> Score:
+        def unguided(x: Float[Tensor, "V C h w"], level: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
+            return predict(prior, x, level, [condition.unconditional()])[0]
+
+        before = (t_of(sigma) - at(self.interval, rng.step)).clamp(min=0)
+        levels = [sigma_at(t) for t in grid(before, self.inversion_step)]
+        x = follow(z + sigma_at(torch.zeros_like(sigma))[:, None, None, None] * noise, levels, unguided)
+        target = unguided(x, levels[-1])
+        x = x + (sigma - levels[-1])[:, None, None, None] * target
+        guided = guide(prior, x, sigma, condition, at(self.guidance_scale, rng.step), self.rescale)
+        residual = guided.eps - target
+        gradient = shaped(residual, sigma, self.weighting, self.clip, rng.step)
+        return Score(gradient, guided.eps, guided.delta, len(levels) * len(z) + guided.calls, residual)
