@@ -26,6 +26,7 @@ from typing import Any
 import tiny_prior_data as data
 import torch
 from jaxtyping import Float, UInt8
+from tiny_prior_networks import PROMPT_TOKENS, SCALING, Denoiser, scheduler, start_from_colours, vae
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, l1_loss, mse_loss
 
@@ -33,85 +34,12 @@ from gsd.compat import mend_torchvision
 from gsd.random import Stream
 
 PACKAGED = Path(__file__).resolve().parents[1] / "gsd" / "prior" / "tiny"
-SCALING = 0.18215  # Stable Diffusion's, so that code which forgets it fails here too
-PROMPT_TOKENS = 77
 CHECKPOINT_SECONDS, LOG_STEPS = 180.0, 25
 VAE_BATCH, VAE_RATE, VAE_KL = 8, 1e-3, 5e-4
+CROP, CROPPED = 32, 0.8  # pixels; the part of the autoencoder's steps that see crops from the middle of the images
 UNET_BATCH, UNET_RATE = 32, 6e-4
 WARM_UP, DECAY = 300, 0.3  # steps of rising, last part of falling learning rate
 AVERAGING = 0.9995
-
-
-def vae() -> Any:
-    """64 x 64 x 3 to 16 x 16 x 4; 0.24 million parameters."""
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
-        block_out_channels=(16, 32, 32),
-        layers_per_block=1,
-        norm_num_groups=8,
-        mid_block_add_attention=False,
-        sample_size=data.RESOLUTION,
-        scaling_factor=SCALING,
-    )
-
-
-def unet() -> Any:
-    """4.2 million parameters. Attention only at 8 x 8 and 4 x 4: at 16 x 16 it would take half of the time."""
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
-        sample_size=16,
-        in_channels=4,
-        out_channels=4,
-        layers_per_block=1,
-        block_out_channels=(32, 64, 128),
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
-        cross_attention_dim=96,
-        attention_head_dim=4,  # diffusers' name for the number of heads
-        norm_num_groups=16,
-    )
-
-
-def text_encoder(tokenizer: Any) -> Any:
-    from transformers import CLIPTextConfig, CLIPTextModel
-
-    config = CLIPTextConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=96,
-        intermediate_size=192,
-        projection_dim=96,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        max_position_embeddings=PROMPT_TOKENS,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-    )
-    return CLIPTextModel(config)
-
-
-def scheduler() -> Any:
-    """Stable Diffusion's noise levels, with v-prediction as in 2.1.
-
-    An error of the predicted noise is an error sigma times as large of the denoised latents, up to 15 times; the error
-    of a predicted velocity is not enlarged. High noise levels decide on the pose, and the network is small.
-    """
-    from diffusers import DDIMScheduler
-
-    return DDIMScheduler(
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        set_alpha_to_one=False,
-        steps_offset=1,
-        prediction_type="v_prediction",
-        timestep_spacing="leading",
-    )
 
 
 class Training:
@@ -207,17 +135,21 @@ def train_vae(folder: Path, steps: int, seed: int) -> Any:
     if file.exists():
         model.load_state_dict(torch.load(file, weights_only=True))
         return model.eval()
+    pictures = _pictures(folder)
+    start_from_colours(model, pictures[:: max(1, len(pictures) // 200)].float() / 127.5 - 1)
     training = Training("vae", model, steps, VAE_RATE, folder)
-    pictures = data.images()
 
     def loss(step: int) -> Float[Tensor, ""]:
         rng = Stream(seed, "vae", step).generator()
         rgb = _varied(pictures[torch.randint(len(pictures), (VAE_BATCH,), generator=rng)], rng)
+        if step < CROPPED * steps:  # a quarter of the work
+            top, left = torch.randint(8, 57 - CROP, (2,), generator=rng).tolist()
+            rgb = rgb[:, :, top : top + CROP, left : left + CROP]
         posterior = model.encode(rgb).latent_dist
         z = posterior.mean + posterior.std * torch.randn(posterior.mean.shape, generator=rng)
         out = model.decode(z).sample
         divergence = 0.5 * (posterior.mean.square() + posterior.var - 1 - posterior.logvar).mean()
-        return l1_loss(out, rgb) + mse_loss(out, rgb) + VAE_KL * divergence
+        return l1_loss(out, rgb) + 4 * mse_loss(out, rgb) + VAE_KL * divergence
 
     training.advance(loss)
     model = training.average.eval()
@@ -226,10 +158,18 @@ def train_vae(folder: Path, steps: int, seed: int) -> Any:
     return model
 
 
+def _pictures(folder: Path) -> UInt8[Tensor, "M 3 R R"]:
+    """All images of the menagerie, rendered once."""
+    file = folder / "images.pt"
+    if not file.exists():
+        _write(file, data.images())
+    return torch.load(file, weights_only=True)
+
+
 def _varied(pixels: UInt8[Tensor, "B 3 R R"], rng: torch.Generator) -> Float[Tensor, "B 3 R R"]:
-    """Images in [-1, 1]; half of them unlike the menagerie, as renders are while a scene is still forming."""
+    """Images in [-1, 1]; a quarter of them unlike the menagerie, as renders are while a scene is still forming."""
     rgb = pixels.float() / 127.5 - 1
-    for i in range(len(rgb) // 2):
+    for i in range(len(rgb) // 4):
         kind = int(torch.randint(4, (), generator=rng))
         if kind == 0:  # other colours, mirrored
             rgb[i] = rgb[i][torch.randperm(3, generator=rng)].flip(-1)
@@ -270,7 +210,7 @@ def latents(folder: Path, model: Any) -> Float[Tensor, "M 4 r r"]:
     """Every image's latents, scaled as the UNet sees them, cached: the UNet's training never runs the autoencoder."""
     file = folder / "latents.pt"
     if not file.exists():
-        pictures = data.images()
+        pictures = _pictures(folder)
         z = SCALING * _encode(model, pictures)
         error = [_reconstruction_error(model, z[i : i + 64], pictures[i : i + 64]) for i in range(0, len(z), 6400)]
         psnr = -10 * math.log10(sum(error) / len(error))
@@ -286,17 +226,6 @@ def _reconstruction_error(model: Any, z: Float[Tensor, "B 4 r r"], pictures: UIn
     """Mean squared error in [0, 1]."""
     rgb = (model.decode(z / SCALING).sample / 2 + 0.5).clamp(0, 1)
     return float((rgb - pictures.float() / 255).square().mean())
-
-
-class Denoiser(nn.Module):
-    """What the second stage trains."""
-
-    def __init__(self, tokenizer: Any) -> None:
-        super().__init__()
-        self.text_encoder, self.unet = text_encoder(tokenizer), unet()
-
-    def forward(self, x: Float[Tensor, "B 4 h w"], t: Tensor, tokens: Tensor) -> Float[Tensor, "B 4 h w"]:
-        return self.unet(x, t, self.text_encoder(tokens)[0]).sample
 
 
 def train_unet(folder: Path, steps: int, seed: int, z: Float[Tensor, "M 4 h w"] | None) -> Training:

@@ -11,6 +11,7 @@ from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from gsd.errors import GsdError
 from gsd.geometry import angle_between, orbit
 from gsd.menagerie import Bank, build_bank, find, trace
 from gsd.types import Cameras, Render
@@ -59,7 +60,12 @@ class Truth:
         variants: PositiveInt = 4,
         azimuths: Annotated[int, Field(ge=8, le=360)] = 72,
     ) -> None:
-        self.creature = find(prompt)
+        try:
+            self.creature = find(prompt)
+        except GsdError:
+            raise GsdError(
+                f"metric=truth compares with the menagerie, which has no {prompt!r}; leave it out with metric=[]."
+            ) from None
         self.resolution, self.variants, self.azimuths = resolution, variants, azimuths
 
     @torch.no_grad()

@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 from launch import ROOT
+from torch.nn.functional import avg_pool2d
 
 from gsd.compat import mend_torchvision
 from gsd.menagerie import find
@@ -70,6 +71,21 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypat
     assert (prior.latent_shape, prior.prediction) == ((4, 16, 16), "v_prediction")
     z = prior.encode(torch.rand(2, 3, 64, 64))
     assert prior.denoise(z.detach(), torch.ones(2), Condition(("an owl", ""))).isfinite().all()
+
+
+def test_an_untrained_autoencoder_already_passes_on_colours(training):
+    import tiny_prior_networks as networks
+
+    torch.manual_seed(0)
+    model, rgb = networks.vae(), training.data.images()[::3].float() / 127.5 - 1
+    networks.start_from_colours(model, rgb)
+    with torch.no_grad():
+        z = model.encode(rgb).latent_dist.mean
+        out = model.decode(z).sample
+    assert torch.allclose(z.std((0, 2, 3)), torch.ones(4), atol=1e-2)
+    coarse, wanted = (avg_pool2d(x, 4) for x in (out, rgb))
+    explained = 1 - (coarse - wanted).square().mean((0, 2, 3)) / wanted.var((0, 2, 3))
+    assert explained.min() > 0.9
 
 
 def test_latents_are_normalised_without_changing_the_images(training):
