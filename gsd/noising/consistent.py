@@ -62,7 +62,7 @@ class Consistent(Correlated):
         upsample: PositiveInt = 9,
         normalization: Normalization = "exact",
         offsets: Offsets = "tangent",
-        spread: NonNegativeFloat = 0.5,
+        spread: NonNegativeFloat = 0.7,
         depth_tolerance: PositiveFloat = 0.1,
         background: Literal["sphere", "fresh"] = "sphere",
         background_points: PositiveInt = 16_000,
