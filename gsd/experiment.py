@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from gsd.config import make
 from gsd.errors import GsdError
 from gsd.geometry import turntable
-from gsd.protocols import Guidance, Loss, Metric, Noising, Prior, Prompting, ReadsTexts, Representation
+from gsd.protocols import Adapts, Guidance, Loss, Metric, Noising, Prior, Prompting, ReadsTexts, Representation
 from gsd.random import Stream
 from gsd.types import Cameras
 
@@ -57,6 +57,8 @@ def assemble(cfg: DictConfig) -> Experiment:
     prompting = make(cfg.prompting, "prompting", **context)
     init = make(cfg.init, "init", **context)
     prior = make(cfg.prior, "prior", **context)
+    if isinstance(guidance, Adapts):
+        guidance.attach(prior, Stream(cfg.seed, "guidance"))
     if isinstance(prior, ReadsTexts):
         prior.prepare((*prompting.texts, *getattr(guidance, "texts", ())))
     metrics = {k: make(v, f"metric.{k}", **context) for k, v in cfg.metric.items()}

@@ -95,6 +95,14 @@ class Guidance(Protocol):
 
 
 @runtime_checkable
+class Adapts(Protocol):
+    """A guidance that trains something on the prior's own network. It then has state(), restore() and vitals() too."""
+
+    def attach(self, prior: Prior, rng: Stream) -> None:
+        """Once, before the first call. Raises GsdError where the prior has no network."""
+
+
+@runtime_checkable
 class Loss(Protocol):
     """A term of the objective beside the score; weight(step) multiplies it."""
 

@@ -87,7 +87,7 @@ class Recorder:
             "noise/std": state.noise.std(),
             "score/gradient_rms": _rms(state.score.gradient),
             **{f"loss/{name}": term.detach() for name, term in state.terms.items()},
-            **self.experiment.representation.vitals(),
+            **{name: value for part in self._parts().values() for name, value in part.vitals().items()},
         }
 
 

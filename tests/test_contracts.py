@@ -131,9 +131,13 @@ def test_prior(name, folder):
 
 
 @pytest.mark.parametrize("name", options("guidance"))
-def test_guidance(name, prior):
+def test_guidance(name, prior, folder, monkeypatch):
     guidance = built("guidance", name)
     assert isinstance(guidance, protocols.Guidance)
+    if isinstance(guidance, protocols.Adapts):
+        monkeypatch.setenv("GSD_CACHE", str(folder / "cache"))
+        prior = built("prior", "stable_diffusion", folder=folder)
+        guidance.attach(prior, Stream(0, "guidance"))
     z = torch.randn(2, *prior.latent_shape)
     condition = Condition(("a corgi",) * 2, Orbit(views=2)(Stream(0, "camera")))
     score = guidance(prior, z, torch.randn_like(z), torch.full((2,), 2.0), condition, Stream(0, "guidance", 3))

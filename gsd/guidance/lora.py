@@ -1,0 +1,108 @@
+"""A prior's network beside itself: low-rank adapters that learn what the renders look like, from which camera."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from gsd.random import Stream
+from gsd.types import Cameras, Condition
+
+ADAPTER = "vsd"
+TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every attention of the UNet
+POSE = 16  # numbers of a camera: its camera -> world matrix
+
+
+@runtime_checkable
+class HasNetwork(Protocol):
+    """A prior whose UNet of diffusers can be asked with further arguments, such as `gsd.prior.stable_diffusion`."""
+
+    unet: Any
+    prediction: str  # epsilon | v_prediction
+    log_sigmas: Float[Tensor, " T"]  # of the steps it was trained at
+    dtype: torch.dtype
+    device: torch.device
+
+    def embed(self, condition: Condition) -> Float[Tensor, "V L D"]: ...
+    def timestep(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, " V"]: ...
+
+
+class Lora:
+    """The network with LoRA (through peft) and, with `camera`, a class embedding of the camera.
+
+    Both start as nothing at all: LoRA's second matrices and the embedding's last layer are 0. They are on only
+    inside `on()`; outside, the prior is what it was, bit for bit. Parameters are float32 whatever the network is.
+    """
+
+    def __init__(self, prior: HasNetwork, rank: int, camera: bool, rng: Stream) -> None:
+        from diffusers.models.embeddings import TimestepEmbedding
+        from peft import LoraConfig
+
+        self.prior, unet = prior, prior.unet
+        adapter = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
+        with torch.random.fork_rng():
+            torch.manual_seed(rng.key())
+            unet.add_adapter(adapter, adapter_name=ADAPTER)
+            self.camera = TimestepEmbedding(POSE, unet.time_embedding.linear_2.out_features) if camera else None
+        self.params = {name: p for name, p in unet.named_parameters() if f".{ADAPTER}." in name}
+        if self.camera is not None:
+            nn.init.zeros_(self.camera.linear_2.weight)
+            nn.init.zeros_(self.camera.linear_2.bias)
+            self.camera.to(prior.device)
+            self.params |= {f"camera.{name}": p for name, p in self.camera.named_parameters()}
+        for p in self.params.values():
+            p.data = p.data.float()
+        unet.disable_adapters()
+
+    @contextmanager
+    def on(self) -> Iterator[None]:
+        """While it lasts, the prior's network is the adapted one, and its parameters can be differentiated by."""
+        unet = self.prior.unet
+        unet.enable_adapters()
+        unet.class_embedding = self.camera
+        try:
+            yield
+        finally:
+            unet.class_embedding = None
+            unet.disable_adapters()
+
+    def predict(
+        self,
+        x: Float[Tensor, "V C h w"],
+        sigma: Float[Tensor, " V"],
+        condition: Condition,
+        pose: Float[Tensor, "V 16"] | None,
+    ) -> Float[Tensor, "V C h w"]:
+        """What the network, when it is on, says of x = z + sigma n: noise or velocity, with graph."""
+        prior = self.prior
+        vp = x * (1 + sigma**2).rsqrt()[:, None, None, None]
+        text, t = prior.embed(condition).to(prior.dtype), prior.timestep(sigma)
+        return prior.unet(vp.to(prior.dtype), t, encoder_hidden_states=text, class_labels=pose).sample.to(x)
+
+    def eps(
+        self, out: Float[Tensor, "V C h w"], x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
+    ) -> Float[Tensor, "V C h w"]:
+        """The noise that a prediction means: eps = alpha v + sigma alpha^2 x for a velocity v."""
+        if self.prior.prediction == "epsilon":
+            return out
+        level = sigma[:, None, None, None]
+        return out * (1 + level**2).rsqrt() + level / (1 + level**2) * x
+
+    def target(
+        self, z: Float[Tensor, "V C h w"], noise: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
+    ) -> Float[Tensor, "V C h w"]:
+        """What it should predict of z + sigma noise: the noise, or v = alpha noise - s z."""
+        if self.prior.prediction == "epsilon":
+            return noise
+        level = sigma[:, None, None, None]
+        return (noise - level * z) * (1 + level**2).rsqrt()
+
+
+def poses(cameras: Cameras) -> Float[Tensor, "V 16"]:
+    """Camera -> world matrices, row by row."""
+    return torch.linalg.inv(cameras.viewmats).flatten(1)

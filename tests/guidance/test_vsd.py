@@ -1,0 +1,200 @@
+"""Variational score distillation: the formula, the LoRA beside an untouched network, and what it learns."""
+
+import copy
+
+import pytest
+import torch
+from launch import SMALL, launch, records
+from pipelines import random_pipeline
+from torch.nn.functional import mse_loss
+from worlds import RNG, TEXTS, exact, network, per_view
+
+from gsd import protocols
+from gsd.errors import GsdError
+from gsd.folder import RunFolder
+from gsd.guidance.csd import CSD
+from gsd.guidance.lora import poses
+from gsd.guidance.sds import SDS
+from gsd.guidance.vsd import VSD
+from gsd.random import Stream
+from gsd.record import Recorder
+
+PLAIN = "a corgi"
+
+
+@pytest.fixture(params=["epsilon", "v_prediction"])
+def fresh(request, tmp_path, monkeypatch):
+    """A network that nothing is attached to yet."""
+    monkeypatch.setenv("GSD_CACHE", str(tmp_path / "cache"))
+    return network(tmp_path / "model", request.param)
+
+
+def attached(world, **options):
+    guidance = VSD(PLAIN, **options)
+    guidance.attach(world.prior, Stream(0, "guidance"))
+    return guidance
+
+
+def shaken(guidance):
+    """With a LoRA and an embedding that are no longer nothing."""
+    generator = torch.Generator().manual_seed(0)
+    for p in guidance.lora.params.values():
+        p.data += 0.1 * torch.randn(p.shape, generator=generator)
+    return guidance
+
+
+def test_is_the_formula(fresh):
+    """Against diffusers with the LoRA merged into the weights and the camera's embedding written out."""
+    guidance = shaken(attached(fresh, guidance_scale=3.0))
+    unet, saved = fresh.pipe.unet, copy.deepcopy(fresh.pipe.unet.state_dict())
+    x, sigma = fresh.noised(), fresh.sigma
+    text, empty = fresh.eps(x, sigma, TEXTS), fresh.eps(x, sigma, ("", ""))
+    params = {name: p.detach().clone() for name, p in guidance.lora.params.items()}
+    for name in [n for n in params if "lora_A" in n]:
+        key = name.replace(".lora_A.vsd.weight", ".weight")
+        unet.get_parameter(key).data += params[name.replace("lora_A", "lora_B")] @ params[name]
+    pose = torch.linalg.inv(fresh.condition.cameras.viewmats).flatten(1)
+    hidden = torch.nn.functional.silu(pose @ params["camera.linear_1.weight"].T + params["camera.linear_1.bias"])
+    embedded = hidden @ params["camera.linear_2.weight"].T + params["camera.linear_2.bias"]
+    assert embedded.abs().max() > 0.1
+    learnt = []
+    for view in range(2):
+        handle = unet.time_embedding.register_forward_hook(lambda m, i, out, v=view: out + embedded[v])
+        learnt.append(fresh.eps(x[view : view + 1], sigma[view : view + 1], (PLAIN,)))
+        handle.remove()
+    unet.load_state_dict(saved)
+    score = fresh.run(guidance)
+    weight = per_view(sigma**2 / (1 + sigma**2))
+    assert fresh.near(score.gradient, weight * (empty + 3 * (text - empty) - torch.cat(learnt)))
+    assert score.prior_calls == 4 + 2 + 2
+
+
+def test_at_the_start_it_is_the_difference_of_guidance(fresh):
+    """Without the camera e_lora is e(x, y): what remains is (s - 1) (e(x, y) - e(x, ""))."""
+    guidance = attached(fresh, camera=False, guidance_scale=7.5)
+    expected = 6.5 * fresh.run(CSD()).gradient
+    assert fresh.near(fresh.run(guidance).gradient, expected)
+
+
+def test_at_the_start_the_camera_says_nothing(fresh):
+    guidance = attached(fresh, guidance_scale=1.0, weighting="uniform")
+    x = fresh.noised()
+    plain = fresh.eps(x, fresh.sigma, (PLAIN, PLAIN))
+    assert fresh.near(fresh.run(guidance).gradient, fresh.eps(x, fresh.sigma, TEXTS) - plain)
+
+
+def test_lora_scale_leads_away_from_no_text_and_no_camera(fresh):
+    guidance, residuals = shaken(attached(fresh)), []
+    start = copy.deepcopy(guidance.state())
+    for scale in (1.0, 0.0, 3.0):
+        guidance.restore(copy.deepcopy(start))
+        guidance.lora_scale = scale
+        residuals.append(fresh.run(guidance).residual)
+    one, none, three = residuals
+    assert fresh.near(three, none + 3 * (one - none))
+    assert (one - none).norm() > 1e-3 * one.norm()
+
+
+def test_the_network_itself_is_untouched_bit_for_bit(fresh):
+    before = {name: p.clone() for name, p in fresh.prior.unet.state_dict().items()}
+    said = fresh.run(SDS()).eps
+    guidance = attached(fresh, lr=0.1)
+    assert torch.equal(fresh.run(SDS()).eps, said)
+    for step in range(3):
+        fresh.run(guidance, rng=RNG.at(step))
+    assert torch.equal(fresh.run(SDS()).eps, said)
+    after = {name.replace(".base_layer", ""): p for name, p in fresh.prior.unet.state_dict().items()}
+    assert all(torch.equal(after[name], p) for name, p in before.items())
+    added = set(after) - set(before)
+    assert added
+    assert all(".lora_" in name for name in added)
+    assert not any(p.requires_grad for p in fresh.prior.unet.parameters())
+
+
+def test_the_lora_learns_the_render(fresh):
+    """Its loss on fixed noise goes down over 20 steps, towards what the noise is."""
+    guidance = attached(fresh, lr=5e-3)
+    sigma = torch.tensor([1.0, 5.0])
+    noise = torch.randn(fresh.z.shape, generator=torch.Generator().manual_seed(9))
+
+    def loss():
+        x = fresh.z + per_view(sigma) * noise
+        with torch.no_grad(), guidance.lora.on():
+            out = guidance.lora.predict(x, sigma, guidance._told(fresh.condition), poses(fresh.condition.cameras))
+        return float(mse_loss(guidance.lora.eps(out, x, sigma), noise))
+
+    first = loss()
+    for step in range(20):
+        fresh.run(guidance, rng=RNG.at(step))
+    assert loss() < 0.95 * first
+    assert guidance.vitals()["guidance/lora_loss"].isfinite()
+
+
+def test_what_it_learns_from_is_drawn_from_the_stream_alone(fresh):
+    guidance = attached(fresh)
+    start, losses = copy.deepcopy(guidance.state()), []
+    for noise, step in ((fresh.noise, 3), (fresh.z, 3), (fresh.noise, 4)):
+        guidance.restore(copy.deepcopy(start))
+        fresh.run(guidance, noise=noise, rng=RNG.at(step))
+        losses.append(float(guidance.loss))
+    assert losses[0] == losses[1] != losses[2]
+
+
+def test_a_dropped_camera_is_zero(fresh, monkeypatch):
+    guidance = attached(fresh, camera_dropout=1.0)
+    seen, predict = [], guidance.lora.predict
+    monkeypatch.setattr(guidance.lora, "predict", lambda *args: seen.append(args[3]) or predict(*args))
+    fresh.run(guidance)
+    known, learnt = seen
+    assert torch.equal(known, poses(fresh.condition.cameras))
+    assert not learnt.any()
+
+
+def test_the_target_of_a_velocity_means_the_noise(fresh):
+    guidance = attached(fresh)
+    out = guidance.lora.target(fresh.z, fresh.noise, fresh.sigma)
+    assert torch.allclose(guidance.lora.eps(out, fresh.noised(), fresh.sigma), fresh.noise, atol=1e-4)
+
+
+def test_a_prior_without_a_network_is_refused():
+    assert isinstance(VSD(PLAIN), protocols.Adapts)
+    with pytest.raises(GsdError, match="prior=tiny or prior=stable_diffusion"):
+        attached(exact())
+
+
+def test_a_resumed_run_equals_a_straight_one(tmp_path, monkeypatch):
+    """In this process and bit for bit: scene, LoRA and its optimiser."""
+    monkeypatch.setenv("GSD_CACHE", str(tmp_path / "cache"))
+    random_pipeline(tmp_path / "model")
+    options = (
+        *SMALL,
+        "prior=stable_diffusion",
+        f"prior.model={tmp_path / 'model'}",
+        "guidance=vsd",
+        "noising=random",
+        "loss=none",
+        "metric=[]",
+        "guidance.lr=0.01",
+    )
+    straight = launch(tmp_path / "straight", *options, "steps=8")
+    add = Recorder.add
+
+    def until_six(self, state):
+        add(self, state)
+        if state.step == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Recorder, "add", until_six)
+    with pytest.raises(KeyboardInterrupt):
+        launch(tmp_path / "resumed", *options, "steps=8")
+    monkeypatch.setattr(Recorder, "add", add)
+    resumed = launch(tmp_path / "resumed", *options, "steps=8")
+    assert records(resumed) == records(straight)
+    assert len({r["guidance/lora_loss"] for r in records(straight)}) == 8
+    one, other = (RunFolder(folder).load_checkpoint() for folder in (straight, resumed))
+    for name, value in one["guidance"]["params"].items():
+        assert torch.equal(value, other["guidance"]["params"][name])
+    assert any(value.abs().max() > 0 for name, value in one["guidance"]["params"].items() if "lora_B" in name)
+    wrong = one["guidance"] | {"params": {}}
+    with pytest.raises(GsdError, match="other parameters"):
+        attached(network(tmp_path / "other")).restore(wrong)
