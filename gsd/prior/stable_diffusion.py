@@ -36,7 +36,7 @@ class StableDiffusion:
         D(x; sigma) = alpha^2 x - s v             for one that predicts the velocity v = alpha n - s z
 
     Latents are the scaled mean of the encoder's posterior. Implementations of score distillation usually draw a sample
-    from it; its standard deviation is a few thousandths of the latents', and the mean makes a step a function of the
+    from it, which adds noise to every view that no noising has made consistent; the mean makes a step a function of the
     render alone. Images are resized to `resolution` first (pixels; null: what the model was trained at).
 
     Texts that stand between two (`Condition.share`) are blended as embeddings. All views and branches that are passed
@@ -48,7 +48,7 @@ class StableDiffusion:
     attention    sliced takes less memory and more time than sdpa (PyTorch's fused attention)
     encode_chunk views that are encoded at a time; with more, each chunk is computed again in the backward pass, so that
                  only one chunk's activations are held
-    channels_last memory layout of the weights, faster with fp16 on recent GPUs
+    channels_last memory layout of the weights, usually faster in half precision
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.
@@ -102,25 +102,25 @@ class StableDiffusion:
         self.embeddings.prepare(["", *texts])
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 4 h w"]:
-        """Latents of images in [0, 1], with graph; float32."""
+        """Latents of images in [0, 1], with graph, in the precision of the images."""
         if rgb.shape[-1] != self.resolution or rgb.shape[-2] != self.resolution:
             rgb = interpolate(rgb, (self.resolution, self.resolution), mode="bilinear", antialias=True)
         images = (2 * rgb - 1).to(self.dtype)
         with _fits("encoding"):
             if len(images) <= self.encode_chunk:
-                return self._mean(images)
+                return self._mean(images).to(rgb)
             chunks = images.split(self.encode_chunk)
-            return torch.cat([checkpoint(self._mean, chunk, use_reentrant=False) for chunk in chunks])
+            return torch.cat([checkpoint(self._mean, chunk, use_reentrant=False) for chunk in chunks]).to(rgb)
 
     def _mean(self, images: Float[Tensor, "V 3 R R"]) -> Float[Tensor, "V 4 h w"]:
-        return self.scaling * self.vae.encode(images).latent_dist.mean.float()
+        return self.scaling * self.vae.encode(images).latent_dist.mean
 
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "V 4 h w"]) -> Float[Tensor, "V 3 R R"]:
         """Images in [0, 1]."""
         with _fits("decoding"):
             parts = (z / self.scaling).to(self.dtype).split(self.encode_chunk)
-            rgb = torch.cat([self.vae.decode(part).sample.float() for part in parts])
+            rgb = torch.cat([self.vae.decode(part).sample for part in parts]).to(z)
         return (rgb / 2 + 0.5).clamp(0, 1)
 
     @torch.no_grad()

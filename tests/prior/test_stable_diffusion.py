@@ -1,5 +1,6 @@
 """The adapter against plain calls of diffusers, and what it refuses."""
 
+import copy
 import json
 import logging
 import shutil
@@ -12,9 +13,11 @@ from launch import ROOT
 from pipelines import edit, random_pipeline
 
 from gsd.errors import GsdError
+from gsd.guidance.sds import SDS
 from gsd.prior import checkpoint
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.protocols import Prior
+from gsd.random import Stream
 from gsd.sigma.vp import vp_sigmas
 from gsd.types import Condition
 
@@ -35,9 +38,9 @@ def _cache(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def copy(folders, tmp_path):
+def spare(folders, tmp_path):
     """A checkpoint that a test may spoil."""
-    return shutil.copytree(folders["epsilon"][0], tmp_path / "copy")
+    return shutil.copytree(folders["epsilon"][0], tmp_path / "spare")
 
 
 def _prior(folder, **options) -> StableDiffusion:
@@ -69,6 +72,42 @@ def test_denoise_equals_plain_diffusers(folders, prediction, t):
     if prediction == "epsilon" and t > 900:  # there D is a small difference of large numbers: compare eps
         clean, expected = (((x - c) / sigma[0]) for c in (clean, expected))
     assert _relative(clean, expected) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("t", "dtype", "tolerance"), [(20, "float32", 1e-5), (500, "float32", 1e-5), (980, "float64", 1e-8)]
+)
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+def test_score_distillation_equals_plain_diffusers_calls(folders, prediction, t, dtype, tolerance):
+    """The gradient that reaches the render, against the usual step: two separate calls, the schedule's own formulas.
+
+    At the highest noise levels the gradient is a small difference of large numbers, in both: compared in float64.
+    """
+    dtype = getattr(torch, dtype)
+    folder, pipe = folders[prediction]
+    unet, vae = (copy.deepcopy(part).to(dtype) for part in (pipe.unet, pipe.vae))
+    rgb = torch.rand(2, 3, 16, 16, dtype=dtype, requires_grad=True)
+    noise = torch.randn(2, 4, 8, 8, dtype=dtype)
+    abar = pipe.scheduler.alphas_cumprod[t].to(dtype)
+
+    latents = 0.3 * vae.encode(2 * rgb - 1).latent_dist.mean
+    with torch.no_grad():
+        noisy = pipe.scheduler.add_noise(latents, noise, torch.tensor([t, t]))
+        texts = pipe.encode_prompt("an owl", "cpu", 2, do_classifier_free_guidance=True, negative_prompt="blurry")
+        out, away = (unet(noisy, t, encoder_hidden_states=states.to(dtype)).sample for states in texts)
+        out = away + 7.5 * (out - away)
+        eps = out if prediction == "epsilon" else abar.sqrt() * out + (1 - abar).sqrt() * noisy
+    expected = torch.autograd.grad(((1 - abar) * (eps - noise) * latents).sum(), rgb)[0]
+
+    prior = _prior(folder)
+    prior.dtype = dtype
+    prior.unet.to(dtype)
+    prior.vae.to(dtype)
+    z = prior.encode(rgb)
+    sigma = ((1 - abar) / abar).sqrt().repeat(2)
+    condition = Condition(("an owl",) * 2, negatives=("blurry",) * 2)
+    score = SDS(guidance_scale=7.5)(prior, z.detach(), noise, sigma, condition, Stream(0, "guidance"))
+    assert _relative(torch.autograd.grad((score.gradient * z).sum(), rgb)[0], expected) < tolerance
 
 
 def test_steps_follow_the_schedule(folders):
@@ -211,14 +250,14 @@ def test_a_prompt_that_is_too_long_is_cut_with_a_warning(folders, caplog):
     assert "pig" not in record.getMessage()
 
 
-def test_reads_tokenizers_in_the_layout_of_old(copy):
+def test_reads_tokenizers_in_the_layout_of_old(spare):
     """vocab.json and merges.txt, as checkpoints on the hub have them."""
-    expected = _prior(copy).embed(Condition(("an owl",)))
-    tokenizer = json.loads((copy / "tokenizer" / "tokenizer.json").read_text())
-    (copy / "tokenizer" / "vocab.json").write_text(json.dumps(tokenizer["model"]["vocab"]))
-    (copy / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
-    (copy / "tokenizer" / "tokenizer.json").unlink()
-    assert torch.equal(_prior(copy).embed(Condition(("an owl",))), expected)
+    expected = _prior(spare).embed(Condition(("an owl",)))
+    tokenizer = json.loads((spare / "tokenizer" / "tokenizer.json").read_text())
+    (spare / "tokenizer" / "vocab.json").write_text(json.dumps(tokenizer["model"]["vocab"]))
+    (spare / "tokenizer" / "merges.txt").write_text("#version: 0.2\n")
+    (spare / "tokenizer" / "tokenizer.json").unlink()
+    assert torch.equal(_prior(spare).embed(Condition(("an owl",))), expected)
 
 
 def test_variants(tmp_path):
@@ -265,11 +304,11 @@ SPOILT = {
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_what_cannot_be_used_is_refused(copy, name):
+def test_what_cannot_be_used_is_refused(spare, name):
     spoil, words = SPOILT[name]
-    spoil(copy)
+    spoil(spare)
     with pytest.raises(GsdError, match=words) as caught:
-        _prior(copy)
+        _prior(spare)
     assert "\n" not in str(caught.value)
 
 
