@@ -27,6 +27,8 @@ class Correlated(ABC):
 
     def __init__(self, sqrt_beta: Share = 1.0) -> None:
         self.sqrt_beta = sqrt_beta
+        if sqrt_beta == 0:
+            self.claims = frozenset({"white", "unit"})
 
     @torch.no_grad()
     def __call__(

@@ -80,8 +80,8 @@ class Consistent(Correlated):
         self.background, self.background_points = background, background_points
         self.refresh, self.interval = refresh, interval
         self.kernel, self.ridge = kernel, ridge
-        self._drifts = {"surface": Drift(gamma), "background": Drift(gamma)}
-        if normalization != "exact" and upsample > 1:
+        self.drift = Drift(gamma)
+        if normalization != "exact" and upsample > 1 and sqrt_beta > 0:
             self.claims = frozenset({"shared"})  # with one sub-point all three are the same
 
     def maps(
@@ -128,7 +128,8 @@ class Consistent(Correlated):
         hard = self.alpha == "hard"
         key = rng.at(0).sub("offset").key()  # where a sub-point lies about its point stays so for the whole run
         points = scene.points.to(depth.dtype)
-        cloud = Cloud(points, frames(scene, self.offsets, self.spread).to(depth.dtype), scene.ids, self.upsample, key)
+        spread = self.spread if self.upsample > 1 else 0.0  # a point that is not split stays where it is
+        cloud = Cloud(points, frames(scene, self.offsets, spread).to(depth.dtype), scene.ids, self.upsample, key)
         front = (cloud, cameras, alpha > 0.5 if hard else alpha > 0, depth, self.depth_tolerance)
         if self.background == "fresh":
             return front, None
@@ -146,6 +147,4 @@ class Consistent(Correlated):
         def draw(ids: Int[Tensor, " K"], step: int) -> Float[Tensor, "K N C"]:
             return replace(values, rng=rng.at(step).sub(part)).of(ids, self.upsample, channels)
 
-        everyone = cloud.ids if part == "surface" else torch.arange(self.background_points, device=cloud.ids.device)
-        stored = self._drifts[part]((rng.at(0), channels), everyone, rng.step, draw)
-        return replace(values, stored=stored if part == "surface" else stored[cloud.ids])
+        return replace(values, stored=self.drift(cloud.ids, rng.step, draw))

@@ -1,55 +1,74 @@
-"""Noise that changes slowly over the steps, without anything to checkpoint."""
+"""Noise that changes slowly over the steps, with nothing to keep from one to the next."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from gsd.schedule import Schedule, at
 
-Draw = Callable[[Int[Tensor, " K"], int], Float[Tensor, "K N C"]]  # the fresh values of some ids at a step
+Draw = Callable[[Int[Tensor, " K"], int], Float[Tensor, "K N C"]]  # the independent values e_t of some ids
 
 
 class Drift:
-    """An Ornstein-Uhlenbeck process a value: n_0 = e_0, n_t = sqrt(1 - gamma_t) n_(t-1) + sqrt(gamma_t) e_t.
+    """An Ornstein-Uhlenbeck process a value: n_t = sqrt(1 - gamma_t) n_(t-1) + sqrt(gamma_t) fresh, n_0 = e_0.
 
-    Each n_t is N(0, 1), and with constant gamma corr(n_s, n_t) = (1 - gamma)^(|s - t| / 2). Every id has its process
-    from step 0, whether or not the scene had such a point then; so the values at a step depend on the ids and the
-    step alone. They are kept from one step to the next, and replayed where they are not there: after a resume, or for
-    the points that densification has added.
+    Each n_t is N(0, 1), and corr(n_s, n_t) is the product of sqrt(1 - gamma) over the steps between. The process is
+    not computed in the order of time: n_1, n_2, n_4, n_8 ... follow from each other, and what lies between two known
+    steps from both of them, given e_t. It is Markov, so that is the same process. A step costs 2 log2(step) draws
+    and is a function of id and step alone: a resumed run needs no history, nor does a new point.
     """
 
     def __init__(self, gamma: Schedule) -> None:
         self.gamma = gamma
-        self._whose: object = None
-        self._ids = torch.empty(0, dtype=torch.int64)
-        self._step = 0
-        self._values = torch.empty(0)
+        self._times = [0.0]  # of the steps so far, for a gamma that changes
 
-    def __call__(self, whose: object, ids: Int[Tensor, " K"], step: int, draw: Draw) -> Float[Tensor, "K N C"]:
-        """The values of some ids at a step; `whose` names the processes, that is what makes `draw` another function."""
-        if whose != self._whose or step < self._step:
-            self._values, self._step = self._advance(ids, draw(ids, 0), 0, step, draw), step
-        else:
-            kept = self._values if torch.equal(ids, self._ids) else self._carried(ids, draw)
-            self._values, self._step = self._advance(ids, kept, self._step, step, draw), step
-        self._whose, self._ids = whose, ids
-        return self._values
+    def __call__(self, ids: Int[Tensor, " K"], step: int, draw: Draw) -> Float[Tensor, "K N C"]:
+        """n_step of the ids."""
+        before, after = 0, 1
+        n_before = draw(ids, 0)
+        if step == 0:
+            return n_before
+        n_after = _forward(n_before, draw(ids, 1), self._between(0, 1))
+        while after < step:
+            before, after, n_before = after, 2 * after, n_after
+            n_after = _forward(n_before, draw(ids, after), self._between(before, after))
+        while after != step:
+            middle = (before + after) // 2
+            since, until = self._between(before, middle), self._between(middle, after)
+            n = _bridge(n_before, n_after, draw(ids, middle), since, until)
+            if middle < step:
+                before, n_before = middle, n
+            else:
+                after, n_after = middle, n
+        return n_after
 
-    def _carried(self, ids: Int[Tensor, " K"], draw: Draw) -> Float[Tensor, "K N C"]:
-        """The values of the last step for other ids: those known are kept, the others replayed."""
-        new = ids[~torch.isin(ids, self._ids)]
-        replayed = self._advance(new, draw(new, 0), 0, self._step, draw)
-        everyone, order = torch.cat([self._ids, new]).sort()
-        return torch.cat([self._values, replayed])[order[torch.searchsorted(everyone, ids)]]
+    def _between(self, start: int, end: int) -> float:
+        """Time by the process's own clock, in which correlation falls by 1 / e a unit."""
+        if isinstance(self.gamma, int | float):
+            return (end - start) * _time(self.gamma)
+        while len(self._times) <= end:
+            self._times.append(self._times[-1] + _time(at(self.gamma, len(self._times))))
+        return self._times[end] - self._times[start]
 
-    def _advance(
-        self, ids: Int[Tensor, " K"], values: Float[Tensor, "K N C"], start: int, end: int, draw: Draw
-    ) -> Float[Tensor, "K N C"]:
-        for step in range(start + 1, end + 1):
-            gamma = at(self.gamma, step)
-            values = (1 - gamma) ** 0.5 * values + gamma**0.5 * draw(ids, step)
-        return values
+
+def _time(gamma: float) -> float:
+    """-ln sqrt(1 - gamma), and 20 for gamma = 1: a correlation of 2e-9."""
+    return min(-0.5 * math.log1p(-gamma), 20.0) if gamma < 1 else 20.0
+
+
+def _forward(n: Float[Tensor, "K N C"], e: Float[Tensor, "K N C"], time: float) -> Float[Tensor, "K N C"]:
+    return math.exp(-time) * n + math.sqrt(-math.expm1(-2 * time)) * e
+
+
+def _bridge(
+    a: Float[Tensor, "K N C"], b: Float[Tensor, "K N C"], e: Float[Tensor, "K N C"], since: float, until: float
+) -> Float[Tensor, "K N C"]:
+    """The process between a, `since` ago, and b, `until` from now, given both."""
+    p, q, r = (-math.expm1(-2 * time) for time in (since, until, since + until))  # 1 - correlation^2
+    if r == 0:  # the clock stands still
+        return a
+    return (math.exp(-since) * q * a + math.exp(-until) * p * b) / r + math.sqrt(p * q / r) * e

@@ -106,8 +106,9 @@ def inverse_root(ridge: float, largest: float) -> tuple[np.ndarray, float, float
     low, high = ridge, largest + ridge
     scale, shift = 2 / (high - low), (high + low) / (high - low)
     series = np.polynomial.Chebyshev.interpolate(lambda x: ((x + shift) / scale) ** -0.5, 1000).coef
-    x = np.cos(np.linspace(0, np.pi, 4001))
-    values = np.cos(np.arccos(x)[:, None] * np.arange(len(series))) * np.asarray(series)
-    error = np.abs((x + shift)[:, None] / scale * np.cumsum(values, 1) ** 2 - 1).max(0)
-    degree = int(np.argmax(error < _ERROR))
-    return series[: max(degree, 1) + 1], scale, shift
+    angle = np.linspace(0, np.pi, 4001)
+    eigenvalue, value, degree = (np.cos(angle) + shift) / scale, np.full_like(angle, series[0]), 0
+    while degree == 0 or np.abs(eigenvalue * value**2 - 1).max() >= _ERROR:
+        degree += 1
+        value += series[degree] * np.cos(degree * angle)
+    return series[: degree + 1], scale, shift
