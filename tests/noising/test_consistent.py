@@ -3,10 +3,12 @@
 The marginal distribution of every option is held to N(0, I) by tests/noising/test_check.py; here is what is particular.
 """
 
+import dataclasses
 import functools
 
 import pytest
 import torch
+from warps import plane
 
 from gsd.geometry import correspond, sample
 from gsd.noising.canvas import reach
@@ -230,3 +232,40 @@ def test_a_step_repeats_and_the_next_differs():
     assert torch.equal(first, noising(*args, Stream(3, "x", 7)))
     later = noising(*args, Stream(3, "x", 8))
     assert (first * later).mean().abs() < 5 / first.numel() ** 0.5
+
+
+# noise.md, D: a fronto-parallel plane shifted by s pixels, many points, ridge at most 1e-3
+@pytest.mark.parametrize(
+    ("kernel", "shift", "expected"),
+    [("box", 0.25, 0.75), ("box", 0.5, 0.5), ("tent", 0.25, 0.881), ("tent", 0.5, 0.6005), ("box", 2.0, 1.0)],
+)
+def test_a_plane_shifted_by_a_part_of_a_pixel(kernel, shift, expected):
+    cams, shown = plane(shift)
+    generator = torch.Generator().manual_seed(0)
+    points = torch.rand(60_000, 3, generator=generator) * torch.tensor([2.6, 2.0, 0.0])
+    scene = Scene(points - torch.tensor([1.2, 1.0, -2.0]), torch.arange(60_000))
+    noising, shape = Consistent(upsample=1, kernel=kernel, ridge=0.001), (2, 50, 16, 16)
+    draws = [noising(scene, shown, cams, shape, Stream(0, "x", k)) for k in range(6)]
+    first, second = torch.cat(draws, 1)[:, :, 4:12]
+    here, there = first[..., 3 + int(shift) : 13 + int(shift)], second[..., 3:13]
+    correlation = (here * there).mean() / (here.square().mean() * there.square().mean()).sqrt()
+    assert correlation == pytest.approx(expected, abs=0.02)
+
+
+def test_views_that_draw_their_own_positions_share_little():
+    """What sharing hangs on: the same values at places redrawn for each view correlate below .15 (noise.md, D)."""
+    cams, scene = cameras(0.0, 5.0), surface(5000)
+    shown, shape = render(cams), (1, 200, 64, 64)
+    both = []
+    for v in range(2):
+        noising, view = Consistent(), cams[v : v + 1]
+        layers = noising._layers
+
+        def moved(*args, layers=layers, v=v):
+            (cloud, *rest), back = layers(*args)
+            return (dataclasses.replace(cloud, key=v), *rest), back
+
+        noising._layers = moved
+        image = Render(shown.rgb[v : v + 1], shown.depth[v : v + 1], shown.alpha[v : v + 1])
+        both.append(torch.cat([noising(scene, image, view, shape, Stream(0, "x", k)) for k in range(4)], 1)[0])
+    assert 0.05 < near(torch.stack(both, 1), 5.0) < 0.2
