@@ -1,12 +1,13 @@
 """Train the small latent diffusion pipeline behind prior=tiny on the menagerie, on a CPU, in a few hours.
 
-    python experiments/train_tiny_prior.py                  # the autoencoder, then the UNet with the text encoder
-    python experiments/train_tiny_prior.py --unet-steps 40000   # the same command goes on where it was stopped
-    python experiments/train_tiny_prior.py --export         # write what the averages hold now to --to, as fp16
-    python experiments/train_tiny_prior.py --evaluate       # sample with plain diffusers and judge the samples
+    python experiments/train_tiny_prior.py               # the autoencoder, then the UNet with the text encoder
+    python experiments/train_tiny_prior.py --export      # write the averaged weights as they are now to --to, in fp16
+    python experiments/train_tiny_prior.py --evaluate    # sample from --to with plain diffusers and judge the samples
 
-Everything is a function of (seed, step), so that a training that was stopped, however often, ends with the same bits.
---out holds the checkpoints, the cached latents and the learning curve.
+The first command again goes on where it was stopped (SIGINT, SIGTERM, or the last checkpoint, at most three minutes
+old). Everything is a function of (seed, step), so a training that was stopped, however often, ends with the same bits.
+The learning rate falls over the last 30 % of --unet-steps; a larger number later raises it again.
+--out holds the checkpoints, the cached images and latents, and the learning curve.
 """
 
 from __future__ import annotations
