@@ -107,7 +107,7 @@ def _check_pairs(cfg: DictConfig, guidance: Guidance, camera: Any, noising: Nois
     if guidance.draws_own_noise and name != "Random":
         raise GsdError(
             f"guidance {type(guidance).__name__} finds its own noise and would ignore noising {name}; "
-            "add noising=random (and loss=none for the plain method), or use a guidance that takes noise: guidance=sds."
+            "add noising=random (and loss=none for the method as published), or take another guidance: guidance=sds."
         )
     most = getattr(noising, "max_views", camera.views)
     if camera.views > most:

@@ -19,6 +19,9 @@ from gsd.errors import GsdError
 NEEDS = {
     "init=point_cloud": ("init.path={folder}/cloud.npz",),
     "prior=stable_diffusion": ("prior.model={folder}/pipeline",),
+    "guidance=ism": ("noising=random",),
+    "guidance=sdi": ("noising=random",),
+    "guidance=vsd": ("prior=stable_diffusion", "prior.model={folder}/pipeline"),
 }
 OPTIONS = sorted(
     f"{group.name}=[{file.stem}]"
@@ -42,9 +45,9 @@ def cloud(tmp_path):
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_runs(option, cloud):
-    if option == "prior=stable_diffusion":
-        random_pipeline(cloud / "pipeline")
     needs = [o.format(folder=cloud) for o in NEEDS.get(option, ())]
+    if any("pipeline" in need for need in needs):
+        random_pipeline(cloud / "pipeline")
     small = [o for o in SMALL if not (option.startswith("init=") and o.startswith("init."))]
     folder = launch(cloud / "run", *small, "steps=3", option, *needs)
     assert (folder / "DONE").exists()
@@ -130,13 +133,11 @@ def test_mistakes_end_with_exit_code_1(tmp_path):
     assert "Traceback" not in err
 
 
-def test_guidance_that_draws_its_own_noise_is_refused_beside_a_noising(monkeypatch):
-    from gsd.guidance.sds import SDS
-
-    monkeypatch.setattr(SDS, "draws_own_noise", True)
-    with pytest.raises(GsdError, match="use noising=random"):
-        build(config(*SMALL))
-    build(config(*SMALL, "noising=random"))
+@pytest.mark.parametrize("guidance", ["ism", "sdi"])
+def test_guidance_that_finds_its_own_noise_is_refused_beside_a_noising(guidance):
+    with pytest.raises(GsdError, match="add noising=random"):
+        build(config(*SMALL, f"guidance={guidance}"))
+    build(config(*SMALL, f"guidance={guidance}", "noising=random"))
 
 
 def test_help_and_completion_need_no_torch():
