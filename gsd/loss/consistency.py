@@ -38,8 +38,8 @@ class Consistency:
     p_ij is the pixel of view j that sees the surface point of pixel p, through the rendered depth of view i. Gradient
     flows to that depth alone: the maps, the mask o and the cameras are detached.
 
-    warp: straight_through (nearest forward, bilinear derivative; the paper's nearest sampler has none), bilinear, or
-    nearest (the paper as printed: no gradient at all). input: residual (eps_hat - n), score (-eps_hat / sigma, eq. 9)
+    warp: bilinear, which mends depth best; straight_through (nearest forward, bilinear derivative), the paper's sampler
+    with the derivative it needs; nearest (the paper as printed: no gradient at all). input: residual (eps_hat - n), score (-eps_hat / sigma, eq. 9)
     or cfg_delta (eps_text - eps_uncond). Eq. 9 contains the noise itself: drawn on an earlier geometry it holds the
     depth there, drawn anew it drowns what the maps say; hence the default. pairs: all of a group, or neighbours in
     azimuth; both (i, j) and (j, i) count. resolution: p runs over the pixels of the latents, or over those of the
@@ -50,7 +50,7 @@ class Consistency:
     def __init__(
         self,
         weight: Schedule = 0.02,
-        warp: Sampler = "straight_through",
+        warp: Sampler = "bilinear",
         input: Literal["residual", "score", "cfg_delta"] = "residual",
         pairs: Pairs = "all",
         resolution: Literal["latent", "render"] = "latent",
