@@ -38,13 +38,13 @@ class Consistency:
     p_ij is the pixel of view j that sees the surface point of pixel p, through the rendered depth of view i. Gradient
     flows to that depth alone: the maps, the mask o and the cameras are detached.
 
-    warp: bilinear, which mends depth best; straight_through (nearest forward, bilinear derivative), the paper's sampler
-    with the derivative it needs; nearest (the paper as printed: no gradient at all). input: residual (eps_hat - n), score (-eps_hat / sigma, eq. 9)
-    or cfg_delta (eps_text - eps_uncond). Eq. 9 contains the noise itself: drawn on an earlier geometry it holds the
-    depth there, drawn anew it drowns what the maps say; hence the default. pairs: all of a group, or neighbours in
-    azimuth; both (i, j) and (j, i) count. resolution: p runs over the pixels of the latents, or over those of the
-    render, where every depth has its own warp; the sum is then scaled to the size of the other. tolerance: world
-    units, about 3 pixel footprints.
+    warp: bilinear, which mends depth best; straight_through (nearest forward, bilinear derivative), the paper's
+    sampler with the derivative it needs; nearest (the paper as printed: no gradient at all). input: residual
+    (eps_hat - n), score (-eps_hat / sigma, eq. 9) or cfg_delta (eps_text - eps_uncond). Eq. 9 contains the noise
+    itself: drawn on an earlier geometry it holds the depth there, drawn anew it drowns what the maps say; hence the
+    default. pairs: all of a group, or neighbours in azimuth; both (i, j) and (j, i) count. resolution: p runs over the
+    pixels of the latents, or over those of the render, where every depth has its own warp; the sum is then scaled to
+    the size of the other. tolerance: world units, about 3 pixel footprints.
     """
 
     def __init__(

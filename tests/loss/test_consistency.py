@@ -244,7 +244,7 @@ def test_render_resolution_mends_what_steps_of_a_latent_leave():
             true,
             2,
             lambda d: state_of(cams, with_depth(true, d), maps),
-            Consistency(tolerance=0.6, resolution=resolution),
+            Consistency(warp="straight_through", tolerance=0.6, resolution=resolution),
             seed=0,
         )
         for resolution in ("latent", "render")
