@@ -3,6 +3,11 @@
 DDIM's step (Song et al. 2021, eq. 13) between noise levels is x' / alpha' = x / alpha + (sigma' - sigma) eps with
 sigma = s / alpha, so in the coordinates x = z + sigma n of gsd it is Euler's step x' = x + (sigma' - sigma) eps, up or
 down. The sources count in steps t of Stable Diffusion's schedule; `sigma_at` and `t_of` translate.
+
+A network predicts noise of about unit size whatever it sees. An exact prior such as the menagerie's does not: at the
+lowest level its prediction is the distance to the nearest picture over sigma 0.03, 25 times too large for the grey ball
+that runs start from. What is inverted there points from picture to picture and drowns the text, so that every view gets
+the same one: on the menagerie ism and sdi make no animal, with the authors' scales or with 1.
 """
 
 from __future__ import annotations

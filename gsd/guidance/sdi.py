@@ -36,8 +36,8 @@ class SDI:
 
     def __init__(
         self,
-        guidance_scale: Scale = 1.0,
-        inversion_scale: Schedule = 1.0,
+        guidance_scale: Scale = 8.5,
+        inversion_scale: Schedule = -6.5,
         rescale: Annotated[float, Field(ge=0, le=1)] = 0.0,
         inversion_steps: PositiveInt = 10,
         eta: NonNegativeFloat = 0.3,

@@ -42,15 +42,15 @@ def test_is_the_source(world):
 
 
 def test_is_sds_with_the_noise_it_found(world):
-    score = world.run(SDI(weighting="uniform", eta=0.0))
+    score = world.run(SDI(1.0, 1.0, weighting="uniform", eta=0.0))
     assert world.near(world.run(SDS(weighting="uniform"), noise=score.eps - score.residual).gradient, score.residual)
-    assert torch.equal(score.gradient, world.run(SDI(weighting="uniform", eta=0.0), noise=world.z).gradient)
+    assert torch.equal(score.gradient, world.run(SDI(1.0, 1.0, weighting="uniform", eta=0.0), noise=world.z).gradient)
 
 
 def test_noise_of_the_inversion_is_drawn_from_the_stream(world):
-    one, same = (world.run(SDI()).gradient for _ in range(2))
+    one, same = (world.run(SDI(1.0, 1.0)).gradient for _ in range(2))
     assert torch.equal(one, same)
-    assert not torch.equal(one, world.run(SDI(), rng=RNG.at(4)).gradient)
+    assert not torch.equal(one, world.run(SDI(1.0, 1.0), rng=RNG.at(4)).gradient)
 
 
 def test_below_the_level_at_which_pictures_compete_it_leads_to_the_nearest():
@@ -61,14 +61,14 @@ def test_below_the_level_at_which_pictures_compete_it_leads_to_the_nearest():
     picture = world.prior.denoise(picture, torch.full((2,), 0.01, dtype=torch.float64), world.condition)
     z = picture + 0.05 * world.noise
     for steps in (10, 100):
-        got = world.run(SDI(inversion_steps=steps, eta=0.0), z=z, sigma=sigma).gradient
+        got = world.run(SDI(1.0, 1.0, inversion_steps=steps, eta=0.0), z=z, sigma=sigma).gradient
         assert torch.allclose(got, z - picture, atol=1e-9)
 
 
 @pytest.mark.parametrize("t", [0, 50, 999])
 def test_every_level_works(world, t):
     sigma = levels(torch.tensor([t, t])).to(world.sigma)
-    score = world.run(SDI(), sigma=sigma)
+    score = world.run(SDI(1.0, 1.0), sigma=sigma)
     assert score.gradient.isfinite().all()
     assert score.prior_calls == 2 * (max(1, -(-t // 100)) + 1)
 
