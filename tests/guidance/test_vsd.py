@@ -112,7 +112,7 @@ def test_the_network_itself_is_untouched_bit_for_bit(fresh):
 
 
 def test_the_lora_learns_the_render(fresh):
-    """Its loss on fixed noise goes down over 20 steps, towards what the noise is."""
+    """Its loss on fixed noise goes down over 20 steps."""
     guidance = attached(fresh, lr=5e-3)
     sigma = torch.tensor([1.0, 5.0])
     noise = torch.randn(fresh.z.shape, generator=torch.Generator().manual_seed(9))

@@ -10,12 +10,14 @@ from pipelines import random_pipeline
 
 from gsd.camera.orbit import Orbit
 from gsd.config import make
+from gsd.guidance.nfsd import UNWANTED
 from gsd.random import Stream
 from gsd.types import Condition
 
 SMALL = ("camera.resolution=16", "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1")
 RNG = Stream(5, "guidance", 3)
 TEXTS = ("a corgi, front view", "a corgi, side view")
+OTHERS = ("a corgi", "an owl", "ugly", "dull", UNWANTED)
 
 
 @dataclass
@@ -84,9 +86,11 @@ def network(folder, prediction="epsilon") -> World:
             out.append(said if prediction == "epsilon" else alpha * said + s * alpha * view[None])
         return torch.cat(out)
 
+    prior = StableDiffusion(str(folder))
+    prior.prepare((*TEXTS, *OTHERS))  # the encoder is loaded once
     z, noise = noises((4, 8, 8), torch.float32)
     sigma = levels(torch.tensor([300, 700]))
-    return World(StableDiffusion(str(folder)), z, noise, sigma, condition(), eps, 1e-5, pipe)
+    return World(prior, z, noise, sigma, condition(), eps, 1e-5, pipe)
 
 
 def levels(t):
