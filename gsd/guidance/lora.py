@@ -105,4 +105,4 @@ class Lora:
 
 def poses(cameras: Cameras) -> Float[Tensor, "V 16"]:
     """Camera -> world matrices, row by row."""
-    return torch.linalg.inv(cameras.viewmats).flatten(1)
+    return torch.linalg.inv_ex(cameras.viewmats).inverse.flatten(1)  # inv would wait for the GPU
