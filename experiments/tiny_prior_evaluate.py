@@ -72,9 +72,8 @@ def prompt(name: str) -> str:
 def load_pipeline(folder: Path) -> Any:
     from diffusers import StableDiffusionPipeline
 
-    pipe: Any = StableDiffusionPipeline.from_pretrained(
-        folder, safety_checker=None, torch_dtype=torch.float32, local_files_only=True
-    )
+    pipe: Any = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, local_files_only=True)
+    pipe = pipe.to(torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

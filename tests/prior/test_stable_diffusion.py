@@ -48,7 +48,7 @@ def _prior(folder, **options) -> StableDiffusion:
 
 
 def _relative(a, b):
-    return float((a - b).norm() / b.norm())
+    return float(((a - b).norm() / b.norm()).detach())
 
 
 @pytest.mark.parametrize("t", [0, 20, 500, 999])
@@ -175,10 +175,10 @@ def test_gradient_of_encode_is_the_derivative(folders):
     def value(images):
         return (0.3 * prior.vae.encode(2 * images - 1).latent_dist.mean * weight).sum()
 
-    slope = (torch.autograd.grad((prior.encode(rgb) * weight).sum(), rgb)[0] * direction).sum()
+    slope = float((torch.autograd.grad((prior.encode(rgb) * weight).sum(), rgb)[0] * direction).sum())
     step = 1e-5
     difference = (value(rgb + step * direction) - value(rgb - step * direction)) / (2 * step)
-    assert float(slope) == pytest.approx(float(difference), rel=1e-4)
+    assert slope == pytest.approx(float(difference.detach()), rel=1e-4)
 
 
 def test_resolution_is_the_models_own_unless_given(folders):
@@ -333,6 +333,14 @@ def test_paths_that_are_not_there_are_refused(tmp_path):
         _prior(single)
     with pytest.raises(GsdError, match="no such folder"):
         _prior("./sd/model")
+
+
+def test_the_shipped_model_is_the_packaged_folder(folders, monkeypatch, tmp_path):
+    monkeypatch.setattr(checkpoint, "TINY", folders["epsilon"][0])
+    assert checkpoint.locate("tiny") == folders["epsilon"][0]
+    monkeypatch.setattr(checkpoint, "TINY", tmp_path)
+    with pytest.raises(GsdError, match=r"prior=tiny: its weights are not in .*train_tiny_prior\.py"):
+        checkpoint.locate("tiny")
 
 
 def test_a_hub_id_without_network_names_both_remedies(tmp_path, monkeypatch):
