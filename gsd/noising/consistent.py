@@ -71,7 +71,7 @@ class Consistent(Correlated):
         interval: PositiveInt = 10,
         gamma: Schedule = 0.01,
         kernel: Kernel = "box",
-        ridge: PositiveFloat = 0.02,
+        ridge: PositiveFloat = 0.01,
         sqrt_beta: Share = 1.0,
     ) -> None:
         super().__init__(sqrt_beta)

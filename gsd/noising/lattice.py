@@ -43,7 +43,7 @@ class Lattice(Correlated):
         depth_tolerance: PositiveFloat = 0.1,
         background: Literal["sphere", "fresh"] = "sphere",
         kernel: Kernel = "box",
-        ridge: PositiveFloat = 0.02,
+        ridge: PositiveFloat = 0.01,
         sqrt_beta: Share = 1.0,
     ) -> None:
         super().__init__(sqrt_beta)
