@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gsd.errors import GsdError
@@ -17,10 +17,11 @@ from gsd.types import Scene
 Offsets = Literal["isotropic", "tangent", "covariance"]
 
 _SAMPLE = 256  # points that the centre and size of the cloud are estimated from
-_CELL = 2.0  # cell size in expected spacings: the 27 cells about a point then hold some 40 of a surface's points
+_CELL = 2.5  # cell size in expected spacings: the 27 cells about a point then hold some 60 of a surface's points
 _FINEST = (
     10_000  # points that the cells are made for: more fall into as many cells, so that the tables stay in the cache
 )
+_FEWEST = 4  # points a cell, on average; with fewer they lie in a volume, and cells are made for twice as many
 _SECTION = 1.06  # root of the mean area, in faces, that a plane through the middle third cuts out of a cube
 
 
@@ -50,12 +51,8 @@ def frames(scene: Scene, offsets: Offsets, spread: float) -> Float[Tensor, "K 3 
 def _grid(points: Float[Tensor, "K 3"]) -> tuple[Float[np.ndarray, "3"], float]:
     """Centre of the cells and their size, from medians, so that stray points do not matter."""
     some = points[:: max(1, len(points) // _SAMPLE)].cpu().double().numpy()
-    some = some[np.isfinite(some).all(1)]
-    if len(some) == 0:
-        return np.zeros(3), 1.0
-    centre = np.median(some, 0)
-    radius = float(np.median(np.linalg.norm(some - centre, axis=1)))
-    spacing = radius * (4 * np.pi / min(len(points), _FINEST)) ** 0.5  # as if all lay on a sphere
+    centre, radius = kernels.middle(some)
+    spacing = radius * (4 * np.pi / max(1, min(len(points), _FINEST))) ** 0.5  # as if all lay on a sphere
     return centre, max(_CELL * spacing, 1e-6)
 
 
@@ -65,6 +62,9 @@ def _frames_compiled(
     count = len(points)
     keys, cell, moments = np.empty(count, np.int64), np.empty(count, np.int32), np.empty((count, 10))
     found, table = kernels.assign(points.numpy(), centre, size, keys, cell, moments)
+    if found * _FEWEST > count:
+        size = _wider(size, found, count)
+        found, table = kernels.assign(points.numpy(), centre, size, keys, cell, moments)
     spacing, normal, flatness = np.empty(found), np.empty((found, 3)), np.empty(found)
     kernels.describe(found, table, keys, moments, _SECTION * 3 * size, spacing, normal, flatness)
     if offsets == "isotropic":
@@ -74,15 +74,20 @@ def _frames_compiled(
     return torch.from_numpy(out)
 
 
+def _wider(size: float, found: int, count: int) -> float:
+    """The size of a cell where points lie in a volume and too few would share one."""
+    return size * (2 * _FEWEST * found / count) ** 0.5
+
+
 def frames_torch(
     points: Float[Tensor, "K 3"], centre: Float[np.ndarray, "3"], size: float, offsets: Offsets, spread: float
 ) -> Float[Tensor, "K 3 3"]:
     """The twin: cells by sorting, eigenvectors by LAPACK."""
     x = points.double() - torch.from_numpy(centre).to(points.device)
-    place = (x / size).floor()
-    valid = (place.abs() < (1 << 20) - 1).all(1)
-    key = _pack(place[valid].long())
-    cells, cell = key.unique(return_inverse=True)
+    valid, cells, cell = _sorted(x, size)
+    if len(cells) * _FEWEST > len(points):
+        size = _wider(size, len(cells), len(points))
+        valid, cells, cell = _sorted(x, size)
     x = x[valid]
     each = torch.cat([torch.ones_like(x[:, :1]), x, (x[:, :, None] * x[:, None]).flatten(1)], 1)
     moments = each.new_zeros(len(cells) + 1, 13).index_add_(0, cell, each)  # the last stays 0: no such cell
@@ -110,6 +115,14 @@ def frames_torch(
     out = (spread * size * identity).repeat(len(points), 1, 1)
     out[valid] = spread * local[cell]
     return out.to(points.dtype)
+
+
+def _sorted(x: Float[Tensor, "K 3"], size: float) -> tuple[Bool[Tensor, " K"], Int[Tensor, " C"], Int[Tensor, " k"]]:
+    """Which points are in a cell that can be numbered, the cells' numbers, and which cell each of those is in."""
+    place = (x / size).floor()
+    valid = (place.abs() < (1 << 20) - 1).all(1)
+    cells, cell = _pack(place[valid].long()).unique(return_inverse=True)
+    return valid, cells, cell
 
 
 def _pack(place: Int[Tensor, "K 3"]) -> Int[Tensor, " K"]:

@@ -8,6 +8,24 @@ _REACH = 1 << 20  # cells in either direction of the centre that a packed key ca
 
 
 @njit
+def middle(points):
+    """The median of the finite points, and their median distance from it; zeros if there are none."""
+    kept, n = np.empty((3, len(points))), 0
+    for k in range(len(points)):
+        if np.isfinite(points[k, 0]) and np.isfinite(points[k, 1]) and np.isfinite(points[k, 2]):
+            kept[:, n] = points[k]
+            n += 1
+    centre, distance = np.zeros(3), np.zeros(n)
+    if n == 0:
+        return centre, 0.0
+    for i in range(3):
+        centre[i] = np.median(kept[i, :n])
+    for k in range(n):
+        distance[k] = np.sqrt(((kept[:, k] - centre) ** 2).sum())
+    return centre, np.median(distance)
+
+
+@njit
 def assign(points, centre, size, keys, cell, moments):
     """Sort points into cubic cells: cell[k] = its cell or -1, keys[c], moments[c] = 1, x, y, z, xx, xy, xz, yy, yz, zz.
 

@@ -9,19 +9,48 @@ _BLOCK = 512  # sub-points worked on at a time: all that is known of them stays 
 
 
 @njit
-def place(points, frames, ids, upsample, key, x, y, z):
-    """World coordinates points[k] + frames[k] u of the sub-points; u as in gsd.noising.canvas.bell."""
-    for k in range(len(points)):
+def place(points, frames, ids, part, upsample, key, x, y, z):
+    """World coordinates points[k] + frames[k] u of the sub-points of the points in `part`; u as in canvas.bell."""
+    for i in range(len(part)):
+        k = part[i]
         for s in range(upsample):
             h = np.uint64(ids[k] * upsample + s + 1) * np.uint64(0x9E3779B97F4A7C15) + key
             h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
             h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
             h = h ^ (h >> np.uint64(31))
             u, v, w = _bell(h), _bell(h >> np.uint64(21)), _bell(h >> np.uint64(42))
-            m = k * upsample + s
+            m = i * upsample + s
             x[m] = points[k, 0] + (frames[k, 0, 0] * u + frames[k, 0, 1] * v + frames[k, 0, 2] * w)
             y[m] = points[k, 1] + (frames[k, 1, 0] * u + frames[k, 1, 1] * v + frames[k, 1, 2] * w)
             z[m] = points[k, 2] + (frames[k, 2, 0] * u + frames[k, 2, 1] * v + frames[k, 2, 2] * w)
+
+
+@njit
+def _candidates(points, frames, viewmats, accepts, depth, tolerance):
+    """The points that may be seen: all, less those of which every part is behind all surfaces of every view."""
+    count, views = len(points), len(viewmats)
+    out, found = np.empty(count, np.int64), 0
+    farthest = np.full(views, np.float32(np.inf))
+    for v in range(views):
+        if depth.size:
+            farthest[v] = -np.inf
+            for p in range(depth.shape[1]):
+                if accepts[v, p]:
+                    farthest[v] = max(farthest[v], depth[v, p])
+    for k in range(count):
+        reach = np.float32(0.0)
+        for i in range(3):
+            for j in range(3):
+                reach += frames[k, i, j] * frames[k, i, j]
+        reach = np.float32(5.2) * np.sqrt(reach) + tolerance  # |u| < 3 sqrt(3)
+        seen = False
+        for v in range(views):
+            z = viewmats[v, 2, 0] * points[k, 0] + viewmats[v, 2, 1] * points[k, 1]
+            z += viewmats[v, 2, 2] * points[k, 2] + viewmats[v, 2, 3]
+            seen |= not z - reach > farthest[v]
+        out[found] = k
+        found += seen
+    return out[:found]
 
 
 @njit
@@ -73,11 +102,12 @@ def paint(
     pixel, share = np.empty((views, size, corners), np.int32), np.empty((views, size, corners), np.float32)
     seen, chosen, chosen_ids = np.empty(step, np.bool_), np.empty(step, np.int64), np.empty(step, np.int64)
     values = np.empty((step, upsample, channels), np.float32)
-    for first in range(0, len(points), step):
-        n = min(step, len(points) - first)
+    candidates = _candidates(points, frames, viewmats, accepts, depth, tolerance)
+    for first in range(0, len(candidates), step):
+        part = candidates[first : first + step]
+        n = len(part)
         m = n * upsample
-        part = slice(first, first + n)
-        place(points[part], frames[part], ids[part], upsample, place_key, x, y, z)
+        place(points, frames, ids, part, upsample, place_key, x, y, z)
         seen[:] = False
         for v in range(views):
             _project(x[:m], y[:m], z[:m], viewmats[v], Ks[v], near, at_x[:m], at_y[:m], at_z[:m])
@@ -86,15 +116,15 @@ def paint(
                 _corners(at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, where, how_much)
             else:
                 _contain(at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, where)
-            _mark(where[:m], upsample, seen)
+            _mark(where, n, upsample, seen)
         found = 0
         for k in range(n):
             if seen[k]:
-                chosen[found], chosen_ids[found] = k, ids[first + k]
+                chosen[found], chosen_ids[found] = k, ids[part[k]]
                 found += 1
         if stored.size:
             for i in range(found):
-                values[i] = stored[first + chosen[i]]
+                values[i] = stored[part[chosen[i]]]
         elif found:
             sub_values(chosen_ids[:found], upsample, value_keys[0], value_keys[1], own, fresh, values[:found])
         for v in range(views):
@@ -105,11 +135,19 @@ def paint(
 
 
 @njit
-def _mark(pixel, upsample, seen):
-    """seen[k]: whether any part of point k falls into a pixel."""
-    for m in range(len(pixel)):
+def _mark(pixel, count, upsample, seen):
+    for k in range(count):
+        seen[k] |= _any_lands(pixel, k * upsample, upsample)
+
+
+@njit
+def _any_lands(pixel, first, upsample):
+    """Whether any of the sub-points of a point falls into a pixel."""
+    for m in range(first, first + upsample):
         for corner in range(pixel.shape[1]):
-            seen[m // upsample] |= pixel[m, corner] >= 0
+            if pixel[m, corner] >= 0:
+                return True
+    return False
 
 
 @njit
