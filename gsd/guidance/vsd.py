@@ -23,7 +23,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class VSD:
-    """gradient = w(sigma) (e_hat(x, y) - e_lora(x, y, c)) (ProlificDreamer, Wang et al. 2023, eq. 9).
+    """gradient = w(sigma) (e_hat(x, y) - e_lora(x, y, c)) (ProlificDreamer, Wang et al. 2023).
 
     e_hat is the prior's guided prediction at x = z + sigma n, as in SDS; e_lora that of the prior's network with LoRA,
     which learns in every step to denoise the renders: one step of AdamW on |e_lora(z + sigma' n', y, c) - n'|^2 (or the

@@ -158,7 +158,7 @@ class Stretched(Violator):
         diagonal = torch.arange(n).expand(2, n)
         weights = torch.ones(n, dtype=torch.float64)
         weights[7] = 1.1
-        one = torch.sparse_coo_tensor(diagonal, weights, (n, n))
+        one = torch.sparse_coo_tensor(diagonal, weights, (n, n), check_invariants=True)
         neighbour = torch.sparse_coo_tensor([[5], [6]], torch.tensor([1e-3], dtype=torch.float64), (n, n))
         over = diagonal.clone()
         over[0] = (over[0] + n // 2) % n  # as if the views shared everything
