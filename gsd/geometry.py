@@ -93,17 +93,14 @@ def project(points: Float[Tensor, "N 3"], cameras: Cameras) -> tuple[Float[Tenso
     return image[..., :2] / z[..., None], z
 
 
-def unproject(depth: Float[Tensor, "V 1 H W"], cameras: Cameras, world: bool = True) -> Float[Tensor, "V H W 3"]:
-    """The 3D point at camera-space z `depth` through every pixel centre, in world (default) or camera coordinates."""
+def unproject(depth: Float[Tensor, "V 1 H W"], cameras: Cameras) -> Float[Tensor, "V H W 3"]:
+    """The world point at camera-space z `depth` through every pixel centre."""
     _, _, height, width = depth.shape
-    pixels = pixel_centres(height, width, depth.dtype, depth.device)
-    homogeneous = torch.cat([pixels, torch.ones_like(pixels[..., :1])], -1)
-    rays = torch.einsum("vij,hwj->vhwi", torch.linalg.inv(cameras.Ks), homogeneous)
-    points = rays * depth[:, 0, :, :, None]
-    if not world:
-        return points
-    rotation, translation = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3]
-    return torch.einsum("vji,vhwj->vhwi", rotation, points - translation[:, None, None])
+    pixels = F.pad(pixel_centres(height, width, depth.dtype, depth.device), (0, 1), value=1.0).view(-1, 3)
+    back = cameras.viewmats[:, :3, :3].mT
+    rays = pixels @ (back @ torch.linalg.inv(cameras.Ks)).mT
+    points = rays * depth.flatten(2).mT - (back @ cameras.viewmats[:, :3, 3:]).mT
+    return points.unflatten(1, (height, width))
 
 
 def correspond(

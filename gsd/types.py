@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
 from jaxtyping import Float, Int
+from pydantic import Field
 from torch import Tensor
 
 # What a noising promises about its maps, and `python -m gsd.noising.check` holds it to: the pixels of a map are
 # independent; each is N(0, 1); views of a group agree on what they both see.
 NoiseClaim = Literal["white", "unit", "shared"]
+
+Share = Annotated[float, Field(ge=0, le=1)]  # of an option
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,7 @@ def test_angle_between_is_the_short_way_round(a, b):
 def test_unproject_inverts_project():
     cams = turntable(3, 24, elevation=20.0)
     depth = 1.5 + torch.rand(3, 1, 24, 24, dtype=torch.float32)
-    world, local = unproject(depth, cams), unproject(depth, cams, world=False)
-    assert torch.allclose(local[..., 2], depth[:, 0], atol=1e-6)
+    world = unproject(depth, cams)
     for v in range(3):
         coords, z = project(world[v].reshape(-1, 3), cams[v : v + 1])
         assert torch.allclose(coords.view(24, 24, 2), pixel_centres(24, 24), atol=1e-4)

@@ -2,7 +2,7 @@
 
 DDIM's step (Song et al. 2021, eq. 13) between noise levels is x' / alpha' = x / alpha + (sigma' - sigma) eps with
 sigma = s / alpha, so in the coordinates x = z + sigma n of gsd it is Euler's step x' = x + (sigma' - sigma) eps, up or
-down. The sources count in steps t of Stable Diffusion's schedule; `sigma_at` and `t_of` translate.
+down. The sources count in steps t of Stable Diffusion's schedule; `gsd.vp` translates.
 
 A network predicts noise of about unit size whatever it sees. An exact prior such as the menagerie's does not: at the
 lowest level its prediction is the distance to the nearest picture over sigma 0.03, 25 times too large for the grey ball
@@ -19,24 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.sigma.vp import TRAIN_STEPS, vp_sigmas
-
 Level = Float[Tensor, " V"]
-
-
-def sigma_at(t: Float[Tensor, "*V"]) -> Float[Tensor, "*V"]:
-    """The noise level at step t in [0, 999], log-linear between whole steps."""
-    table = vp_sigmas().to(t).log()
-    below = t.clamp(0, TRAIN_STEPS - 1).floor().clamp(max=TRAIN_STEPS - 2).long()
-    return torch.lerp(table[below], table[below + 1], t.clamp(0, TRAIN_STEPS - 1) - below).exp()
-
-
-def t_of(sigma: Level) -> Level:
-    """The step in [0, 999] with noise level sigma, the inverse of `sigma_at`."""
-    table, level = vp_sigmas().to(sigma).log(), sigma.log()
-    above = torch.searchsorted(table, level).clamp(1, TRAIN_STEPS - 1)
-    low, high = table[above - 1], table[above]
-    return above - 1 + ((level - low) / (high - low)).clamp(0, 1)
 
 
 def grid(end: Level, spacing: float) -> list[Level]:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat
+from pydantic import PositiveFloat
 from torch import Tensor
 
 from gsd.guidance.branches import guide, predict
-from gsd.guidance.inversion import follow, grid, sigma_at, t_of
+from gsd.guidance.inversion import follow, grid
 from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import at
-from gsd.types import Condition, Score
+from gsd.types import Condition, Score, Share
+from gsd.vp import sigma_at, step_at
 
 
 class ISM:
@@ -35,7 +34,7 @@ class ISM:
     def __init__(
         self,
         guidance_scale: Scale = 7.5,
-        rescale: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        rescale: Share = 0.0,
         interval: Scale = 80.0,
         inversion_step: PositiveFloat = 200.0,
         weighting: Weighting = "sigma",
@@ -58,7 +57,7 @@ class ISM:
         def unguided(x: Float[Tensor, "V C h w"], level: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
             return predict(prior, x, level, [condition.unconditional()])[0]
 
-        before = (t_of(sigma) - at(self.interval, rng.step)).clamp(min=0)
+        before = (step_at(sigma) - at(self.interval, rng.step)).clamp(min=0)
         levels = [sigma_at(t) for t in grid(before, self.inversion_step)]
         x = follow(z + sigma_at(torch.zeros_like(sigma))[:, None, None, None] * noise, levels, unguided)
         target = unguided(x, levels[-1])

@@ -25,11 +25,15 @@ class HasNetwork(Protocol):
     unet: Any
     prediction: str  # epsilon | v_prediction
     log_sigmas: Float[Tensor, " T"]  # of the steps it was trained at
-    dtype: torch.dtype
     device: torch.device
 
-    def embed(self, condition: Condition) -> Float[Tensor, "V L D"]: ...
-    def timestep(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, " V"]: ...
+    def predict(
+        self,
+        x: Float[Tensor, "V C h w"],
+        sigma: Float[Tensor, " V"],
+        condition: Condition,
+        labels: Float[Tensor, "V P"] | None = None,
+    ) -> Float[Tensor, "V C h w"]: ...
 
 
 class Lora:
@@ -70,19 +74,6 @@ class Lora:
         finally:
             unet.class_embedding = None
             unet.disable_adapters()
-
-    def predict(
-        self,
-        x: Float[Tensor, "V C h w"],
-        sigma: Float[Tensor, " V"],
-        condition: Condition,
-        pose: Float[Tensor, "V 16"] | None,
-    ) -> Float[Tensor, "V C h w"]:
-        """What the network, when it is on, says of x = z + sigma n: noise or velocity, with graph."""
-        prior = self.prior
-        vp = x * (1 + sigma**2).rsqrt()[:, None, None, None]
-        text, t = prior.embed(condition).to(prior.dtype), prior.timestep(sigma)
-        return prior.unet(vp.to(prior.dtype), t, encoder_hidden_states=text, class_labels=pose).sample.to(x)
 
     def eps(
         self, out: Float[Tensor, "V C h w"], x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]

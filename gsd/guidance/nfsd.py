@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from gsd.guidance.branches import contrast
-from gsd.guidance.inversion import sigma_at
 from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import at
-from gsd.types import Condition, Score
+from gsd.types import Condition, Score, Share
+from gsd.vp import TRAIN_STEPS, sigma_at
 
 UNWANTED = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
 
@@ -36,14 +33,14 @@ class NFSD:
         self,
         guidance_scale: Scale = 7.5,
         unwanted: str = UNWANTED,
-        threshold: Annotated[float, Field(ge=0, le=1)] = 0.2,
+        threshold: Share = 0.2,
         weighting: Weighting = "one_minus_abar",
         clip: Clip | None = None,
     ) -> None:
         self.guidance_scale, self.unwanted = guidance_scale, unwanted
         self.weighting, self.clip = weighting, clip
         self.texts = (unwanted,)
-        self.small = float(sigma_at(torch.tensor(1000.0 * threshold)))
+        self.small = float(sigma_at(torch.tensor(TRAIN_STEPS * threshold)))
 
     @torch.no_grad()
     def __call__(

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from jaxtyping import Float
-from pydantic import Field, NonNegativeFloat, PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from gsd.guidance.branches import guide
-from gsd.guidance.inversion import follow, grid, sigma_at, t_of
+from gsd.guidance.inversion import follow, grid
 from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import Schedule, at
-from gsd.sigma.vp import TRAIN_STEPS
-from gsd.types import Condition, Score
+from gsd.types import Condition, Score, Share
+from gsd.vp import TRAIN_STEPS, sigma_at, step_at
 
 
 class SDI:
@@ -38,7 +36,7 @@ class SDI:
         self,
         guidance_scale: Scale = 8.5,
         inversion_scale: Schedule = -6.5,
-        rescale: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        rescale: Share = 0.0,
         inversion_steps: PositiveInt = 10,
         eta: NonNegativeFloat = 0.3,
         weighting: Weighting = "sigma",
@@ -83,7 +81,7 @@ class SDI:
             drawn = torch.randn(z.shape, generator=draws, device=z.device, dtype=z.dtype)
             return self.eta * deviation[:, None, None, None] * drawn
 
-        t = t_of(sigma)
+        t = step_at(sigma)
         beyond = self.spacing * torch.rand((), generator=rng.sub("length").generator()).to(t)
         steps = grid(t, self.spacing)[:-1] or [torch.zeros_like(t)]
         levels = [sigma_at(step) for step in [*steps, (t + beyond).clamp(max=TRAIN_STEPS - 1)]]

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from gsd.guidance.branches import guide
@@ -14,7 +11,7 @@ from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import at
-from gsd.types import Condition, Score
+from gsd.types import Condition, Score, Share
 
 
 class SDS:
@@ -31,7 +28,7 @@ class SDS:
     def __init__(
         self,
         guidance_scale: Scale = 1.0,
-        rescale: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        rescale: Share = 0.0,
         weighting: Weighting = "one_minus_abar",
         clip: Clip | None = None,
     ) -> None:

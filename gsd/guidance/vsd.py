@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
@@ -17,9 +17,7 @@ from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import at
-from gsd.types import Condition, Score
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from gsd.types import Condition, Score, Share
 
 
 class VSD:
@@ -116,7 +114,7 @@ class VSD:
             told = told + condition.unconditional()
             pose = None if pose is None else torch.cat([pose, torch.zeros_like(pose)])
         with self.lora.on():
-            eps = self.lora.eps(self.lora.predict(x, sigma, told, pose), x, sigma)
+            eps = self.lora.eps(self.lora.prior.predict(x, sigma, told, pose), x, sigma)
         if scale != 1:
             text, low = eps.chunk(2)
             eps = low + scale * (text - low)
@@ -135,7 +133,7 @@ class VSD:
             kept = torch.rand(len(z), generator=draws, device=z.device) >= self.camera_dropout
             pose = pose * kept[:, None]
         with self.lora.on():
-            out = self.lora.predict(z + sigma[:, None, None, None] * noise, sigma, self._told(condition), pose)
+            out = self.lora.prior.predict(z + sigma[:, None, None, None] * noise, sigma, self._told(condition), pose)
             loss = mse_loss(out, self.lora.target(z, noise, sigma))
             grads = torch.autograd.grad(loss, list(self.lora.params.values()))
         for p, grad in zip(self.lora.params.values(), grads, strict=True):

@@ -13,11 +13,11 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from gsd.noising import warp_kernels as kernels
-from gsd.noising.base import Correlated, Share
+from gsd.noising.base import Correlated
 from gsd.noising.counter import normal
 from gsd.noising.warp import Links, Warp
 from gsd.random import Stream
-from gsd.types import Cameras, Render, Scene
+from gsd.types import Cameras, Render, Scene, Share
 
 
 @runtime_checkable

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Annotated
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from gsd.random import Stream
-from gsd.types import Cameras, NoiseClaim, Render, Scene
-
-Share = Annotated[float, Field(ge=0, le=1)]
+from gsd.types import Cameras, NoiseClaim, Render, Scene, Share
 
 
 class Correlated(ABC):

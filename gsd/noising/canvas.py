@@ -121,7 +121,8 @@ class Canvas:
         `tolerance` of it (camera z, world units). NaN and infinite points are seen by nobody.
         """
         if not _compiled(self.total) or cloud.points.dtype != torch.float32:
-            return self.paint_torch(cloud, values, cameras, accepts, depth, tolerance)
+            self.paint_torch(cloud, values, cameras, accepts, depth, tolerance)
+            return
         views, _, channels = self.total.shape
         stored = np.empty((0, 1, channels), np.float32) if values.stored is None else values.stored.numpy()
         surface = torch.empty(views, 0) if depth is None else depth.flatten(1)
@@ -147,7 +148,6 @@ class Canvas:
             self.total.numpy(),
             self.weight.numpy(),
         )
-        return None
 
     def paint_torch(
         self,

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from gsd.geometry import resize_depth
 from gsd.noising.background import sphere, without_translation
-from gsd.noising.base import Correlated, Share
+from gsd.noising.base import Correlated
 from gsd.noising.canvas import Canvas, Cloud, Kernel, Values
 from gsd.noising.drift import Drift
 from gsd.noising.local import Offsets, frames
 from gsd.noising.operator import Layer, blend, identity, integral
 from gsd.random import Stream
 from gsd.schedule import Schedule
-from gsd.types import Cameras, Render, Scene
+from gsd.types import Cameras, Render, Scene, Share
 
 Normalization = Literal["exact", "eq7_8", "sentence"]
 Refresh = Literal["iteration", "interval", "ou"]

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from gsd.noising import warp_kernels as kernels
 from gsd.noising.anchored import Anchored, Sparse, Split, split
-from gsd.noising.base import Share
 from gsd.noising.warp import Warp, inverse_of, same_surface
+from gsd.types import Share
 
 RING = (0, 1, 2, 5, 8, 7, 6, 3)  # of a 3 x 3 grid by rows, the places around the centre, clockwise
 WIDEST = 16  # pixels of the anchor: a triangle of a pixel that spreads wider is no surface that both views see

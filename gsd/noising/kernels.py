@@ -26,11 +26,17 @@ def fill_normal(key, ids, out):
 def _mix_points(key, ids, low, high):
     """64 bits a point, by splitmix64's finaliser."""
     for i in range(len(ids)):
-        x = np.uint64(ids[i] + 1) * np.uint64(0x9E3779B97F4A7C15) + key
-        x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        x = x ^ (x >> np.uint64(31))
+        x = mix64(key, ids[i])
         low[i], high[i] = np.uint32(x), np.uint32(x >> np.uint64(32))
+
+
+@njit
+def mix64(key, i):
+    """64 random bits of an id: splitmix64's finaliser; gsd.noising.counter.hashed."""
+    x = np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15) + key
+    x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return x ^ (x >> np.uint64(31))
 
 
 @njit

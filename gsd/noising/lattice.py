@@ -11,16 +11,15 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gsd.geometry import resize_depth
+from gsd.geometry import resize_depth, unproject
 from gsd.noising.background import without_translation
-from gsd.noising.base import Correlated, Share
+from gsd.noising.base import Correlated
 from gsd.noising.canvas import Canvas, Cloud, Kernel, Values
-from gsd.noising.lattice_kernels import gather
+from gsd.noising.local import sort_into_cells
+from gsd.noising.local_kernels import assign
 from gsd.noising.operator import Layer, integral
 from gsd.random import Stream
-from gsd.types import Cameras, Render, Scene
-
-_REACH = 1 << 20  # cells from the origin in every direction
+from gsd.types import Cameras, Render, Scene, Share
 
 
 class Lattice(Correlated):
@@ -75,10 +74,10 @@ class Lattice(Correlated):
         fine, inside = self._fine(render, depth, alpha > 0.5, size)
         angle = self.cell / float(cameras.Ks[:, 0, 0].mean())  # of a cell, radians
         edge = angle * float(cameras.distance.mean())
-        cloud = cells(_ends(fine, inside, many), edge)
+        cloud = cells(unproject(fine, many)[inside[:, 0]], edge)
         layers: list[Layer] = [(cloud, cameras, alpha > 0.5, depth, self.depth_tolerance)]
         if self.background == "sphere":
-            ahead = _ends(torch.ones_like(fine), ~inside, without_translation(many))
+            ahead = unproject(torch.ones_like(fine), without_translation(many))[~inside[:, 0]]
             sphere = cells(ahead / ahead.norm(dim=1, keepdim=True), angle)
             layers.append((sphere, without_translation(cameras), alpha <= 0.5, None, 0.0))
         return layers
@@ -98,33 +97,21 @@ class Lattice(Correlated):
         return torch.where(goes_on, smooth, near), interpolate(mask.float(), large, mode="nearest") > 0.5
 
 
-def _ends(depth: Float[Tensor, "V 1 H W"], where: Bool[Tensor, "V 1 H W"], cameras: Cameras) -> Float[Tensor, "K 3"]:
-    """World points at `depth` through the pixels `where` of all views; gsd.geometry.unproject for a few of them."""
-    ends = []
-    for z, mask, K, viewmat in zip(depth[:, 0], where[:, 0], cameras.Ks, cameras.viewmats, strict=True):
-        y, x = mask.nonzero(as_tuple=True)
-        image = torch.stack([x + 0.5, y + 0.5, torch.ones_like(x)], 1) * z[mask][:, None]
-        ends.append((image @ torch.linalg.inv(K).T - viewmat[:3, 3]) @ viewmat[:3, :3])
-    return torch.cat(ends)
-
-
 def cells(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
     """The lattice cells that points fall into, as a cloud: each at the mean of its points, its place as its id."""
     if points.device.type != "cpu" or points.dtype != torch.float32:
         return cells_torch(points, edge)
-    keys, sums = np.empty(len(points), np.int64), np.empty((len(points), 3))
-    counts = np.empty(len(points))
-    n = gather(points.numpy(), np.float32(edge), _REACH, keys, sums, counts)
-    return _cloud(torch.from_numpy(keys[:n]), torch.from_numpy(sums[:n] / counts[:n, None]).float())
+    count = len(points)
+    keys, cell, moments = np.empty(count, np.int64), np.empty(count, np.int32), np.empty((count, 10))
+    n, _ = assign(points.numpy(), np.zeros(3), edge, keys, cell, moments)
+    return _cloud(torch.from_numpy(keys[:n]), torch.from_numpy(moments[:n, 1:4] / moments[:n, :1]).float())
 
 
 def cells_torch(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
     """The twin."""
-    place = (points / edge).floor()
-    near = (place.abs() < _REACH - 1).all(1)  # NaN fails this
-    shift = torch.tensor([42, 21, 0], device=points.device)
-    ids, cell = ((place[near].long() + _REACH) << shift).sum(1).unique(return_inverse=True)
-    each = torch.cat([points[near], torch.ones_like(points[near][:, :1])], 1).double()
+    x = points.double()
+    valid, ids, cell = sort_into_cells(x, edge)
+    each = torch.nn.functional.pad(x[valid], (0, 1), value=1.0)
     sums = each.new_zeros(len(ids), 4).index_add_(0, cell, each)
     return _cloud(ids, (sums[:, :3] / sums[:, 3:]).to(points.dtype))
 

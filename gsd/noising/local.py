@@ -84,10 +84,10 @@ def frames_torch(
 ) -> Float[Tensor, "K 3 3"]:
     """The twin: cells by sorting, eigenvectors by LAPACK."""
     x = points.double() - torch.from_numpy(centre).to(points.device)
-    valid, cells, cell = _sorted(x, size)
+    valid, cells, cell = sort_into_cells(x, size)
     if len(cells) * _FEWEST > len(points):
         size = _wider(size, len(cells), len(points))
-        valid, cells, cell = _sorted(x, size)
+        valid, cells, cell = sort_into_cells(x, size)
     x = x[valid]
     each = torch.cat([torch.ones_like(x[:, :1]), x, (x[:, :, None] * x[:, None]).flatten(1)], 1)
     moments = each.new_zeros(len(cells) + 1, 13).index_add_(0, cell, each)  # the last stays 0: no such cell
@@ -117,8 +117,13 @@ def frames_torch(
     return out.to(points.dtype)
 
 
-def _sorted(x: Float[Tensor, "K 3"], size: float) -> tuple[Bool[Tensor, " K"], Int[Tensor, " C"], Int[Tensor, " k"]]:
-    """Which points are in a cell that can be numbered, the cells' numbers, and which cell each of those is in."""
+def sort_into_cells(
+    x: Float[Tensor, "K 3"], size: float
+) -> tuple[Bool[Tensor, " K"], Int[Tensor, " C"], Int[Tensor, " k"]]:
+    """Which points are in a cubic cell that can be numbered, the cells' numbers, and which of them each is in.
+
+    Points that are not finite or a million cells away are in none. The twin of `local_kernels.assign`.
+    """
     place = (x / size).floor()
     valid = (place.abs() < (1 << 20) - 1).all(1)
     cells, cell = _pack(place[valid].long()).unique(return_inverse=True)

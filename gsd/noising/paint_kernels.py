@@ -3,7 +3,7 @@
 import numpy as np
 
 from gsd.jit import njit
-from gsd.noising.kernels import fill_normal
+from gsd.noising.kernels import fill_normal, mix64
 
 _BLOCK = 512  # sub-points worked on at a time: all that is known of them stays in the first- and second-level caches
 
@@ -14,10 +14,7 @@ def place(points, frames, ids, part, upsample, key, x, y, z):
     for i in range(len(part)):
         k = part[i]
         for s in range(upsample):
-            h = np.uint64(ids[k] * upsample + s + 1) * np.uint64(0x9E3779B97F4A7C15) + key
-            h = (h ^ (h >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-            h = (h ^ (h >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-            h = h ^ (h >> np.uint64(31))
+            h = mix64(key, ids[k] * upsample + s)
             u, v, w = _bell(h), _bell(h >> np.uint64(21)), _bell(h >> np.uint64(42))
             m = i * upsample + s
             x[m] = points[k, 0] + (frames[k, 0, 0] * u + frames[k, 0, 1] * v + frames[k, 0, 2] * w)

@@ -20,6 +20,7 @@ from gsd.errors import GsdError
 from gsd.prior.checkpoint import locate
 from gsd.prior.text import Embeddings
 from gsd.types import Condition
+from gsd.vp import step_at
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 SNAP = 0.01  # a step this near to a whole one is that one: what is between comes from rounding
@@ -130,11 +131,21 @@ class StableDiffusion:
         sigma = sigma.to(x)
         level = sigma[:, None, None, None]
         alpha = (1 + level**2).rsqrt()
-        with _fits("denoising"):
-            text = self.embed(condition).to(self.dtype)
-            out = self.unet((alpha * x).to(self.dtype), self.timestep(sigma), encoder_hidden_states=text).sample
-        out = out.to(x)
+        out = self.predict(x, sigma, condition)
         return alpha**2 * x - level * alpha * out if self.prediction == "v_prediction" else x - level * out
+
+    def predict(
+        self,
+        x: Float[Tensor, "V 4 h w"],
+        sigma: Float[Tensor, " V"],
+        condition: Condition,
+        labels: Float[Tensor, "V P"] | None = None,
+    ) -> Float[Tensor, "V 4 h w"]:
+        """What the network itself says of x = z + sigma n, noise or velocity, with graph; `labels` are class labels."""
+        vp = x * (1 + sigma**2).rsqrt()[:, None, None, None]
+        with _fits("denoising"):
+            text, t = self.embed(condition).to(self.dtype), self.timestep(sigma)
+            return self.unet(vp.to(self.dtype), t, encoder_hidden_states=text, class_labels=labels).sample.to(x)
 
     def embed(self, condition: Condition) -> Float[Tensor, "V L D"]:
         """The text encoder's view of every view's text, blended where it stands between two."""
@@ -145,10 +156,7 @@ class StableDiffusion:
 
     def timestep(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
         """The training step t, whole or between two, with noise level sigma; the ends of the range beyond them."""
-        level = sigma.to(self.log_sigmas).log()
-        above = torch.searchsorted(self.log_sigmas, level).clamp(1, len(self.log_sigmas) - 1)
-        low, high = self.log_sigmas[above - 1], self.log_sigmas[above]
-        t = above - 1 + ((level - low) / (high - low)).clamp(0, 1)
+        t = step_at(sigma, self.log_sigmas)
         return torch.where((t - t.round()).abs() < SNAP, t.round(), t).float()
 
 

@@ -10,16 +10,7 @@ from gsd.errors import GsdError
 from gsd.random import Stream
 from gsd.schedule import Schedule, at
 from gsd.types import Cameras
-
-TRAIN_STEPS = 1000
-BETA_START, BETA_END = 0.00085, 0.012  # Stable Diffusion's "scaled_linear"
-
-
-def vp_sigmas() -> Float[Tensor, " 1000"]:
-    """sigma(t) = sqrt((1 - abar_t) / abar_t) for t = 0 ... 999: about 0.03 to 14.6."""
-    betas = torch.linspace(BETA_START**0.5, BETA_END**0.5, TRAIN_STEPS, dtype=torch.float64) ** 2
-    abar = torch.cumprod(1 - betas, 0)
-    return ((1 - abar) / abar).sqrt().float()
+from gsd.vp import TRAIN_STEPS, vp_sigmas
 
 
 class VP:

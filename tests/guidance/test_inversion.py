@@ -4,17 +4,18 @@ import pytest
 import torch
 from worlds import exact, levels, per_view
 
-from gsd.guidance.inversion import follow, grid, sigma_at, t_of
+from gsd.guidance.inversion import follow, grid
+from gsd.vp import sigma_at, step_at
 
 
 def test_steps_and_levels_follow_the_schedule():
     whole = torch.arange(1000)
     assert torch.allclose(sigma_at(whole.double()), levels(whole).double(), rtol=1e-6)
-    assert torch.allclose(t_of(levels(whole).double()), whole.double(), atol=1e-3)
+    assert torch.allclose(step_at(levels(whole).double()), whole.double(), atol=1e-3)
     between = torch.tensor([0.25, 500.5, 998.75], dtype=torch.float64)
-    assert torch.allclose(t_of(sigma_at(between)), between, atol=1e-6)
+    assert torch.allclose(step_at(sigma_at(between)), between, atol=1e-6)
     assert float(sigma_at(torch.tensor(500.5))) == pytest.approx(float(levels(500) * levels(501)) ** 0.5)
-    assert t_of(torch.tensor([1e-3, 1e3])).tolist() == [0, 999]
+    assert step_at(torch.tensor([1e-3, 1e3])).tolist() == [0, 999]
 
 
 def test_a_grid_ends_where_each_view_ends():

@@ -4,9 +4,9 @@ import pytest
 import torch
 from worlds import RNG, TEXTS, exact, levels, per_view
 
-from gsd.guidance.inversion import sigma_at
 from gsd.guidance.sdi import SDI
 from gsd.guidance.sds import SDS
+from gsd.vp import sigma_at
 
 
 def guided(world, x, sigma, scale):

@@ -120,7 +120,7 @@ def test_the_lora_learns_the_render(fresh):
     def loss():
         x = fresh.z + per_view(sigma) * noise
         with torch.no_grad(), guidance.lora.on():
-            out = guidance.lora.predict(x, sigma, guidance._told(fresh.condition), poses(fresh.condition.cameras))
+            out = guidance.lora.prior.predict(x, sigma, guidance._told(fresh.condition), poses(fresh.condition.cameras))
         return float(mse_loss(guidance.lora.eps(out, x, sigma), noise))
 
     first = loss()
@@ -142,8 +142,8 @@ def test_what_it_learns_from_is_drawn_from_the_stream_alone(fresh):
 
 def test_a_dropped_camera_is_zero(fresh, monkeypatch):
     guidance = attached(fresh, camera_dropout=1.0)
-    seen, predict = [], guidance.lora.predict
-    monkeypatch.setattr(guidance.lora, "predict", lambda *args: seen.append(args[3]) or predict(*args))
+    seen, predict = [], guidance.lora.prior.predict
+    monkeypatch.setattr(guidance.lora.prior, "predict", lambda *args: seen.extend(args[3:]) or predict(*args))
     fresh.run(guidance)
     known, learnt = seen
     assert torch.equal(known, poses(fresh.condition.cameras))

@@ -18,8 +18,8 @@ from gsd.prior import checkpoint
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.protocols import Prior
 from gsd.random import Stream
-from gsd.sigma.vp import vp_sigmas
 from gsd.types import Condition
+from gsd.vp import vp_sigmas
 
 
 @pytest.fixture(scope="module")
