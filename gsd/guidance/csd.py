@@ -19,8 +19,11 @@ class CSD:
 
     e is the noise predicted at x = z + sigma n, a = `guidance_scale`, b = `negative_scale`. The first difference is the
     gradient of an implicit classifier log p(y | x); nothing pulls towards p(x). Without a negative prompt the second is
-    0 and two branches are asked, also with one when a = b; the authors anneal b to 0. Perp-Neg adds to the first
-    difference as everywhere. w and clip: `gsd.guidance.shaping`.
+    0 and two branches are asked, also with one when a = b. w and clip: `gsd.guidance.shaping`.
+
+    The authors have a = 1; b goes from 0 to 1 over the first half of their coarse stage and from 1 to 0.5 over the
+    refinement. That coarse stage has DeepFloyd IF, uniform w and gradients of norm 1. Perp-Neg adds to the first
+    difference as everywhere; they give it a weight of its own, 3, and take it about y_neg.
     """
 
     draws_own_noise = False

@@ -24,7 +24,8 @@ class ISM:
     added at the lowest level (sigma 0.03); x_t is one step further with e(x_s, ""), which is then the target. Steps t
     count 1000 of Stable Diffusion's schedule; sigma gives t. e_hat is guided as in SDS. w is sigma_t in the source. In
     sigma space inversion is Euler's method (`gsd.guidance.inversion`). The source shrinks the interval from 100 to 80
-    over the first 1500 of 5000 steps and draws t up to 0.98, then 0.5.
+    over the first 1500 of 5000 steps and draws t up to 0.98, then 0.5; its noise has an offset of 0.1 a channel, which
+    is left out: at sigma 0.03 it is 0.003.
 
     A step asks for ceil(s / inversion_step) + 1 images without the text and one or two for e_hat.
     """

@@ -26,8 +26,9 @@ class SDI:
     and is guided by `inversion_scale`; each step may add noise, `eta` times the deviation of DDPM's posterior. In sigma
     space it is Euler's method (`gsd.guidance.inversion`). w = sigma makes w (e_hat - k) the difference of latents.
 
-    Both scales follow diffusers; the paper counts from the text alone, where its 7.5 and -7.5 are 8.5 and -6.5 here. It
-    lowers t linearly from 0.98 to 0.25. A step asks for up to inversion_steps + 1 times one or two images a view.
+    Both scales follow diffusers; the source counts from the text alone, where its 7.5 and -7.5 are 8.5 and -6.5 here,
+    except with Perp-Neg, as in its 3D runs: there they are 7.5 and -7.5 here too. It lowers t linearly from 0.98 to
+    0.25. A step asks for up to inversion_steps + 1 times one or two images a view.
     """
 
     draws_own_noise = True

@@ -19,9 +19,10 @@ LEAST_MEAN = 1e-8  # of a direction's absolute values
 class Clip(BaseModel):
     """A bound on the gradient, as in D-SDS (Hong et al. 2023, section 4.1: score clipping).
 
-    per value: every entry into [-limit, limit] (threestudio's grad_clip); per pixel: the norm over the channels of a
-    pixel is at most `limit`, directions stay (Pan et al. 2024, pixel-wise gradient clipping); per view: the norm of the
-    whole map. `limit` is a number or a schedule; D-SDS raises it over the run.
+    per value: every entry into [-limit, limit] (theirs; threestudio's grad_clip); per pixel: the norm over the channels
+    of a pixel of the latents is at most `limit`, directions stay (Pan et al. 2024 do that to the image's pixels, behind
+    the encoder); per view: the norm of the whole map. `limit` is a number or a schedule; theirs grows linearly over the
+    run, 2 to 8 with Stable Diffusion and 0.5 to 2 with DeepFloyd IF.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -53,8 +54,8 @@ def weight(
     one_minus_abar  1 - abar                   DreamFusion's sigma_t^2, threestudio's "sds"
     uniform         1
     fantasia3d      sqrt(abar) (1 - abar)      Fantasia3D
-    sigma           sqrt((1 - abar) / abar)    LucidDreamer; turns a difference of noises into one of latents
-    dmd             1 / mean |direction|       Consistent Flow Distillation, after Yin et al. 2023: every step as large
+    sigma           sqrt((1 - abar) / abar)    LucidDreamer, CFD; turns a difference of noises into one of latents
+    dmd             1 / mean |direction|       DMD2 (Yin et al. 2024) where the direction is eps_hat - n: all as large
     """
     level = sigma.to(direction)[:, None, None, None]
     if weighting == "uniform":

@@ -21,7 +21,7 @@ class SJC:
     and the optimiser averages. Weighted by sigma, as in their implementation. Without `variance_reduction` z is
     replaced by z + sigma n, which is the same in expectation, as n has mean 0, and much noisier. With it the gradient
     is eps_hat - n: SDS with uniform weights. D is that of eps_hat as in SDS, `guidance_scale` in the convention of
-    diffusers, one higher than the paper's and threestudio's.
+    diffusers, which is also that of their code (100); threestudio's 100 is 101 here. Their t is 0.01 to 0.97.
     """
 
     draws_own_noise = False

@@ -24,8 +24,10 @@ class PerpNeg:
         |azimuth| < 90    prompt r front + (1 - r) side    against front by w(r; fs), side by w(1 - r; sf)
         otherwise         prompt r side + (1 - r) back     against side by w(r; sb), front by w(r; fsb)
 
-    The numbers are threestudio's. Above elevation `overhead_deg` the prompt is "overhead view" and nothing is led away
-    from. How the guidance uses the weights: `gsd.guidance.branches`. `negative` and `without` as in ViewDependent.
+    The numbers are threestudio's; the authors' own code has -2 for the front seen from behind, exponentials from -2 or
+    -1 for the rest and 0 next to the negative's own view. Above elevation `overhead_deg` the prompt is "overhead view"
+    and nothing is led away from. How the guidance uses the weights: `gsd.guidance.branches`. `negative` and `without`
+    as in ViewDependent.
     """
 
     def __init__(
