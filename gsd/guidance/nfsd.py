@@ -20,11 +20,11 @@ UNWANTED = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, 
 class NFSD:
     """gradient = w(sigma) (d_D + guidance_scale (e(x, y) - e(x, ""))) (Katzir et al. 2023).
 
-    e is the noise predicted at x = z + sigma n. d_D, the direction towards real images, is what is left of e(x, "")
-    without the noise it removes: e(x, "") - e(x, y_neg) for t >= `threshold` (of 1000 steps; source 0.2), where both
-    remove the same noise, and e(x, "") below, where there is little. y_neg are `unwanted` words, or the negative prompt
-    if `prompting` has one. A prior that does not heed y_neg has d_D = 0 above the threshold, and what remains there is
-    classifier score distillation. w and clip: `gsd.guidance.shaping`.
+    e is the noise predicted at x = z + sigma n. d_D, the direction towards real images (eq. 6), is what is left of
+    e(x, "") without the noise it removes: e(x, "") - e(x, y_neg) for t >= `threshold` (of 1000 steps; source 0.2),
+    where both remove the same noise, and e(x, "") below, where there is little. y_neg are `unwanted`, the source's
+    words, or the negative prompt if `prompting` has one. A prior that does not heed y_neg has d_D = 0 above the
+    threshold, and what remains there is classifier score distillation. w and clip: `gsd.guidance.shaping`.
     """
 
     draws_own_noise = False
