@@ -47,6 +47,7 @@ class Config:
     threads: int | None = None
     checkpoint_every: int = 100
     images_every: int = 100
+    profile: bool = False
     turntable: Turntable = field(default_factory=Turntable)
     representation: Any = MISSING
     densify: Any = None

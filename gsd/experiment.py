@@ -11,7 +11,18 @@ from omegaconf import DictConfig
 from gsd.config import make
 from gsd.errors import GsdError
 from gsd.geometry import turntable
-from gsd.protocols import Adapts, Guidance, Loss, Metric, Noising, Prior, Prompting, ReadsTexts, Representation
+from gsd.protocols import (
+    Adapts,
+    Guidance,
+    Loss,
+    Metric,
+    Noising,
+    Prior,
+    Prompting,
+    ReadsTexts,
+    Representation,
+    SeesPoints,
+)
 from gsd.random import Stream
 from gsd.types import Cameras
 
@@ -25,6 +36,7 @@ class Experiment:
     steps: int
     checkpoint_every: int
     images_every: int
+    profile: bool
     device: torch.device
     camera: Any  # Stream -> Cameras
     prompting: Prompting
@@ -64,6 +76,8 @@ def assemble(cfg: DictConfig) -> Experiment:
     metrics = {k: make(v, f"metric.{k}", **context) for k, v in cfg.metric.items()}
     densify = make(cfg.densify, "densify", **context) if cfg.densify else None
     points = init(Stream(cfg.seed, "init"))
+    if isinstance(prior, SeesPoints):
+        prior.see(points)
     representation = make(
         cfg.representation, "representation", points=points, densify=densify, seed=cfg.seed, **context
     )
@@ -74,6 +88,7 @@ def assemble(cfg: DictConfig) -> Experiment:
         steps=cfg.steps,
         checkpoint_every=cfg.checkpoint_every,
         images_every=cfg.images_every,
+        profile=cfg.profile,
         device=device,
         camera=camera,
         prompting=prompting,

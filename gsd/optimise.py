@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import torch
@@ -11,29 +11,47 @@ from gsd.experiment import Experiment
 from gsd.schedule import at
 from gsd.types import StepState
 
+Lap = Callable[[str], None]  # told the name of every stage when it ends, for example `gsd.profile.Profile`
 
-def optimise(experiment: Experiment, start: int = 0) -> Iterator[StepState]:
+
+def optimise(experiment: Experiment, start: int = 0, lap: Lap | None = None) -> Iterator[StepState]:
     """Run steps `start` ... `experiment.steps` - 1; a state is yielded after its update has been applied."""
+    lap = lap or _unwatched
     for step in range(start, experiment.steps):
-        yield take_step(experiment, step)
+        yield take_step(experiment, step, lap)
+        lap("record")
 
 
-def take_step(e: Experiment, step: int) -> StepState:
+def take_step(e: Experiment, step: int, lap: Lap | None = None) -> StepState:
     """One step of score distillation (eq. 10 and 13): render, noise, ask the prior, back-propagate, update."""
+    lap = lap or _unwatched
     cameras = e.camera(e.stream("camera", step)).to(e.device)
     sigma = e.sigma(cameras, e.stream("sigma", step))
+    lap("camera")
     render = e.representation.render(cameras)
     scene = e.representation.scene()
+    lap("render")
     z = e.prior.encode(render.rgb)
+    lap("encode")
     views, channels, height, width = z.shape
     noise = e.noising(scene, render, cameras, (views, channels, height, width), e.stream("noising", step))
+    lap("noise")
     score = e.guidance(e.prior, z.detach(), noise, sigma, e.prompting(cameras), e.stream("guidance", step))
+    lap("prior")
     state = StepState(step, cameras, render, scene, z, noise, sigma, score)
     terms = {"score": (score.gradient * z).sum() / views}
     for name, loss in e.losses.items():
         weight = at(loss.weight, step)
         if weight != 0:
             terms[name] = weight * loss(state)
-    torch.stack(list(terms.values())).sum().backward()
+    total = torch.stack(list(terms.values())).sum()
+    lap("loss")
+    total.backward()
+    lap("backward")
     e.representation.step()
+    lap("optimiser")
     return replace(state, terms=terms)
+
+
+def _unwatched(stage: str) -> None:
+    pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import traceback
 from collections.abc import Iterator
@@ -54,12 +55,14 @@ def _run(cfg: DictConfig, folder: RunFolder) -> None:
 def _optimise(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
     """The loop with everything that watches it. Returns the totals: seconds and prior_calls."""
     from gsd.optimise import optimise
+    from gsd.profile import Profile
     from gsd.progress import Progress
     from gsd.record import Recorder
 
     recorder = Recorder(experiment, folder)
+    profile = Profile(experiment.device) if experiment.profile else None
     with _stop_signals() as stop, Progress(experiment.steps, recorder.step) as progress:
-        for state in optimise(experiment, recorder.step):
+        for state in optimise(experiment, recorder.step, profile):
             recorder.add(state)
             progress.update(state)
             if stop:
@@ -68,6 +71,9 @@ def _optimise(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
     if recorder.step < experiment.steps:
         print(f"Stopped at step {recorder.step} of {experiment.steps}; the same command continues. {folder.path}")
         raise SystemExit(128 + stop[0])
+    if profile is not None:
+        folder.write("profile.json", json.dumps(profile.summary(), indent=2) + "\n")
+        profile.show()
     return recorder.totals
 
 
