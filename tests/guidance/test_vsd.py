@@ -18,6 +18,7 @@ from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD
 from gsd.random import Stream
 from gsd.record import Recorder
+from gsd.types import Condition
 
 PLAIN = "a corgi"
 
@@ -83,16 +84,26 @@ def test_at_the_start_the_camera_says_nothing(fresh):
     assert fresh.near(fresh.run(guidance).gradient, fresh.eps(x, fresh.sigma, TEXTS) - plain)
 
 
-def test_lora_scale_leads_away_from_no_text_and_no_camera(fresh):
-    guidance, residuals = shaken(attached(fresh)), []
+def test_lora_scale_leads_away_from_the_same_text_without_camera(fresh):
+    guidance, scores = shaken(attached(fresh)), []
     start = copy.deepcopy(guidance.state())
     for scale in (1.0, 0.0, 3.0):
         guidance.restore(copy.deepcopy(start))
         guidance.lora_scale = scale
-        residuals.append(fresh.run(guidance).residual)
-    one, none, three = residuals
+        scores.append(fresh.run(guidance))
+    one, none, three = (score.residual for score in scores)
     assert fresh.near(three, none + 3 * (one - none))
     assert (one - none).norm() > 1e-3 * one.norm()
+    guidance.restore(copy.deepcopy(start))
+    x, told = fresh.noised(), Condition((PLAIN, PLAIN))
+    with torch.no_grad(), guidance.lora.on():
+        out = guidance.lora.prior.predict(x, fresh.sigma, told, torch.zeros(2, 16))
+    assert fresh.near(none, scores[1].eps - guidance.lora.eps(out, x, fresh.sigma))
+
+
+def test_lora_scale_leads_away_from_no_text_where_there_is_no_camera(fresh):
+    guidance = attached(fresh, camera=False, guidance_scale=1.0, lora_scale=0.0)
+    assert fresh.near(fresh.run(guidance).gradient, fresh.run(CSD()).gradient)
 
 
 def test_the_network_itself_is_untouched_bit_for_bit(fresh):
