@@ -69,6 +69,13 @@ class ReadsTexts(Protocol):
 
 
 @runtime_checkable
+class SeesPoints(Protocol):
+    """A prior that is told the points a run starts from, before its first step."""
+
+    def see(self, points: PointCloud) -> None: ...
+
+
+@runtime_checkable
 class Noising(Protocol):
     claims: frozenset[NoiseClaim]  # "white" and "unit" together: every map is N(0, I) on its own
 

@@ -1,6 +1,7 @@
 """A Stable Diffusion pipeline with random weights, small enough to make in a second."""
 
 import json
+import re
 from pathlib import Path
 
 import torch
@@ -11,8 +12,11 @@ TOKENS = 24  # the prompt's, start and end included
 CHANNELS = (16, 32)
 
 
-def random_pipeline(folder: Path, prediction="epsilon", seed=0, variant=None, tokens=TOKENS, in_channels=4):
-    """Written to `folder` as diffusers writes it; latents are 4 x 8 x 8, images 16 x 16. Returns the pipeline."""
+def random_pipeline(folder: Path, prediction="epsilon", seed=0, variant=None, tokens=TOKENS, in_channels=4, **network):
+    """Written to `folder` as diffusers writes it; latents are 4 x 8 x 8, images 16 x 16. Returns the pipeline.
+
+    `network`: settings of the UNet other than the usual.
+    """
     mend_torchvision()
     from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
     from tokenizers import pre_tokenizers
@@ -42,18 +46,19 @@ def random_pipeline(folder: Path, prediction="epsilon", seed=0, variant=None, to
         sample_size=16,
         scaling_factor=0.3,
     )
-    unet = UNet2DConditionModel(
-        sample_size=8,
-        in_channels=in_channels,
-        out_channels=4,
-        layers_per_block=1,
-        block_out_channels=CHANNELS,
-        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
-        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
-        cross_attention_dim=16,
-        attention_head_dim=2,
-        norm_num_groups=8,
-    )
+    settings = {
+        "sample_size": 8,
+        "in_channels": in_channels,
+        "out_channels": 4,
+        "layers_per_block": 1,
+        "block_out_channels": CHANNELS,
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "cross_attention_dim": 16,
+        "attention_head_dim": 2,
+        "norm_num_groups": 8,
+    }
+    unet = UNet2DConditionModel(**(settings | network))
     pipeline = StableDiffusionPipeline(
         vae=vae.eval(),
         unet=unet.eval(),
@@ -73,6 +78,75 @@ def random_pipeline(folder: Path, prediction="epsilon", seed=0, variant=None, to
     )
     pipeline.save_pretrained(folder, variant=variant)
     return pipeline
+
+
+def random_multiview(folder: Path, **options):
+    """A pipeline whose network takes a camera's 16 numbers, as MVDream's does."""
+    return random_pipeline(folder, class_embed_type="projection", projection_class_embeddings_input_dim=16, **options)
+
+
+def random_controlnet(folder: Path, unet, seed=0, variant=None):
+    """A ControlNet for `unet` whose residuals are not 0, as an untrained one's are. Returns it."""
+    from diffusers import ControlNetModel
+
+    torch.manual_seed(seed)
+    controlnet = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=(8, 16)).eval()
+    for layer in (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block):
+        torch.nn.init.normal_(layer.weight, std=0.2)
+    torch.nn.init.normal_(controlnet.controlnet_cond_embedding.conv_out.weight, std=0.5)
+    controlnet.save_pretrained(folder, variant=variant)
+    return controlnet
+
+
+RESNET = {
+    "norm1": "in_layers.0",
+    "conv1": "in_layers.2",
+    "time_emb_proj": "emb_layers.1",
+    "norm2": "out_layers.0",
+    "conv2": "out_layers.3",
+    "conv_shortcut": "skip_connection",
+}
+
+
+def ldm_names(model) -> dict[str, torch.Tensor]:
+    """The weights of a UNet or ControlNet of diffusers under their names in LDM; a class embedding is the camera's."""
+    step = model.config.layers_per_block + 1
+    attends = [kind.startswith("Cross") for kind in model.config.get("up_block_types", ())]
+
+    def block(first, last):
+        return lambda m: f"{first}.{int(m[1]) * step + int(m[2]) + (first == 'input_blocks')}.{last}"
+
+    rules = {
+        r"^conv_in": "input_blocks.0.0",
+        r"^conv_norm_out": "out.0",
+        r"^conv_out": "out.2",
+        r"^time_embedding\.linear_(\d)": lambda m: f"time_embed.{2 * int(m[1]) - 2}",
+        r"^class_embedding\.linear_(\d)": lambda m: f"camera_embed.{2 * int(m[1]) - 2}",
+        r"^controlnet_cond_embedding\.conv_in": "input_hint_block.0",
+        r"^controlnet_cond_embedding\.blocks\.(\d+)": lambda m: f"input_hint_block.{2 + 2 * int(m[1])}",
+        r"^controlnet_cond_embedding\.conv_out": "input_hint_block.14",
+        r"^controlnet_down_blocks\.(\d+)": r"zero_convs.\1.0",
+        r"^controlnet_mid_block": "middle_block_out.0",
+        r"^mid_block\.resnets\.(\d)": lambda m: f"middle_block.{2 * int(m[1])}",
+        r"^mid_block\.attentions\.0": "middle_block.1",
+        r"^down_blocks\.(\d)\.resnets\.(\d)": block("input_blocks", 0),
+        r"^down_blocks\.(\d)\.attentions\.(\d)": block("input_blocks", 1),
+        r"^down_blocks\.(\d)\.downsamplers\.0\.conv": lambda m: f"input_blocks.{(int(m[1]) + 1) * step}.0.op",
+        r"^up_blocks\.(\d)\.resnets\.(\d)": block("output_blocks", 0),
+        r"^up_blocks\.(\d)\.attentions\.(\d)": block("output_blocks", 1),
+        r"^up_blocks\.(\d)\.upsamplers\.0\.conv": lambda m: (
+            f"output_blocks.{(int(m[1]) + 1) * step - 1}.{1 + attends[int(m[1])]}.conv"
+        ),
+    }
+
+    def renamed(key):
+        if ".resnets." in key:
+            *before, layer, kind = key.split(".")
+            key = ".".join([*before, RESNET[layer], kind])
+        (name,) = {re.sub(old, new, key) for old, new in rules.items() if re.match(old, key)}
+        return name
+
+    return {renamed(key): value for key, value in model.state_dict().items()}
 
 
 def edit(file: Path, **changes) -> None:

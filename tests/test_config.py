@@ -9,7 +9,7 @@ import time
 import pytest
 from launch import ROOT, SMALL, config, launch, shell
 from omegaconf import OmegaConf
-from pipelines import random_pipeline
+from pipelines import random_controlnet, random_multiview, random_pipeline
 
 from gsd.cli import CONF
 from gsd.config import build, make, signature
@@ -19,6 +19,8 @@ from gsd.errors import GsdError
 NEEDS = {
     "init=point_cloud": ("init.path={folder}/cloud.npz",),
     "prior=stable_diffusion": ("prior.model={folder}/pipeline",),
+    "prior=threefuse": ("prior.model={folder}/pipeline", "prior.controlnet={folder}/controlnet"),
+    "prior=mvdream": ("prior.model={folder}/multiview", "camera.views=4", "camera.delta_deg=90"),
     "guidance=ism": ("noising=random",),
     "guidance=sdi": ("noising=random",),
     "guidance=vsd": ("prior=stable_diffusion", "prior.model={folder}/pipeline"),
@@ -47,7 +49,10 @@ def cloud(tmp_path):
 def test_every_option_runs(option, cloud):
     needs = [o.format(folder=cloud) for o in NEEDS.get(option, ())]
     if any("pipeline" in need for need in needs):
-        random_pipeline(cloud / "pipeline")
+        pipeline = random_pipeline(cloud / "pipeline")
+        random_controlnet(cloud / "controlnet", pipeline.unet)
+    if any("multiview" in need for need in needs):
+        random_multiview(cloud / "multiview")
     small = [o for o in SMALL if not (option.startswith("init=") and o.startswith("init."))]
     folder = launch(cloud / "run", *small, "steps=3", option, *needs)
     assert (folder / "DONE").exists()

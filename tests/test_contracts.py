@@ -1,5 +1,7 @@
 """What every option of a group must do, whoever wrote it: one test a protocol, over every yaml of the group."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from launch import config
@@ -30,11 +32,14 @@ def built(group, name, **context):
     section = cfg[group][name] if listed else cfg[group]
     if group == "init" and name == "point_cloud":
         section.path = str(context.pop("folder") / "cloud.npz")
-    if group == "prior" and name == "stable_diffusion":
-        from pipelines import random_pipeline
+    if group == "prior" and name not in ("menagerie", "tiny"):
+        from pipelines import random_controlnet, random_multiview, random_pipeline
 
-        random_pipeline(context["folder"])
+        pipeline = (random_multiview if name == "mvdream" else random_pipeline)(context["folder"])
         section.model = str(context["folder"])
+        if name == "threefuse":
+            random_controlnet(context["folder"] / "controlnet", pipeline.unet)
+            section.controlnet = str(context["folder"] / "controlnet")
     context.pop("folder", None)
     return make(section, group, **(CONTEXT | context))
 
@@ -115,16 +120,20 @@ def test_init(name, folder):
 def test_prior(name, folder):
     prior = built("prior", name, folder=folder)
     assert isinstance(prior, protocols.Prior)
-    rgb = torch.rand(2, 3, 32, 32, requires_grad=True)
+    if isinstance(prior, protocols.SeesPoints):
+        prior.see(PointCloud(0.3 * torch.randn(80, 3), torch.rand(80, 3)))
+    views = getattr(prior, "views", 2)
+    rgb = torch.rand(views, 3, 32, 32, requires_grad=True)
     z = prior.encode(rgb)
-    assert z.shape == (2, *prior.latent_shape)
+    assert z.shape == (views, *prior.latent_shape)
     assert torch.autograd.grad(z.sum(), rgb)[0].abs().sum() > 0
     image = prior.decode(z.detach())
-    assert image.shape[:2] == (2, 3)
+    assert image.shape[:2] == (views, 3)
     assert ((image >= 0) & (image <= 1)).all()
-    cams = Orbit(views=2)(Stream(0, "camera"))
+    cams = Orbit(views=views)(Stream(0, "camera"))
     for sigma in (0.03, 14.6):
-        clean = prior.denoise(z.detach(), torch.full((2,), sigma), Condition(("a corgi, front view",) * 2, cams))
+        condition = Condition(("a corgi, front view",) * views, cams)
+        clean = prior.denoise(z.detach(), torch.full((views,), sigma), condition)
         assert clean.shape == z.shape
         assert clean.isfinite().all()
         assert not clean.requires_grad
@@ -179,6 +188,7 @@ def test_loss(name):
     assert at(loss.weight, 0) >= 0
     cams = cameras(0.0, 5.0, size=16)
     shown, z = render(cams), torch.randn(2, 4, 16, 16)
+    shown = replace(shown, z_variance=0.01 * shown.alpha, orientation=0.1 * shown.alpha)
     score = Score(z, torch.randn_like(z), torch.randn_like(z), 2)
     scene = surface(50)
     scene = type(scene)(scene.points, scene.ids, torch.full((50, 3), 0.1), None)

@@ -67,12 +67,13 @@ class Lora:
     def on(self) -> Iterator[None]:
         """While it lasts, the prior's network is the adapted one, and its parameters can be differentiated by."""
         unet = self.prior.unet
+        own = unet.class_embedding
         unet.enable_adapters()
-        unet.class_embedding = self.camera
+        unet.class_embedding = own if self.camera is None else self.camera
         try:
             yield
         finally:
-            unet.class_embedding = None
+            unet.class_embedding = own
             unet.disable_adapters()
 
     def eps(

@@ -8,11 +8,13 @@ from __future__ import annotations
 import json
 import logging
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from gsd.errors import GsdError
 
 TINY = Path(__file__).with_name("tiny")
+TINY_CONTROLNET = Path(__file__).with_name("tiny_controlnet")
 
 # Ids that were taken off the hub, and who keeps the same files now.
 MOVED = {
@@ -24,6 +26,7 @@ MOVED = {
 }
 
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
 PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
 
 
@@ -37,12 +40,27 @@ def locate(model: str, variant: str | None = None) -> Path:
             )
         return check(TINY, variant)
     path = Path(model).expanduser()
-    if path.exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", model):
+    if path.exists() or not HUB_ID.fullmatch(model):
         return check(path, variant)
-    return _from_hub(model, variant)
+    return _from_hub(model, variant, "prior.model", check)
 
 
-def _from_hub(model: str, variant: str | None) -> Path:
+def locate_controlnet(controlnet: str, variant: str | None = None) -> Path:
+    """The folder of a ControlNet: "tiny" (shipped with gsd), a folder, or a hub id, downloaded on first use."""
+    if controlnet == "tiny":
+        if not (TINY_CONTROLNET / "config.json").exists():
+            raise GsdError(
+                f"prior.controlnet=tiny: its weights are not in {TINY_CONTROLNET}; "
+                "make them with python experiments/train_tiny_controlnet.py, or use prior=tiny."
+            )
+        return check_controlnet(TINY_CONTROLNET, variant)
+    path = Path(controlnet).expanduser()
+    if path.exists() or not HUB_ID.fullmatch(controlnet):
+        return check_controlnet(path, variant)
+    return _from_hub(controlnet, variant, "prior.controlnet", check_controlnet)
+
+
+def _from_hub(model: str, variant: str | None, option: str, check: Callable[[Path, str | None], Path]) -> Path:
     """The files of a hub id from its cache, else downloaded; an id that was removed is read from its mirror."""
     import huggingface_hub
 
@@ -54,20 +72,17 @@ def _from_hub(model: str, variant: str | None) -> Path:
     mirror = MOVED.get(model, model)
     if mirror != model:
         logging.getLogger("gsd").warning("gsd: %s was removed from the hub; taking its mirror %s.", model, mirror)
-    wanted = [
-        "model_index.json",
-        "*/*.json",
-        "*/*.txt",
-        f"*/*.{variant}*.safetensors" if variant else "*/*.safetensors",
-    ]
+    folders = "" if option == "prior.controlnet" else "*/"
+    weights = f"{folders}*.{variant}*.safetensors" if variant else f"{folders}*.safetensors"
+    wanted = ["model_index.json", f"{folders}*.json", "*/*.txt", weights]
     unwanted = [] if variant else ["*.fp16*", "*.bf16*", "*.non_ema*", "safety_checker/*"]
     try:
         folder = huggingface_hub.snapshot_download(mirror, allow_patterns=wanted, ignore_patterns=unwanted)
     except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise GsdError(
-            f"prior.model={model} is not on this machine and cannot be downloaded ({reason}); run once with a network "
-            "(and HF_HUB_OFFLINE unset), or set prior.model=/path/to/a/copy in the diffusers layout."
+            f"{option}={model} is not on this machine and cannot be downloaded ({reason}); run once with a network "
+            f"(and HF_HUB_OFFLINE unset), or set {option}=/path/to/a/copy in the diffusers layout."
         ) from error
     return check(Path(folder), variant)
 
@@ -94,6 +109,23 @@ def check(folder: Path, variant: str | None = None) -> Path:
     for component, stem in WEIGHTS.items():
         _json(folder / component / "config.json", name)
         _check_weights(folder / component, stem, variant, name)
+    return folder
+
+
+def check_controlnet(folder: Path, variant: str | None = None) -> Path:
+    """The folder itself, if it holds a ControlNet as safetensors."""
+    name = f"prior.controlnet={folder}"
+    if folder.is_file():
+        raise GsdError(
+            f"{name} is a single file; convert it once with "
+            f"python -m gsd.prior.convert controlnet {folder} FOLDER and give that folder."
+        )
+    if not folder.exists():
+        raise GsdError(f"{name}: no such folder; give the folder of a ControlNet in the diffusers layout, or a hub id.")
+    kind = _json(folder / "config.json", name).get("_class_name")
+    if kind != "ControlNetModel":
+        raise GsdError(f"{name} is a {kind or 'model of another kind'}; give a ControlNetModel of diffusers.")
+    _check_weights(folder, "diffusion_pytorch_model", variant, name)
     return folder
 
 

@@ -70,9 +70,9 @@ class StableDiffusion:
         self.dtype = _dtype(dtype, self.device)
         folder = locate(model, variant)
         mend_torchvision()
-        from diffusers import AutoencoderKL, UNet2DConditionModel
+        from diffusers import AutoencoderKL
 
-        self.unet = self._load(UNet2DConditionModel, folder / "unet", variant, channels_last)
+        self.unet = self._load(self.network(), folder / "unet", variant, channels_last)
         self.vae = self._load(AutoencoderKL, folder / "vae", variant, channels_last)
         if attention == "sliced":
             self.unet.set_attention_slice("auto")
@@ -82,6 +82,12 @@ class StableDiffusion:
         self.prediction, sigmas = _schedule(folder, model)
         self.log_sigmas = sigmas.log().to(self.device)
         self.embeddings = Embeddings(folder, variant, self.device)
+
+    def network(self) -> Any:
+        """What loads the UNet, by diffusers' `from_pretrained`."""
+        from diffusers import UNet2DConditionModel
+
+        return UNet2DConditionModel
 
     def _load(self, kind: Any, folder: Path, variant: str | None, channels_last: bool) -> Any:
         """A frozen part of the checkpoint on the device."""
@@ -142,10 +148,17 @@ class StableDiffusion:
         labels: Float[Tensor, "V P"] | None = None,
     ) -> Float[Tensor, "V 4 h w"]:
         """What the network itself says of x = z + sigma n, noise or velocity, with graph; `labels` are class labels."""
-        vp = x * (1 + sigma**2).rsqrt()[:, None, None, None]
+        vp = (x * (1 + sigma**2).rsqrt()[:, None, None, None]).to(self.dtype)
         with _fits("denoising"):
             text, t = self.embed(condition).to(self.dtype), self.timestep(sigma)
-            return self.unet(vp.to(self.dtype), t, encoder_hidden_states=text, class_labels=labels).sample.to(x)
+            more = {"class_labels": labels} | self.beside(vp, t, text, condition)
+            return self.unet(vp, t, encoder_hidden_states=text, **more).sample.to(x)
+
+    def beside(
+        self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition
+    ) -> dict[str, Any]:
+        """Further arguments of the network, for priors that know more about the views; here none."""
+        return {}
 
     def embed(self, condition: Condition) -> Float[Tensor, "V L D"]:
         """The text encoder's view of every view's text, blended where it stands between two."""
