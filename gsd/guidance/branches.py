@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -12,6 +13,7 @@ from torch import Tensor
 from gsd.protocols import Prior
 from gsd.types import Condition
 
+RescaleOf = Literal["noise", "latents"]
 LEAST_NORM = 1e-6  # squared, of the direction that is projected on
 LEAST_STD = 1e-12  # of the values of a view
 
@@ -44,18 +46,25 @@ def guide(
     condition: Condition,
     scale: float,
     rescale: float = 0.0,
+    rescale_of: RescaleOf = "noise",
 ) -> Guided:
     """eps = eps_neg + scale (delta + sum_k w_k perp(delta_k, delta)), with delta = eps_text - eps_neg.
 
     eps_neg is the prediction for the negative prompt, which is "" unless `prompting` says otherwise; delta_k is what
     `condition.against[k]` says beyond it, and perp(a, b) = a - <a, b> / <b, b> b its part at right angles to delta
-    (Perp-Neg, Armandpour et al. 2023). Scale 1 without Perp-Neg asks for the text alone. `rescale`: see `rescaled`.
+    (Perp-Neg, Armandpour et al. 2023). Scale 1 without Perp-Neg asks for the text alone. `rescale`: see `rescaled`;
+    rescale_of="latents" applies it to D = x - sigma eps and to all views of a group together, as MVDream does.
     """
     if scale == 1 and not condition.against:
         return Guided(predict(prior, x, sigma, [condition])[0], None, len(x))
     both = contrast(prior, x, sigma, condition, condition.negative())
     eps = both.base + scale * both.direction
-    return Guided(rescaled(eps, both.text, rescale) if rescale else eps, both.text - both.base, both.calls)
+    if rescale and rescale_of == "noise":
+        eps = rescaled(eps, both.text, rescale)
+    elif rescale:
+        level, sizes = sigma[:, None, None, None], _sizes(condition)
+        eps = (x - rescaled(x - level * eps, x - level * both.text, rescale, sizes)) / level
+    return Guided(eps, both.text - both.base, both.calls)
 
 
 @torch.no_grad()
@@ -98,11 +107,27 @@ def perpendicular(a: Float[Tensor, "V C h w"], b: Float[Tensor, "V C h w"]) -> F
     return a - along * b
 
 
-def rescaled(eps: Float[Tensor, "V C h w"], text: Float[Tensor, "V C h w"], share: float) -> Float[Tensor, "V C h w"]:
-    """share std(text) / std(eps) eps + (1 - share) eps: guided noise with the spread of what the text alone predicts.
+def rescaled(
+    values: Float[Tensor, "V C h w"], text: Float[Tensor, "V C h w"], share: float, sizes: Sequence[int] | None = None
+) -> Float[Tensor, "V C h w"]:
+    """share std(text) / std(values) values + (1 - share) values: guided noise with the spread of what the text alone
+    predicts.
 
     Lin et al. 2023, section 3.4, against the saturation of large scales; diffusers' guidance_rescale. std is over the
-    values of a view.
+    values of a view, or, with `sizes`, of that many views after each other.
     """
-    ratio = text.std((1, 2, 3), keepdim=True) / eps.std((1, 2, 3), keepdim=True).clamp(min=LEAST_STD)
-    return (1 - share + share * ratio) * eps
+    ratio = _spread(text, sizes) / _spread(values, sizes).clamp(min=LEAST_STD)
+    return (1 - share + share * ratio) * values
+
+
+def _spread(values: Float[Tensor, "V C h w"], sizes: Sequence[int] | None) -> Float[Tensor, "V 1 1 1"]:
+    if sizes is None:
+        return values.std((1, 2, 3), keepdim=True)
+    return torch.cat([part.std().expand(len(part), 1, 1, 1) for part in values.split(list(sizes))])
+
+
+def _sizes(condition: Condition) -> list[int] | None:
+    """How many views every group has; None where that is not known."""
+    if condition.cameras is None:
+        return None
+    return condition.cameras.group.unique_consecutive(return_counts=True)[1].tolist()

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.guidance.branches import guide
+from gsd.guidance.branches import RescaleOf, guide
 from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
@@ -20,7 +20,11 @@ class SDS:
     eps_hat = eps_uncond + guidance_scale (eps_text - eps_uncond), the convention of diffusers; threestudio's numbers
     are one lower. At guidance_scale 1 the unconditional branch is not asked. A negative prompt takes the place of the
     unconditional branch, and Perp-Neg adds to the difference (`gsd.guidance.branches.guide`). rescale in [0, 1] gives
-    eps_hat the spread of eps_text (`rescaled` there). w and clip: `gsd.guidance.shaping`.
+    eps_hat the spread of eps_text (`rescaled` there), or, with rescale_of=latents, the denoised latents that of the
+    text alone, over all views of a group. w and clip: `gsd.guidance.shaping`.
+
+    With weighting=sigma it is the gradient of MVDream's x0-reconstruction loss |z - D(x)|^2 / 2, D held fixed (Shi et
+    al. 2023, section 3.2): z - D = z - (x - sigma eps_hat) = sigma (eps_hat - n). guidance=x0 has its numbers.
     """
 
     draws_own_noise = False
@@ -29,10 +33,11 @@ class SDS:
         self,
         guidance_scale: Scale = 1.0,
         rescale: Share = 0.0,
+        rescale_of: RescaleOf = "noise",
         weighting: Weighting = "one_minus_abar",
         clip: Clip | None = None,
     ) -> None:
-        self.guidance_scale, self.rescale = guidance_scale, rescale
+        self.guidance_scale, self.rescale, self.rescale_of = guidance_scale, rescale, rescale_of
         self.weighting, self.clip = weighting, clip
 
     @torch.no_grad()
@@ -46,6 +51,7 @@ class SDS:
         rng: Stream,
     ) -> Score:
         x = z + sigma[:, None, None, None] * noise
-        guided = guide(prior, x, sigma, condition, at(self.guidance_scale, rng.step), self.rescale)
+        scale = at(self.guidance_scale, rng.step)
+        guided = guide(prior, x, sigma, condition, scale, self.rescale, self.rescale_of)
         gradient = shaped(guided.eps - noise, sigma, self.weighting, self.clip, rng.step)
         return Score(gradient, guided.eps, guided.delta, guided.calls)
