@@ -278,16 +278,16 @@ def export(folder: Path, to: Path) -> None:
     print(f"{to}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
 
 
-def plot(folder: Path) -> None:
-    """The learning curve: the loss of both stages over the steps, smoothed."""
+def plot(folder: Path, stages: tuple[str, ...] = ("vae", "unet")) -> None:
+    """The learning curve: the loss of every stage over the steps, smoothed."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
     lines = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-    figure, axes = plt.subplots(1, 2, figsize=(10, 4))
-    for axis, stage in zip(axes, ("vae", "unet"), strict=True):
+    figure, axes = plt.subplots(1, len(stages), figsize=(5 * len(stages), 4), squeeze=False)
+    for axis, stage in zip(axes[0], stages, strict=True):
         points = {line["step"]: line["loss"] for line in lines if line["stage"] == stage}
         steps, losses = list(points), torch.tensor(list(points.values()))
         width = max(1, len(losses) // 50)
