@@ -1,4 +1,4 @@
-"""The regularisers of the incumbents: simple priors on alpha, colour and Gaussians."""
+"""The regularisers of the incumbents: simple priors on alpha, colour, Gaussians and radiance fields."""
 
 from __future__ import annotations
 
@@ -55,3 +55,36 @@ class Scale:
         if state.scene.scales is None:
             raise GsdError("loss=scale needs a representation with scales: use representation=gaussians or drop it.")
         return state.scene.scales.amax(-1).mean()
+
+
+class Orient:
+    """Sum of w max(n . d, 0)^2 over samples / pixels with alpha > 0: no normals n that look away from the camera.
+
+    d is the direction of the ray, w the sample's share of the pixel, detached (Ref-NeRF, eq. 11; threestudio).
+    """
+
+    def __init__(self, weight: Schedule = 10.0) -> None:
+        self.weight = weight
+
+    def __call__(self, state: StepState) -> Float[Tensor, ""]:
+        shown = state.render
+        if shown.orientation is None:
+            raise GsdError(
+                "loss=orient needs normals: add representation.normals=analytic to representation=instant_ngp, "
+                "or drop it."
+            )
+        return shown.orientation.sum() / (shown.alpha > 0).sum().clamp_min(1)
+
+
+class ZVariance:
+    """mean variance of z along the rays with alpha > 0.5, world units squared: thin surfaces (HiFA)."""
+
+    def __init__(self, weight: Schedule = 1.0) -> None:
+        self.weight = weight
+
+    def __call__(self, state: StepState) -> Float[Tensor, ""]:
+        shown = state.render
+        if shown.z_variance is None:
+            raise GsdError("loss=z_variance needs a radiance field: use representation=instant_ngp or drop it.")
+        hit = shown.alpha > 0.5
+        return (shown.z_variance * hit).sum() / hit.sum().clamp_min(1)

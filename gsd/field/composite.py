@@ -1,0 +1,80 @@
+"""Volume rendering along rays (Max 1995): weights of samples, and sums over the samples of each ray."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from gsd import jit
+from gsd.field.march import Samples
+
+
+def weigh(thickness: Float[Tensor, " M"], samples: Samples) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+    """w_i = T_i (1 - exp(-thickness_i)), differentiable, and the transmittance T_i before each sample, detached.
+
+    thickness = density times the length of a step, so T_i = exp(-sum of the thickness of the samples in front).
+    """
+    if _compiled(thickness):
+        return _Weigh.apply(thickness, samples.offsets)
+    return weigh_torch(thickness, samples)
+
+
+def sum_rays(values: Float[Tensor, "C M"], samples: Samples, ray: Int[Tensor, " M"]) -> Float[Tensor, "C R"]:
+    """Sums over the samples of each ray; `ray` is samples.rays()."""
+    if _compiled(values):
+        return _Sum.apply(values, samples.offsets, ray)
+    return values.new_zeros(len(values), len(samples.offsets) - 1).index_add_(1, ray, values)
+
+
+def _compiled(values: Tensor) -> bool:
+    return values.device.type == "cpu" and values.dtype == torch.float32 and jit.available()
+
+
+def weigh_torch(thickness: Float[Tensor, " M"], samples: Samples) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
+    """The twin of the kernels; sums over all rays at once, in float64, less what lies before a ray's first sample."""
+    through = torch.nn.functional.pad(thickness.double().cumsum(0), (1, 0))
+    before = through[:-1] - through[samples.offsets[:-1]][samples.rays()]
+    remaining = (-before).exp().to(thickness.dtype)
+    return remaining * -torch.expm1(-thickness), remaining.detach()
+
+
+class _Weigh(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, thickness: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        from gsd.field import kernels
+
+        out, remaining = torch.empty_like(thickness), torch.empty_like(thickness)
+        kernels.weights(thickness.detach().numpy(), offsets.numpy(), out.numpy(), remaining.numpy())
+        ctx.save_for_backward(out, remaining, offsets)
+        ctx.mark_non_differentiable(remaining)
+        return out, remaining
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_out: Tensor, _: Any) -> tuple[Tensor, None]:
+        from gsd.field import kernels
+
+        out, remaining, offsets = (t.detach().numpy() for t in ctx.saved_tensors)
+        grad = torch.empty(len(out))
+        kernels.weights_backward(out, remaining, offsets, g_out.contiguous().numpy(), grad.numpy())
+        return grad, None
+
+
+class _Sum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, offsets: Tensor, ray: Tensor) -> Tensor:
+        from gsd.field import kernels
+
+        out = torch.empty(len(values), len(offsets) - 1)
+        kernels.sum_rays(values.detach().contiguous().numpy(), offsets.numpy(), out.numpy())
+        ctx.save_for_backward(ray)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_out: Tensor) -> tuple[Tensor, None, None]:
+        return g_out.index_select(1, ctx.saved_tensors[0]), None, None

@@ -1,0 +1,126 @@
+"""Density and colour of points in space: a hash grid, two small networks and the blob that everything starts from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from gsd.field.hashgrid import HashGrid, make_levels
+from gsd.field.mlp import MLP
+from gsd.field.tcnn import TinyCudaGrid
+
+Normals = Literal["none", "analytic", "finite_difference"]
+STEEPEST = 15.0  # trunc_exp's derivative is exp of no more than this (Mueller et al.)
+
+
+class Shape(BaseModel):
+    """What a field is made of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bound: PositiveFloat
+    levels: PositiveInt
+    features: Literal[2, 4, 8]
+    log2_table: Annotated[int, Field(ge=4, le=24)]
+    base_resolution: Annotated[int, Field(ge=2)]
+    growth: Annotated[float, Field(ge=1, le=4)]
+    hidden: PositiveInt
+    layers: PositiveInt
+    activation: Literal["softplus", "trunc_exp"]
+    blob: Literal["magic3d", "dreamfusion", "none"]
+    blob_density: float
+    blob_radius: PositiveFloat
+    backend: Literal["torch", "tinycudann"]
+
+
+class RadianceField(nn.Module):
+    """Points [3, M] (world units, within [-bound, bound]^3) to density [M] (per world unit) and rgb [3, M].
+
+    density = activation(network(features) + blob(r)), rgb = sigmoid(network(features)), the same from everywhere.
+    The blob at distance r from the origin: magic3d d (1 - r / R), dreamfusion d exp(-r^2 / 2 R^2), d = blob_density and
+    R = blob_radius. `share` is the number of levels of the grid in use.
+    """
+
+    def __init__(self, shape: Shape, generator: torch.Generator) -> None:
+        super().__init__()
+        self.shape, self.share = shape, float(shape.levels)
+        levels = make_levels(shape.levels, shape.log2_table, shape.base_resolution, shape.growth)
+        self.grid: Any
+        if shape.backend == "tinycudann":
+            seed = generator.initial_seed() % 2**31
+            self.grid = TinyCudaGrid(
+                levels, shape.features, shape.base_resolution, shape.growth, shape.log2_table, seed
+            )
+        else:
+            self.grid = HashGrid(levels, shape.features, generator)
+        self.density_net = MLP(self.grid.width, shape.hidden, shape.layers, 1, generator)
+        self.color_net = MLP(self.grid.width, shape.hidden, shape.layers, 3, generator)
+        self.finest = 2 * shape.bound / levels[-1].scale  # world units, a cell of the finest level
+
+    def encode(self, points: Float[Tensor, "3 M"], known: Float[Tensor, "K M"] | None = None) -> Float[Tensor, "K M"]:
+        """Features of points; `known` are those of an earlier call without graph."""
+        return self.grid(self._unit(points), self.share, known)
+
+    def density(self, points: Float[Tensor, "3 M"], features: Float[Tensor, "K M"]) -> Float[Tensor, " M"]:
+        raw = self.density_net(features)[0] + self.blob(points)
+        return F.softplus(raw) if self.shape.activation == "softplus" else _TruncExp.apply(raw)
+
+    def color(self, features: Float[Tensor, "K M"]) -> Float[Tensor, "3 M"]:
+        return self.color_net(features).sigmoid()
+
+    def blob(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, " M"]:
+        s = self.shape
+        if s.blob == "none":
+            return 0 * points[0]
+        squared = points.square().sum(0)
+        if s.blob == "magic3d":
+            return s.blob_density * (1 - squared.clamp_min(1e-12).sqrt() / s.blob_radius)
+        return s.blob_density * torch.exp(squared / (-2 * s.blob_radius**2))
+
+    def normals(self, points: Float[Tensor, "3 M"], method: Normals) -> Float[Tensor, "3 M"]:
+        """Unit vectors against the gradient of the density, differentiable; 0 where it is flat.
+
+        The activation rises everywhere, so its argument has a gradient of the same direction, which never saturates.
+        """
+        slope = self._slope_analytic(points) if method == "analytic" else self._slope_differences(points)
+        return -slope / slope.square().sum(0).clamp_min(1e-12).sqrt()
+
+    def _slope_analytic(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
+        features, jacobian = self.grid.jacobian(self._unit(points), self.share)
+        with torch.enable_grad():
+            features = features if features.requires_grad else features.requires_grad_()
+            raw = self.density_net.plain(features)[0]
+            (by_feature,) = torch.autograd.grad(raw.sum(), features, create_graph=True)
+            place = points.detach().requires_grad_()
+            (blob,) = torch.autograd.grad(self.blob(place).sum(), place)
+        return (jacobian * by_feature).sum(1) / (2 * self.shape.bound) + blob
+
+    def _slope_differences(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
+        """Central differences over one cell of the finest level."""
+        offsets = 0.5 * self.finest * torch.eye(3, device=points.device)
+        places = torch.cat([points + side * offset[:, None] for offset in offsets for side in (1, -1)], 1)
+        raw = self.density_net(self.encode(places))[0] + self.blob(places)
+        up, down = raw.view(3, 2, -1).unbind(1)
+        return (up - down) / self.finest
+
+    def _unit(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
+        return (points * (0.5 / self.shape.bound) + 0.5).clamp(0, 1)
+
+
+class _TruncExp(torch.autograd.Function):
+    """exp with a derivative that does not explode."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor) -> Tensor:
+        ctx.save_for_backward(raw)
+        return raw.exp()
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Tensor:
+        (raw,) = ctx.saved_tensors
+        return g * raw.clamp(max=STEEPEST).exp()

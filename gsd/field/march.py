@@ -1,0 +1,98 @@
+"""Rays, and the samples along them that lie in occupied space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gsd import jit
+from gsd.geometry import NEAR, pixel_centres
+from gsd.types import Cameras
+
+
+@dataclass(frozen=True)
+class Rays:
+    """R rays with the stretch of each that lies in a ball around the origin; far <= near where it misses."""
+
+    origins: Float[Tensor, "R 3"]
+    directions: Float[Tensor, "R 3"]  # unit
+    cosine: Float[Tensor, " R"]  # camera-space z per unit of distance
+    near: Float[Tensor, " R"]  # world units from the origin of the ray
+    far: Float[Tensor, " R"]
+
+    def __getitem__(self, chosen: slice) -> Rays:
+        return Rays(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class Samples:
+    """M samples, those of a ray together and front to back: ray r has offsets[r] to offsets[r + 1]."""
+
+    times: Float[Tensor, " M"]  # distance from the origin of the ray
+    offsets: Int[Tensor, " R1"]  # R + 1
+
+    def rays(self) -> Int[Tensor, " M"]:
+        """The ray of each sample."""
+        counts = self.offsets.diff()
+        return torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+
+    def kept(self, mask: Bool[Tensor, " M"]) -> Samples:
+        before = F.pad(mask.cumsum(0), (1, 0))
+        return Samples(self.times[mask], before[self.offsets])
+
+
+@torch.no_grad()
+def rays_of(cameras: Cameras, radius: float) -> Rays:
+    """One ray through every pixel centre, view by view and row by row, within the ball of `radius` world units."""
+    rotation, shift = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3]
+    pixels = F.pad(pixel_centres(cameras.height, cameras.width, shift.dtype, shift.device), (0, 1), value=1.0)
+    in_camera = F.normalize(pixels.view(-1, 3) @ torch.linalg.inv(cameras.Ks).mT, dim=-1)  # [V, HW, 3]
+    directions = (in_camera @ rotation).flatten(0, 1)
+    eyes = -torch.einsum("vij,vi->vj", rotation, shift)
+    origins = eyes.repeat_interleave(len(in_camera[0]), 0)
+    middle = -(origins * directions).sum(1)
+    half = radius**2 - (origins + middle[:, None] * directions).square().sum(1)
+    reach = half.clamp_min(0).sqrt()
+    near = (middle - reach).clamp_min(NEAR)
+    far = torch.where(half > 0, middle + reach, near)
+    return Rays(origins, directions, in_camera[..., 2].flatten(), near, far)
+
+
+@torch.no_grad()
+def march(
+    rays: Rays, shift: Float[Tensor, " R"], step: float, occupied: Bool[Tensor, "G G G"], bound: float
+) -> Samples:
+    """Samples at near + (k + shift) step < far, k = 0, 1, ..., but for those in empty cells of [-bound, bound]^3.
+
+    shift is in [0, 1).
+    """
+    if rays.near.device.type != "cpu" or rays.near.dtype != torch.float32 or not jit.available():
+        return march_torch(rays, shift, step, occupied, bound)
+    from gsd.field import kernels
+
+    longest = int((2 * bound) / step) + 2  # samples a ray at most
+    times = torch.empty(len(shift) * longest)  # pages that are not written take no memory
+    counts = torch.zeros(len(shift), dtype=torch.long)
+    arrays = [t.contiguous().numpy() for t in (rays.origins, rays.directions, rays.near, rays.far, shift)]
+    total = kernels.march(*arrays, kernels.F(step), occupied.numpy(), float(bound), times.numpy(), counts.numpy())
+    return Samples(times[:total].clone(), F.pad(counts.cumsum(0), (1, 0)))
+
+
+def march_torch(
+    rays: Rays, shift: Float[Tensor, " R"], step: float, occupied: Bool[Tensor, "G G G"], bound: float
+) -> Samples:
+    """The twin of the kernel: all samples of all rays, then those in occupied cells."""
+    longest = int((2 * bound) / step) + 2
+    times = rays.near[:, None] + (torch.arange(longest, device=shift.device) + shift[:, None]) * step
+    points = rays.origins[:, None] + times[..., None] * rays.directions[:, None]
+    keep = (times < rays.far[:, None]) & occupied[cell_of(points, len(occupied), bound).unbind(-1)]
+    return Samples(times[keep], F.pad(keep.sum(1).cumsum(0), (1, 0)))
+
+
+def cell_of(points: Float[Tensor, "*n 3"], cells: int, bound: float) -> Int[Tensor, "*n 3"]:
+    """Indices (x, y, z) of the cell of [-bound, bound]^3 that holds a point; the nearest one for points outside."""
+    return (points * (cells / (2 * bound)) + cells / 2).long().clamp(0, cells - 1)

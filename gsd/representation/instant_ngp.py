@@ -1,0 +1,227 @@
+"""Instant-NGP (Mueller et al. 2022) as a representation that optimises itself."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field, PositiveFloat, PositiveInt
+from torch import Tensor, nn
+
+from gsd.errors import GsdError
+from gsd.field.background import Environment
+from gsd.field.composite import sum_rays, weigh
+from gsd.field.field import Normals, RadianceField, Shape
+from gsd.field.march import Rays, march, rays_of
+from gsd.field.occupancy import Occupancy
+from gsd.random import Stream
+from gsd.schedule import Schedule, at
+from gsd.types import Cameras, PointCloud, Render, Scene, Share
+
+CHUNK = 2**15  # rays without graph, or points of `field`, at a time
+LEAST_ALPHA = 1e-6  # below, a pixel has no depth
+
+
+class InstantNGP(nn.Module):
+    """A radiance field in the ball of radius `bound`, marched in steps of 2 bound / `samples` through occupied cells.
+
+    levels, features, log2_table, base_resolution, growth: the hash grid (table 1 of the paper); `active_levels` of them
+    are in use, a number or schedule (a level fades in between two whole numbers). hidden, layers: both networks.
+    activation, blob, blob_density, blob_radius: see `gsd.field.field.RadianceField`.
+    occupancy_*: cells a side, steps between updates, decay and threshold of `gsd.field.occupancy.Occupancy`. Samples
+    that less than `termination` of the light reaches are left out.
+    background: a colour, or a small network of the direction; for a share `random_background` of the training steps,
+    one random colour for each group of views instead.
+    normals: how the orientation loss gets them; none saves the work. *_lr: learning rates of Adam, may be schedules.
+    backend: torch runs everywhere (compiled kernels on the CPU); tinycudann replaces the hash grid on CUDA.
+
+    The points are those the run is conditioned on: they are the scene that noisings see, and stay where they are.
+    """
+
+    def __init__(
+        self,
+        points: PointCloud,
+        device: torch.device,
+        seed: int,
+        bound: PositiveFloat = 1.0,
+        levels: PositiveInt = 8,
+        features: Literal[2, 4, 8] = 2,
+        log2_table: Annotated[int, Field(ge=4, le=24)] = 15,
+        base_resolution: Annotated[int, Field(ge=2)] = 8,
+        growth: Annotated[float, Field(ge=1, le=4)] = 1.5,
+        active_levels: Schedule = 8,
+        hidden: PositiveInt = 32,
+        layers: PositiveInt = 1,
+        activation: Literal["softplus", "trunc_exp"] = "softplus",
+        blob: Literal["magic3d", "dreamfusion", "none"] = "magic3d",
+        blob_density: float = 10.0,
+        blob_radius: PositiveFloat = 0.5,
+        samples: PositiveInt = 64,
+        occupancy_cells: PositiveInt = 48,
+        occupancy_every: PositiveInt = 8,
+        occupancy_decay: Share = 0.8,
+        occupancy_threshold: PositiveFloat = 0.01,
+        termination: Share = 1e-4,
+        background: Literal["white", "black", "environment"] = "white",
+        random_background: Share = 0.0,
+        normals: Normals = "none",
+        grid_lr: Schedule = 0.01,
+        density_lr: Schedule = 0.001,
+        color_lr: Schedule = 0.001,
+        background_lr: Schedule = 0.001,
+        backend: Literal["torch", "tinycudann"] = "torch",
+    ) -> None:
+        super().__init__()
+        self.seed, self.device, self.steps_taken = seed, device, 0
+        self.active_levels, self.termination, self.normals = active_levels, termination, normals
+        if normals == "analytic" and backend == "tinycudann":
+            raise GsdError("representation.backend=tinycudann has no analytic normals; set normals=finite_difference.")
+        self.background, self.random_background = background, random_background
+        self.bound, self.stride = bound, 2 * bound / samples
+        generator = Stream(seed, "instant_ngp").generator()
+        shape = Shape(
+            bound=bound, levels=levels, features=features, log2_table=log2_table, base_resolution=base_resolution,
+            growth=growth, hidden=hidden, layers=layers, activation=activation, blob=blob, blob_density=blob_density,
+            blob_radius=blob_radius, backend=backend,
+        )  # fmt: skip
+        self.radiance = RadianceField(shape, generator).to(device)
+        self.environment = Environment(generator).to(device) if background == "environment" else None
+        parts: dict[str, tuple[nn.Module | None, Schedule]] = {
+            "grid": (self.radiance.grid, grid_lr),
+            "density": (self.radiance.density_net, density_lr),
+            "color": (self.radiance.color_net, color_lr),
+            "background": (self.environment, background_lr),
+        }
+        self.rates = {name: rate for name, (_, rate) in parts.items()}
+        groups = [{"params": list(m.parameters()), "name": k, "lr": 0.0} for k, (m, _) in parts.items() if m]
+        self.optimizer = torch.optim.Adam(groups, eps=1e-15, betas=(0.9, 0.99), fused=True)
+        self.cloud = Scene(points.xyz.to(device), torch.arange(len(points.xyz), device=device))
+        self.occupancy = Occupancy(occupancy_cells, bound, occupancy_decay, occupancy_threshold, device)
+        self.occupancy_every, self.marched = occupancy_every, 0
+        self._look()
+
+    def render(self, cameras: Cameras) -> Render:
+        """With graph, samples are shifted at random along each ray; without, they lie in the middle of their steps."""
+        rays = rays_of(cameras, self.bound)
+        rng = Stream(self.seed, "instant_ngp", self.steps_taken)
+        if torch.is_grad_enabled():
+            generator = rng.sub("shift").generator(self.device)
+            planes = self._trace(rays, torch.rand(len(rays.near), generator=generator, device=self.device))
+        else:
+            chunks = [rays[i : i + CHUNK] for i in range(0, len(rays.near), CHUNK)]
+            planes = torch.cat([self._trace(part, torch.full_like(part.near, 0.5)) for part in chunks], 1)
+        images = planes.unflatten(1, (len(cameras), cameras.height, cameras.width)).transpose(0, 1)
+        color, depth, alpha, *extra = images.split([3, *[1] * (images.shape[1] - 3)], 1)
+        rgb = color + (1 - alpha) * self._behind(rays, cameras, rng)
+        extra += [None] * (2 - len(extra))
+        return Render(rgb, depth, alpha, *extra)
+
+    def _trace(self, rays: Rays, shift: Float[Tensor, " R"]) -> Float[Tensor, "K R"]:
+        """Colour times alpha (3), depth, alpha, and with graph the variance of z and, if asked for, the orientation."""
+        samples = march(rays, shift, self.stride, self.occupancy.occupied, self.bound)
+        with torch.no_grad():
+            ray = samples.rays()
+            points = _along(rays, ray, samples.times)
+            features = self.radiance.encode(points)
+            _, remaining = weigh(self.radiance.density(points, features) * self.stride, samples)
+            seen = remaining > self.termination
+            chosen = seen.nonzero()[:, 0]
+            samples, ray = samples.kept(seen), ray[chosen]
+            points, features = points.index_select(1, chosen), features.index_select(1, chosen)
+        training = torch.is_grad_enabled()
+        if training:
+            self.marched = len(ray)
+            features = self.radiance.encode(points, features)
+        weight, _ = weigh(self.radiance.density(points, features) * self.stride, samples)
+        z = samples.times * rays.cosine[ray]
+        parts = [self.radiance.color(features) * weight, (weight * z)[None], weight[None]]
+        color, reach, alpha = sum_rays(torch.cat(parts), samples, ray).split([3, 1, 1])
+        safe = alpha.clamp_min(LEAST_ALPHA)
+        depth = torch.where(alpha > LEAST_ALPHA, reach / safe, 0.0)
+        planes = [color, depth, alpha.clamp(max=1.0)]
+        if training:
+            off = (z - depth[0].detach()[ray]).square()  # the mean's own derivative is 0: it is where this is least
+            planes.append(sum_rays((weight * off)[None], samples, ray) / safe)
+        if training and self.normals != "none":
+            towards = (self.radiance.normals(points, self.normals) * rays.directions[ray].T).sum(0).clamp_min(0)
+            planes.append(sum_rays((weight.detach() * towards.square())[None], samples, ray))
+        return torch.cat(planes)
+
+    def _behind(self, rays: Rays, cameras: Cameras, rng: Stream) -> Float[Tensor, "*views 3 *size"]:
+        if torch.is_grad_enabled() and self.random_background > 0:
+            draw = torch.rand(1 + 3 * (int(cameras.group.max()) + 1), generator=rng.sub("background").generator())
+            if draw[0] < self.random_background:
+                return draw[1:].view(-1, 3)[cameras.group.cpu()].to(self.device)[..., None, None]
+        if self.environment is not None:
+            colors = self.environment(rays.directions)
+            return colors.unflatten(1, (len(cameras), cameras.height, cameras.width)).transpose(0, 1)
+        return torch.full((1, 3, 1, 1), 1.0 if self.background == "white" else 0.0, device=self.device)
+
+    def scene(self) -> Scene:
+        return self.cloud
+
+    def step(self) -> None:
+        for group in self.optimizer.param_groups:
+            group["lr"] = at(self.rates[group["name"]], self.steps_taken)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.steps_taken += 1
+        self._look()
+
+    def _look(self) -> None:
+        """After a step: the levels of the next one, and now and then what is where."""
+        self.radiance.share = float(at(self.active_levels, self.steps_taken))
+        if self.steps_taken % self.occupancy_every == 0:
+            generator = Stream(self.seed, "occupancy", self.steps_taken).generator(self.device)
+            self.occupancy.update(self._density, self.stride, generator)
+
+    def _density(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, " M"]:
+        return torch.cat([self.radiance.density(p, self.radiance.encode(p)) for p in points.split(CHUNK, 1)])
+
+    @torch.no_grad()
+    def field(self, xyz: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N 3"]]:
+        """Density (per world unit; 0 outside the ball) and rgb of world points, for export."""
+        density, color = xyz.new_zeros(len(xyz)), xyz.new_zeros(len(xyz), 3)
+        for start in range(0, len(xyz), CHUNK):
+            part = slice(start, start + CHUNK)
+            points = xyz[part].to(self.device).T.contiguous()
+            features = self.radiance.encode(points)
+            inside = points.norm(dim=0) < self.bound
+            density[part] = (self.radiance.density(points, features) * inside).to(xyz)
+            color[part] = self.radiance.color(features).T.to(xyz)
+        return density, color
+
+    def vitals(self) -> dict[str, Tensor]:
+        sums = {f"instant_ngp/{name}": p.detach().abs().mean() for name, p in self.named_parameters()}
+        occupied = self.occupancy.occupied.float().mean()
+        return sums | {"instant_ngp/occupied": occupied, "instant_ngp/samples": occupied.new_tensor(self.marched)}
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "params": {name: p.detach() for name, p in self.named_parameters()},
+            "occupancy": self.occupancy.thickness,
+            "steps_taken": self.steps_taken,
+            "optimizer": self.optimizer.state_dict(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        saved, mine = state["params"], dict(self.named_parameters())
+        kept = self.occupancy.thickness
+        if {k: v.shape for k, v in saved.items()} != {k: v.shape for k, v in mine.items()} or (
+            state["occupancy"].shape != kept.shape
+        ):
+            raise GsdError("The checkpoint holds other parameters than this config; delete it to start anew.")
+        with torch.no_grad():
+            for name, parameter in mine.items():
+                parameter.copy_(saved[name])
+            kept.copy_(state["occupancy"])
+        self.steps_taken = state["steps_taken"]
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.radiance.share = float(at(self.active_levels, self.steps_taken))
+
+
+def _along(rays: Rays, ray: Tensor, times: Float[Tensor, " M"]) -> Float[Tensor, "3 M"]:
+    """World points of samples."""
+    origins, directions = (x.T.contiguous().index_select(1, ray) for x in (rays.origins, rays.directions))
+    return torch.addcmul(origins, directions, times)

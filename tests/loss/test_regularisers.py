@@ -1,0 +1,49 @@
+import dataclasses
+
+import pytest
+import torch
+
+from gsd.errors import GsdError
+from gsd.loss.regularisers import Opaque, Orient, Sparsity, ZVariance
+from gsd.noising.reference import cameras
+from gsd.types import Render, Scene, Score, StepState
+
+
+def state(alpha, **extra):
+    size = alpha.shape[-2:]
+    shown = Render(torch.zeros(len(alpha), 3, *size), torch.zeros_like(alpha), alpha, **extra)
+    z = torch.zeros(len(alpha), 4, *size)
+    scene = Scene(torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))
+    return StepState(0, cameras(0.0, size=4), shown, scene, z, z, torch.ones(len(alpha)), Score(z, z, None, 1))
+
+
+ALPHA = torch.tensor([[[[0.0, 0.4], [0.6, 1.0]]]])
+
+
+def test_orient_is_a_sum_over_samples_by_the_pixels_that_show_something():
+    value = Orient()(state(ALPHA, orientation=torch.tensor([[[[0.0, 0.3], [0.1, 0.2]]]])))
+    assert torch.isclose(value, torch.tensor(0.6 / 3))
+
+
+def test_z_variance_is_the_mean_over_what_is_mostly_there():
+    value = ZVariance()(state(ALPHA, z_variance=torch.tensor([[[[9.0, 9.0], [0.1, 0.3]]]])))
+    assert torch.isclose(value, torch.tensor(0.2))
+
+
+def test_nothing_in_the_picture_is_no_cost():
+    empty = state(torch.zeros_like(ALPHA), z_variance=ALPHA, orientation=torch.zeros_like(ALPHA))
+    assert Orient()(empty) == 0
+    assert ZVariance()(empty) == 0
+
+
+@pytest.mark.parametrize(("loss", "fix"), [(Orient(), "normals=analytic"), (ZVariance(), "representation=instant_ngp")])
+def test_what_a_representation_lacks_is_named(loss, fix):
+    with pytest.raises(GsdError, match=fix):
+        loss(state(ALPHA))
+
+
+def test_opaque_and_sparsity_by_hand():
+    alpha = torch.full((1, 1, 2, 2), 0.5)
+    assert torch.isclose(Opaque()(state(alpha)), torch.tensor(2.0).log())
+    assert torch.isclose(Sparsity()(state(alpha)), torch.tensor(0.26).sqrt())
+    assert Opaque()(dataclasses.replace(state(torch.ones_like(alpha)))) < 0.01
