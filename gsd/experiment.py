@@ -69,6 +69,12 @@ def assemble(cfg: DictConfig) -> Experiment:
     prompting = make(cfg.prompting, "prompting", **context)
     init = make(cfg.init, "init", **context)
     prior = make(cfg.prior, "prior", **context)
+    views = getattr(prior, "views", camera.views)
+    if views != camera.views:
+        raise GsdError(
+            f"prior {type(prior).__name__} sees {views} views of a group at once, and camera.views is {camera.views}; "
+            f"set camera.views={views} camera.delta_deg={360 / views:g}."
+        )
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))
     if isinstance(prior, ReadsTexts):

@@ -5,10 +5,12 @@ import math
 
 import pytest
 import torch
+from launch import config
 from pipelines import ldm_names, random_multiview, random_pipeline
 from safetensors.torch import save_file
 
 from gsd.camera.orbit import Orbit
+from gsd.config import build
 from gsd.errors import GsdError
 from gsd.geometry import orbit
 from gsd.guidance.sds import SDS
@@ -178,6 +180,13 @@ def test_groups_of_another_size_are_refused(made, views):
     ) as caught:
         prior.denoise(x, torch.ones(2 * views), Condition(("",) * 2 * views, cameras))
     assert "\n" not in str(caught.value)
+
+
+def test_a_run_with_groups_of_another_size_is_refused_before_it_begins(made):
+    model = ("prior=mvdream", f"prior.model={made[0]}")
+    with pytest.raises(GsdError, match=r"camera\.views is 2; set camera\.views=4 camera\.delta_deg=90\."):
+        build(config(*model))
+    assert build(config(*model, "camera.views=4", "metric=[]")).prior.views == 4
 
 
 def test_views_without_cameras_and_models_without_are_refused(made, tmp_path):
