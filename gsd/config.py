@@ -42,6 +42,7 @@ class Config:
     prompt: str = MISSING
     seed: int = 0
     steps: int = 600
+    particles: int = 1
     name: str | None = None  # folder under outputs/ or multirun/; from the prompt or the preset if null
     device: str = "auto"
     threads: int | None = None

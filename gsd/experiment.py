@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +25,8 @@ from gsd.protocols import (
     SeesPoints,
 )
 from gsd.random import Stream
-from gsd.types import Cameras
+from gsd.representation.particles import Particles
+from gsd.types import Cameras, PointCloud
 
 
 @dataclass(frozen=True)
@@ -80,13 +82,11 @@ def assemble(cfg: DictConfig) -> Experiment:
     if isinstance(prior, ReadsTexts):
         prior.prepare((*prompting.texts, *getattr(guidance, "texts", ())))
     metrics = {k: make(v, f"metric.{k}", **context) for k, v in cfg.metric.items()}
-    densify = make(cfg.densify, "densify", **context) if cfg.densify else None
-    points = init(Stream(cfg.seed, "init"))
+    starts = [init(Stream(cfg.seed + k, "init")) for k in range(cfg.particles)]
     if isinstance(prior, SeesPoints):
-        prior.see(points)
-    representation = make(
-        cfg.representation, "representation", points=points, densify=densify, seed=cfg.seed, **context
-    )
+        prior.see(starts[0])
+    context["steps"] = math.ceil(cfg.steps / cfg.particles)  # each
+    scenes = [_scene(cfg, cfg.seed + k, points, context) for k, points in enumerate(starts)]
     t = cfg.turntable
     return Experiment(
         prompt=cfg.prompt,
@@ -99,7 +99,7 @@ def assemble(cfg: DictConfig) -> Experiment:
         camera=camera,
         prompting=prompting,
         sigma=sigma,
-        representation=representation,
+        representation=scenes[0] if len(scenes) == 1 else Particles(scenes),
         prior=prior,
         guidance=guidance,
         noising=noising,
@@ -109,10 +109,15 @@ def assemble(cfg: DictConfig) -> Experiment:
     )
 
 
+def _scene(cfg: DictConfig, seed: int, points: PointCloud, context: dict[str, Any]) -> Representation:
+    densify = make(cfg.densify, "densify", **context) if cfg.densify else None
+    return make(cfg.representation, "representation", points=points, densify=densify, seed=seed, **context)
+
+
 def _check_root(cfg: DictConfig) -> None:
     if not cfg.prompt.strip():
         raise GsdError('The prompt is empty; say for example prompt="a cute meercat".')
-    for key, floor in (("steps", 1), ("seed", 0), ("checkpoint_every", 1), ("images_every", 0)):
+    for key, floor in (("steps", 1), ("particles", 1), ("seed", 0), ("checkpoint_every", 1), ("images_every", 0)):
         if cfg[key] < floor:
             raise GsdError(f"{key}={cfg[key]}: must be at least {floor}.")
     if cfg.threads is not None and cfg.threads < 1:

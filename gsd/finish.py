@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import resource
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,9 @@ from gsd.experiment import Experiment
 from gsd.export.ply import save_ply
 from gsd.folder import RunFolder
 from gsd.pictures import depth_picture, grid, png, uint8
-from gsd.types import Render
+from gsd.protocols import Representation
+from gsd.representation.particles import Particles
+from gsd.types import Cameras, Render
 
 FPS = 30
 STRIP_VIEWS = 8
@@ -26,21 +29,19 @@ CHUNK = 8  # views rendered at a time
 
 @torch.no_grad()
 def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_calls: int) -> dict[str, Any]:
-    """Render, measure, export; write summary.json and DONE. Returns the summary. Can be repeated after a crash."""
-    show = render_turntable(experiment)
-    _write_pictures(show, folder)
-    export = getattr(experiment.representation, "splats", None)
-    if export is not None:
-        with folder.replacing("scene.ply") as temporary:
-            save_ply(temporary, export())
-    metrics: dict[str, Any] = {}
-    for metric in experiment.metrics.values():
-        metrics |= metric(show, experiment.turntable, experiment.prompt)
+    """Render, measure, export; write summary.json and DONE. Returns the summary. Can be repeated after a crash.
+
+    Of several particles, the first one's files are where a single scene's are and the others' in particle_1/ and so on;
+    summary.json has the mean of every number, and the numbers of each under "particles".
+    """
+    scene = experiment.representation
+    scenes = scene.scenes if isinstance(scene, Particles) else (scene,)
+    metrics = [_leave(s, experiment, folder, f"particle_{k}/" if k else "") for k, s in enumerate(scenes)]
     summary = {
         "prompt": experiment.prompt,
         "options": _options(experiment),
         "seed": experiment.seed,
-        **metrics,
+        **(metrics[0] if len(metrics) == 1 else _means(metrics) | {"particles": metrics}),
         "prior_calls": prior_calls,
         "seconds": round(seconds, 3),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
@@ -51,24 +52,43 @@ def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_call
     return summary
 
 
-def render_turntable(experiment: Experiment) -> Render:
+def _leave(scene: Representation, experiment: Experiment, folder: RunFolder, prefix: str) -> dict[str, Any]:
+    """The files of one scene, and what the metrics say of it."""
+    show = render_turntable(scene, experiment.turntable)
+    _write_pictures(show, folder, prefix)
+    export = getattr(scene, "splats", None)
+    if export is not None:
+        with folder.replacing(f"{prefix}scene.ply") as temporary:
+            save_ply(temporary, export())
+    measured: dict[str, Any] = {}
+    for metric in experiment.metrics.values():
+        measured |= metric(show, experiment.turntable, experiment.prompt)
+    return measured
+
+
+def _means(metrics: list[dict[str, Any]]) -> dict[str, float]:
+    """Of the numbers; curves are left to each scene's own."""
+    numbers = [name for name, value in metrics[0].items() if not isinstance(value, list)]
+    return {name: statistics.mean(each[name] for each in metrics) for name in numbers}
+
+
+def render_turntable(scene: Representation, cameras: Cameras) -> Render:
     """Every view of the evaluation cameras, a few at a time."""
-    views = torch.arange(len(experiment.turntable)).split(CHUNK)
-    parts = [experiment.representation.render(experiment.turntable[v]) for v in views]
+    parts = [scene.render(cameras[views]) for views in torch.arange(len(cameras)).split(CHUNK)]
     return Render(*(torch.cat([getattr(p, k) for p in parts]) for k in ("rgb", "depth", "alpha")))
 
 
-def _write_pictures(show: Render, folder: RunFolder) -> None:
+def _write_pictures(show: Render, folder: RunFolder, prefix: str) -> None:
     """turntable.mp4 and .png (a strip of eight views), and rgb, depth and alpha of those views in views/."""
-    with folder.replacing("turntable.mp4") as temporary:
+    with folder.replacing(f"{prefix}turntable.mp4") as temporary:
         # imageio knows the container by the ending, which the temporary name keeps
         imageio.mimwrite(temporary, [uint8(x) for x in show.rgb], fps=FPS, quality=8, macro_block_size=1)
     chosen = torch.arange(STRIP_VIEWS) * len(show.rgb) // STRIP_VIEWS
     depth, alpha = depth_picture(show), show.alpha.expand(-1, 3, -1, -1)
-    folder.write("turntable.png", png(grid(show.rgb[chosen][None])))
+    folder.write(f"{prefix}turntable.png", png(grid(show.rgb[chosen][None])))
     for view in chosen.unique().tolist():
         for name, picture in (("rgb", show.rgb), ("depth", depth), ("alpha", alpha)):
-            folder.write(f"views/{view:03d}_{name}.png", png(picture[view]))
+            folder.write(f"{prefix}views/{view:03d}_{name}.png", png(picture[view]))
 
 
 def _options(experiment: Experiment) -> dict[str, Any]:

@@ -39,8 +39,7 @@ class VSD:
     (`Lora`), so that the first gradient is a difference of guidance; their embedding starts at random. They lower t's
     upper end from 0.98 to 0.5 after 5000 of 25000 steps.
 
-    There is one particle, the scene of the run. More would share the LoRA and need several scenes in one run; runs with
-    other seeds are independent of each other.
+    One particle is the scene of the run; `particles=K` on the command line makes K that share the LoRA.
 
     Raises GsdError for a prior without a network.
     """
