@@ -18,6 +18,7 @@ from gsd.rasterizer.sh import basis
 # Such files have x right, y down, z forward: our front (+x) faces the viewer (-z), our up (+z) is -y.
 WORLD_TO_FILE = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 QUAT_TO_FILE = torch.tensor([0.5, 0.5, 0.5, -0.5])  # the same rotation, wxyz
+SH_C0 = 0.28209479177387814  # the constant spherical harmonic: rgb = 0.5 + SH_C0 f_dc
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,12 @@ def save_ply(path: Path, splats: Splats) -> None:
 
     f_rest is channel-major: every coefficient of red, then green, then blue.
     """
-    s = _turned(splats, WORLD_TO_FILE, QUAT_TO_FILE)
+    comments = [f"gsd {__version__}", "axes: x right, y down, z forward; front towards -z; units of the gsd world"]
+    described(turned(splats, WORLD_TO_FILE, QUAT_TO_FILE), comments).write(str(path))
+
+
+def described(s: Splats, comments: list[str]) -> PlyData:
+    """The columns of the layout, in the axes that `s` has."""
     count, coefficients, _ = s.sh.shape
     rest = s.sh[:, 1:].transpose(1, 2).reshape(count, -1)
     columns = {
@@ -51,8 +57,7 @@ def save_ply(path: Path, splats: Splats) -> None:
     table = np.empty(count, dtype=[(name, "<f4") for name in columns])
     for name, values in columns.items():
         table[name] = values.detach().cpu().numpy()
-    comments = [f"gsd {__version__}", "axes: x right, y down, z forward; front towards -z; units of the gsd world"]
-    PlyData([PlyElement.describe(table, "vertex")], byte_order="<", comments=comments).write(str(path))
+    return PlyData([PlyElement.describe(table, "vertex")], byte_order="<", comments=comments)
 
 
 def load_ply(path: Path) -> Splats:
@@ -76,22 +81,22 @@ def load_ply(path: Path) -> Splats:
         opacity_logits=stack(["opacity"])[:, 0],
         sh=torch.cat([dc, higher], 1),
     )
-    return _turned(in_file, WORLD_TO_FILE.T, QUAT_TO_FILE * QUAT_TO_FILE.new_tensor([1, -1, -1, -1]))
+    return turned(in_file, WORLD_TO_FILE.T, QUAT_TO_FILE * QUAT_TO_FILE.new_tensor([1, -1, -1, -1]))
 
 
 def _columns(names: list[str] | str, values: Float[Tensor, "N K"]) -> dict[str, Float[Tensor, " N"]]:
     return dict(zip(names, values.unbind(1), strict=True))
 
 
-def _turned(s: Splats, rotation: Float[Tensor, "3 3"], quat: Float[Tensor, " 4"]) -> Splats:
+def turned(s: Splats, rotation: Float[Tensor, "3 3"], quat: Float[Tensor, " 4"]) -> Splats:
     """The scene rotated as a whole, view-dependent colours included."""
-    turned = {k: v.detach().cpu() for k, v in vars(s).items()}
+    here = {k: v.detach().cpu() for k, v in vars(s).items()}
     return Splats(
-        means=turned["means"] @ rotation.T,
-        quats=quat_product(quat, turned["quats"]),
-        log_scales=turned["log_scales"],
-        opacity_logits=turned["opacity_logits"],
-        sh=torch.einsum("kl,nlc->nkc", _sh_rotation(rotation, s.sh.shape[1]), turned["sh"]),
+        means=here["means"] @ rotation.T,
+        quats=quat_product(quat, here["quats"]),
+        log_scales=here["log_scales"],
+        opacity_logits=here["opacity_logits"],
+        sh=torch.einsum("kl,nlc->nkc", _sh_rotation(rotation, s.sh.shape[1]), here["sh"]),
     )
 
 

@@ -10,25 +10,32 @@ from plyfile import PlyData, PlyElementParseError, PlyHeaderParseError
 from pydantic import PositiveFloat
 
 from gsd.errors import GsdError
+from gsd.export.ply import SH_C0, load_ply
+from gsd.init.cloud import Growing, fitted, turned
 from gsd.random import Stream
 from gsd.types import PointCloud
 
 GREY = 0.5
+SEEN = 0.1  # opacity below which a Gaussian is no point of the scene
 
 
 class PointCloudFile:
-    """Points from a .ply (vertex x y z, optional red green blue) or .npz (xyz [N, 3], optional rgb [N, 3]) file.
+    """Points from a file: .ply (vertex x y z, optional red green blue) or .npz (xyz [N, 3], optional rgb [N, 3]).
 
-    Colours are 0 to 255 if stored as integers, else 0 to 1; grey where there are none. The cloud is centred and scaled
-    so that its farthest point lies `radius` (world units) from the origin; radius null keeps it as it is.
+    The scene.ply of a run and what Point-E saves (.npz with coords, R, G, B) are read too. Colours are 0 to 255 if
+    stored as integers, else 0 to 1; grey where there are none. The cloud is turned by `yaw` degrees about the z axis,
+    then centred and scaled so that its farthest point lies `radius` (world units) from the origin; radius null keeps
+    its place and size. grow: noisy point growing.
     """
 
-    def __init__(self, path: str, radius: PositiveFloat | None = 0.6) -> None:
-        self.path, self.radius = Path(path), radius
+    def __init__(
+        self, path: str, radius: PositiveFloat | None = 0.6, yaw: float = 0.0, grow: Growing | None = None
+    ) -> None:
+        self.path, self.radius, self.yaw, self.grow = Path(path), radius, yaw, grow
         self.cloud = self._normalised(*self._read())  # at construction: a bad file is refused before the run starts
 
     def __call__(self, rng: Stream) -> PointCloud:
-        return self.cloud
+        return self.cloud if self.grow is None else self.grow(self.cloud, rng)
 
     def _read(self) -> tuple[np.ndarray, np.ndarray | None]:
         if not self.path.is_file():
@@ -57,10 +64,9 @@ class PointCloudFile:
             raise GsdError(
                 f"{self.path}: the colour of point {outside[0]} is outside [0, 1] (or 0 to 255 as integers)."
             )
-        points = torch.from_numpy(xyz.astype(np.float32))
+        points = turned(torch.from_numpy(xyz.astype(np.float32)), self.yaw)
         if self.radius is not None:
-            points = points - (points.amin(0) + points.amax(0)) / 2
-            points = points * (self.radius / points.norm(dim=-1).max().clamp_min(1e-8))
+            points = fitted(points, self.radius)
         return PointCloud(points, torch.from_numpy(rgb.astype(np.float32)))
 
 
@@ -78,9 +84,18 @@ def _read_ply(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             raise GsdError(
                 f"{path}: the PLY vertices have no property '{wanted}'; they have {', '.join(sorted(names))}."
             )
+    if "f_dc_0" in names:
+        return _of_gaussians(path)
     xyz = np.stack([vertex[k] for k in "xyz"], 1).astype(np.float64)
     colours = ("red", "green", "blue")
     return xyz, np.stack([vertex[k] for k in colours], 1) if names.issuperset(colours) else None
+
+
+def _of_gaussians(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Centres and base colours of the Gaussians that can be seen, in world axes."""
+    splats = load_ply(path)
+    seen = splats.opacity_logits.sigmoid() > SEEN
+    return splats.means[seen].numpy(), (0.5 + SH_C0 * splats.sh[seen, 0]).clamp(0, 1).numpy()
 
 
 def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
@@ -89,6 +104,10 @@ def _read_npz(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
             arrays = dict(data)
     except Exception as error:  # numpy raises half a dozen kinds for a damaged archive
         raise GsdError(f"{path}: not a readable NPZ file ({error}).") from error
+    if "coords" in arrays and "xyz" not in arrays:
+        arrays["xyz"] = arrays["coords"]
+        if {"R", "G", "B"} <= arrays.keys():
+            arrays["rgb"] = np.stack([arrays[k] for k in "RGB"], -1)
     if "xyz" not in arrays:
         raise GsdError(f"{path}: the NPZ file has no array 'xyz'; it has {', '.join(sorted(arrays)) or 'none'}.")
     for name in ("xyz", "rgb"):

@@ -1,0 +1,107 @@
+"""The surface of anything that renders depth: truncated signed distances, fused from views all around."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from scipy.spatial import cKDTree
+from torch import Tensor
+
+from gsd.errors import GsdError
+from gsd.export.mesh import Mesh, normals, surface
+from gsd.geometry import in_bounds, orbit, project, sample, unproject
+from gsd.types import Cameras, Render
+
+ELEVATIONS = (-30.0, 0.0, 20.0, 45.0, 70.0)  # degrees
+AZIMUTHS = 24
+PIXELS = 384
+TRUNCATION = 3.0  # voxels
+SOLID = 0.5  # alpha above which a pixel shows the object
+
+
+@torch.no_grad()
+def mesh_of_depth(representation: Any, resolution: int, device: torch.device) -> Mesh:
+    """TSDF fusion (Curless and Levoy 1996), `resolution` voxels along the longest side of the object.
+
+    Behind a surface a view says nothing, except that pixels without the object are empty all along; what no view has
+    seen counts as inside.
+    """
+    views = [(cameras, representation.render(cameras)) for cameras in _around(device)]
+    low, high = _bounds(views)
+    spacing = float((high - low).max()) / resolution
+    low = low - 2 * TRUNCATION * spacing
+    count = ((high - low) / spacing + 2 * TRUNCATION).ceil().long().tolist()
+    distance = _fused(views, low, spacing, count)
+    vertices, faces = surface(-distance, 0.0, low, spacing)
+    rgb = _colours(views, vertices.to(device), normals(vertices, faces).to(device), TRUNCATION * spacing)
+    return Mesh(vertices, faces, rgb.clamp(0, 1))
+
+
+def _around(device: torch.device) -> list[Cameras]:
+    """One camera at a time, all around, each seeing the whole unit ball."""
+    grid = torch.cartesian_prod(torch.tensor(ELEVATIONS), torch.arange(AZIMUTHS) * (360.0 / AZIMUTHS))
+    full = torch.ones(len(grid))
+    cameras = orbit(grid[:, 1], grid[:, 0], 3.0 * full, 40.0 * full, PIXELS, PIXELS).to(device)
+    return [cameras[i] for i in torch.arange(len(grid)).split(1)]
+
+
+def _bounds(views: list[tuple[Cameras, Render]]) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
+    """The box around all surface points that some view sees, within the unit ball's."""
+    corners = []
+    for cameras, show in views:
+        points = unproject(show.depth, cameras)[show.alpha[:, 0] > SOLID]
+        if len(points):
+            corners += [points.amin(0), points.amax(0)]
+    if not corners:
+        raise GsdError("There is no surface: the scene is nowhere more than half opaque; let the run go on for longer.")
+    box = torch.stack(corners).clamp(-1, 1)
+    return box.amin(0), box.amax(0)
+
+
+def _fused(
+    views: list[tuple[Cameras, Render]], low: Float[Tensor, " 3"], spacing: float, count: list[int]
+) -> Float[Tensor, "X Y Z"]:
+    """The mean over views of the signed distance in units of the truncation, in [-1, 1]; negative inside."""
+    axes = [low[i] + spacing * torch.arange(n, device=low.device) for i, n in enumerate(count)]
+    points = torch.cartesian_prod(*axes)
+    total, weight = torch.zeros(len(points), device=low.device), torch.zeros(len(points), device=low.device)
+    for cameras, show in views:
+        coords, z = project(points, cameras)
+        seen = sample(torch.cat([show.depth, show.alpha], 1), coords[:, None], "nearest")[0, :, 0]
+        signed = (seen[0] - z[0]) / (TRUNCATION * spacing)
+        solid = seen[1] > SOLID
+        known = in_bounds(coords[0], PIXELS, PIXELS) & (~solid | (signed > -1))
+        total += known * torch.where(solid, signed.clamp(-1, 1), 1.0)
+        weight += known
+    mean = torch.where(weight > 0, total / weight.clamp_min(1), -1.0)
+    return mean.view(*count)
+
+
+def _colours(
+    views: list[tuple[Cameras, Render]],
+    vertices: Float[Tensor, "N 3"],
+    outward: Float[Tensor, "N 3"],
+    tolerance: float,
+) -> Float[Tensor, "N 3"]:
+    """The mean of what the views that see a vertex show there; frontal and opaque views count most.
+
+    A vertex that no view sees takes the colour of the nearest one that some view does.
+    """
+    total, weight = torch.zeros_like(vertices), vertices.new_zeros(len(vertices))
+    for cameras, show in views:
+        coords, z = project(vertices, cameras)
+        maps = torch.cat([show.rgb, show.depth, show.alpha], 1)
+        seen = sample(maps, coords[:, None], "bilinear")[0, :, 0]
+        backward = -cameras.viewmats[0, 2, :3]  # towards the camera
+        frontal = (outward @ backward).clamp_min(0)
+        visible: Bool[Tensor, " N"] = (z[0] - seen[3]).abs() < tolerance
+        share = visible * frontal.square() * seen[4].clamp(0, 1) ** 4
+        total += share[:, None] * seen[:3].T
+        weight += share
+    rgb, known = (total / weight.clamp_min(1e-8)[:, None]).cpu(), (weight > 1e-4).cpu()
+    if not known.all() and known.any():
+        nearest = cKDTree(vertices.cpu()[known].numpy()).query(vertices.cpu()[~known].numpy(), workers=1)[1]
+        rgb[~known] = rgb[known][torch.from_numpy(nearest)]
+    return rgb

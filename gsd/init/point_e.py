@@ -1,0 +1,151 @@
+"""A start from Point-E (Nichol et al. 2022), through OpenAI's package point_e."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+
+from gsd.cache import cache_folder
+from gsd.errors import GsdError
+from gsd.init.cloud import Growing
+from gsd.init.point_e_clip import Clip, locate_clip, standing_in
+from gsd.init.sampled import FRONT, Kept, placed
+from gsd.random import Stream
+from gsd.types import PointCloud
+
+OTHERWISE = "or start with init=shap_e (pip only), init=menagerie or init=shell"
+INSTALL = "pip install git+https://github.com/openai/point-e"
+OF_TEXT: Literal["base40M-textvec"] = "base40M-textvec"
+UPSAMPLER = "upsample"
+
+
+class PointE:
+    """Points that Point-E makes of the prompt, or of an image: 1,024, and 3,072 more with `upsample`.
+
+    model: base40M-textvec reads the prompt; base40M, base300M and base1B read `image` (a file; GSD's and 3DFuse's
+    choice is base1B). guidance_scale is that of the first stage; an image also guides the upsampler. weights: the
+    folder of the .pt files, downloaded on first use; null: in the cache. clip: a folder or hub id of CLIP ViT-L/14 as
+    transformers keeps it. The cloud is turned by `yaw` degrees, so that its front looks along +x, and fitted into
+    `radius` (world units). grow: noisy point growing. What was sampled is kept on disk.
+
+    Nothing is unpickled: checkpoints are read with weights_only, and CLIP from safetensors.
+    """
+
+    def __init__(
+        self,
+        prompt: str,
+        device: torch.device,
+        model: Literal["base40M-textvec", "base40M", "base300M", "base1B"] = OF_TEXT,
+        image: str | None = None,
+        upsample: bool = True,
+        weights: str | None = None,
+        clip: str = "openai/clip-vit-large-patch14",
+        guidance_scale: NonNegativeFloat = 3.0,
+        sampling_steps: PositiveInt = 64,
+        radius: PositiveFloat = 0.6,
+        yaw: float = FRONT,
+        grow: Growing | None = None,
+    ) -> None:
+        self.prompt, self.device, self.image = prompt, device, None if image is None else Path(image)
+        self.models = [model, UPSAMPLER] if upsample else [model]
+        self.weights = Path(weights).expanduser() if weights else cache_folder() / "point_e"
+        self.clip, self.guidance_scale, self.sampling_steps = clip, guidance_scale, sampling_steps
+        self.radius, self.yaw, self.grow = radius, yaw, grow
+        _check_image(model, self.image)
+        asked = prompt if self.image is None else hashlib.blake2b(self.image.read_bytes()).hexdigest()
+        self.kept = Kept("point_e", asked, self.models, weights, clip, guidance_scale, sampling_steps)
+        if not self.kept.any():
+            self._locate()  # now, so that a run does not fail after its other parts were made
+
+    def __call__(self, rng: Stream) -> PointCloud:
+        return placed(self.kept(rng, self._sample), self.yaw, self.radius, self.grow, rng)
+
+    def _locate(self) -> tuple[list[Path], Path]:
+        """The checkpoints of the stages and the folder of CLIP."""
+        if find_spec("point_e") is None:
+            raise GsdError(f"init=point_e needs the package point_e: {INSTALL}, {OTHERWISE}.")
+        return [_checkpoint(name, self.weights) for name in self.models], locate_clip(self.clip)
+
+    @torch.no_grad()
+    def _sample(self, rng: Stream) -> PointCloud:
+        files, clip = self._locate()
+        from point_e.diffusion.configs import DIFFUSION_CONFIGS, diffusion_from_config
+        from point_e.diffusion.sampler import PointCloudSampler
+        from point_e.models.configs import MODEL_CONFIGS, model_from_config
+
+        stages = len(self.models)
+        with standing_in(Clip(clip, self.device)):
+            networks = [model_from_config(MODEL_CONFIGS[name], self.device).eval() for name in self.models]
+        for network, file in zip(networks, files, strict=True):
+            _load(network, file)
+        text = self.image is None
+        sampler = PointCloudSampler(
+            device=self.device,
+            models=networks,
+            diffusions=[diffusion_from_config(DIFFUSION_CONFIGS[name]) for name in self.models],
+            num_points=[MODEL_CONFIGS[name]["n_ctx"] for name in self.models],
+            aux_channels=["R", "G", "B"],
+            guidance_scale=[self.guidance_scale, 0.0 if text else self.guidance_scale][:stages],
+            model_kwargs_key_filter=["texts", ""][:stages] if text else ["*"] * stages,
+            use_karras=[True] * stages,
+            karras_steps=[self.sampling_steps] * stages,
+            sigma_min=[1e-3] * stages,
+            sigma_max=[120, 160][:stages],
+            s_churn=[3, 0][:stages],
+        )
+        asked = {"texts": [self.prompt]} if self.image is None else {"images": [_opened(self.image)]}
+        torch.manual_seed(rng.key())  # again, whatever making the networks has drawn
+        cloud = sampler.output_to_point_clouds(sampler.sample_batch(1, asked))[0]
+        rgb = torch.stack([torch.from_numpy(cloud.channels[k]) for k in "RGB"], -1)
+        return PointCloud(torch.from_numpy(cloud.coords).float(), rgb.float().clamp(0, 1))
+
+
+def _check_image(model: str, image: Path | None) -> None:
+    if model == OF_TEXT and image is not None:
+        raise GsdError(f"init.model={OF_TEXT} reads the prompt, not an image; add init.model=base1B.")
+    if model != OF_TEXT and image is None:
+        raise GsdError(f"init.model={model} reads an image; add init.image=FILE, or take init.model={OF_TEXT}.")
+    if image is not None and not image.is_file():
+        raise GsdError(f"init.image={image}: no such file.")
+
+
+def _opened(image: Path) -> Any:
+    """RGB, over white where it is transparent."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        picture = Image.open(image).convert("RGBA")
+    except (UnidentifiedImageError, OSError) as error:
+        raise GsdError(f"init.image={image} is not a readable picture ({error}).") from error
+    white = Image.new("RGBA", picture.size, "white")
+    return Image.alpha_composite(white, picture).convert("RGB")
+
+
+def _checkpoint(name: str, folder: Path) -> Path:
+    """The .pt file of a model, downloaded by point_e where it is not there; it is not read here."""
+    from point_e.models.download import MODEL_PATHS, fetch_file_cached
+
+    url = MODEL_PATHS[name]
+    file = folder / url.rsplit("/", 1)[-1]
+    if file.is_file():
+        return file
+    try:
+        return Path(fetch_file_cached(url, cache_dir=str(folder)))
+    except Exception as error:  # of requests and of the file system
+        raise GsdError(
+            f"init=point_e: {file} is missing and cannot be downloaded ({type(error).__name__}); get it where there is "
+            f"a network with `curl -o {file.name} {url}` and set init.weights to its folder, {OTHERWISE}."
+        ) from error
+
+
+def _load(network: torch.nn.Module, file: Path) -> None:
+    try:
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:  # torch raises many kinds for a damaged file or other weights
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise GsdError(f"{file} does not hold Point-E's weights ({reason}); delete it and run again.") from error

@@ -1,0 +1,133 @@
+"""A start from Shap-E (Jun and Nichol 2023), through diffusers."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
+
+from gsd.compat import mend_torchvision
+from gsd.errors import GsdError
+from gsd.init.cloud import Growing
+from gsd.init.sampled import FRONT, Kept, placed
+from gsd.random import Stream
+from gsd.types import PointCloud
+
+OTHERWISE = "or start with init=shell or init=menagerie"
+
+
+class ShapE:
+    """`points` spread evenly over the mesh that Shap-E makes of the prompt, with its colours.
+
+    model: a folder or hub id in the layout of diffusers; variant: of the weights' files, such as "fp16". guidance_scale
+    and sampling_steps are GaussianDreamer's. The mesh is turned by `yaw` degrees, so that its front looks along +x,
+    and fitted into `radius` (world units). grow: noisy point growing. What was sampled is kept on disk.
+    """
+
+    def __init__(
+        self,
+        prompt: str,
+        device: torch.device,
+        model: str = "openai/shap-e",
+        variant: str | None = None,
+        points: PositiveInt = 4096,
+        guidance_scale: NonNegativeFloat = 15.0,
+        sampling_steps: PositiveInt = 64,
+        radius: PositiveFloat = 0.6,
+        yaw: float = FRONT,
+        grow: Growing | None = None,
+    ) -> None:
+        self.prompt, self.device, self.model, self.variant = prompt, device, model, variant
+        self.points, self.guidance_scale, self.sampling_steps = points, guidance_scale, sampling_steps
+        self.radius, self.yaw, self.grow = radius, yaw, grow
+        self.kept = Kept("shap_e", prompt, model, variant, points, guidance_scale, sampling_steps)
+        if not self.kept.any():
+            _locate(model, variant)  # now, so that a run does not fail after its other parts were made
+
+    def __call__(self, rng: Stream) -> PointCloud:
+        return placed(self.kept(rng, self._sample), self.yaw, self.radius, self.grow, rng)
+
+    @torch.no_grad()
+    def _sample(self, rng: Stream) -> PointCloud:
+        folder = _locate(self.model, self.variant)
+        mend_torchvision()
+        from diffusers import ShapEPipeline
+        from diffusers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        dtype = torch.float16 if self.device.type == "cuda" else torch.float32
+        pipeline: Any = ShapEPipeline.from_pretrained(
+            folder, variant=self.variant, torch_dtype=dtype, local_files_only=True
+        ).to(self.device)
+        pipeline.set_progress_bar_config(disable=True)
+        try:
+            mesh = pipeline(
+                self.prompt,
+                num_inference_steps=self.sampling_steps,
+                guidance_scale=self.guidance_scale,
+                generator=rng.generator(self.device),
+                output_type="mesh",
+            ).images[0]
+        except ValueError as error:  # diffusers cannot colour a mesh without vertices
+            raise GsdError(
+                f"Shap-E found no surface for {self.prompt!r}; try another seed or prompt, {OTHERWISE}."
+            ) from error
+        rgb = torch.stack([mesh.vertex_channels[k] for k in "RGB"], -1)
+        return _scattered(mesh.verts.float().cpu(), mesh.faces.cpu(), _srgb(rgb.float().cpu()), self.points, rng)
+
+
+def _scattered(
+    vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"], rgb: Float[Tensor, "N 3"], count: int, rng: Stream
+) -> PointCloud:
+    """Points drawn evenly over the triangles, colours interpolated."""
+    generator = rng.sub("scatter").generator()
+    a, b, c = vertices[faces].unbind(1)
+    area = torch.linalg.cross(b - a, c - a).norm(dim=-1)
+    chosen = faces[torch.multinomial(area, count, replacement=True, generator=generator)]
+    u, v = torch.rand(2, count, 1, generator=generator)
+    root = u.sqrt()
+    shares = torch.stack([1 - root, root * (1 - v), root * v], 1)  # uniform in the triangle
+    return PointCloud((shares * vertices[chosen]).sum(1), (shares * rgb[chosen]).sum(1).clamp(0, 1))
+
+
+def _srgb(linear: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+    """diffusers hands out linear colours; renders and clouds are sRGB."""
+    linear = linear.clamp(0, 1)
+    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
+def _locate(model: str, variant: str | None) -> Path:
+    """The folder of the pipeline, downloaded if it is a hub id that is not here yet."""
+    path = Path(model).expanduser()
+    if not path.exists() and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", model):
+        path = _from_hub(model, variant)
+    try:
+        kind = json.loads((path / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
+    except (OSError, ValueError, KeyError):
+        raise GsdError(
+            f"init.model={model}: no pipeline in the diffusers layout there; give a folder with model_index.json "
+            f"or a hub id such as openai/shap-e, {OTHERWISE}."
+        ) from None
+    if kind != "ShapEPipeline":
+        raise GsdError(f"init.model={model} is a {kind}; init=shap_e reads a ShapEPipeline such as openai/shap-e.")
+    return path
+
+
+def _from_hub(model: str, variant: str | None) -> Path:
+    mend_torchvision()
+    from diffusers import DiffusionPipeline
+
+    try:
+        return Path(DiffusionPipeline.download(model, variant=variant))
+    except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
+        raise GsdError(
+            f"init.model={model} is not on this machine and cannot be downloaded ({reason}); get it where there is a "
+            f"network with `hf download {model}`, set init.model=/path/to/a/copy, {OTHERWISE}."
+        ) from error
