@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from launch import SMALL, launch
+from launch import SMALL, config
 from pipelines import edit, random_controlnet, random_pipeline
 
+from gsd.config import build, make
 from gsd.errors import GsdError
 from gsd.geometry import turntable
 from gsd.guidance.branches import guide
@@ -223,15 +224,11 @@ def test_the_shipped_controlnet_is_the_packaged_folder(made, monkeypatch, tmp_pa
         checkpoint.locate_controlnet("tiny")
 
 
-def test_a_run_shows_it_the_points_it_starts_from(made, tmp_path, monkeypatch):
-    seen = []
-    see = ThreeFuse.see
-    monkeypatch.setattr(ThreeFuse, "see", lambda self, points: seen.append(points) or see(self, points))
-    options = (f"prior.model={made[0] / 'pipeline'}", f"prior.controlnet={made[0] / 'controlnet'}", "steps=2")
-    folder = launch(tmp_path / "run", *SMALL, "prior=threefuse", "metric=[]", *options)
-    assert (folder / "DONE").exists()
-    (points,) = seen
-    assert points.xyz.shape == (150, 3)
+def test_a_run_shows_it_the_points_it_starts_from(made):
+    model = (f"prior.model={made[0] / 'pipeline'}", f"prior.controlnet={made[0] / 'controlnet'}")
+    cfg = config(*SMALL, "prior=threefuse", "metric=[]", *model)
+    points = make(cfg.init, "init")(Stream(cfg.seed, "init"))
+    assert torch.equal(build(cfg).prior.points, points.xyz)
 
 
 def test_settings_of_controlnets_that_are_broken_are_refused(made, tmp_path):
