@@ -46,7 +46,8 @@ def plain_loop(xyz: Any, table: Any, levels: Any, out: Any, g_out: Any, grad: An
         for level in range(levels.shape[0]):
             scale, resolution = np.float32(levels[level, 0]), np.int64(levels[level, 1])
             first, size, hashed = np.int64(levels[level, 2]), np.int64(levels[level, 3]), levels[level, 4] > 0
-            px, py, pz = (xyz[i, m] * scale + np.float32(0.5) for i in range(3))
+            half = np.float32(0.5)
+            px, py, pz = xyz[0, m] * scale + half, xyz[1, m] * scale + half, xyz[2, m] * scale + half
             x, y, z = int(px), int(py), int(pz)
             u, v, w = px - np.float32(x), py - np.float32(y), pz - np.float32(z)
             a, b = np.float32(0), np.float32(0)

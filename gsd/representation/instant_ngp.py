@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Annotated, Any, Literal
 
 import torch
@@ -44,6 +45,7 @@ class InstantNGP(nn.Module):
         points: PointCloud,
         device: torch.device,
         seed: int,
+        densify: Any = None,
         bound: PositiveFloat = 1.0,
         levels: PositiveInt = 8,
         features: Literal[2, 4, 8] = 2,
@@ -75,6 +77,8 @@ class InstantNGP(nn.Module):
         super().__init__()
         self.seed, self.device, self.steps_taken = seed, device, 0
         self.active_levels, self.termination, self.normals = active_levels, termination, normals
+        if densify is not None:
+            raise GsdError("Only Gaussians can be densified: use densify=none with representation=instant_ngp.")
         if normals == "analytic" and backend == "tinycudann":
             raise GsdError("representation.backend=tinycudann has no analytic normals; set normals=finite_difference.")
         self.background, self.random_background = background, random_background
@@ -217,7 +221,7 @@ class InstantNGP(nn.Module):
                 parameter.copy_(saved[name])
             kept.copy_(state["occupancy"])
         self.steps_taken = state["steps_taken"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # or it would go on with the very tensors given
         self.radiance.share = float(at(self.active_levels, self.steps_taken))
 
 

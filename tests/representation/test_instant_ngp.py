@@ -300,6 +300,11 @@ def test_a_missing_tinycudann_is_one_sentence():
         ngp(backend="tinycudann", normals="analytic")
 
 
+def test_a_field_cannot_be_densified():
+    with pytest.raises(GsdError, match="densify=none"):
+        ngp(densify=object())
+
+
 @pytest.mark.gpu
 def test_cuda_renders_the_same():
     cams = cameras()

@@ -1,0 +1,53 @@
+"""A radiance field through the whole program: the paper's recipe with every loss that it has."""
+
+import json
+
+import pytest
+import torch
+from launch import SMALL, launch, records
+
+from gsd.folder import RunFolder
+
+FIELD = (
+    *SMALL,
+    "representation=instant_ngp",
+    "representation.levels=4",
+    "representation.log2_table=10",
+    "representation.hidden=8",
+    "representation.samples=24",
+    "representation.occupancy_cells=12",
+    "representation.occupancy_every=3",
+    "representation.active_levels={kind: linear, start: 2, end: 4, begin: 0, until: 8}",
+    "representation.background=environment",
+    "representation.normals=analytic",
+    "noising=consistent",
+    "loss=[consistency,orient,z_variance,opaque,sparsity]",
+)
+
+
+def test_stopped_and_continued_equals_undisturbed(tmp_path, monkeypatch):
+    import gsd.optimise
+
+    straight = launch(tmp_path / "straight", *FIELD, "steps=10")
+    for name in ("turntable.mp4", "turntable.png", "summary.json", "checkpoint.pt", "DONE"):
+        assert (straight / name).exists(), name
+    for record in records(straight):
+        assert {"loss/orient", "loss/z_variance", "instant_ngp/samples", "instant_ngp/occupied"} <= record.keys()
+    real = gsd.optimise.take_step
+
+    def unplugged(experiment, step, *rest):
+        if step == 6:
+            raise RuntimeError("pulled the plug")
+        return real(experiment, step, *rest)
+
+    monkeypatch.setattr(gsd.optimise, "take_step", unplugged)
+    with pytest.raises(RuntimeError, match="plug"):
+        launch(tmp_path / "broken", *FIELD, "steps=10")
+    monkeypatch.setattr(gsd.optimise, "take_step", real)
+    broken = launch(tmp_path / "broken", *FIELD, "steps=10")
+    assert records(straight) == records(broken)
+    one, other = (RunFolder(x).load_checkpoint()["representation"] for x in (straight, broken))
+    assert all(torch.equal(one["params"][k], other["params"][k]) for k in one["params"])
+    assert torch.equal(one["occupancy"], other["occupancy"])
+    a, b = (json.loads((x / "summary.json").read_text())["psnr_aligned"] for x in (straight, broken))
+    assert a == b
