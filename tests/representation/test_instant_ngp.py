@@ -1,4 +1,6 @@
 import dataclasses
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -6,7 +8,7 @@ import torch.nn.functional as F
 
 from gsd.camera.orbit import Orbit
 from gsd.errors import GsdError
-from gsd.field.hashgrid import encode_torch, weights
+from gsd.field.hashgrid import encode_torch, make_levels, weights
 from gsd.field.march import cell_of, march, rays_of
 from gsd.geometry import turntable
 from gsd.menagerie import load
@@ -298,6 +300,51 @@ def test_a_missing_tinycudann_is_one_sentence():
         ngp(backend="tinycudann")
     with pytest.raises(GsdError, match="normals=finite_difference"):
         ngp(backend="tinycudann", normals="analytic")
+
+
+def test_plain_torch_does_the_same(monkeypatch):
+    """What runs on CUDA, here on the CPU."""
+    made, cams = rough(blob_density=10.0), cameras()
+    ours = shown(made, cams)
+    pull = torch.randn(ours.shape, generator=torch.Generator().manual_seed(4)) * (ours[:, 4:5] > 1e-3)
+    got = gradients(ours, dict(made.named_parameters()), pull)
+    monkeypatch.setattr("gsd.jit.available", lambda: False)
+    theirs = shown(made, cams)
+    close = (ours - theirs).abs() < 1e-4
+    assert close.float().mean() > 0.99  # a sample on the face of an empty cell may be counted to either
+    for name, expected in gradients(theirs, dict(made.named_parameters()), pull).items():
+        assert F.cosine_similarity(got[name].flatten(), expected.flatten(), dim=0) > 0.999, name
+
+
+def test_tinycudann_is_asked_for_the_same_grid(monkeypatch):
+    """With a stand-in for the package that reads the options it is given as tiny-cuda-nn documents them."""
+
+    class Encoding(torch.nn.Module):
+        def __init__(self, dims, config, seed, dtype):
+            super().__init__()
+            assert (dims, config["otype"], config["n_features_per_level"], dtype) == (3, "HashGrid", 2, torch.float32)
+            names = ("n_levels", "log2_hashmap_size", "base_resolution", "per_level_scale")
+            self.levels = make_levels(*(config[name] for name in names))
+            rows = self.levels[-1].first + self.levels[-1].size
+            self.params = torch.nn.Parameter(torch.zeros(rows * 2))
+
+        def forward(self, xyz):
+            return encode_torch(self.params.view(-1, 2), xyz.T, self.levels, [1.0] * len(self.levels))[0].T
+
+    monkeypatch.setitem(sys.modules, "tinycudann", SimpleNamespace(Encoding=Encoding))
+    monkeypatch.setattr("gsd.field.tcnn.find_spec", lambda name: True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    ours = rough(active_levels=3.5)
+    theirs = ngp(backend="tinycudann", active_levels=3.5, blob_density=6.0)
+    with torch.no_grad():
+        theirs.radiance.grid.encoding.params.copy_(ours.radiance.grid.table.flatten())
+        for mine, other in zip(ours.radiance.parameters(), theirs.radiance.parameters(), strict=True):
+            other.copy_(mine.view(other.shape))
+    theirs.occupancy = ours.occupancy
+    one, other = shown(ours, cameras()), shown(theirs, cameras())
+    assert torch.allclose(one, other, atol=1e-4)
+    other.sum().backward()
+    assert theirs.radiance.grid.encoding.params.grad.abs().sum() > 0
 
 
 def test_a_field_cannot_be_densified():
