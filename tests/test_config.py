@@ -10,6 +10,7 @@ import pytest
 from launch import ROOT, SMALL, config, launch, shell
 from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
+from pretrained import random_point_e, random_shap_e
 
 from gsd.cli import CONF
 from gsd.config import build, make, signature
@@ -18,6 +19,8 @@ from gsd.errors import GsdError
 # Options that need something of the user's, and what the test gives them.
 NEEDS = {
     "init=point_cloud": ("init.path={folder}/cloud.npz",),
+    "init=shap_e": ("init.model={folder}/shap_e", "init.sampling_steps=2"),
+    "init=point_e": ("init.weights={folder}", "init.clip={folder}/clip", "init.sampling_steps=4"),
     "prior=stable_diffusion": ("prior.model={folder}/pipeline",),
     "prior=threefuse": ("prior.model={folder}/pipeline", "prior.controlnet={folder}/controlnet"),
     "prior=mvdream": ("prior.model={folder}/multiview", "camera.views=4", "camera.delta_deg=90"),
@@ -46,13 +49,19 @@ def cloud(tmp_path):
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_runs(option, cloud):
+def test_every_option_runs(option, cloud, monkeypatch):
     needs = [o.format(folder=cloud) for o in NEEDS.get(option, ())]
     if any("pipeline" in need for need in needs):
         pipeline = random_pipeline(cloud / "pipeline")
         random_controlnet(cloud / "controlnet", pipeline.unet)
     if any("multiview" in need for need in needs):
         random_multiview(cloud / "multiview")
+    if option == "init=shap_e":
+        random_shap_e(cloud / "shap_e", monkeypatch)
+    if option == "init=point_e":
+        pytest.importorskip("point_e")
+        random_point_e(cloud, monkeypatch)
+    monkeypatch.setattr("gsd.init.sampled._folder", lambda: cloud / "kept")
     small = [o for o in SMALL if not (option.startswith("init=") and o.startswith("init."))]
     folder = launch(cloud / "run", *small, "steps=3", option, *needs)
     assert (folder / "DONE").exists()

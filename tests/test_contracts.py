@@ -32,6 +32,10 @@ def built(group, name, **context):
     section = cfg[group][name] if listed else cfg[group]
     if group == "init" and name == "point_cloud":
         section.path = str(context.pop("folder") / "cloud.npz")
+    if group == "init" and name == "shap_e":
+        section.model, section.sampling_steps = str(context["folder"]), 2
+    if group == "init" and name == "point_e":
+        section.weights, section.clip, section.sampling_steps = str(context["folder"]), f"{context['folder']}/clip", 4
     if group == "prior" and name not in ("menagerie", "tiny"):
         from pipelines import random_controlnet, random_multiview, random_pipeline
 
@@ -106,7 +110,17 @@ def test_prompting(name):
 
 
 @pytest.mark.parametrize("name", options("init"))
-def test_init(name, folder):
+def test_init(name, folder, monkeypatch):
+    monkeypatch.setattr("gsd.init.sampled._folder", lambda: folder / "kept")
+    if name == "shap_e":
+        from pretrained import random_shap_e
+
+        random_shap_e(folder, monkeypatch)
+    if name == "point_e":
+        pytest.importorskip("point_e")
+        from pretrained import random_point_e
+
+        random_point_e(folder, monkeypatch)
     init = built("init", name, folder=folder)
     assert isinstance(init, protocols.Init)
     cloud = init(Stream(0, "init"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -11,7 +13,8 @@ from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.export.mesh import Mesh, normals, surface
-from gsd.geometry import in_bounds, orbit, project, sample, unproject
+from gsd.geometry import in_bounds, orbit, project, rotation_matrices, sample, unproject
+from gsd.rasterizer import rasterize
 from gsd.types import Cameras, Render
 
 ELEVATIONS = (-30.0, 0.0, 20.0, 45.0, 70.0)  # degrees
@@ -19,6 +22,7 @@ AZIMUTHS = 24
 PIXELS = 384
 TRUNCATION = 3.0  # voxels
 SOLID = 0.5  # alpha above which a pixel shows the object
+HALF_WIDTH = math.sqrt(2 * math.log(2))  # standard deviations from a Gaussian's centre to half its peak
 
 
 @torch.no_grad()
@@ -28,7 +32,7 @@ def mesh_of_depth(representation: Any, resolution: int, device: torch.device) ->
     Behind a surface a view says nothing, except that pixels without the object are empty all along; what no view has
     seen counts as inside.
     """
-    views = [(cameras, representation.render(cameras)) for cameras in _around(device)]
+    views = [(cameras, _shown(representation, cameras)) for cameras in _around(device)]
     low, high = _bounds(views)
     spacing = float((high - low).max()) / resolution
     low = low - 2 * TRUNCATION * spacing
@@ -45,6 +49,35 @@ def _around(device: torch.device) -> list[Cameras]:
     full = torch.ones(len(grid))
     cameras = orbit(grid[:, 1], grid[:, 0], 3.0 * full, 40.0 * full, PIXELS, PIXELS).to(device)
     return [cameras[i] for i in torch.arange(len(grid)).split(1)]
+
+
+def _shown(representation: Any, cameras: Cameras) -> Render:
+    """The render of one view, with the depth of Gaussians brought forward from their centres to their near side.
+
+    Rasterisers give a Gaussian one depth, its centre's. Where a few large ones make a round shape, all views would
+    agree on its middle and carve the rest away. The way from centre to near side is rendered like a colour.
+    """
+    show = representation.render(cameras)
+    if not hasattr(representation, "splats"):
+        return show
+    s = representation.splats()
+    forward = cameras.viewmats[0, 2, :3]
+    along = (forward @ rotation_matrices(s.quats)) * s.log_scales.exp()
+    ahead = HALF_WIDTH * along.norm(dim=-1)
+    size = (cameras.width, cameras.height)
+    opacities = s.opacity_logits.sigmoid()
+    drawn, alpha, _ = rasterize(
+        s.means,
+        s.quats,
+        s.log_scales.exp(),
+        opacities,
+        ahead[:, None].repeat(1, 3),
+        cameras.viewmats,
+        cameras.Ks,
+        *size,
+    )
+    mean = (drawn[..., :1] / alpha.clamp_min(1e-8)).permute(0, 3, 1, 2)
+    return replace(show, depth=show.depth - mean)
 
 
 def _bounds(views: list[tuple[Cameras, Render]]) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
@@ -76,7 +109,8 @@ def _fused(
         total += known * torch.where(solid, signed.clamp(-1, 1), 1.0)
         weight += known
     mean = torch.where(weight > 0, total / weight.clamp_min(1), -1.0)
-    return mean.view(*count)
+    beyond = points.norm(dim=-1) > 1  # there is nothing, and not every view looks there
+    return mean.masked_fill(beyond, 1.0).view(*count)
 
 
 def _colours(

@@ -18,7 +18,7 @@ from gsd.errors import GsdError
 # glTF and with it most programs: y up, the front looks along +z. Ours is z up with the front along +x.
 WORLD_TO_Y_UP = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
 QUAT_TO_Y_UP = torch.tensor([0.5, -0.5, -0.5, -0.5])  # the same rotation, wxyz
-SPECK = 0.05  # of the largest component's faces: what has fewer is a floater
+SPECK = 0.01  # of the largest component's faces: what has fewer is a floater
 
 
 @dataclass(frozen=True)

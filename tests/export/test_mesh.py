@@ -94,7 +94,7 @@ def test_nothing_to_show():
 def test_floaters_are_left_out():
     grid = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, 40)] * 3, indexing="ij"), -1)
     far = torch.tensor([0.8, 0.8, 0.8])
-    balls = torch.maximum(0.6 - grid.norm(dim=-1), 0.08 - (grid - far).norm(dim=-1))
+    balls = torch.maximum(0.6 - grid.norm(dim=-1), 0.05 - (grid - far).norm(dim=-1))
     vertices, faces = surface(balls, 0.0, torch.full((3,), -1.0), 2 / 39)
     assert vertices.norm(dim=-1).max() < 0.65
     assert faces.unique().numel() == len(vertices)
@@ -128,3 +128,44 @@ def test_glb_is_not_lit(tmp_path):
     assert material["pbrMetallicRoughness"]["metallicFactor"] == 0
     assert "KHR_materials_unlit" in material["extensions"]
     assert "COLOR_0" in primitive["attributes"]
+
+
+def test_a_ball_that_is_one_gaussian_is_not_carved_to_its_middle(monkeypatch):
+    """A rasteriser gives it the depth of its centre; its surface is where it is half as dense as there."""
+    from gsd.export.ply import Splats
+    from gsd.rasterizer import rasterize
+
+    class Ball:
+        def splats(self):
+            log_scales = torch.full((1, 3), math.log(0.3))
+            return Splats(
+                torch.zeros(1, 3),
+                torch.tensor([[1.0, 0, 0, 0]]),
+                log_scales,
+                torch.full((1,), 9.0),
+                torch.zeros(1, 1, 3),
+            )
+
+        def render(self, cameras):
+            s, size = self.splats(), (cameras.width, cameras.height)
+            drawn, alpha, _ = rasterize(
+                s.means,
+                s.quats,
+                s.log_scales.exp(),
+                s.opacity_logits.sigmoid(),
+                torch.ones(1, 3),
+                cameras.viewmats,
+                cameras.Ks,
+                *size,
+            )
+            drawn, alpha = drawn.permute(0, 3, 1, 2), alpha.permute(0, 3, 1, 2)
+            return Render(drawn[:, :3], drawn[:, 3:], alpha)
+
+    monkeypatch.setattr(depth, "PIXELS", 96)
+    monkeypatch.setattr(depth, "AZIMUTHS", 12)
+    monkeypatch.setattr(depth, "ELEVATIONS", (-60.0, -20.0, 20.0, 60.0))
+    mesh = mesh_of_depth(Ball(), 32, CPU)
+    half = 0.3 * math.sqrt(2 * math.log(2))
+    radii = mesh.vertices.norm(dim=-1)
+    assert radii.mean().item() == pytest.approx(half, rel=0.12)
+    assert radii.min() > 0.85 * half

