@@ -1,65 +1,195 @@
-"""What geometry-aware score distillation adds to a step of plain score distillation.
+"""What a whole step costs: every guidance and noising, GSD over SDS, and a step as it is usually written.
 
-Both experiments take turns, step by step, in one process, so that a machine whose speed drifts treats them alike; the
-figures are medians of CPU and wall time and their ratio.
+    python experiments/benchmarks/step.py [--scale tiny|menagerie|sd] [--steps 30] [--only WORD ...] [OVERRIDE ...]
 
-    python experiments/benchmarks/step.py [--steps 200] [OVERRIDE ...]
+All methods take turns, step by step, in one process, so that a machine whose speed drifts treats them alike. Figures
+are medians over the steps; a ratio is the median of the ratios of steps that were neighbours in time. The memory is
+that of the same steps in a process of their own, set-up included (on CUDA: the most that was allocated).
+
+Scale: tiny is prior=tiny; sd is Stable Diffusion 2.1's architecture with random weights (needs a GPU to be of use);
+menagerie the exact prior, which is so cheap that everything else shows. Guidance is classifier-free but for menagerie.
+
+"usual sds" is the step of the common frameworks: latents drawn from the encoder's posterior, the two branches of
+guidance asked one after the other, and the latents decoded for a picture that the step does not need.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import resource
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import torch
 from hydra import compose, initialize_config_dir
+from random_stable_diffusion import random_stable_diffusion
 
 from gsd.config import build, register
 from gsd.experiment import Experiment
 from gsd.optimise import take_step
+from gsd.types import Condition
 
 ROOT = Path(__file__).resolve().parents[2]
+PLAIN = ("noising=random", "loss=none")
 METHODS = {
-    "sds": ["noising=random", "loss=none"],
-    "consistent noise": ["noising=consistent", "loss=none"],
-    "consistency loss": ["noising=random", "loss=[consistency]"],
-    "gsd": ["noising=consistent", "loss=[consistency]"],
+    "sds": PLAIN,
+    "usual sds": PLAIN,
+    "consistent noise": ("noising=consistent", "loss=none"),
+    "consistency loss": ("noising=random", "loss=[consistency]"),
+    "gsd": ("noising=consistent", "loss=[consistency]"),
+    **{f"guidance {name}": (f"guidance={name}", *PLAIN) for name in ("sjc", "csd", "nfsd", "ism", "sdi", "vsd")},
+    **{
+        f"noising {name}": (f"noising={name}", "loss=none")
+        for name in ("nearest", "bilinear", "split_nearest", "integral", "lattice")
+    },
 }
-WARM_UP = 20  # steps: compilation, caches, the first shape of the scene
+EXACT = ("guidance vsd", "usual sds")  # need a network, which the menagerie is not
+SCALED = ("sds", "sjc", "csd", "nfsd", "ism", "vsd")  # guidances with a guidance_scale of their own
+GUIDANCE_SCALE = 7.5
+WARM_UP = 5  # steps: compilation, caches, the first shape of the scene
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=200)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scale", choices=("tiny", "menagerie", "sd"), default="tiny")
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--only", nargs="+", default=list(METHODS), help="some of the methods; sds is always there")
+    parser.add_argument("--out", type=Path, help="folder for result.json and table.md")
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
     parser.add_argument("overrides", nargs="*", help="applied to every method, for example camera.groups=4")
     arguments = parser.parse_args()
+    if arguments.memory_of:
+        print(json.dumps(peak_memory(arguments.memory_of, arguments.scale, arguments.overrides)))
+        return
+    names = [name for name in METHODS if name == "sds" or name in arguments.only]
+    if arguments.scale == "menagerie":
+        names = [name for name in names if name not in EXACT]
+    # First, because the kernel's account of a new process begins with the memory of the one that started it.
+    memory = {name: memory_apart(name, arguments.scale, arguments.overrides) for name in names}
+    rows = measure({name: stepper(name, arguments.scale, arguments.overrides) for name in names}, arguments.steps)
+    for name, row in rows.items():
+        row["memory_mb"] = memory[name]
+    table = as_table(rows)
+    print(table)
+    if arguments.out:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+        (arguments.out / "table.md").write_text(table)
+        (arguments.out / "result.json").write_text(
+            json.dumps({"arguments": vars(arguments), "rows": rows}, default=str)
+        )
+
+
+def stepper(name: str, scale: str, overrides: list[str]) -> Callable[[int], int]:
+    """A function that takes the n-th step of a method and returns the images its prior denoised."""
     register()
+    options = [*METHODS[name], *overrides]
+    if scale == "sd":
+        options += ["prior=stable_diffusion", f"prior.model={random_stable_diffusion()}", "camera.resolution=512"]
+    elif scale == "tiny":
+        options += ["prior=tiny"]
+    guidance = next((o.split("=")[1] for o in options if o.startswith("guidance=")), "sds")
+    if scale != "menagerie" and guidance in SCALED:
+        options += [f"guidance.guidance_scale={GUIDANCE_SCALE}"]
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        configs = {name: compose("config", [*o, *arguments.overrides]) for name, o in METHODS.items()}
-    times = measure({name: build(cfg) for name, cfg in configs.items()}, arguments.steps)
-    print("| step | wall ms | CPU ms | wall / sds | CPU / sds |\n|---|---|---|---|---|")
-    for name, (wall, cpu) in times.items():
-        ratios = [statistics.median(a / b for a, b in zip(mine, base, strict=True)) for mine, base in
-                  zip((wall, cpu), times["sds"], strict=True)]  # fmt: skip
-        figures = [1e3 * statistics.median(wall), 1e3 * statistics.median(cpu), *ratios]
-        print(f"| {name} | " + " | ".join(f"{f:.2f}" for f in figures) + " |")
+        experiment = build(compose("config", options))
+    if name == "usual sds":
+        return lambda step: usual_step(experiment, step)
+    return lambda step: take_step(experiment, step).score.prior_calls
 
 
-def measure(experiments: dict[str, Experiment], steps: int) -> dict[str, tuple[list[float], list[float]]]:
-    """Wall and CPU seconds of every step of every experiment, the experiments interleaved."""
-    times: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in experiments}
+def usual_step(e: Experiment, step: int) -> int:
+    """Score distillation as it is usually written; the same cameras, noise levels and weight as ours."""
+    prior: Any = e.prior
+    cameras = e.camera(e.stream("camera", step)).to(e.device)
+    sigma = e.sigma(cameras, e.stream("sigma", step))
+    level = sigma[:, None, None, None]
+    rgb = e.representation.render(cameras).rgb
+    z = prior.vae.encode((2 * rgb - 1).to(prior.dtype)).latent_dist.sample().to(rgb) * prior.scaling
+    told = e.prompting(cameras)
+    with torch.no_grad():
+        noise = torch.randn_like(z)
+        x = z + level * noise
+        branches = [prior.denoise(x, sigma, condition) for condition in (Condition(("",) * len(x)), told)]
+        without, text = ((x - branch) / level for branch in branches)
+        eps = without + GUIDANCE_SCALE * (text - without)
+        prior.decode(z)
+        gradient = level**2 / (1 + level**2) * (eps - noise)
+        target = z - gradient
+    (0.5 * torch.nn.functional.mse_loss(z, target, reduction="sum") / len(z)).backward()
+    e.representation.step()
+    return 2 * len(z)
+
+
+def measure(methods: dict[str, Callable[[int], int]], steps: int) -> dict[str, dict[str, float]]:
+    """Median seconds of a step by the wall and by the processor, prior calls, and ratios to sds."""
+    wall: dict[str, list[float]] = {name: [] for name in methods}
+    cpu: dict[str, list[float]] = {name: [] for name in methods}
+    calls: dict[str, list[int]] = {name: [] for name in methods}
     for step in range(WARM_UP + steps):
-        for name, experiment in experiments.items():
-            wall, cpu = time.perf_counter(), time.process_time()
-            take_step(experiment, step)
+        for name, take in methods.items():
+            began, busy = now(), time.process_time()
+            asked = take(step)
             if step >= WARM_UP:
-                times[name][0].append(time.perf_counter() - wall)
-                times[name][1].append(time.process_time() - cpu)
-    return times
+                wall[name].append(now() - began)
+                cpu[name].append(time.process_time() - busy)
+                calls[name].append(asked)
+    return {
+        name: {
+            "prior_calls": statistics.mean(calls[name]),
+            "wall_ms": 1e3 * statistics.median(wall[name]),
+            "cpu_ms": 1e3 * statistics.median(cpu[name]),
+            "wall_ratio": paired(wall[name], wall["sds"]),
+            "cpu_ratio": paired(cpu[name], cpu["sds"]),
+        }
+        for name in methods
+    }
+
+
+def now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def paired(mine: list[float], base: list[float]) -> float:
+    return statistics.median(a / b for a, b in zip(mine, base, strict=True))
+
+
+def memory_apart(name: str, scale: str, overrides: list[str]) -> float:
+    """peak_memory in a process of its own, MB."""
+    command = [sys.executable, __file__, "--scale", scale, "--memory-of", name, *overrides]
+    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    return float(out.splitlines()[-1])
+
+
+def peak_memory(name: str, scale: str, overrides: list[str]) -> float:
+    """The most memory that the first steps of a method needed, MB."""
+    take = stepper(name, scale, overrides)
+    for step in range(WARM_UP):
+        take(step)
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated() / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def as_table(rows: dict[str, dict[str, float]]) -> str:
+    lines = ["| step | prior calls | wall ms | CPU ms | wall / sds | CPU / sds | memory MB |", "|---" * 7 + "|"]
+    for name, row in rows.items():
+        figures = [f"{row[key]:.2f}" for key in ("wall_ratio", "cpu_ratio")]
+        lines.append(
+            f"| {name} | {row['prior_calls']:.1f} | {row['wall_ms']:.1f} | {row['cpu_ms']:.1f} | "
+            f"{' | '.join(figures)} | {row['memory_mb']:.0f} |"
+        )
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

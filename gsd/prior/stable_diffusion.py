@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +52,7 @@ class StableDiffusion:
     encode_chunk views that are encoded at a time; with more, each chunk is computed again in the backward pass, so that
                  only one chunk's activations are held
     channels_last memory layout of the weights, usually faster in half precision
+    compile      UNet and VAE by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.
@@ -64,8 +67,11 @@ class StableDiffusion:
         attention: Literal["sdpa", "sliced"] = "sdpa",
         encode_chunk: PositiveInt = 4,
         channels_last: bool = False,
+        compile: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
+        if compile:
+            _find_compiler()
         self.device = torch.device(device)
         self.dtype = _dtype(dtype, self.device)
         folder = locate(model, variant)
@@ -76,6 +82,9 @@ class StableDiffusion:
         self.vae = self._load(AutoencoderKL, folder / "vae", variant, channels_last)
         if attention == "sliced":
             self.unet.set_attention_slice("auto")
+        if compile:  # what is called: the VAE itself has no forward pass that is used
+            for part in (self.unet, self.vae.encoder, self.vae.decoder):
+                part.compile()
         self.encode_chunk = encode_chunk
         self.scaling: float = self.vae.config.scaling_factor
         self.latent_shape, self.resolution = _shapes(self.unet.config, self.vae.config, resolution, model)
@@ -179,6 +188,13 @@ def _dtype(name: str, device: torch.device) -> torch.dtype:
     if name != "fp32" and device.type == "cpu":
         raise GsdError(f"prior.dtype={name} needs a GPU; on a CPU use prior.dtype=fp32, or auto.")
     return DTYPES[name]
+
+
+def _find_compiler() -> None:
+    if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
+        raise GsdError(
+            "prior.compile=true needs a C++ compiler, and none was found; install g++, or set prior.compile=false."
+        )
 
 
 def _shapes(unet: Any, vae: Any, resolution: int | None, model: str) -> tuple[tuple[int, int, int], int]:

@@ -18,7 +18,7 @@ from gsd.types import Condition, PointCloud
 
 class ThreeFuse(StableDiffusion):
     """StableDiffusion with a depth ControlNet (Zhang et al. 2023) that is shown the points a run starts from, as each
-    of the step's cameras sees them (3DFuse, Seo et al. 2023, section 4.3).
+    of the step's cameras sees them (3DFuse, Seo et al. 2023).
 
     The picture is `gsd.prior.depth.depth_picture` at the resolution of the images: inverse depth, near bright, empty 0,
     the convention of MiDaS, which depth ControlNets were trained with. The ControlNet's residuals, times
@@ -29,7 +29,7 @@ class ThreeFuse(StableDiffusion):
     experiments of the paper. Its own ControlNet ("sparse depth injector") was trained with sparse discs; another depth
     ControlNet saw dense depth, which a larger `radius` and `fill` come closer to.
 
-    model, variant, resolution, dtype, attention, encode_chunk, channels_last: see StableDiffusion
+    model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile: see StableDiffusion
     controlnet         "tiny" (shipped, for model=tiny), a folder, or a hub id, trained for `model`
     conditioning_scale 0: none
     radius             of a point's disc, in halves of the image's height: 3DFuse 0.02, the paper's code 0.01
@@ -52,15 +52,18 @@ class ThreeFuse(StableDiffusion):
         attention: Literal["sdpa", "sliced"] = "sdpa",
         encode_chunk: PositiveInt = 4,
         channels_last: bool = False,
+        compile: bool = False,
         device: torch.device | str = "cpu",
     ) -> None:
         folder = locate_controlnet(controlnet, variant)
-        super().__init__(model, variant, resolution, dtype, attention, encode_chunk, channels_last, device)
+        super().__init__(model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, device)
         from diffusers import ControlNetModel
 
         self.controlnet = self._load(ControlNetModel, folder, variant, channels_last)
         if attention == "sliced":
             self.controlnet.set_attention_slice("auto")
+        if compile:
+            self.controlnet.compile()
         _check_fit(self.controlnet.config, self.unet.config, f"prior.controlnet={controlnet}", model)
         self.conditioning_scale, self.radius, self.fill = conditioning_scale, radius, fill
         self.points: Float[Tensor, "N 3"] | None = None

@@ -13,7 +13,9 @@ from launch import ROOT
 from pipelines import edit, random_pipeline
 
 from gsd.errors import GsdError
+from gsd.geometry import orbit
 from gsd.guidance.sds import SDS
+from gsd.guidance.vsd import VSD
 from gsd.prior import checkpoint
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.protocols import Prior
@@ -396,3 +398,33 @@ def test_runs_that_do_not_need_it_do_not_import_it():
         "assert not {'diffusers', 'transformers', 'torchvision', 'peft'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guidance", [SDS(guidance_scale=3.0), VSD("a cat", lr=1e-2)], ids=["sds", "vsd"])
+def test_compiled_networks_say_the_same(folders, guidance):
+    """Gradients through the encoder, the guided prediction, and LoRA switched on and off in between."""
+    seen = []
+    for compiled in (False, True):
+        prior, method = _prior(folders["epsilon"][0], compile=compiled), copy.deepcopy(guidance)
+        if isinstance(method, VSD):
+            method.attach(prior, Stream(0, "guidance"))
+        rgb = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        for step in range(3):
+            z = prior.encode(rgb)
+            noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(step))
+            condition = Condition(
+                ("a cat", "a cat, back view"),
+                orbit(*torch.tensor([[0.0, 180], [15, 15], [2.2, 2.2], [40, 40]]), 16, 16),
+            )
+            score = method(prior, z.detach(), noise, torch.tensor([2.0, 0.5]), condition, Stream(0, "guidance", step))
+        (grad,) = torch.autograd.grad((score.gradient * z).sum(), rgb)
+        seen.append((score.gradient, grad))
+    for eager, fast in zip(*seen, strict=True):
+        assert _relative(fast, eager) < 1e-4
+
+
+def test_compiling_without_a_compiler_is_refused(folders, monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(GsdError, match=r"C\+\+ compiler.*prior.compile=false"):
+        _prior(folders["epsilon"][0], compile=True)
