@@ -26,6 +26,8 @@ NEEDS = {
     "prior=mvdream": ("prior.model={folder}/multiview", "camera.views=4", "camera.delta_deg=90"),
     "guidance=ism": ("noising=random",),
     "guidance=sdi": ("noising=random",),
+    "loss=[orient]": ("representation=instant_ngp", "representation.normals=analytic"),
+    "loss=[z_variance]": ("representation=instant_ngp",),
     "guidance=vsd": ("prior=stable_diffusion", "prior.model={folder}/pipeline"),
 }
 OPTIONS = sorted(
