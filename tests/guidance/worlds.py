@@ -1,5 +1,5 @@
-"""Two priors to try guidance on, each with noise predictions from elsewhere: the exact menagerie in float64, and a
-pipeline of diffusers with random weights, asked by plain calls."""
+"""Priors to try guidance on, each with noise predictions from elsewhere: the exact menagerie in float64, and two
+pipelines of diffusers, asked by plain calls: one with random weights, one trained."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ from pipelines import random_pipeline
 from gsd.camera.orbit import Orbit
 from gsd.config import make
 from gsd.guidance.nfsd import UNWANTED
+from gsd.prior.checkpoint import TINY
 from gsd.random import Stream
 from gsd.types import Condition
 
@@ -71,9 +72,20 @@ def exact() -> World:
 
 
 def network(folder, prediction="epsilon") -> World:
+    return asked_plainly(random_pipeline(folder, prediction), folder)
+
+
+def tiny() -> World:
+    """The trained model that comes with gsd; it predicts velocity."""
+    from diffusers import StableDiffusionPipeline
+
+    return asked_plainly(StableDiffusionPipeline.from_pretrained(TINY, torch_dtype=torch.float32), TINY)
+
+
+def asked_plainly(pipe, folder) -> World:
     from gsd.prior.stable_diffusion import StableDiffusion
 
-    pipe = random_pipeline(folder, prediction)
+    velocity = pipe.scheduler.config.prediction_type == "v_prediction"
 
     @torch.no_grad()
     def eps(x, sigma, texts):
@@ -83,12 +95,12 @@ def network(folder, prediction="epsilon") -> World:
             alpha, s = (1 + level**2) ** -0.5, level * (1 + level**2) ** -0.5
             words, _ = pipe.encode_prompt(text, "cpu", 1, do_classifier_free_guidance=False)
             said = pipe.unet(alpha * view[None], t, encoder_hidden_states=words).sample
-            out.append(said if prediction == "epsilon" else alpha * said + s * alpha * view[None])
+            out.append(alpha * said + s * alpha * view[None] if velocity else said)
         return torch.cat(out)
 
     prior = StableDiffusion(str(folder))
     prior.prepare((*TEXTS, *OTHERS))  # the encoder is loaded once
-    z, noise = noises((4, 8, 8), torch.float32)
+    z, noise = noises(prior.latent_shape, torch.float32)
     sigma = levels(torch.tensor([300, 700]))
     return World(prior, z, noise, sigma, condition(), eps, 1e-5, pipe)
 
