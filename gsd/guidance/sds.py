@@ -7,10 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.guidance.branches import RescaleOf, guide
-from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
+from gsd.guidance.shaping import Clip, Scale, Weighting, scale_at, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
-from gsd.schedule import at
 from gsd.types import Condition, Score, Share
 
 
@@ -18,10 +17,11 @@ class SDS:
     """gradient = w(sigma) (eps_hat(z + sigma n) - n) (Poole et al. 2022, eq. 3; eq. 10 of the paper up to the weight).
 
     eps_hat = eps_uncond + guidance_scale (eps_text - eps_uncond), the convention of diffusers; threestudio's numbers
-    are one lower. At guidance_scale 1 the unconditional branch is not asked. A negative prompt takes the place of the
-    unconditional branch, and Perp-Neg adds to the difference (`gsd.guidance.branches.guide`). rescale in [0, 1] gives
-    eps_hat the spread of eps_text (`rescaled` there), or, with rescale_of=latents, the denoised latents that of the
-    text alone, over all views of a group. w and clip: `gsd.guidance.shaping`.
+    are one lower; without a number, what suits the prior. At guidance_scale 1 the unconditional branch is not asked. A
+    negative prompt takes the place of the unconditional branch, and Perp-Neg adds to the difference
+    (`gsd.guidance.branches.guide`). rescale in [0, 1] gives eps_hat the spread of eps_text (`rescaled` there), or, with
+    rescale_of=latents, the denoised latents that of the text alone, over all views of a group. w and clip:
+    `gsd.guidance.shaping`.
 
     With weighting=sigma it is the gradient of MVDream's x0-reconstruction loss |z - D(x)|^2 / 2, D held fixed (Shi et
     al. 2023, section 3.2): z - D = z - (x - sigma eps_hat) = sigma (eps_hat - n). guidance=x0 has its numbers.
@@ -31,7 +31,7 @@ class SDS:
 
     def __init__(
         self,
-        guidance_scale: Scale = 1.0,
+        guidance_scale: Scale | None = None,
         rescale: Share = 0.0,
         rescale_of: RescaleOf = "noise",
         weighting: Weighting = "one_minus_abar",
@@ -51,7 +51,7 @@ class SDS:
         rng: Stream,
     ) -> Score:
         x = z + sigma[:, None, None, None] * noise
-        scale = at(self.guidance_scale, rng.step)
+        scale = scale_at(self.guidance_scale, prior, rng.step)
         guided = guide(prior, x, sigma, condition, scale, self.rescale, self.rescale_of)
         gradient = shaped(guided.eps - noise, sigma, self.weighting, self.clip, rng.step)
         return Score(gradient, guided.eps, guided.delta, guided.calls)

@@ -9,10 +9,11 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from gsd.schedule import Linear, Step, at
+from gsd.protocols import Prior
+from gsd.schedule import Changing, at
 
 Weighting = Literal["one_minus_abar", "uniform", "fantasia3d", "sigma", "dmd"]
-Scale = Annotated[float, Field(ge=0)] | Annotated[Linear | Step, Field(discriminator="kind")]  # of guidance
+Scale = Annotated[float, Field(ge=0)] | Changing  # of guidance
 LEAST_MEAN = 1e-8  # of a direction's absolute values
 
 
@@ -36,6 +37,11 @@ class Clip(BaseModel):
         over = 1 if self.per == "pixel" else (1, 2, 3)
         norm = torch.linalg.vector_norm(gradient, dim=over, keepdim=True)
         return gradient * (limit / norm.clamp(min=torch.finfo(norm.dtype).tiny)).clamp(max=1)
+
+
+def scale_at(scale: Scale | None, prior: Prior, step: int) -> float:
+    """A guidance's own scale, else what suits the prior."""
+    return prior.guidance_scale if scale is None else at(scale, step)
 
 
 def shaped(

@@ -7,10 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.guidance.branches import guide
-from gsd.guidance.shaping import Clip, Scale
+from gsd.guidance.shaping import Clip, Scale, scale_at
 from gsd.protocols import Prior
 from gsd.random import Stream
-from gsd.schedule import at
 from gsd.types import Condition, Score, Share
 
 
@@ -28,7 +27,7 @@ class SJC:
 
     def __init__(
         self,
-        guidance_scale: Scale = 1.0,
+        guidance_scale: Scale | None = None,
         rescale: Share = 0.0,
         variance_reduction: bool = True,
         clip: Clip | None = None,
@@ -48,7 +47,7 @@ class SJC:
     ) -> Score:
         level = sigma[:, None, None, None]
         x = z + level * noise
-        guided = guide(prior, x, sigma, condition, at(self.guidance_scale, rng.step), self.rescale)
+        guided = guide(prior, x, sigma, condition, scale_at(self.guidance_scale, prior, rng.step), self.rescale)
         denoised = x - level * guided.eps
         gradient = ((z if self.variance_reduction else x) - denoised) / level
         if self.clip is not None:

@@ -66,6 +66,8 @@ class Menagerie:
     degrees, distance in world units. Raises GsdError when `prompt` names no creature.
     """
 
+    guidance_scale = 1.0  # exact: the text alone says all
+
     def __init__(
         self,
         prompt: str,

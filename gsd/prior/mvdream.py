@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from gsd.errors import GsdError
@@ -36,7 +36,7 @@ class MVDream(StableDiffusion):
     Its authors let it guide by the x0-reconstruction loss (guidance=x0), without words for the view
     (prompting=plain) and with ", 3d asset" after the prompt.
 
-    variant, resolution (256 if null), dtype, attention, encode_chunk, channels_last, compile: see StableDiffusion.
+    The options are those of StableDiffusion; resolution is 256 if null.
     Raises GsdError for another kind of checkpoint, views without cameras, groups of other than four, and vsd with
     cameras of its own.
     """
@@ -53,9 +53,12 @@ class MVDream(StableDiffusion):
         encode_chunk: PositiveInt = 4,
         channels_last: bool = False,
         compile: bool = False,
+        guidance_scale: NonNegativeFloat = 50.0,
         device: torch.device | str = "cpu",
     ) -> None:
-        super().__init__(model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, device)
+        super().__init__(
+            model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, guidance_scale, device
+        )
         if self.unet.config.get("projection_class_embeddings_input_dim") != POSE:
             raise GsdError(f"prior.model={model} knows no cameras; give an MVDream, or use prior=stable_diffusion.")
         own = self.unet.attn_processors

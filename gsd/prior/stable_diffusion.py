@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import PositiveInt
+from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
@@ -53,6 +53,7 @@ class StableDiffusion:
                  only one chunk's activations are held
     channels_last memory layout of the weights, usually faster in half precision
     compile      UNet and VAE by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler
+    guidance_scale for guidance=sds and sjc without a number of their own; 101 is DreamFusion's 100
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.
@@ -68,6 +69,7 @@ class StableDiffusion:
         encode_chunk: PositiveInt = 4,
         channels_last: bool = False,
         compile: bool = False,
+        guidance_scale: NonNegativeFloat = 101.0,
         device: torch.device | str = "cpu",
     ) -> None:
         if compile:
@@ -85,7 +87,7 @@ class StableDiffusion:
         if compile:  # what is called: the VAE itself has no forward pass that is used
             for part in (self.unet, self.vae.encoder, self.vae.decoder):
                 part.compile()
-        self.encode_chunk = encode_chunk
+        self.encode_chunk, self.guidance_scale = encode_chunk, guidance_scale
         self.scaling: float = self.vae.config.scaling_factor
         self.latent_shape, self.resolution = _shapes(self.unet.config, self.vae.config, resolution, model)
         self.prediction, sigmas = _schedule(folder, model)
@@ -161,7 +163,9 @@ class StableDiffusion:
         with _fits("denoising"):
             text, t = self.embed(condition).to(self.dtype), self.timestep(sigma)
             more = {"class_labels": labels} | self.beside(vp, t, text, condition)
-            return self.unet(vp, t, encoder_hidden_states=text, **more).sample.to(x)
+            # With gradients, as for VSD's LoRA, uncompiled: what PyTorch 2.13 compiles for CPUs there loses some.
+            unet = self.unet.forward if torch.is_grad_enabled() else self.unet
+            return unet(vp, t, encoder_hidden_states=text, **more).sample.to(x)
 
     def beside(
         self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition

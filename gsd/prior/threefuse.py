@@ -29,7 +29,8 @@ class ThreeFuse(StableDiffusion):
     experiments of the paper. Its own ControlNet ("sparse depth injector") was trained with sparse discs; another depth
     ControlNet saw dense depth, which a larger `radius` and `fill` come closer to.
 
-    model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile: see StableDiffusion
+    The other options are those of StableDiffusion.
+
     controlnet         "tiny" (shipped, for model=tiny), a folder, or a hub id, trained for `model`
     conditioning_scale 0: none
     radius             of a point's disc, in halves of the image's height: 3DFuse 0.02, the paper's code 0.01
@@ -53,10 +54,13 @@ class ThreeFuse(StableDiffusion):
         encode_chunk: PositiveInt = 4,
         channels_last: bool = False,
         compile: bool = False,
+        guidance_scale: NonNegativeFloat = 101.0,
         device: torch.device | str = "cpu",
     ) -> None:
         folder = locate_controlnet(controlnet, variant)
-        super().__init__(model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, device)
+        super().__init__(
+            model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, guidance_scale, device
+        )
         from diffusers import ControlNetModel
 
         self.controlnet = self._load(ControlNetModel, folder, variant, channels_last)

@@ -43,7 +43,10 @@ def test_is_the_source(world):
 
 def test_is_sds_with_the_noise_it_found(world):
     score = world.run(SDI(1.0, 1.0, weighting="uniform", eta=0.0))
-    assert world.near(world.run(SDS(weighting="uniform"), noise=score.eps - score.residual).gradient, score.residual)
+    assert world.near(
+        world.run(SDS(guidance_scale=1.0, weighting="uniform"), noise=score.eps - score.residual).gradient,
+        score.residual,
+    )
     assert torch.equal(score.gradient, world.run(SDI(1.0, 1.0, weighting="uniform", eta=0.0), noise=world.z).gradient)
 
 

@@ -11,6 +11,7 @@ class Pull:
     """A prior that pulls each view towards a constant that its text names."""
 
     latent_shape = (2, 4, 4)
+    guidance_scale = 1.0
 
     def encode(self, rgb):
         return rgb
@@ -28,6 +29,15 @@ def inputs():
     z, n = (torch.randn(3, 2, 4, 4, generator=g, dtype=torch.float64) for _ in range(2))
     sigma = torch.tensor([0.1, 1.0, 14.0], dtype=torch.float64)
     return z, n, sigma, Condition(("1", "2", "3"))
+
+
+def test_without_a_scale_of_its_own_it_takes_the_priors():
+    class Strong(Pull):
+        guidance_scale = 3.0
+
+    got, wanted = SDS()(Strong(), *inputs(), RNG), SDS(guidance_scale=3.0)(Pull(), *inputs(), RNG)
+    assert torch.equal(got.gradient, wanted.gradient)
+    assert got.prior_calls == 6
 
 
 def test_equals_the_formula():
