@@ -62,12 +62,19 @@ class Config:
     loss: Any = field(default_factory=dict)
     metric: Any = field(default_factory=dict)
     experiment: Any = None
+    scale: Any = None
 
 
 def register() -> None:
     """Make the schema and the resolvers known to Hydra; safe to call again."""
     ConfigStore.instance().store("schema", Config)
-    resolvers = {"gsd.signature": _signature_of_root, "gsd.name": _run_name, "gsd.sweep": _sweep_name}
+    resolvers = {
+        "gsd.signature": _signature_of_root,
+        "gsd.name": _run_name,
+        "gsd.sweep": _sweep_name,
+        "gsd.step": _step,
+        "gsd.laptop": _laptop,
+    }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
 
@@ -91,6 +98,16 @@ def _run_name(*, _root_: DictConfig) -> str:
 def _sweep_name(*, _root_: DictConfig) -> str:
     """multirun/NAME: the name given, else the preset's, else 'sweep'; one folder whatever is swept."""
     return _root_.name or _root_.hydra.runtime.choices.get("experiment") or "sweep"
+
+
+def _step(number: int, length: int, *, _root_: DictConfig) -> int:
+    """${gsd.step:500,1200}: the step of this run that step 500 is of one of 1200."""
+    return max(1, round(number / length * _root_.steps))
+
+
+def _laptop(there: str, otherwise: str, *, _root_: DictConfig) -> str:
+    """${gsd.laptop:tiny,stable_diffusion}, in a defaults list: what scale=laptop takes, and what is taken otherwise."""
+    return there if _root_.scale == "laptop" else otherwise
 
 
 def build(cfg: DictConfig) -> Experiment:

@@ -3,17 +3,31 @@
 In a yaml or on the command line a schedule is a plain number, or one of
   {kind: linear, start: 0.98, end: 0.5, begin: 0, until: 600}   from start to end between two steps, constant outside
   {kind: step, values: [0, 0.02], at: [300]}                    values[0] before step at[0], values[1] from there on
+  {kind: points, values: [1, 0.4, 0], at: [0, 60, 600]}         values[k] at step at[k], straight lines between them
+
+A step is a number, or a share of the run's length: ${gsd.step:500,1200} is step 500 of a run of 1200, whatever this
+run's `steps`.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class _Piece(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_another_kind(cls, data: Any) -> Any:
+        """Hydra merges a schedule into the one it replaces: what only that one's kind has is left out."""
+        if not isinstance(data, dict):
+            return data
+        others = {name for kind in (Linear, Step, Points) for name in kind.model_fields} - set(cls.model_fields)
+        return {name: value for name, value in data.items() if name not in others}
 
 
 class Linear(_Piece):
@@ -45,7 +59,23 @@ class Step(_Piece):
         return self.values[sum(step >= boundary for boundary in self.at)]
 
 
-Schedule = float | Annotated[Linear | Step, Field(discriminator="kind")]
+class Points(_Piece):
+    kind: Literal["points"]
+    values: list[float]
+    at: list[int]
+
+    @model_validator(mode="after")
+    def _as_many_values_as_steps(self) -> Points:
+        if len(self.values) != len(self.at) or not self.at or sorted(self.at) != self.at:
+            raise ValueError("values needs as many entries as at, one or more, and at must ascend")
+        return self
+
+    def __call__(self, step: int) -> float:
+        return float(np.interp(step, self.at, self.values))
+
+
+Changing = Annotated[Linear | Step | Points, Field(discriminator="kind")]
+Schedule = float | Changing
 
 
 def at(schedule: Schedule, step: int) -> float:

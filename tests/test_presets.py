@@ -1,0 +1,105 @@
+"""Every preset is composed and run: with its own numbers, and at the scale of a laptop."""
+
+import pytest
+from launch import SMALL, config, launch
+from omegaconf import OmegaConf
+from pipelines import random_controlnet, random_multiview, random_pipeline
+
+from gsd.cli import CONF
+
+PRESETS = sorted(f.stem for f in (CONF / "experiment").glob("*.yaml"))
+BASES = [name.removesuffix("_gsd") for name in PRESETS if name.endswith("_gsd")]
+LENGTHS = {"gaussiandreamer": 1200, "dreamfusion_3dfuse": 10000, "prolificdreamer_3dfuse": 14000, "mvdream": 10000}
+OWN = {  # what the program comes with, in the place of downloads
+    "StableDiffusion": ("prior.model={folder}/pipeline",),
+    "ThreeFuse": ("prior.model={folder}/pipeline", "prior.controlnet={folder}/controlnet"),
+    "MVDream": ("prior.model={folder}/multiview",),
+}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """Random weights in the place of downloads."""
+    folder = tmp_path_factory.mktemp("weights")
+    random_controlnet(folder / "controlnet", random_pipeline(folder / "pipeline").unet)
+    random_multiview(folder / "multiview")
+    return folder
+
+
+def runs(folder, weights, *overrides):
+    """Whether it comes to its end, small; returns the config."""
+    cfg = config(*overrides)
+    prior = cfg.prior["_target_"].rsplit(".", 1)[-1]
+    small = [o for o in SMALL if not o.startswith("init.")]
+    if "points" in cfg.init:
+        small.append("init.points=150")
+    if "InstantNGP" in cfg.representation["_target_"]:
+        small += ["representation.log2_table=10", "representation.samples=24"]
+    launch(folder, *overrides, *small, "steps=3", *(o.format(folder=weights) for o in OWN.get(prior, ())))
+    assert (folder / "DONE").exists()
+    return cfg
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_preset_runs_with_its_own_numbers(preset, weights, tmp_path):
+    start = ["init=menagerie"] if config(f"experiment={preset}").init["_target_"].endswith("PointE") else []
+    runs(tmp_path / "run", weights, f"experiment={preset}", *start)
+
+
+@pytest.mark.parametrize("preset", sorted(f.stem for f in (CONF / "scale" / "laptop").glob("*.yaml")))
+def test_preset_runs_on_a_laptop(preset, weights, tmp_path):
+    cfg = runs(tmp_path / "run", weights, f"experiment={preset}", "scale=laptop")
+    assert cfg.init["_target_"].startswith(("gsd.init.menagerie", "gsd.init.shell"))
+    assert cfg.prior.get("model", "tiny") == cfg.prior.get("controlnet", "tiny") == "tiny"
+    assert "truth" in cfg.metric
+    assert cfg.camera.resolution == 64
+    assert cfg.prompting.negative == ""
+
+
+@pytest.mark.parametrize("base", BASES)
+def test_gsd_differs_from_its_baseline_in_noise_views_and_loss_alone(base):
+    ours, theirs = (OmegaConf.to_container(config(f"experiment={n}"), resolve=True) for n in (f"{base}_gsd", base))
+    assert {k for k in ours if ours[k] != theirs[k]} == {"noising", "loss", "camera"}
+    assert ours["loss"].pop("consistency")["warp"] == "straight_through"
+    assert ours["loss"] == theirs["loss"]
+    assert {k for k in ours["camera"] if ours["camera"][k] != theirs["camera"][k]} <= {"groups", "views"}
+    assert ours["camera"]["delta_deg"] == 5
+    assert ours["noising"]["upsample"] == 9
+    assert theirs["noising"]["_target_"].endswith("Random")
+
+
+@pytest.mark.parametrize(
+    ("preset", "key", "number"),
+    [
+        ("gaussiandreamer", "sigma.t_max.at[0]", 501),
+        ("gaussiandreamer", "densify.until", 900),
+        ("gaussiandreamer_gsd", "guidance.clip.limit.until", 1000),
+        ("dreamfusion_3dfuse", "representation.active_levels.until", 6000),
+        ("dreamfusion_3dfuse_gsd", "loss.orient.weight.until", 5000),
+        ("prolificdreamer_3dfuse", "loss.opaque.weight.at[0]", 10000),
+        ("prolificdreamer_3dfuse_gsd", "sigma.t_max.at[0]", 5000),
+        ("mvdream", "sigma.t_min.until", 8000),
+    ],
+)
+def test_schedules_are_those_of_the_source_and_shrink_with_the_run(preset, key, number):
+    length = LENGTHS[preset.removesuffix("_gsd")]
+    assert config(f"experiment={preset}").steps == length
+    assert OmegaConf.select(config(f"experiment={preset}"), key) == number
+    assert OmegaConf.select(config(f"experiment={preset}", "steps=200"), key) == round(number / length * 200)
+    assert OmegaConf.select(config(f"experiment={preset}", "steps=1"), key) >= 1
+
+
+def test_command_line_beats_scale_beats_preset():
+    preset, scaled = "experiment=gaussiandreamer", "scale=laptop"
+    assert config(preset).representation.background == "black"
+    assert config(preset, scaled).representation.background == "white"
+    assert config(preset, scaled, "representation.background=black").representation.background == "black"
+    assert config(preset, scaled, "prior=menagerie").prior["_target_"].endswith("Menagerie")
+    assert config(preset, scaled, "steps=7").steps == 7
+
+
+def test_scale_without_a_preset_and_presets_together():
+    assert config("scale=laptop").camera.views == config().camera.views
+    assert config("scale=laptop").turntable.views < config().turntable.views
+    both = config("experiment=[sds,paper]")
+    assert both.prompting["_target_"].endswith("ViewDependent")
