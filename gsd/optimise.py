@@ -25,7 +25,9 @@ def optimise(experiment: Experiment, start: int = 0, lap: Lap | None = None) -> 
 def take_step(e: Experiment, step: int, lap: Lap | None = None) -> StepState:
     """One step of score distillation (eq. 10 and 13): render, noise, ask the prior, back-propagate, update."""
     lap = lap or _unwatched
-    cameras = e.camera(e.stream("camera", step)).to(e.device)
+    drawn = e.camera(e.stream("camera", step))
+    condition = e.prompting(drawn)  # before they are on the device, which choosing words by their angles would wait for
+    cameras = drawn.to(e.device)
     sigma = e.sigma(cameras, e.stream("sigma", step))
     lap("camera")
     render = e.representation.render(cameras)
@@ -36,7 +38,8 @@ def take_step(e: Experiment, step: int, lap: Lap | None = None) -> StepState:
     views, channels, height, width = z.shape
     noise = e.noising(scene, render, cameras, (views, channels, height, width), e.stream("noising", step))
     lap("noise")
-    score = e.guidance(e.prior, z.detach(), noise, sigma, e.prompting(cameras), e.stream("guidance", step))
+    condition = replace(condition, cameras=cameras)
+    score = e.guidance(e.prior, z.detach(), noise, sigma, condition, e.stream("guidance", step))
     lap("prior")
     state = StepState(step, cameras, render, scene, z, noise, sigma, score)
     terms = {"score": (score.gradient * z).sum() / views}

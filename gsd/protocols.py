@@ -40,7 +40,7 @@ class Prior(Protocol):
     """A frozen image model in sigma space."""
 
     latent_shape: tuple[int, int, int]  # C, h, w
-    guidance_scale: float  # what suits it in score distillation, diffusers' convention
+    guidance_scale: float | None  # what suits it in score distillation; None: what is usual with each method
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V C h w"]:
         """Images to latents, keeping the graph."""

@@ -12,6 +12,8 @@ from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.types import Condition, Score, Share
 
+USUAL = 101.0  # guidance scale, for Stable Diffusion; DreamFusion's 100 counts from the text
+
 
 class SDS:
     """gradient = w(sigma) (eps_hat(z + sigma n) - n) (Poole et al. 2022, eq. 3; eq. 10 of the paper up to the weight).
@@ -51,7 +53,7 @@ class SDS:
         rng: Stream,
     ) -> Score:
         x = z + sigma[:, None, None, None] * noise
-        scale = scale_at(self.guidance_scale, prior, rng.step)
+        scale = scale_at(self.guidance_scale, prior, USUAL, rng.step)
         guided = guide(prior, x, sigma, condition, scale, self.rescale, self.rescale_of)
         gradient = shaped(guided.eps - noise, sigma, self.weighting, self.clip, rng.step)
         return Score(gradient, guided.eps, guided.delta, guided.calls)

@@ -39,9 +39,11 @@ class Clip(BaseModel):
         return gradient * (limit / norm.clamp(min=torch.finfo(norm.dtype).tiny)).clamp(max=1)
 
 
-def scale_at(scale: Scale | None, prior: Prior, step: int) -> float:
-    """A guidance's own scale, else what suits the prior."""
-    return prior.guidance_scale if scale is None else at(scale, step)
+def scale_at(scale: Scale | None, prior: Prior, usual: float, step: int) -> float:
+    """The scale that was asked for, else what suits the prior, else what is usual with the method."""
+    if scale is not None:
+        return at(scale, step)
+    return usual if prior.guidance_scale is None else prior.guidance_scale
 
 
 def shaped(

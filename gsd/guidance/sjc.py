@@ -12,6 +12,8 @@ from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.types import Condition, Score, Share
 
+USUAL = 100.0  # guidance scale, for Stable Diffusion
+
 
 class SJC:
     """gradient = (z - D(z + sigma n; sigma)) / sigma: Perturb-and-Average Scoring (Wang et al. 2023, section 4).
@@ -47,7 +49,7 @@ class SJC:
     ) -> Score:
         level = sigma[:, None, None, None]
         x = z + level * noise
-        guided = guide(prior, x, sigma, condition, scale_at(self.guidance_scale, prior, rng.step), self.rescale)
+        guided = guide(prior, x, sigma, condition, scale_at(self.guidance_scale, prior, USUAL, rng.step), self.rescale)
         denoised = x - level * guided.eps
         gradient = ((z if self.variance_reduction else x) - denoised) / level
         if self.clip is not None:

@@ -13,11 +13,13 @@ from torch.nn.functional import mse_loss
 from gsd.errors import GsdError
 from gsd.guidance.branches import guide
 from gsd.guidance.lora import HasNetwork, Lora, poses
-from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
+from gsd.guidance.shaping import Clip, Scale, Weighting, scale_at, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import at
 from gsd.types import Condition, Score, Share
+
+USUAL = 7.5  # guidance scale, for Stable Diffusion
 
 
 class VSD:
@@ -31,8 +33,9 @@ class VSD:
     camera: e_lora gets the plain prompt and, as a class embedding, the camera -> world matrix c, which is dropped (0)
     in a share `camera_dropout` of the training views; false: the prompt's view words instead. lora_scale s other than 1
     takes e_lora(x, y, 0) + s (e_lora(x, y, c) - e_lora(x, y, 0)), the camera guided and not the text; without `camera`
-    e_lora(x, "") + s (e_lora(x, y) - e_lora(x, "")). rank, lr: of the LoRA; AdamW's other numbers are threestudio's.
-    w, clip: `gsd.guidance.shaping`.
+    e_lora(x, "") + s (e_lora(x, y) - e_lora(x, "")). rank, lr: of the LoRA, which has
+    hundreds of steps to learn in by default and not the 25,000 of the sources at 1e-4; AdamW's other numbers are
+    threestudio's. w, clip: `gsd.guidance.shaping`.
 
     The authors and threestudio put the LoRA on Stable Diffusion 2.1, which predicts velocities, beside the 2.1 base
     that guides; here it is on the prior's own network, which is held once. LoRA and embedding start as nothing
@@ -49,11 +52,11 @@ class VSD:
     def __init__(
         self,
         prompt: str,
-        guidance_scale: Scale = 7.5,
+        guidance_scale: Scale | None = None,
         rescale: Share = 0.0,
         lora_scale: Scale = 1.0,
         rank: PositiveInt = 4,
-        lr: PositiveFloat = 1e-4,
+        lr: PositiveFloat = 3e-3,
         camera: bool = True,
         camera_dropout: Share = 0.1,
         weighting: Weighting = "one_minus_abar",
@@ -85,7 +88,7 @@ class VSD:
         rng: Stream,
     ) -> Score:
         x = z + sigma[:, None, None, None] * noise
-        guided = guide(prior, x, sigma, condition, at(self.guidance_scale, rng.step), self.rescale)
+        guided = guide(prior, x, sigma, condition, scale_at(self.guidance_scale, prior, USUAL, rng.step), self.rescale)
         known, calls = self._known(x, sigma, condition, at(self.lora_scale, rng.step))
         residual = guided.eps - known
         gradient = shaped(residual, sigma, self.weighting, self.clip, rng.step)

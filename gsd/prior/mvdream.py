@@ -53,7 +53,7 @@ class MVDream(StableDiffusion):
         encode_chunk: PositiveInt = 4,
         channels_last: bool = False,
         compile: bool = False,
-        guidance_scale: NonNegativeFloat = 50.0,
+        guidance_scale: NonNegativeFloat | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         super().__init__(

@@ -53,7 +53,7 @@ class StableDiffusion:
                  only one chunk's activations are held
     channels_last memory layout of the weights, usually faster in half precision
     compile      UNet and VAE by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler
-    guidance_scale for guidance=sds and sjc without a number of their own; 101 is DreamFusion's 100
+    guidance_scale for sds, sjc and vsd without a number of their own; null: what is usual with each
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.
@@ -69,7 +69,7 @@ class StableDiffusion:
         encode_chunk: PositiveInt = 4,
         channels_last: bool = False,
         compile: bool = False,
-        guidance_scale: NonNegativeFloat = 101.0,
+        guidance_scale: NonNegativeFloat | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         if compile:

@@ -54,7 +54,7 @@ class ThreeFuse(StableDiffusion):
         encode_chunk: PositiveInt = 4,
         channels_last: bool = False,
         compile: bool = False,
-        guidance_scale: NonNegativeFloat = 101.0,
+        guidance_scale: NonNegativeFloat | None = None,
         device: torch.device | str = "cpu",
     ) -> None:
         folder = locate_controlnet(controlnet, variant)

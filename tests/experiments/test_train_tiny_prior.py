@@ -129,3 +129,13 @@ def test_the_tokenizer_knows_its_words_and_copes_with_others(training):
     ids = tokenizer("a wombat with 漢字 and ünïcode!").input_ids
     assert len(ids) > 20
     assert tokenizer.eos_token_id not in ids[:-1]
+
+
+@pytest.mark.slow
+def test_what_is_shipped_draws_the_right_animals_and_backs(training, tmp_path):
+    from tiny_prior_evaluate import evaluate
+
+    result = evaluate(training.PACKAGED, tmp_path)
+    assert (result["samples"], result["back_samples"]) == (200, 100)
+    assert result["right_animal"] >= 0.9
+    assert result["back_within_90_deg"] >= 0.8

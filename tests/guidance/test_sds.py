@@ -1,6 +1,8 @@
+import pytest
 import torch
 
 from gsd.guidance.sds import SDS
+from gsd.guidance.sjc import SJC
 from gsd.random import Stream
 from gsd.types import Condition
 
@@ -31,13 +33,18 @@ def inputs():
     return z, n, sigma, Condition(("1", "2", "3"))
 
 
-def test_without_a_scale_of_its_own_it_takes_the_priors():
+@pytest.mark.parametrize("method", [SDS, SJC])
+def test_without_a_scale_of_its_own_it_takes_the_priors_and_else_the_usual_one(method):
     class Strong(Pull):
         guidance_scale = 3.0
 
-    got, wanted = SDS()(Strong(), *inputs(), RNG), SDS(guidance_scale=3.0)(Pull(), *inputs(), RNG)
-    assert torch.equal(got.gradient, wanted.gradient)
-    assert got.prior_calls == 6
+    class Silent(Pull):
+        guidance_scale = None
+
+    for prior, scale in ((Strong(), 3.0), (Silent(), {SDS: 101.0, SJC: 100.0}[method])):
+        got, wanted = method()(prior, *inputs(), RNG), method(guidance_scale=scale)(Pull(), *inputs(), RNG)
+        assert torch.equal(got.gradient, wanted.gradient)
+        assert got.prior_calls == 6
 
 
 def test_equals_the_formula():

@@ -16,6 +16,7 @@ from gsd.errors import GsdError
 from gsd.geometry import orbit
 from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD
+from gsd.menagerie import load, trace
 from gsd.prior import checkpoint
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.protocols import Prior
@@ -435,3 +436,20 @@ def test_compiling_without_a_compiler_is_refused(folders, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
     with pytest.raises(GsdError, match=r"C\+\+ compiler.*prior.compile=false"):
         _prior(folders["epsilon"][0], compile=True)
+
+
+@torch.no_grad()
+def test_the_shipped_model_knows_every_creature():
+    """Drowned in noise, an image is found again under its own name, and not under its neighbour's in the list."""
+    prior, names = _prior("tiny"), list(load())
+    cameras = orbit(*(torch.tensor([value]) for value in (30.0, 15.0, 2.2, 40.0)), 64, 64)
+    rgb = torch.cat([trace(creature.figure(0), cameras).rgb for creature in load().values()])
+    z = prior.encode(rgb)
+    error = (prior.decode(z) - rgb).square().mean()
+    assert -10 * error.log10() > 28
+    sigma = vp_sigmas()[700].float().expand(len(z))
+    x = z + sigma[:, None, None, None] * torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+    texts = tuple(f"a full body of a {name}" for name in names)
+    mine, other = (prior.denoise(x, sigma, Condition(t)) for t in (texts, (*texts[1:], texts[0])))
+    closer = (mine - z).square().mean((1, 2, 3)) < (other - z).square().mean((1, 2, 3))
+    assert closer.sum() >= 19
