@@ -9,6 +9,7 @@ import hashlib
 import inspect
 import json
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_type_hints
 
@@ -68,7 +69,7 @@ class Config:
 def register() -> None:
     """Make the schema and the resolvers known to Hydra; safe to call again."""
     ConfigStore.instance().store("schema", Config)
-    resolvers = {
+    resolvers: dict[str, Callable[..., Any]] = {
         "gsd.signature": _signature_of_root,
         "gsd.name": _run_name,
         "gsd.sweep": _sweep_name,

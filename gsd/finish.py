@@ -94,7 +94,7 @@ def _write_pictures(show: Render, folder: RunFolder, prefix: str) -> None:
 def _options(experiment: Experiment) -> dict[str, Any]:
     """group -> the option chosen, as typed on the command line; a list for losses and metrics."""
     choices = HydraConfig.get().runtime.choices
-    single = {k: v for k, v in choices.items() if not k.startswith("hydra/") and k not in ("loss", "metric")}
+    single = {k: v for k, v in choices.items() if not (k.startswith("hydra/") or "@" in k or k in ("loss", "metric"))}
     return single | {"loss": list(experiment.losses), "metric": list(experiment.metrics)}
 
 
