@@ -66,10 +66,10 @@ def test_interrupted_anywhere_and_continued_equals_undisturbed(tmp_path, extra, 
     for attempt in range(6):
         crash_at = rng.randrange(14)
 
-        def take_step(experiment, step, crash_at=crash_at):
+        def take_step(experiment, step, lap, crash_at=crash_at):
             if step == crash_at:
                 raise RuntimeError("pulled the plug")
-            return real(experiment, step)
+            return real(experiment, step, lap)
 
         monkeypatch.setattr(gsd.optimise, "take_step", take_step)
         try:

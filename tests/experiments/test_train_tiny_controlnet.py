@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from launch import ROOT
+from torch.nn.functional import max_pool2d
 
 from gsd.compat import mend_torchvision
 from gsd.geometry import turntable
@@ -31,6 +32,9 @@ def training(monkeypatch):
     monkeypatch.setattr(train_tiny_controlnet, "BATCH", 4)
     monkeypatch.setattr(train_tiny_prior, "LOG_STEPS", 2)
     return train_tiny_controlnet
+
+
+REACH = 5  # pixels: the radius of the largest disc and twice the error of where a cloud stands
 
 
 def _pipeline(folder):
@@ -59,7 +63,7 @@ def _main(training, monkeypatch, *arguments):
 
 
 def test_pictures_show_the_animal_of_the_image_from_its_camera(training):
-    """The discs of an exact cloud cover the animal's outline and nothing else."""
+    """Discs lie within their own and the cloud's error of the animal's outline, and fill most of it."""
     import tiny_controlnet_data as module
 
     pairs = module.Pairs(0)
@@ -70,8 +74,10 @@ def test_pictures_show_the_animal_of_the_image_from_its_camera(training):
     for item, picture in zip(items, pictures, strict=True):
         creature = pairs.captions.creatures[item.image // 8]
         outline = trace(creature.figure(0), module.camera([item.image])).alpha[0, 0] > 0.5
-        inside = (picture[0] > 0) & outline
-        assert inside.sum() > 0.6 * (picture[0] > 0).sum()
+        near = max_pool2d(outline[None].float(), 2 * REACH + 1, 1, REACH)[0] > 0
+        covered = picture[0] > 0
+        assert (covered & near).sum() > 0.95 * covered.sum()
+        assert (covered & outline).sum() > 0.6 * outline.sum()
 
 
 def test_pairs_are_a_function_of_the_generator(training):
