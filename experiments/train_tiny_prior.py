@@ -304,7 +304,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/tiny_prior"), help="checkpoints and learning curve")
     parser.add_argument("--stage", choices=("vae", "unet", "all"), default="all")
     parser.add_argument("--vae-steps", type=int, default=5000)
-    parser.add_argument("--unet-steps", type=int, default=20000)
+    parser.add_argument("--unet-steps", type=int, default=11000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--export", action="store_true", help="only write the pipeline as it is now")
