@@ -1,4 +1,4 @@
-"""Train the depth ControlNet behind prior.controlnet=tiny on the menagerie, on a CPU, in about an hour.
+"""Train the depth ControlNet behind prior.controlnet=tiny on the menagerie, on a CPU, in half an hour to an hour.
 
     python experiments/train_tiny_controlnet.py               # train, then write it to --to in fp16
     python experiments/train_tiny_controlnet.py --export      # only write the averaged weights as they are now
@@ -70,27 +70,13 @@ def objective(frozen: Frozen, z: Float[Tensor, "M 4 h w"], model: Any, seed: int
     def loss(step: int) -> Float[Tensor, ""]:
         rng = Stream(seed, "controlnet", step).generator()
         items, pictures = pairs.draw(BATCH, rng)
-        clean = z[torch.tensor([item.image for item in items])]
-        t = ((torch.arange(BATCH) + torch.rand(BATCH, generator=rng)) * (1000 / BATCH)).long()
-        noise = torch.randn(clean.shape, generator=rng)
-        signal_share, noise_share = abar[t].sqrt()[:, None, None, None], (1 - abar[t]).sqrt()[:, None, None, None]
-        noisy = signal_share * clean + noise_share * noise
+        noisy, t, velocity = prior.noised(z[torch.tensor([item.image for item in items])], abar, rng)
         text = frozen.text_encoder(data.tokens([item.caption for item in items], frozen.tokenizer))[0]
         down, mid = model(noisy, t, text, pictures, return_dict=False)
         residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
-        velocity = frozen.unet(noisy, t, encoder_hidden_states=text, **residuals).sample
-        return mse_loss(velocity, signal_share * noise - noise_share * clean)
+        return mse_loss(frozen.unet(noisy, t, encoder_hidden_states=text, **residuals).sample, velocity)
 
     return loss
-
-
-def export(model: Any, to: Path) -> None:
-    """The averaged weights in half precision."""
-    model.half().save_pretrained(to)
-    files = [file for file in to.rglob("*") if file.is_file()]
-    for file in files:
-        file.chmod(0o644)  # safetensors writes for the owner alone
-    print(f"{to}: {sum(file.stat().st_size for file in files) / 1e6:.1f} MB")
 
 
 def main() -> None:
@@ -98,7 +84,7 @@ def main() -> None:
     parser.add_argument("--pipeline", type=Path, default=prior.PACKAGED, help="the trained pipeline it is for")
     parser.add_argument("--data", type=Path, default=Path("outputs/tiny_prior"), help="train_tiny_prior.py's --out")
     parser.add_argument("--out", type=Path, default=Path("outputs/tiny_controlnet"), help="checkpoint and curve")
-    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--steps", type=int, default=3000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--export", action="store_true", help="only write the ControlNet as it is now")
@@ -120,7 +106,7 @@ def main() -> None:
         args.data.mkdir(parents=True, exist_ok=True)
         run.advance(objective(frozen, prior.latents(args.data, frozen.vae), run.model, args.seed))
         prior.plot(args.out, ("controlnet",))
-    export(run.average, args.to)
+    prior.ship(run.average.half(), args.to)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,7 @@ from typing import Any
 
 import tiny_prior_data as data
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int, UInt8
 from tiny_prior_networks import PROMPT_TOKENS, SCALING, Denoiser, scheduler, start_from_colours, vae
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, l1_loss, mse_loss
@@ -241,17 +241,25 @@ def train_unet(folder: Path, steps: int, seed: int, z: Float[Tensor, "M 4 h w"] 
     def loss(step: int) -> Float[Tensor, ""]:
         rng = Stream(seed, "unet", step).generator()
         items = [captions.draw(rng) for _ in range(UNET_BATCH)]
-        clean = z[torch.tensor([item.image for item in items])]
-        # One t in each of UNET_BATCH equal parts of the range: fewer chances in the loss than independent ones.
-        t = ((torch.arange(UNET_BATCH) + torch.rand(UNET_BATCH, generator=rng)) * (1000 / UNET_BATCH)).long()
-        noise = torch.randn(clean.shape, generator=rng)
-        signal_share, noise_share = abar[t].sqrt()[:, None, None, None], (1 - abar[t]).sqrt()[:, None, None, None]
-        tokens = data.tokens([item.caption for item in items], tokenizer)
-        velocity = model(signal_share * clean + noise_share * noise, t, tokens)
-        return mse_loss(velocity, signal_share * noise - noise_share * clean)
+        noisy, t, velocity = noised(z[torch.tensor([item.image for item in items])], abar, rng)
+        return mse_loss(model(noisy, t, data.tokens([item.caption for item in items], tokenizer)), velocity)
 
     training.advance(loss)
     return training
+
+
+def noised(
+    clean: Float[Tensor, "B 4 h w"], abar: Float[Tensor, " T"], rng: torch.Generator
+) -> tuple[Float[Tensor, "B 4 h w"], Int[Tensor, " B"], Float[Tensor, "B 4 h w"]]:
+    """Latents with noise, their steps t, and the velocity to be predicted.
+
+    One t in each of B equal parts of the range: fewer chances in the loss than independent ones.
+    """
+    count = len(clean)
+    t = ((torch.arange(count) + torch.rand(count, generator=rng)) * (len(abar) / count)).long()
+    noise = torch.randn(clean.shape, generator=rng)
+    signal_share, noise_share = abar[t].sqrt()[:, None, None, None], (1 - abar[t]).sqrt()[:, None, None, None]
+    return signal_share * clean + noise_share * noise, t, signal_share * noise - noise_share * clean
 
 
 def export(folder: Path, to: Path) -> None:
@@ -271,7 +279,12 @@ def export(folder: Path, to: Path) -> None:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipeline.save_pretrained(to)
+    ship(pipeline, to)
+
+
+def ship(model: Any, to: Path) -> None:
+    """Save a model or pipeline of diffusers where others can read it too."""
+    model.save_pretrained(to)
     files = [file for file in to.rglob("*") if file.is_file()]
     for file in files:
         file.chmod(0o644)  # safetensors writes for the owner alone

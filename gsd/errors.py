@@ -8,6 +8,12 @@ class GsdError(Exception):
     """A problem the user can mend. Its message is one or two sentences that name the fix."""
 
 
+def reason(error: Exception) -> str:
+    """What another library's error says, in one line without a full stop: to stand in a sentence of ours."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
 def did_you_mean(word: str, choices: Iterable[str]) -> str:
     """'; did you mean X?' for the choice nearest to `word`, or '' when none is near.
 

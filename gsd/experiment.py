@@ -58,7 +58,7 @@ class Experiment:
 def assemble(cfg: DictConfig) -> Experiment:
     """Make every part, cheap and fallible ones first, so that a mistake costs no work."""
     _check_root(cfg)
-    device = _device(cfg.device)
+    device = pick_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     context = {"prompt": cfg.prompt, "device": device, "steps": cfg.steps}
@@ -86,7 +86,7 @@ def assemble(cfg: DictConfig) -> Experiment:
     if isinstance(prior, SeesPoints):
         prior.see(starts[0])
     context["steps"] = math.ceil(cfg.steps / cfg.particles)  # each
-    scenes = [_scene(cfg, cfg.seed + k, points, context) for k, points in enumerate(starts)]
+    scenes = [make_scene(cfg, cfg.seed + k, points, context) for k, points in enumerate(starts)]
     t = cfg.turntable
     return Experiment(
         prompt=cfg.prompt,
@@ -109,7 +109,8 @@ def assemble(cfg: DictConfig) -> Experiment:
     )
 
 
-def _scene(cfg: DictConfig, seed: int, points: PointCloud, context: dict[str, Any]) -> Representation:
+def make_scene(cfg: DictConfig, seed: int, points: PointCloud, context: dict[str, Any]) -> Representation:
+    """One scene that starts from the points; `context` as for `gsd.config.make`."""
     densify = make(cfg.densify, "densify", **context) if cfg.densify else None
     return make(cfg.representation, "representation", points=points, densify=densify, seed=seed, **context)
 
@@ -148,7 +149,7 @@ def _check_pairs(cfg: DictConfig, guidance: Guidance, camera: Any, noising: Nois
         )
 
 
-def _device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -69,18 +69,24 @@ class RunFolder:
             file.flush()
             os.fsync(file.fileno())
 
-    def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None; metrics.jsonl is cut back to the steps it contains."""
+    def read_checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint, or None."""
         import torch
 
         path = self / "checkpoint.pt"
         if not path.exists():
-            (self / "metrics.jsonl").unlink(missing_ok=True)
             return None
         try:
-            state = torch.load(path, weights_only=True, map_location="cpu")
+            return torch.load(path, weights_only=True, map_location="cpu")
         except Exception as error:  # torch raises many kinds for a damaged file
             raise GsdError(f"{path} is damaged ({type(error).__name__}); delete it to start this run anew.") from error
+
+    def load_checkpoint(self) -> dict[str, Any] | None:
+        """The last checkpoint, or None, to go on from: metrics.jsonl is cut back to the steps it contains."""
+        state = self.read_checkpoint()
+        if state is None:
+            (self / "metrics.jsonl").unlink(missing_ok=True)
+            return None
         kept = [r for r in self.records() if r["step"] < state["step"]]
         self.write("metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
         return state

@@ -22,13 +22,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="without it, scene.FORMAT in the run folder")
     parser.add_argument("--resolution", type=int, default=160, help="of a mesh: voxels along its longest side (160)")
     parser.add_argument("--level", type=float, default=10.0, help="of a field's mesh: density of the surface (10)")
+    parser.add_argument("--particle", type=int, default=0, help="which scene of a run with particles=K (0)")
     args = parser.parse_args()
     guarded(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> None:
-    import torch
-
+    from gsd.experiment import pick_device
     from gsd.export.run import FORMATS, export
 
     kind = args.format or (args.out.suffix.lstrip(".") if args.out else "")
@@ -39,8 +39,7 @@ def _run(args: argparse.Namespace) -> None:
     out = args.out or args.folder / f"scene.{kind}"
     if out.suffix != f".{kind}":
         raise GsdError(f"--out {out} must end in .{kind}, the format asked for.")
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    step = export(args.folder, kind, out, args.resolution, args.level, device)
+    step = export(args.folder, kind, out, args.resolution, args.level, args.particle, pick_device("auto"))
     print(f"{out} (the scene after {step} steps)")
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal, get_args
 import torch
 from omegaconf import OmegaConf
 
-from gsd.config import make
 from gsd.errors import GsdError
+from gsd.experiment import make_scene
 from gsd.export.depth import mesh_of_depth
 from gsd.export.field import mesh_of_field
 from gsd.export.mesh import save_mesh
@@ -24,12 +24,15 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 OF_GAUSSIANS = {"ply": save_ply, "splat": save_splat, "spz": save_spz}
 
 
-def export(folder: Path, kind: Format, out: Path, resolution: int, level: float, device: torch.device) -> int:
+def export(
+    folder: Path, kind: Format, out: Path, resolution: int, level: float, particle: int, device: torch.device
+) -> int:
     """Write the scene of a run's last checkpoint to `out`, whole or not at all; returns the checkpoint's step.
 
     resolution and level are for meshes: voxels along the longest side, and the density that is surface (fields only).
+    particle: which of a run's scenes.
     """
-    representation, step = load(folder, device)
+    representation, step = load(folder, particle, device)
     with RunFolder(out.parent).replacing(out.name) as temporary:
         if kind in OF_GAUSSIANS:
             splats = getattr(representation, "splats", None)
@@ -43,25 +46,19 @@ def export(folder: Path, kind: Format, out: Path, resolution: int, level: float,
     return step
 
 
-def load(folder: Path, device: torch.device) -> tuple[Any, int]:
-    """The representation as the last checkpoint has it, and that checkpoint's step; nothing else of the run is made."""
+def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
+    """A scene as the last checkpoint has it, and that checkpoint's step; nothing else of the run is made."""
     if not (folder / "config.yaml").is_file():
         raise GsdError(f"{folder} is no run folder: it has no config.yaml; give outputs/PROMPT/SIGNATURE.")
-    path = folder / "checkpoint.pt"
-    if not path.is_file():
+    saved = RunFolder(folder).read_checkpoint()
+    if saved is None:
         raise GsdError(f"{folder} has no checkpoint yet; let the run go on, or repeat its command.")
-    try:
-        saved = torch.load(path, weights_only=True, map_location="cpu")
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise GsdError(
-            f"{path} is damaged ({type(error).__name__}); delete it and repeat the run's command."
-        ) from error
     cfg: Any = OmegaConf.load(folder / "config.yaml")
-    context = {"prompt": cfg.prompt, "device": device, "steps": cfg.steps}
-    densify = make(cfg.densify, "densify", **context) if cfg.densify else None
+    if not 0 <= particle < cfg.particles:
+        raise GsdError(f"--particle {particle}: this run has {cfg.particles}; choose from 0 to {cfg.particles - 1}.")
     nowhere = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3))  # the checkpoint brings the scene
-    representation = make(
-        cfg.representation, "representation", points=nowhere, densify=densify, seed=cfg.seed, **context
-    )
-    representation.restore(saved["representation"])
-    return representation, saved["step"]
+    context = {"prompt": cfg.prompt, "device": device, "steps": cfg.steps}
+    scene = make_scene(cfg, cfg.seed + particle, nowhere, context)
+    state = saved["representation"]
+    scene.restore(state["scenes"][particle] if cfg.particles > 1 else state)
+    return scene, saved["step"]

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from gsd import jit
 from gsd.errors import GsdError
-from gsd.rasterizer.cpu import _each, default_threads
+from gsd.threads import default_threads, each
 
 PRIMES = (1, 2654435761, 805459861)  # eq. 4 of the paper
 START = 1e-4  # features start uniform in [-START, START]
@@ -145,7 +145,7 @@ class _Encode(torch.autograd.Function):
                 None if slopes is None else slopes.numpy()[:, at : at + PAIR],
             )  # fmt: skip
 
-        _each(encode, len(tasks), default_threads(count))
+        each(encode, len(tasks), default_threads(count))
         return out, slopes
 
     @staticmethod
@@ -172,5 +172,5 @@ class _Encode(torch.autograd.Function):
                 None if slopes is None else slopes[:, at : at + PAIR],
             )  # fmt: skip
 
-        _each(encode, len(tasks), default_threads(xyz.shape[1]))
+        each(encode, len(tasks), default_threads(xyz.shape[1]))
         return grad, None, None, None, None, None

@@ -24,19 +24,17 @@ def main() -> None:
 
 
 def _run(overrides: list[str], out: Path) -> None:
-    import torch
     from hydra import compose, initialize_config_dir
 
     from gsd.config import make, register
+    from gsd.experiment import pick_device
     from gsd.init.cloud import save
     from gsd.random import Stream
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", overrides)
-    best = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(best if cfg.device == "auto" else cfg.device)
-    init: Init = make(cfg.init, "init", prompt=cfg.prompt, device=device, steps=cfg.steps)
+    init: Init = make(cfg.init, "init", prompt=cfg.prompt, device=pick_device(cfg.device), steps=cfg.steps)
     cloud = init(Stream(cfg.seed, "init"))
     save(out, cloud)
     print(f"{len(cloud.xyz)} points; use them with init=point_cloud init.path={out} init.radius=null")

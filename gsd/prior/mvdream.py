@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
-from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from gsd.errors import GsdError
@@ -37,34 +36,20 @@ class MVDream(StableDiffusion):
     (prompting=plain) and with ", 3d asset" after the prompt.
 
     The options are those of StableDiffusion; resolution is 256 if null.
-    Raises GsdError for another kind of checkpoint, views without cameras, groups of other than four, and vsd with
-    cameras of its own.
+    Raises GsdError for another kind of checkpoint, views without cameras, and vsd with cameras of its own.
     """
 
-    views = VIEWS
+    views = VIEWS  # of a group; `gsd.experiment` refuses others
 
-    def __init__(
-        self,
-        model: str = "ashawkey/mvdream-sd2.1-diffusers",
-        variant: str | None = None,
-        resolution: PositiveInt | None = None,
-        dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
-        attention: Literal["sdpa", "sliced"] = "sdpa",
-        encode_chunk: PositiveInt = 4,
-        channels_last: bool = False,
-        compile: bool = False,
-        guidance_scale: NonNegativeFloat | None = None,
-        device: torch.device | str = "cpu",
-    ) -> None:
-        super().__init__(
-            model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, guidance_scale, device
-        )
-        if self.unet.config.get("projection_class_embeddings_input_dim") != POSE:
-            raise GsdError(f"prior.model={model} knows no cameras; give an MVDream, or use prior=stable_diffusion.")
-        own = self.unet.attn_processors
-        self.unet.set_attn_processor(
+    def _load_unet(self, folder: Path, variant: str | None, attention: str, channels_last: bool) -> Any:
+        unet = super()._load_unet(folder, variant, attention, channels_last)
+        if unet.config.get("projection_class_embeddings_input_dim") != POSE:
+            raise GsdError(f"{folder} knows no cameras; give an MVDream, or use prior=stable_diffusion.")
+        own = unet.attn_processors
+        unet.set_attn_processor(
             {name: Joint(each) if name.endswith("attn1.processor") else each for name, each in own.items()}
         )
+        return unet
 
     def network(self) -> Any:
         return _Unet
@@ -84,17 +69,9 @@ class MVDream(StableDiffusion):
         self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition
     ) -> dict[str, Any]:
         """The cameras, where the network takes classes."""
-        cameras = condition.cameras
-        if cameras is None:
+        if condition.cameras is None:
             raise GsdError("prior=mvdream needs the cameras of the views; use a guidance that passes them on.")
-        sizes = cameras.group.unique_consecutive(return_counts=True)[1].tolist()
-        if set(sizes) != {VIEWS}:
-            found = next(size for size in sizes if size != VIEWS)
-            raise GsdError(
-                f"prior=mvdream sees {VIEWS} views at a time and a group has {found}; "
-                f"set camera.views={VIEWS} camera.delta_deg={360 / VIEWS:g}."
-            )
-        return {"class_labels": pose(cameras).to(vp)}
+        return {"class_labels": pose(condition.cameras).to(vp)}
 
 
 class Joint:

@@ -80,10 +80,8 @@ class StableDiffusion:
         mend_torchvision()
         from diffusers import AutoencoderKL
 
-        self.unet = self._load(self.network(), folder / "unet", variant, channels_last)
+        self.unet = self._load_unet(folder / "unet", variant, attention, channels_last)
         self.vae = self._load(AutoencoderKL, folder / "vae", variant, channels_last)
-        if attention == "sliced":
-            self.unet.set_attention_slice("auto")
         if compile:  # what is called: the VAE itself has no forward pass that is used
             for part in (self.unet, self.vae.encoder, self.vae.decoder):
                 part.compile()
@@ -99,6 +97,12 @@ class StableDiffusion:
         from diffusers import UNet2DConditionModel
 
         return UNet2DConditionModel
+
+    def _load_unet(self, folder: Path, variant: str | None, attention: str, channels_last: bool) -> Any:
+        unet = self._load(self.network(), folder, variant, channels_last)
+        if attention == "sliced":
+            unet.set_attention_slice("auto")
+        return unet
 
     def _load(self, kind: Any, folder: Path, variant: str | None, channels_last: bool) -> Any:
         """A frozen part of the checkpoint on the device."""

@@ -89,7 +89,8 @@ def rasterize(
             int(width), int(height), near_plane, far_plane, eps2d,
         )  # fmt: skip
     else:
-        from gsd.rasterizer.cpu import Options, Rasterize, default_threads
+        from gsd.rasterizer.cpu import Options, Rasterize
+        from gsd.threads import default_threads
 
         if means.is_cuda:
             raise GsdError("backend='cpu' got CUDA tensors; move them to the CPU or take backend='gsplat'.")

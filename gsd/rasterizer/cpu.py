@@ -6,10 +6,6 @@ so that the result is the same bit for bit whatever the number of threads.
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,17 +14,12 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsd.errors import GsdError
 from gsd.rasterizer import kernels
 from gsd.rasterizer.layout import GRADIENT, ROW, TABLE
 from gsd.rasterizer.projection import project_backward
+from gsd.threads import each
 
 CHUNK = 2560  # Gaussians whose gradients are chained to their parameters by one task
-WORTH_A_THREAD = 4000  # Gaussians from which a view is worth a thread of its own
-
-_pools: dict[int, ThreadPoolExecutor] = {}
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_pools.clear)  # the threads of a pool do not survive a fork
 
 
 @dataclass(frozen=True)
@@ -42,47 +33,6 @@ class Options:
     eps2d: float
     absgrad: bool
     threads: int
-
-
-def default_threads(count: int) -> int:
-    """GSD_THREADS, else torch's number of threads, but never more than the process may use; 1 for a small scene.
-
-    Handing a view to another thread costs more than it saves below `WORTH_A_THREAD` Gaussians; the result is the same.
-    """
-    wanted = os.environ.get("GSD_THREADS")
-    if wanted:
-        if not wanted.isdigit() or int(wanted) < 1:
-            raise GsdError(f"GSD_THREADS is {wanted!r}; set it to a whole number from 1 on, or unset it.")
-        return int(wanted)
-    if count < WORTH_A_THREAD:
-        return 1
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(torch.get_num_threads(), usable)
-
-
-def _each(task: Callable[[int], None], count: int, threads: int) -> None:
-    """task(0) ... task(count - 1), each taken by whichever of the threads is free; the caller is one of them.
-
-    A helper that wakes late so costs little, and one that has not woken when nothing is left is not waited for.
-    """
-    left = deque(range(count))
-
-    def work() -> None:
-        while left:
-            try:
-                i = left.popleft()
-            except IndexError:  # another thread was faster
-                return
-            task(i)
-
-    helpers = min(threads, count) - 1
-    if helpers > 0 and helpers not in _pools:
-        _pools[helpers] = ThreadPoolExecutor(helpers, "gsd-rasterizer")
-    helping = [_pools[helpers].submit(work) for _ in range(helpers)]
-    work()
-    for future in helping:
-        if not future.cancel():
-            future.result()
 
 
 def _array(tensor: Tensor, dtype: torch.dtype = torch.float32) -> np.ndarray:
@@ -118,7 +68,7 @@ class Rasterize(torch.autograd.Function):
                 ground, TABLE, rows, *outputs,
             )  # fmt: skip
 
-        _each(view, C, options.threads)
+        each(view, C, options.threads)
         ctx.mark_non_differentiable(radii, depths)
         # For the check that nothing was changed in place before backward; the kernels use the arrays.
         ctx.save_for_backward(means, quats, scales, opacities, viewmats, means2d, render, alpha, rest)
@@ -141,7 +91,7 @@ class Rasterize(torch.autograd.Function):
         def view(c: int) -> None:
             kernels.backward_view(c, rows, *lists[c], *images, ground, TABLE, *incoming, grads, absolute)
 
-        _each(view, C, options.threads)
+        each(view, C, options.threads)
         shared = [torch.empty(N, 3), torch.empty(N, 4), torch.empty(N, 3), torch.empty(N), torch.empty(N, 3)]
         g_means2d = torch.empty(C, N, 2)
         chunks = -(-N // CHUNK)
@@ -154,7 +104,7 @@ class Rasterize(torch.autograd.Function):
                 None if g_viewmats is None else g_viewmats[i], i * CHUNK, min((i + 1) * CHUNK, N),
             )  # fmt: skip
 
-        _each(chain, chunks, options.threads)
+        each(chain, chunks, options.threads)
 
         if options.absgrad:
             means2d.absgrad = view_gradients[..., 10:12].contiguous()

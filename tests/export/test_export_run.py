@@ -30,11 +30,20 @@ def refusal(monkeypatch, *arguments):
 
 
 def test_the_run_comes_back(folder):
-    representation, step = load(folder, torch.device("cpu"))
+    representation, step = load(folder, 0, torch.device("cpu"))
     assert step == 6
     saved, rebuilt = load_ply(folder / "scene.ply"), representation.splats()
     assert torch.allclose(rebuilt.means, saved.means, atol=1e-6)
     assert torch.allclose(rebuilt.sh, saved.sh, atol=1e-5)
+
+
+def test_every_particle_comes_back(tmp_path, monkeypatch):
+    run = launch(tmp_path / "run", *SMALL, "steps=4", "particles=2", "metric=none")
+    for particle, home in enumerate((run, run / "particle_1")):
+        out = tmp_path / f"{particle}.ply"
+        command(monkeypatch, run, "--out", out, "--particle", particle)
+        assert out.read_bytes() == (home / "scene.ply").read_bytes()
+    assert "this run has 2; choose from 0 to 1" in refusal(monkeypatch, run, "--format", "ply", "--particle", 2)
 
 
 def test_every_format(folder, tmp_path, monkeypatch, capsys):

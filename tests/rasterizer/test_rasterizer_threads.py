@@ -10,7 +10,8 @@ from splats import ball, gradients
 
 from gsd.errors import GsdError
 from gsd.jit import FASTMATH
-from gsd.rasterizer import cpu, rasterize
+from gsd.rasterizer import rasterize
+from gsd.threads import default_threads, each
 
 
 def same(a, b):
@@ -29,7 +30,7 @@ def test_result_does_not_depend_on_threads_or_run(views, count, also):
 
 def test_each_task_runs_once_and_its_error_reaches_the_caller():
     done = []
-    cpu._each(done.append, 100, 3)
+    each(done.append, 100, 3)
     assert sorted(done) == list(range(100))
 
     def fail(i):
@@ -37,19 +38,19 @@ def test_each_task_runs_once_and_its_error_reaches_the_caller():
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        cpu._each(fail, 20, 3)
+        each(fail, 20, 3)
 
 
 def test_threads_come_from_the_environment_then_torch(monkeypatch):
     torch.set_num_threads(1)
-    assert cpu.default_threads(100_000) == 1
+    assert default_threads(100_000) == 1
     torch.set_num_threads(2)
-    assert cpu.default_threads(10) == 1
+    assert default_threads(10) == 1
     monkeypatch.setenv("GSD_THREADS", "3")
-    assert cpu.default_threads(100_000) == 3
+    assert default_threads(100_000) == 3
     monkeypatch.setenv("GSD_THREADS", "many")
     with pytest.raises(GsdError, match="GSD_THREADS"):
-        cpu.default_threads(100_000)
+        default_threads(100_000)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
