@@ -52,7 +52,8 @@ class StableDiffusion:
     encode_chunk views that are encoded at a time; with more, each chunk is computed again in the backward pass, so that
                  only one chunk's activations are held
     channels_last memory layout of the weights, usually faster in half precision
-    compile      UNet and VAE by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler
+    compile      the UNet by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler. The
+                 encoder gained nothing (tiny, CPU), and gradients must pass through it
     guidance_scale for sds, sjc and vsd without a number of their own; null: what is usual with each
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
@@ -82,9 +83,8 @@ class StableDiffusion:
 
         self.unet = self._load_unet(folder / "unet", variant, attention, channels_last)
         self.vae = self._load(AutoencoderKL, folder / "vae", variant, channels_last)
-        if compile:  # what is called: the VAE itself has no forward pass that is used
-            for part in (self.unet, self.vae.encoder, self.vae.decoder):
-                part.compile()
+        if compile:
+            self.unet.compile()
         self.encode_chunk, self.guidance_scale = encode_chunk, guidance_scale
         self.scaling: float = self.vae.config.scaling_factor
         self.latent_shape, self.resolution = _shapes(self.unet.config, self.vae.config, resolution, model)
