@@ -52,8 +52,8 @@ class StableDiffusion:
     encode_chunk views that are encoded at a time; with more, each chunk is computed again in the backward pass, so that
                  only one chunk's activations are held
     channels_last memory layout of the weights, usually faster in half precision
-    compile      the UNet by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler. The
-                 encoder gained nothing (tiny, CPU), and gradients must pass through it
+    compile      the UNet by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler.
+                 The encoder gained nothing (tiny, CPU), and gradients must pass through it
     guidance_scale for sds, sjc and vsd without a number of their own; null: what is usual with each
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
