@@ -40,6 +40,7 @@ def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_call
     summary = {
         "prompt": experiment.prompt,
         "options": _options(experiment),
+        "overrides": list(HydraConfig.get().overrides.task),
         "seed": experiment.seed,
         **(metrics[0] if len(metrics) == 1 else _means(metrics) | {"particles": metrics}),
         "prior_calls": prior_calls,

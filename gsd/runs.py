@@ -1,0 +1,124 @@
+"""Run folders as tables, reports and figures read them: where they lie, what was asked for, what came out."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from gsd.errors import GsdError
+from gsd.folder import RunFolder
+
+Status = Literal["done", "failed", "unfinished"]
+MARKS = frozenset({"config.yaml", "DONE", "FAILED", "checkpoint.pt"})  # a folder with one of these is a run's
+DEPTH = 3  # folders below the given one in which runs are looked for: outputs/NAME/SIGNATURE
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Its files are read when they are asked for; one that is damaged raises GsdError, naming it."""
+
+    path: Path
+
+    @property
+    def signature(self) -> str:
+        return self.path.name
+
+    @property
+    def status(self) -> Status:
+        if (self.path / "DONE").exists():
+            return "done"
+        return "failed" if (self.path / "FAILED").exists() else "unfinished"
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The final numbers, the options chosen and the cost; empty for a run that is not done."""
+        return _read(self.path / "summary.json", json.loads) if self.status == "done" else {}
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config; empty for a run that failed before it was resolved."""
+        return _read(self.path / "config.yaml", _yaml) if (self.path / "config.yaml").exists() else {}
+
+    @cached_property
+    def overrides(self) -> list[str]:
+        """What was typed, for example ["noising=random", "seed=1"]."""
+        return _read(self.path / "overrides.yaml", _yaml, list) if (self.path / "overrides.yaml").exists() else []
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every step's numbers."""
+        try:
+            return RunFolder(self.path).records()
+        except ValueError as error:
+            raise GsdError(f"{self.path / 'metrics.jsonl'} is damaged: {error}.") from error
+
+
+def find_runs(folders: Iterable[str | Path]) -> list[Run]:
+    """The runs at or below the folders, in the order of their paths.
+
+    Raises GsdError for a folder that does not exist or holds no run.
+    """
+    found: dict[Path, None] = {}
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise GsdError(f"{folder} does not exist; give a run folder, or one that holds run folders.")
+        below = list(_search(folder, DEPTH))
+        if not below:
+            raise GsdError(
+                f"{folder} holds no run; give outputs/NAME/SIGNATURE, or a folder above such, as multirun/NAME."
+            )
+        found |= dict.fromkeys(below)
+    return [Run(path) for path in sorted(found)]
+
+
+def done_runs(folders: Iterable[str | Path], complain: Callable[[str], None] | None = None) -> list[Run]:
+    """The runs that are done and whole; each other one is named in a sentence to `complain` (default: stderr)."""
+    complain = complain or _to_stderr
+    good = []
+    for run in find_runs(folders):
+        try:
+            if run.status == "done" and run.summary:
+                good.append(run)
+            else:
+                complain(f"{run.path} is {run.status}, left out.")
+        except GsdError as error:
+            complain(f"{error} Left out.")
+    return good
+
+
+def _search(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        entries = list(os.scandir(folder))
+    except PermissionError:
+        return
+    if MARKS & {entry.name for entry in entries}:
+        yield folder
+    elif depth:
+        for entry in entries:
+            if entry.is_dir() and not entry.name.startswith("."):
+                yield from _search(Path(entry.path), depth - 1)
+
+
+def _read(file: Path, parse: Callable[[str], Any], kind: type = dict) -> Any:
+    try:
+        content = parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise GsdError(f"{file} cannot be read: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, kind):
+        raise GsdError(f"{file} is damaged: it holds no {kind.__name__}.")
+    return content
+
+
+def _yaml(text: str) -> Any:
+    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,95 @@
+"""Intervals and tests over seeds, for numbers that few runs give. Every interval is two-sided, at 95 % unless told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+LEVEL = 0.95
+DRAWS = 10_000  # of a bootstrap
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and the interval that holds it; low and high are nan where the data cannot say."""
+
+    value: float
+    low: float
+    high: float
+    count: int  # observations behind it
+
+    def __str__(self) -> str:
+        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
+    """The mean with Student's interval; of one value, the value."""
+    data = np.asarray(values, float)
+    centre, count = float(data.mean()), len(data)
+    if count < 2:
+        return Estimate(centre, np.nan, np.nan, count)
+    half = float(stats.t.ppf((1 + level) / 2, count - 1) * data.std(ddof=1) / count**0.5)
+    return Estimate(centre, centre - half, centre + half, count)
+
+
+def rate(successes: int, count: int, level: float = LEVEL) -> Estimate:
+    """A proportion with Wilson's interval."""
+    interval = stats.binomtest(successes, count).proportion_ci(level, "wilson")
+    return Estimate(successes / count, float(interval.low), float(interval.high), count)
+
+
+def bootstrap(
+    clusters: Sequence[Float[np.ndarray, " n"]],
+    statistic: Callable[[Float[np.ndarray, " m"]], float] = np.mean,
+    level: float = LEVEL,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Estimate:
+    """A statistic of all values, with the percentile interval of redrawing whole clusters (subjects, raters).
+
+    Values of one cluster are not independent, so the cluster is what is redrawn; of one value each it is the usual
+    bootstrap.
+    """
+    rng, groups = np.random.default_rng(seed), [np.asarray(c, float) for c in clusters]
+    whole = float(statistic(np.concatenate(groups)))
+    if len(groups) < 2:
+        return Estimate(whole, np.nan, np.nan, len(groups))
+    redrawn = [
+        statistic(np.concatenate([groups[k] for k in chosen]))
+        for chosen in rng.integers(len(groups), size=(draws, len(groups)))
+    ]
+    low, high = np.quantile(redrawn, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(whole, float(low), float(high), len(groups))
+
+
+def paired_p(a: Sequence[float], b: Sequence[float], seed: int = 0) -> float:
+    """Two-sided p of "a and b are exchangeable in every pair", by flipping signs of the differences.
+
+    Exact up to 16 pairs that differ, drawn beyond. On outcomes of 0 and 1 it is McNemar's exact test.
+    """
+    difference = np.asarray(a, float) - np.asarray(b, float)
+    difference = difference[difference != 0]
+    if not len(difference):
+        return 1.0
+    if len(np.unique(np.abs(difference))) == 1:
+        return float(stats.binomtest(int((difference > 0).sum()), len(difference)).pvalue)
+    test = stats.permutation_test(
+        (difference,), np.sum, permutation_type="samples", n_resamples=2**16, rng=np.random.default_rng(seed)
+    )
+    return float(test.pvalue)
+
+
+def holm(ps: Sequence[float]) -> list[float]:
+    """Adjusted p of several tests, in their order (Holm 1979).
+
+    Where those below a level are called findings, the chance of any false one stays below that level.
+    """
+    order = np.argsort(ps)
+    steps = np.asarray(ps, float)[order] * np.arange(len(ps), 0, -1)
+    adjusted = np.empty(len(ps))
+    adjusted[order] = np.minimum(np.maximum.accumulate(steps), 1.0)
+    return adjusted.tolist()
