@@ -1,0 +1,115 @@
+"""Hydra's grid of runs, of which only those are launched that are missing or have failed. hydra/sweeper=gsd."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from gsd.errors import GsdError
+from gsd.provenance import commit
+from gsd.runs import Run
+from gsd.sweep.folder import Job, Sweep, SweepFolder, count
+
+EXTRAS = {"hydra_ray_launcher": "ray"}  # what a launcher's plugin is in; the others are in "cluster"
+
+
+class Sweeper(BasicSweeper):
+    """As Hydra's basic sweeper, but one folder takes all runs and no other sweep meanwhile, what is done is left out,
+    and a run that fails does not end the sweep: the folders say what has become of each run.
+    """
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        _require_plugin(config)
+        # Launchers compose every run's config anew, perhaps on another machine: the folder must not depend on either.
+        path = str(Path(config.hydra.sweep.dir).absolute())
+        with open_dict(config):
+            config.hydra.sweep.dir = path
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={QuotedString(path, Quote.single).with_quotes()}")
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        assert self.config is not None
+        folder = SweepFolder(self.config.hydra.sweep.dir)
+        jobs = self._jobs(arguments)
+        with folder.lock():
+            for sentence in folder.begin(self._record(jobs)):
+                print(sentence)
+            todo = self._missing(folder, jobs)
+            if todo:
+                self._launch(folder, todo)
+
+    def _jobs(self, arguments: list[str]) -> dict[str, tuple[list[str], int]]:
+        """Name of the run's folder -> overrides, steps. Every config is composed, so that mistakes show before a start.
+
+        Two jobs that make the same config are one run.
+        """
+        assert self.hydra_context is not None
+        loader = self.hydra_context.config_loader
+        parsed = OverridesParser.create(loader).parse_overrides([*self._parse_config(), *arguments])
+        (grid,) = self.split_arguments(parsed, None)
+        jobs = {}
+        for number, overrides in enumerate(grid):
+            config = loader.load_sweep_config(self.config, overrides)
+            with open_dict(config):
+                config.hydra.job.num, config.hydra.job.id = number, str(number)
+            jobs[str(OmegaConf.select(config, "hydra.sweep.subdir"))] = (overrides, config.steps)
+        return jobs
+
+    def _record(self, jobs: dict[str, tuple[list[str], int]]) -> Sweep:
+        assert self.config is not None
+        common = set.intersection(*(set(overrides) for overrides, _ in jobs.values())) if len(jobs) > 1 else set()
+        return Sweep(
+            command=[str(Path(sys.argv[0]).absolute()), *sys.argv[1:]],
+            cwd=str(Path.cwd()),
+            launcher=self.config.hydra.runtime.choices["hydra/launcher"],
+            commit=commit(),
+            began=time.strftime("%Y-%m-%dT%H:%M:%S"),
+            jobs={name: Job([o for o in overrides if o not in common], n) for name, (overrides, n) in jobs.items()},
+        )
+
+    def _missing(self, folder: SweepFolder, jobs: dict[str, tuple[list[str], int]]) -> list[list[str]]:
+        """The overrides of the runs that are to be launched."""
+        rows = [row for row in folder.rows() if row.name in jobs]
+        todo = {row.name for row in rows if row.state in ("failed", "pending")}
+        print(f"{folder.path}: {count(rows)}; {len(todo)} to do.", flush=True)
+        done = [row.name for row in rows if row.state == "done"]
+        now = commit()
+        others = {str(Run(folder.path / name).summary.get("commit")) for name in done} - {str(now)}
+        if others:
+            print(f"Runs that are done are kept though the code has changed ({', '.join(sorted(others))}, now {now}).")
+            print("With name=... the sweep is made anew.")
+        return [overrides for name, (overrides, _) in jobs.items() if name in todo]
+
+    def _launch(self, folder: SweepFolder, todo: list[list[str]]) -> None:
+        assert self.launcher is not None
+        first = 0
+        try:
+            for batch in self.split_overrides_to_chunks(todo, self.max_batch_size):
+                self.launcher.launch(batch, initial_job_idx=first)
+                first += len(batch)
+        except GsdError:
+            raise
+        except Exception:  # a launcher that loses a worker may give up on all; what has become of each run is told below
+            traceback.print_exc()
+        except BaseException:
+            print(f"{folder.path}: {count(folder.rows())}; the same command continues.")
+            raise
+
+
+def _require_plugin(config: DictConfig) -> None:
+    """Hydra's own error names a class and no package."""
+    package = config.hydra.launcher._target_.split(".")[1]
+    if package.startswith("hydra_") and find_spec(f"hydra_plugins.{package}") is None:
+        launcher, extra = config.hydra.runtime.choices["hydra/launcher"], EXTRAS.get(package, "cluster")
+        raise GsdError(f"hydra/launcher={launcher} needs {package.replace('_', '-')}: pip install 'gsd[{extra}]'.")
