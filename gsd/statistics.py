@@ -36,6 +36,18 @@ def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
     return Estimate(centre, centre - half, centre + half, count)
 
 
+def band(
+    values: Float[np.ndarray, "n m"], level: float = LEVEL
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """`mean` of each column at once, of what is not nan in it: values, lows and highs."""
+    count = np.isfinite(values).sum(0)
+    centre = np.where(np.isfinite(values), values, 0).sum(0) / np.where(count, count, np.nan)
+    squares = np.where(np.isfinite(values), values - centre, 0) ** 2
+    freedom = np.where(count > 1, count - 1, np.nan)
+    half = stats.t.ppf((1 + level) / 2, freedom) * np.sqrt(squares.sum(0) / freedom / np.maximum(count, 1))
+    return centre, centre - half, centre + half
+
+
 def rate(successes: int, count: int, level: float = LEVEL) -> Estimate:
     """A proportion with Wilson's interval."""
     interval = stats.binomtest(successes, count).proportion_ci(level, "wilson")
