@@ -109,22 +109,29 @@ def binned(curves: Curves, span: int) -> Binned:
 
 def bands(runs: Sequence[Binned]) -> dict[str, Band]:
     """quantity -> its band over the runs that have it, at the mean of their steps, calls and seconds."""
-    found = {}
-    for name in dict.fromkeys(name for run in runs for name in run.values):
-        having = [run for run in runs if name in run.values]
-        shared = [axis for axis in AXES if all(axis in run.axes for run in having)]
-        axes = {axis: band(_aligned(having, [run.axes[axis] for run in having]))[0] for axis in shared}
-        found[name] = Band(axes, *band(_aligned(having, [run.values[name] for run in having])))
-    return found
+    having: dict[str, list[int]] = {}
+    for index, run in enumerate(runs):
+        for name in run.values:
+            having.setdefault(name, []).append(index)
+    found: dict[str, Band] = {}
+    for several in set(map(tuple, having.values())):  # quantities of the same runs share their axes
+        names = [name for name in having if tuple(having[name]) == several]
+        found |= _bands([runs[index] for index in several], names)
+    return {name: found[name] for name in having}
 
 
-def _aligned(runs: Sequence[Binned], columns: Sequence[Float[np.ndarray, " b"]]) -> Float[np.ndarray, "n B"]:
-    """A row for each run over the bins of all; nan where a run has none."""
+def _bands(runs: Sequence[Binned], names: Sequence[str]) -> dict[str, Band]:
     bins = np.unique(np.concatenate([run.bins for run in runs]))
-    rows = np.full((len(runs), len(bins)), np.nan)
-    for row, run, column in zip(rows, runs, columns, strict=True):
-        row[np.searchsorted(bins, run.bins)] = column
-    return rows
+    places = [np.searchsorted(bins, run.bins) for run in runs]
+
+    def over(columns: Sequence[Float[np.ndarray, " b"]]) -> tuple[Float[np.ndarray, " B"], ...]:
+        rows = np.full((len(runs), len(bins)), np.nan)
+        for row, place, column in zip(rows, places, columns, strict=True):
+            row[place] = column
+        return band(rows)
+
+    axes = {axis: over([r.axes[axis] for r in runs])[0] for axis in AXES if all(axis in r.axes for r in runs)}
+    return {name: Band(axes, *over([run.values[name] for run in runs])) for name in names}
 
 
 def turns(runs: Sequence[list[float]]) -> Band:

@@ -36,12 +36,8 @@ class Row:
     metrics: dict[str, float]
     turns: dict[str, list[float]]  # metrics with a value for each view of the turntable
     cost: dict[str, float]
-    provenance: dict[str, str]  # commit and versions
+    provenance: dict[str, str]  # commit and versions, as "versions.torch"
     settings: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        return " ".join(f"{k}={show(v)}" for k, v in self.settings.items()) or self.name
 
 
 @dataclass(frozen=True)
@@ -63,12 +59,14 @@ class Table:
 def read(folders: Iterable[str | Path]) -> Table:
     """Every run at or below the folders. Raises GsdError for a folder that does not exist or holds no run."""
     runs = find_runs(folders)
-    paths = {run: run.path.resolve() for run in runs}
-    above = _common(list(paths.values()))
+    runs.sort(key=lambda run: run.status != "done")  # those done say what their options are called
+    paths = [run.path.resolve() for run in runs]
+    above = _common(paths)
     rows, left_out, names = [], [], _Names()
-    for run in sorted(runs, key=lambda run: run.status != "done"):  # those done say what their options are called
+    for run, path in zip(runs, paths, strict=True):
         try:
-            rows.append(_row(run, str(paths[run].relative_to(above)), names))
+            # A Run keeps what it has read: of thousands that would be too much
+            rows.append(_row(Run(run.path), str(path.relative_to(above)), names))
         except GsdError as error:
             left_out.append(str(error))
     differing = _differing(rows)
@@ -94,7 +92,7 @@ def _row(run: Run, name: str, names: _Names) -> Row:
         metrics={k: float(v) for k, v in measured.items() if finite(v)},
         turns={k: v for k, v in measured.items() if isinstance(v, list) and v and all(map(finite, v))},
         cost={k: float(summary[k]) for k in COSTS if finite(summary.get(k))},
-        provenance={k: str(v) for k, v in {"commit": summary.get("commit"), **summary.get("versions", {})}.items()},
+        provenance=_flat({"commit": summary.get("commit"), "versions": summary.get("versions", {})}) if summary else {},
     )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from gsd.report.data import NOMINAL, SEED, Row, Table, show
 from gsd.statistics import Estimate, band, rate
@@ -45,7 +45,7 @@ def _parted(rows: Sequence[Row], keys: list[str]) -> list[Group]:
     parts: dict[str, list[int]] = {}
     for index, row in enumerate(rows):
         values = [f"{key}={show(row.settings[key])}" for key in keys if key in row.settings]
-        parts.setdefault(" ".join(values) or "all runs", []).append(index)
+        parts.setdefault(" ".join(values) or ("settings unknown" if keys else "all runs"), []).append(index)
     return [Group(label, members) for label, members in parts.items()]
 
 
@@ -78,20 +78,23 @@ def importance(table: Table) -> dict[str, dict[str, float]]:
     of their own in every run say nothing and are left out.
     """
     done = [row for row in table.rows if row.status == "done"]
+    levels = {
+        key: np.unique([show(row.settings.get(key)) for row in done], return_inverse=True)[1] for key in table.settings
+    }
     shares: dict[str, dict[str, float]] = {}
     for metric in table.metrics:
-        rows = [row for row in done if metric in row.metrics]
-        values = np.array([row.metrics[metric] for row in rows])
-        if metric in NOMINAL or len(rows) < 3 or np.ptp(values) == 0:
-            continue
-        levels = {key: [show(row.settings.get(key)) for row in rows] for key in table.settings}
-        shares[metric] = {
-            key: _epsilon_squared(values, each) for key, each in levels.items() if 1 < len(set(each)) < len(rows)
-        }
+        values = np.array([row.metrics.get(metric, np.nan) for row in done])
+        known = np.isfinite(values)
+        if metric not in NOMINAL and known.sum() > 2 and np.ptp(values[known]) > 0:
+            shares[metric] = {
+                key: _epsilon_squared(values[known], each[known])
+                for key, each in levels.items()
+                if 1 < len(np.unique(each[known])) < known.sum()
+            }
     return shares
 
 
-def _epsilon_squared(values: Float[np.ndarray, " n"], levels: Sequence[str]) -> float:
+def _epsilon_squared(values: Float[np.ndarray, " n"], levels: Int[np.ndarray, " n"]) -> float:
     _, level = np.unique(levels, return_inverse=True)
     count = np.bincount(level)
     within = float(((values - (np.bincount(level, values) / count)[level]) ** 2).sum())

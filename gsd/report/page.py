@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import datetime
+import json
 from collections.abc import Callable, Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
@@ -36,6 +37,8 @@ SCRIPTS = (
     "configs.js",
 )
 CURVES = 200  # runs whose curves are read
+BANDS = 40  # groups of a grouping whose curves are drawn
+TRACEBACKS = 100  # of as many failed runs
 DIGITS = 5  # of numbers in the page
 CHOSEN = 8  # runs shown side by side at first
 T = TypeVar("T")
@@ -73,10 +76,12 @@ class Page:
         self.media: dict[str, str] = {}  # name -> base64
 
     def data(self) -> dict[str, Any]:
-        table, spread = self.table, _spread(self.groupings[0])
+        table, spread = self.table, _spread(self.groupings[0], self.table.rows)
         seen = spread[: media.RUNS]
         shared = _shared([row.config for row in table.rows])
-        runs = [self._run(row, shared) for row in table.rows]
+        origins = [*{json.dumps(row.provenance): row.provenance for row in table.rows}.values()]
+        brief = sum(row.status == "failed" for row in table.rows) > TRACEBACKS
+        runs = [_run(row, shared, brief) | {"origin": origins.index(row.provenance)} for row in table.rows]
         for index in seen:
             runs[index] |= self._media(index, len(seen))
         drawn = self._curves(spread[:CURVES])
@@ -93,26 +98,22 @@ class Page:
             "verdicts": sorted(yes_no),
             "costs": [name for name in COSTS if any(name in row.cost for row in table.rows)],
             "config": shared,
+            "origins": origins,
             "runs": runs,
             "groupings": [self._grouping(each, drawn, yes_no) for each in self.groupings],
             "importance": {m: {k: _short(v) for k, v in each.items()} for m, each in importance(table).items()},
-            "chosen": sorted(spread[: min(CHOSEN, len(self.groupings[0].groups))]),
-            "limits": {"media": len(seen), "curves": len(drawn)},
+            "chosen": self._chosen(),
+            "limits": {"media": len(seen), "curves": len(drawn), "bands": BANDS},
             "left_out": self.left_out,
         }
 
-    def _run(self, row: Row, shared: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "name": row.name,
-            "label": row.label,
-            "status": row.status,
-            "reason": row.reason,
-            "settings": row.settings,
-            "metrics": {k: _short(v) for k, v in row.metrics.items()},
-            "cost": {k: _short(v) for k, v in row.cost.items()},
-            "config": {k: v for k, v in row.config.items() if k not in shared},
-            "provenance": row.provenance,
-        }
+    def _chosen(self) -> list[int]:
+        """The first run that is done of each group; of a report without any, the first runs."""
+        rows = self.table.rows
+        done = [
+            [index for index in group.members if rows[index].status == "done"] for group in self.groupings[0].groups
+        ]
+        return sorted([each[0] for each in done if each][:CHOSEN]) or [*range(len(rows))][:CHOSEN]
 
     def _media(self, index: int, runs: int) -> dict[str, Any]:
         """Keep the media of a run, one of `runs`; what of it is there, and under which names."""
@@ -120,15 +121,17 @@ class Page:
         kinds = [kind for kind in ("strips", "frames") if (folder / kind).is_dir()]
         for kind in kinds:
             pictures = self._tried(media.pictures, folder / kind, media.PICTURES // runs // len(kinds)) or []
-            found[kind] = [[p.step, self._keep(f"{kind}-{index}-{p.step}", p.webp), p.rows] for p in pictures]
+            found[kind] = [[p.step, self._keep(f"{kind}-{index}-{p.step}", p.file), p.rows] for p in pictures]
         noise = self._tried(media.noise, folder / "strips", media.NOISES // runs) if found.get("strips") else None
-        found["noise"] = noise and [noise.step, self._keep(f"noise-{index}", noise.webp)]
+        found["noise"] = noise and [noise.step, self._keep(f"noise-{index}", noise.file)]
         if (folder / "turntable.mp4").exists():
             video = self._tried(media.turntable, folder / "turntable.mp4", media.TURNTABLES // runs)
             found["turntable"] = video and self._keep(f"turntable-{index}", video)
         if (folder / "scene.ply").exists():
             scene = self._tried(media.gaussians, folder / "scene.ply", media.SCENES // runs)
             found["scene"] = scene and [self._keep(f"scene-{index}", scene.splat), scene.count, scene.total]
+        elif self.table.rows[index].status == "done":
+            found["field"] = True  # whatever has Gaussians leaves them
         return {name: what for name, what in found.items() if what}
 
     def _keep(self, name: str, content: bytes) -> str:
@@ -153,11 +156,12 @@ class Page:
     ) -> dict[str, Any]:
         rows = self.table.rows
         groups = []
-        for group in grouping.groups:
+        for place, group in enumerate(grouping.groups):
             done = [index for index in group.members if rows[index].status == "done"]
-            bands = curves.bands([each for index in done for each in drawn.get(index, [])])
-            for name in dict.fromkeys(name for index in done for name in rows[index].turns):
-                bands[name] = curves.turns([rows[i].turns[name] for i in done if name in rows[i].turns])
+            shown = done if place < BANDS else []
+            bands = curves.bands([each for index in shown for each in drawn.get(index, [])])
+            for name in dict.fromkeys(name for index in shown for name in rows[index].turns):
+                bands[name] = curves.turns([rows[i].turns[name] for i in shown if name in rows[i].turns])
             found = estimates([rows[index] for index in done], yes_no)
             groups.append(
                 {
@@ -171,10 +175,25 @@ class Page:
         return {"name": grouping.name, "groups": groups}
 
 
-def _spread(grouping: Grouping) -> list[int]:
-    """All runs, the first of each group before the second of any: the head of the list speaks for every group."""
-    turns = zip_longest(*(group.members for group in grouping.groups))
-    return [index for turn in turns for index in turn if index is not None]
+def _run(row: Row, shared: dict[str, Any], brief: bool) -> dict[str, Any]:
+    """brief: of a traceback the last line only."""
+    return {
+        "name": row.name,
+        "status": row.status,
+        "reason": row.reason.rpartition("\n")[2] if brief else row.reason,
+        "metrics": {k: _short(v) for k, v in row.metrics.items()},
+        "cost": {k: _short(v) for k, v in row.cost.items()},
+        "config": {k: v for k, v in row.config.items() if k not in shared},
+    }
+
+
+def _spread(grouping: Grouping, rows: Sequence[Row]) -> list[int]:
+    """All runs, the first of each group before the second of any: the head of the list speaks for every group.
+
+    In a group those that are done come first.
+    """
+    parts = [sorted(group.members, key=lambda index: rows[index].status != "done") for group in grouping.groups]
+    return [index for turn in zip_longest(*parts) for index in turn if index is not None]
 
 
 def _shared(configs: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -2,7 +2,11 @@
 // What all parts of the page share: the data, elements, numbers as text, which runs are chosen, how they are grouped.
 
 const data = JSON.parse(document.querySelector("#data").textContent);
-const runs = data.runs;
+const runs = data.runs; // "config" holds what is not common to all; the settings in which runs differ are part of it
+for (const run of runs) {
+  run.settings = Object.fromEntries(data.settings.filter((key) => key in run.config).map((key) => [key, run.config[key]]));
+  run.label = Object.entries(run.settings).map(([key, value]) => `${key}=${setting(value)}`).join(" ") || run.name;
+}
 
 // An element. Text is set as text, never parsed: prompts and file names may hold anything.
 function el(tag, attributes = {}, ...children) {
@@ -24,7 +28,7 @@ function fill(element, attributes, children) {
 }
 
 const part = (section, selector) => document.querySelector(`#${section} ${selector}`);
-const note = (section, text) => (part(section, ".note").textContent = text);
+const note = (section, text) => (part(section, "> .note").textContent = text);
 
 // A choice among [value, text] pairs; change(value) at every change.
 function select(label, options, change) {
@@ -38,17 +42,26 @@ function checkbox(label, change) {
   return el("label", {}, box, label);
 }
 
-// Four digits that matter; a dash for what is not known.
-function number(x) {
+// Whole numbers whole, others with four digits that matter; a dash for what is not known.
+function number(x, whole = Number.isInteger(x)) {
   if (x === null || x === undefined) return "–";
   const size = Math.abs(x), sign = x < 0 ? "−" : "";
-  if (Number.isInteger(x)) return sign + size.toLocaleString("en").replaceAll(",", "\u2009");
+  if (whole || x === 0) return sign + size.toLocaleString("en").replaceAll(",", "\u2009");
   const short = size >= 1e5 || size < 1e-3;
   return sign + (short ? size.toExponential(2) : size.toFixed(Math.max(0, 3 - Math.floor(Math.log10(size)))));
 }
 
+// The same for a column: 19 among fractions is 19.00.
+function numbersLike(values) {
+  const whole = values.every((x) => x === null || x === undefined || Number.isInteger(x));
+  return (x) => number(x, whole);
+}
+
 const interval = ([value, low, high]) => (low === null ? number(value) : `${number(value)} [${number(low)}, ${number(high)}]`);
-const setting = (value) => (value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value));
+// A setting in the words of a config.
+function setting(value) {
+  return value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value);
+}
 const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
 const COST_NAMES = { seconds: "seconds", prior_calls: "prior calls", peak_memory_mb: "memory, MB" };
@@ -70,21 +83,24 @@ function watched(value) {
       value = next;
       watchers.forEach((watcher) => watcher(value));
     },
-    // Called now, and at every change.
-    follow(watcher) {
-      watchers.push(watcher);
-      watcher(value);
-    },
+    watch: (watcher) => watchers.push(watcher),
   };
 }
 
+// Called now, and whenever one of the states changes.
+function follow(states, draw) {
+  states.forEach((state) => state.watch(draw));
+  draw();
+}
+
 const chosen = watched(data.chosen); // indices of runs, ascending
-const grouping = watched(data.groupings[0]);
+const FEW = 12; // groups that a plot shows well
+const grouping = watched(data.groupings.find((each) => each.groups.length <= FEW) ?? data.groupings[0]);
 
 // A menu of it; those of several parts agree.
 function groupMenu() {
   const label = select("group by ", data.groupings.map((each, k) => [k, each.name]), (k) => grouping.set(data.groupings[k]));
-  grouping.follow((now) => (label.querySelector("select").value = data.groupings.indexOf(now)));
+  follow([grouping], () => (label.querySelector("select").value = data.groupings.indexOf(grouping.get())));
   return label;
 }
 
@@ -105,7 +121,7 @@ function address(name, type) {
 }
 
 // show(element) when it first comes near the window.
-const waiting = new Map();
+const waiting = new WeakMap();
 const nearby = new IntersectionObserver(
   (entries) => {
     for (const { target } of entries.filter((entry) => entry.isIntersecting)) {

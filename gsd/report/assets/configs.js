@@ -4,11 +4,11 @@
 (() => {
   let all = false;
 
-  const value = (run, key) => runs[run].config[key] ?? data.config[key] ?? runs[run].provenance[key];
+  const value = (run, key) => runs[run].config[key] ?? data.config[key] ?? data.origins[runs[run].origin][key];
 
   function draw() {
     const shown = chosen.get();
-    const keys = [...new Set([...Object.keys(data.config), ...shown.flatMap((run) => [...Object.keys(runs[run].config), ...Object.keys(runs[run].provenance)])])].sort();
+    const keys = [...new Set([...Object.keys(data.config), ...shown.flatMap((run) => [...Object.keys(runs[run].config), ...Object.keys(data.origins[runs[run].origin])])])].sort();
     const texts = keys.map((key) => [key, shown.map((run) => setting(value(run, key)))]);
     const kept = texts.filter(([, each]) => all || new Set(each).size > 1);
     const heads = shown.map((run) => el("th", {}, swatch(groupOf(run)), runs[run].label));
@@ -21,8 +21,7 @@
   }
 
   part("configs", ".controls").append(checkbox("equal keys too", (on) => ((all = on), draw())));
-  chosen.follow(draw);
-  grouping.follow(draw);
+  follow([chosen, grouping], draw);
 
   const sections = [...document.querySelectorAll("main > section")].filter((section) => !section.hidden);
   document.querySelector("nav").append(...sections.map((section) => el("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)));

@@ -32,9 +32,10 @@
   function draw() {
     const all = lines().filter((line) => line.x).map((line) => ({ ...line, colour: colour(line.group), dash: dash(line.group), marks: line.x.length < 30 }));
     const shown = all.filter((line) => !hidden.has(line.group));
+    if (shown.length > FEW) shown.forEach((line) => delete line.low); // so many bands would hide each other
     const turn = all.length > 0 && grouping.get().groups.some((group) => group.bands[quantity]?.x.azimuth);
     if (shown.length) showPlot("curves", linePlot({ lines: shown, xTitle: AXES[turn ? "azimuth" : axis], yTitle: quantity, log }));
-    else part("curves", ".plot").replaceChildren(el("p", { class: "note" }, all.length ? "Every group is hidden." : "No run that is done has this quantity; see each run."));
+    else part("curves", ".plot").replaceChildren(el("p", { class: "muted" }, all.length ? "Every group is hidden." : "No run that is done has this quantity; see each run."));
     const labels = grouping.get().groups.map((group, k) =>
       el("button", { "aria-pressed": String(!hidden.has(k)), click: () => (hidden.has(k) ? hidden.delete(k) : hidden.add(k), draw()) }, swatch(k), group.label),
     );
@@ -53,6 +54,8 @@
     showMenu,
     checkbox("log", set((value) => (log = value))),
   );
-  grouping.follow(() => (hidden.clear(), draw()));
-  note("curves", "Each point is a mean over a hundredth of the longest run; bands are 95 % intervals of the mean over the runs of a group that are done, and run out of the window where they are wide. Click a group to hide it.");
+  follow([grouping], () => (hidden.clear(), draw()));
+  const most = Math.max(...data.groupings.map((each) => each.groups.length));
+  const left = most > data.limits.bands ? ` Of more than ${number(data.limits.bands)} groups the first are drawn.` : "";
+  note("curves", "Each point is a mean over a hundredth of the longest run; bands are 95 % intervals of the mean over the runs of a group that are done, and run out of the window where they are wide. Click a group to hide it." + (most > FEW ? ` More than ${FEW} are drawn without.` : "") + left);
 })();

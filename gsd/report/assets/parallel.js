@@ -11,9 +11,9 @@
   const worth = (run) => runs[run].metrics[metric] ?? runs[run].cost[metric];
 
   // Of an axis: where a run lies on it, and what is written along it.
-  function axisOf(name, value, shown) {
+  function axisOf(name, value, shown, numeric = false) {
     const values = shown.map(value), known = values.filter((v) => v !== undefined);
-    if (known.every((v) => typeof v === "number") && new Set(known).size > 6) {
+    if (numeric || (known.every((v) => typeof v === "number") && new Set(known).size > 6)) {
       const [low, high] = range(known), y = scale(low, high, HEIGHT - BOTTOM, TOP);
       return { name, y: (run) => (value(run) === undefined ? null : y(value(run))), marks: ticks(low, high).map((v) => [tick(v), y(v)]) };
     }
@@ -24,7 +24,7 @@
     return { name, y: (run) => y(levels.indexOf(setting(value(run)))) + place.get(run), marks: levels.map((level, k) => [level, y(k)]) };
   }
 
-  const STOPS = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [220, 200, 40]]; // viridis, its end darker
+  const STOPS = [[122, 66, 170], [64, 110, 180], [33, 150, 140], [94, 185, 80], [222, 180, 30]]; // as viridis, but seen on white and on black
   function shade(share) {
     const at = Math.min(Math.max(share, 0), 1) * (STOPS.length - 1), k = Math.min(Math.floor(at), STOPS.length - 2);
     return `rgb(${STOPS[k].map((c, i) => Math.round(c + (STOPS[k + 1][i] - c) * (at - k))).join(" ")})`;
@@ -33,11 +33,11 @@
   function draw() {
     const known = done.filter((run) => worth(run) !== undefined);
     const shown = known.filter((_, k) => k % Math.ceil(known.length / MOST) === 0);
-    const axes = [...data.settings.map((key) => axisOf(key, (run) => runs[run].settings[key], shown)), axisOf(title(metric), worth, shown)];
+    const axes = [...data.settings.map((key) => axisOf(key, (run) => runs[run].settings[key], shown)), axisOf(title(metric), worth, shown, true)];
     const left = 16 + LETTER * Math.min(LETTERS, Math.max(...axes[0].marks.map(([text]) => text.length)));
     const x = (k) => left + (k * (WIDTH - left - RIGHT)) / (axes.length - 1);
     const [low, high] = range(shown.map(worth));
-    const plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "parallel-plot" });
+    const plot = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "parallel-plot", style: `--faint:${Math.max(0.12, Math.min(0.7, 80 / shown.length))}` });
     for (const run of shown) {
       const points = axes.map((axis, k) => [x(k), axis.y(run)]).filter(([, y]) => y !== null);
       const bends = points.slice(1).map(([px, py], k) => {

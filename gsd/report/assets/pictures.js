@@ -5,11 +5,11 @@
 function tile([, name, rows], column) {
   if (column === null) {
     const image = el("img", { class: "whole", alt: "" });
-    whenSeen(image, () => (image.src = address(name, "image/webp")));
+    whenSeen(image, () => (image.src = address(name, "image/jpeg")));
     return image;
   }
   const box = el("div", { class: "tile", style: `background-size:400% ${100 * rows}%;background-position:${(column * 100) / 3}% 0` });
-  whenSeen(box, () => (box.style.backgroundImage = `url(${address(name, "image/webp")})`));
+  whenSeen(box, () => (box.style.backgroundImage = `url(${address(name, "image/jpeg")})`));
   return box;
 }
 
@@ -40,8 +40,7 @@ function tile([, name, rows], column) {
   const menu = select("show ", kinds.map((name) => [name, name]), (value) => ((kind = value), draw()));
   menu.querySelector("select").value = kind;
   part("pictures", ".controls").append(menu);
-  chosen.follow(draw);
-  grouping.follow(draw);
+  follow([chosen, grouping], draw);
 })();
 
 (() => {
@@ -63,13 +62,12 @@ function tile([, name, rows], column) {
     part("noise", "table").replaceChildren(el("thead", {}, el("tr", {}, ...heads.map((text, k) => el("th", { class: k ? "number" : "" }, text)))), el("tbody", {}, ...rows));
     const figures = chosen.get().filter((run) => runs[run].noise).map((run) => {
       const [step, name] = runs[run].noise, image = el("img", { alt: "noise" });
-      whenSeen(image, () => (image.src = address(name, "image/webp")));
+      whenSeen(image, () => (image.src = address(name, "image/png")));
       return el("figure", {}, image, el("figcaption", {}, swatch(groupOf(run)), `${runs[run].label}, step ${number(step)}`));
     });
     part("noise", ".tiles").replaceChildren(...figures);
   }
 
-  chosen.follow(draw);
-  grouping.follow(draw);
+  follow([chosen, grouping], draw);
   note("noise", "The noise of the last strip of each chosen run, one square a view, grey is 0 and ±3 standard deviations are black and white; below, its statistics over training (means over a hundredth of the run, so single steps spread more). Independent maps differ between views, consistent ones move with the surface. Whether a noising keeps its promises is tested by python -m gsd.noising.check.");
 })();

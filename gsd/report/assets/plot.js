@@ -67,9 +67,11 @@ function linePlot({ lines, xTitle, yTitle, log = false, height = 380, width = 92
   }
   for (const line of bent) {
     drawn.append(svg("path", { class: "line", d: path(line.x, line.y, x, y), stroke: line.colour, "stroke-dasharray": line.dash }));
-    if (line.marks) line.x.forEach((at, k) => line.y[k] !== null && drawn.append(svg("circle", { cx: x(at), cy: y(line.y[k]), r: 3, fill: line.colour })));
   }
   plot.append(drawn);
+  for (const line of bent.filter((each) => each.marks)) {
+    line.x.forEach((at, k) => line.y[k] !== null && plot.append(svg("circle", { cx: x(at), cy: y(line.y[k]), r: 3, fill: line.colour })));
+  }
   readOut(plot, lines, { x, x0, x1, inner, xTitle });
   return plot;
 }
@@ -109,8 +111,9 @@ function showPlot(section, plot) {
 
 // A line a group: a dot for the value and a bar for its interval.
 function intervalPlot({ entries, xTitle, width = 920 }) {
+  const LETTER = 7; // pixels
   const longest = Math.max(...entries.map((each) => each.name.length));
-  const left = Math.min(360, 30 + 6.6 * longest), bottom = 40, line = 26, height = entries.length * line + bottom + 8;
+  const left = Math.min(380, 30 + LETTER * longest), bottom = 40, line = 26, height = entries.length * line + bottom + 8;
   const values = entries.map((each) => each.estimate[0]), [a, b] = range(values);
   // An interval of two runs is many times as long as the values lie apart: what is longer runs out of the window.
   const room = 2 * (b - a), bounds = entries.flatMap(({ estimate: [, low, high] }) => [low ?? a, high ?? b]);
@@ -123,7 +126,7 @@ function intervalPlot({ entries, xTitle, width = 920 }) {
   }
   entries.forEach(({ name, estimate: [value, low, high, count], colour }, k) => {
     const y = 8 + (k + 0.5) * line;
-    const shown = name.length * 6.6 > left - 20 ? `${name.slice(0, Math.floor((left - 30) / 6.6))}…` : name;
+    const shown = name.length * LETTER > left - 20 ? `${name.slice(0, Math.floor((left - 40) / LETTER))}…` : name;
     plot.append(svg("text", { x: left - 12, y: y + 4, "text-anchor": "end" }, svg("title", {}, name), shown));
     const said = svg("title", {}, `${name}: ${interval([value, low, high])}, ${plural(count, "run")}`);
     const mark = svg("g", { fill: colour, stroke: colour }, said);

@@ -3,12 +3,11 @@
 
 (() => {
   const having = runs.map((_, k) => k).filter((k) => runs[k].scene);
-  const done = runs.map((_, k) => k).filter((k) => runs[k].status === "done");
+  const fields = runs.map((_, k) => k).filter((k) => runs[k].field);
   const FIELD = "Radiance fields have no Gaussians to show here; python -m gsd.export RUN --format glb writes a mesh.";
   if (!having.length) {
     part("scene", ".stage").hidden = true;
-    if (!done.length) return hide("scene");
-    return note("scene", `None of these runs has Gaussians in this page. ${FIELD}`);
+    return fields.length ? note("scene", `All of these runs are radiance fields. ${FIELD}`) : hide("scene");
   }
   const SIDE = 480, FOV = 40, ELEVATION = 15, DISTANCE = 2.2; // as the turntable's cameras
   const REST = 2500; // ms after the last touch in which the view is still drawn: the sorting of depths comes later
@@ -43,7 +42,7 @@
     engine.scene.addObject(new Splat(SplatData.Deserialize(bytes(name))));
     front();
     const which = count < total ? `the ${number(count)} most visible of ${number(total)}` : number(total);
-    const without = done.some((k) => !runs[k].scene) ? ` Runs that are not in the menu have none in this page. ${FIELD}` : "";
+    const without = fields.length ? ` ${FIELD}` : "";
     note("scene", `${which} Gaussians, without view-dependent colour. Drag to turn, with the right button to move; after a click the wheel comes nearer.${without}`);
   }
 
@@ -70,8 +69,9 @@
   canvas.addEventListener("pointerdown", () => (canvas.focus({ preventScroll: true }), wake()));
   for (const kind of ["pointermove", "pointerup", "touchmove"]) canvas.addEventListener(kind, wake);
 
-  const menu = select("run ", having.map((k) => [k, runs[k].label]), (value) => ((run = Number(value)), engine && load()));
+  const menu = select("run ", [...having, ...fields].map((k) => [k, runs[k].label + (runs[k].field ? " (a radiance field)" : "")]), (value) => ((run = Number(value)), engine && load()));
   menu.querySelector("select").value = run;
+  menu.querySelectorAll("option").forEach((option) => (option.disabled = Boolean(runs[option.value].field)));
   part("scene", ".controls").append(menu, el("button", { click: () => engine && front() }, "front"));
   whenSeen(canvas, start);
 })();

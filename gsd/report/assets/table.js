@@ -5,7 +5,7 @@
   const count = (status) => runs.filter((run) => run.status === status).length;
   const states = ["done", "failed", "unfinished"].filter(count).map((status) => `${number(count(status))} ${status}`);
   document.querySelector("h1").textContent = data.title;
-  const commits = [...new Set(runs.map((run) => run.provenance.commit).filter((c) => c && c !== "None"))];
+  const commits = [...new Set(data.origins.map((origin) => origin.commit).filter((commit) => commit && commit !== "null"))];
   const facts = [`${plural(runs.length, "run")}: ${states.join(", ") || "none"}`, commits.length ? `commit ${commits.join(", ")}` : null, `gsd ${data.version}`, data.made];
   document.querySelector(".facts").append(facts.filter(Boolean).join(" · "));
   if (data.left_out.length) {
@@ -24,6 +24,7 @@
     { title: "run", value: (run) => run.name },
   ];
   const numeric = columns.map(({ value }) => runs.every((run) => ["undefined", "number"].includes(typeof value(run))));
+  const shown = columns.map(({ kind, value }) => (kind === "setting" ? setting : numbersLike(runs.map(value))));
   let order = { column: -1, down: false }, filter = "", limit = PAGE;
 
   function sorted() {
@@ -53,8 +54,9 @@
       return el("td", { class: `status ${run.status}` }, el("b", {}, run.status), run.reason ? el("div", {}, why) : null);
     }
     const value = column.value(run);
-    if (column.kind === "setting") return el("td", { class: numeric[k] ? "number" : "" }, setting(value));
-    return el("td", { class: column.kind ? "number" : "name" }, column.kind ? number(value) : value);
+    if (!column.kind) return el("td", { class: "name" }, value);
+    const text = shown[k](value);
+    return el("td", { class: numeric[k] ? "number" : text.length > 30 ? "long" : "" }, text);
   }
 
   function draw() {
@@ -69,7 +71,7 @@
     );
     part("runs", "table").replaceChildren(el("thead", {}, el("tr", {}, el("th", {}, ""), ...heads)), el("tbody", {}, ...rows));
     const more = found.length > limit ? el("button", { click: () => ((limit = Infinity), draw()) }, `show all ${number(found.length)}`) : null;
-    part("runs", ".note").replaceChildren(...[`Columns show the settings in which the runs differ. `, more].filter(Boolean));
+    part("runs", "> .note").replaceChildren(...["Settings are those in which the runs differ. ", more].filter(Boolean));
   }
 
   const search = el("input", { type: "search", placeholder: "filter: noising=random", input: () => ((filter = search.value.toLowerCase()), draw()) });
@@ -81,9 +83,9 @@
   ];
   const tally = el("span", { class: "muted" });
   part("runs", ".controls").append(search, "choose:", ...choices.map(([text, make]) => el("button", { click: () => (chosen.set(make()), draw()) }, text)), tally);
-  chosen.follow((now) => (tally.textContent = `${plural(now.length, "run")} chosen: pictures, turntables, noise and configs below show them`));
-  grouping.follow(draw);
+  follow([chosen], () => (tally.textContent = `${plural(chosen.get().length, "run")} chosen: pictures, turntables, noise and configs below show them`));
+  follow([grouping], draw);
   if (withMedia.length < runs.length && runs.length > data.limits.media) {
-    part("runs", ".controls").after(el("p", { class: "note" }, `Pictures, turntables and scenes of ${number(data.limits.media)} runs and curves of ${number(data.limits.curves)} are in this page, the first of each group before the second of any; tables and means are of all ${number(runs.length)}. For the others make a report of their folders.`));
+    part("runs", ".controls").after(el("p", { class: "muted" }, `Pictures, turntables and scenes of ${number(data.limits.media)} runs and curves of ${number(data.limits.curves)} are in this page, the first of each group before the second of any; tables and means are of all ${number(runs.length)}. For the others make a report of their folders.`));
   }
 })();

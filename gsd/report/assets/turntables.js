@@ -30,7 +30,7 @@
     playing = true, before = performance.now();
     button.textContent = "pause";
     for (const film of films) start(film);
-    requestAnimationFrame(follow);
+    requestAnimationFrame(advance);
   }
 
   function start(film) {
@@ -47,7 +47,7 @@
     go(turn);
   }
 
-  function follow(now) {
+  function advance(now) {
     if (!playing) return;
     turn = (turn + (now - before) / 1000 / seconds()) % 1;
     before = now;
@@ -56,7 +56,7 @@
       if (Math.min(apart, 1 - apart) > APART && !film.seeking) film.currentTime = place(film);
     }
     show();
-    requestAnimationFrame(follow);
+    requestAnimationFrame(advance);
   }
 
   function figure(run) {
@@ -80,6 +80,5 @@
   }
 
   const MOST = 24; // films at once
-  chosen.follow(draw);
-  grouping.follow(draw);
+  follow([chosen, grouping], draw);
 })();
