@@ -1,0 +1,77 @@
+"use strict";
+// The Gaussians of a run, drawn by splat.js (vendor/): drag to turn, right button to move, wheel to come nearer.
+
+(() => {
+  const having = runs.map((_, k) => k).filter((k) => runs[k].scene);
+  const fields = runs.map((_, k) => k).filter((k) => runs[k].field);
+  const FIELD = "Radiance fields have no Gaussians to show here; python -m gsd.export RUN --format glb writes a mesh.";
+  if (!having.length) {
+    part("scene", ".stage").hidden = true;
+    return fields.length ? note("scene", `All of these runs are radiance fields. ${FIELD}`) : hide("scene");
+  }
+  const SIDE = 480, FOV = 40, ELEVATION = 15, DISTANCE = 2.2; // as the turntable's cameras
+  const REST = 2500; // ms after the last touch in which the view is still drawn: the sorting of depths comes later
+  const SPEED = 2; // of turning, in that of the library: half a turn across the canvas
+  let run = chosen.get().find((k) => runs[k].scene) ?? having[0], engine = null, awake = 0;
+
+  const canvas = el("canvas", { width: SIDE * 2, height: SIDE * 2, tabindex: 0, "aria-label": "Gaussians, drag to turn" });
+  part("scene", ".stage").append(canvas);
+
+  function start() {
+    const { Scene, Camera, WebGLRenderer, Color32 } = splat;
+    try {
+      const renderer = new WebGLRenderer(canvas, []);
+      renderer.backgroundColor = new Color32(255, 255, 255, 255);
+      const camera = new Camera();
+      camera.data.fx = camera.data.fy = canvas.height / 2 / Math.tan((FOV / 2) * (Math.PI / 180));
+      camera.data.near = 0.05;
+      engine = { renderer, camera, scene: new Scene() };
+      renderer.setSize(canvas.width, canvas.height);
+      canvas.style.width = canvas.style.height = "";
+    } catch (error) {
+      return note("scene", `The 3D view needs WebGL 2, which this browser does not offer (${error.message}).`);
+    }
+    load();
+    requestAnimationFrame(draw);
+  }
+
+  function load() {
+    const { Splat, SplatData } = splat;
+    const [name, count, total] = runs[run].scene;
+    engine.scene.reset();
+    engine.scene.addObject(new Splat(SplatData.Deserialize(bytes(name))));
+    front();
+    const which = count < total ? `the ${number(count)} most visible of ${number(total)}` : number(total);
+    const without = fields.length ? ` ${FIELD}` : "";
+    note("scene", `${which} Gaussians, without view-dependent colour. Drag to turn, with the right button to move; after a click the wheel comes nearer.${without}`);
+  }
+
+  // Files of Gaussians have y down and the front towards -z, which is where the camera's angle 0 is.
+  function front() {
+    engine.controls?.dispose();
+    engine.controls = new splat.OrbitControls(engine.camera, canvas, 0, (ELEVATION * Math.PI) / 180, DISTANCE, false);
+    engine.controls.orbitSpeed = SPEED;
+    wake();
+  }
+
+  const wake = () => (awake = performance.now() + REST);
+
+  function draw(now) {
+    if (now < awake) {
+      engine.controls.update();
+      engine.renderer.render(engine.scene, engine.camera);
+    }
+    requestAnimationFrame(draw);
+  }
+
+  // The page scrolls under the pointer unless the view was clicked.
+  canvas.addEventListener("wheel", (event) => (document.activeElement === canvas ? wake() : event.stopImmediatePropagation()), { capture: true });
+  canvas.addEventListener("pointerdown", () => (canvas.focus({ preventScroll: true }), wake()));
+  for (const kind of ["pointermove", "pointerup", "touchmove"]) canvas.addEventListener(kind, wake);
+
+  const menu = select("run ", [...having, ...fields].map((k) => [k, runs[k].label + (runs[k].field ? " (a radiance field)" : "")]), (value) => ((run = Number(value)), engine && load()));
+  menu.querySelector("select").value = run;
+  menu.querySelectorAll("option").forEach((option) => (option.disabled = Boolean(runs[option.value].field)));
+  part("scene", ".controls").append(menu, el("button", { click: () => engine && front() }, "front"));
+  whenSeen(canvas, start);
+})();
