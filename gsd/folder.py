@@ -57,11 +57,14 @@ class RunFolder:
         except OSError as error:
             raise GsdError(f"{self.path} cannot be written to: {error.strerror}.") from error
         with handle:
-            # Whoever only looks for the holder has the lock for an instant
-            if not any(_locked(handle, fcntl.LOCK_EX) or time.sleep(0.02) for _ in range(10)):
-                raise GsdError(
-                    f"Another process ({_holder(handle)}) is running in {self.path}; wait for it or change name=."
-                )
+            attempts = 0
+            while not _locked(handle, fcntl.LOCK_EX):
+                if attempts == 10:
+                    raise GsdError(
+                        f"Another process ({_holder(handle)}) is running in {self.path}; wait for it or change name=."
+                    )
+                attempts += 1
+                time.sleep(0.02)  # whoever only looks for the holder has the lock for an instant
             handle.truncate(0)
             with suppress(OSError):  # a full disk is told by the first file that matters
                 handle.write(json.dumps(asdict(Holder(socket.gethostname(), os.getpid(), _slurm_job()))))

@@ -81,18 +81,14 @@ class Cluster:
         (f / "munge/key").write_bytes(os.urandom(1024))
         (f / "munge/key").chmod(0o400)
         controller, node = _free_ports(2)
-        (f / "slurm.conf").write_text(
-            CONF.format(
-                host=self.host, user=getuser(), folder=f, controller=controller, node=node, max_array=MAX_ARRAY,
-                low=LOW, high=HIGH,
-            )  # fmt: skip
-        )
+        values = {"host": self.host, "user": getuser(), "folder": f, "controller": controller, "node": node}
+        (f / "slurm.conf").write_text(CONF.format(**values, max_array=MAX_ARRAY, low=LOW, high=HIGH))
         os.environ["SLURM_CONF"] = str(f / "slurm.conf")
         self._start(
             "munged", "-F", "--force", f"--key-file={f}/munge/key", f"--socket={f}/munge.socket",
             f"--pid-file={f}/munge/pid", f"--log-file={f}/munge/log", f"--seed-file={f}/munge/seed",
         )  # fmt: skip
-        self._until(lambda: (f / "munge.socket").exists(), "munged")
+        self._until((f / "munge.socket").exists, "munged")
         self._start("slurmctld", "-D")
         self._start("slurmd", "-D", "-N", self.host)
         self._until(lambda: self.command("sinfo", "-h", "-o", "%T").strip() == "idle", "the node")

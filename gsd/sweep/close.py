@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
+from gsd.errors import GsdError
 from gsd.sweep.folder import SweepFolder, count, table
 
 SHOWN = 20  # runs that are not done; status shows them all
 
 
 def close(path: str | Path) -> int:
-    """Exit code: 0 if all runs are done."""
+    """Exit code: 0 if all runs are done. Results that cannot be summed up are still results."""
+    from gsd.sweep.summary import write
+
     rows = SweepFolder(path).rows()
-    open_ = [row for row in rows if row.state != "done"]
-    if open_:
-        print(table(open_[:SHOWN]))
-        if len(open_) > SHOWN:
-            print(f"... and {len(open_) - SHOWN} more: python -m gsd.sweep status {path}")
-    print(f"{path}: {count(rows)}.")
-    if open_:
-        print("The same command runs what is missing.")
-    return int(bool(open_))
+    if any(row.state == "done" for row in rows):
+        try:
+            print("Summary:", *write(path))
+        except GsdError as error:
+            print(error)
+        except Exception:
+            traceback.print_exc()
+    missing = [row for row in rows if row.state != "done"]
+    if missing:
+        print(table(missing[:SHOWN]))
+        if len(missing) > SHOWN:
+            print(f"... and {len(missing) - SHOWN} more: python -m gsd.sweep status {path}")
+    print(f"{path}: {count(rows)}." + (" The same command runs what is missing." if missing else ""))
+    return int(bool(missing))

@@ -1,4 +1,4 @@
-"""The folder of a sweep. sweep.json says what was asked for, the runs' folders what has come of it; nothing else is kept.
+"""The folder of a sweep: sweep.json says what was asked for, the runs' folders what has come of it.
 
 A folder may take several sweeps, one after the other: sweep.json has the last of each command.
 """

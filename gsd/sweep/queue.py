@@ -14,14 +14,14 @@ from pathlib import Path
 from gsd.errors import GsdError
 
 ENDED = frozenset(
-    "COMPLETED CANCELLED FAILED TIMEOUT PREEMPTED NODE_FAIL OUT_OF_MEMORY BOOT_FAIL DEADLINE REVOKED".split()
+    ["COMPLETED", "CANCELLED", "FAILED", "TIMEOUT", "PREEMPTED", "NODE_FAIL", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE"]
 )
 
 
 def require_slurm() -> None:
     if shutil.which("sbatch") is None:
         raise GsdError(
-            "There is no Slurm here (no sbatch): start the sweep where jobs are submitted, or take hydra/launcher=joblib."
+            "There is no Slurm here (no sbatch): start the sweep where jobs are submitted, or take another launcher."
         )
 
 
@@ -32,7 +32,7 @@ def max_array_size() -> int:
 
 
 def queue(ids: Iterable[str]) -> dict[str, str]:
-    """State of those of one's own jobs that Slurm still knows: "12_3" -> "RUNNING". An array's id stands for its jobs."""
+    """State of one's own jobs, as far as Slurm still knows them: "12_3" -> "RUNNING". An array's id is all its jobs."""
     wanted = set(ids)
     lines = (line.split() for line in slurm("squeue", "--me", "-hr", "-t", "all", "-o", "%i %T").splitlines())
     return {job: state for job, state in lines if job in wanted or job.split("_")[0] in wanted}

@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 from gsd.errors import GsdError, reason
 from gsd.folder import RunFolder
 from gsd.provenance import ROOT
-from gsd.sweep.queue import max_array_size, require_slurm, wait
+from gsd.sweep.queue import ENDED, max_array_size, require_slurm, wait
 
 STOPPED = frozenset({"CANCELLED", "PREEMPTED", "COMPLETED"})  # no fault of the run
 ADVICE = {
@@ -39,6 +39,9 @@ class SlurmLauncher(BaseSubmititLauncher):
         require_slurm()
         # Jobs import the code that launches them, also where another copy is installed
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        # Of a sweep that itself runs in a job, they must not take the sizes for their own
+        for name in [n for n in os.environ if n.startswith("SLURM_") and n != "SLURM_CONF"]:
+            del os.environ[name]
         state = Singleton.get_state()
         calls = [
             (list(overrides), "hydra.sweep.dir", initial_job_idx + k, f"job_id_for_{initial_job_idx + k}", state)
@@ -74,7 +77,7 @@ class SlurmLauncher(BaseSubmititLauncher):
                 print(sentence, file=sys.stderr)
                 break
         ids = dict.fromkeys(job.job_id.split("_")[0] for job in jobs)
-        print(f"Slurm took {len(jobs)} runs as {', '.join(ids)}. They go on if this process ends.", flush=True)
+        print(f"Slurm took {len(jobs)} runs (jobs {', '.join(ids)}); they go on if this process ends.", flush=True)
         return jobs
 
     def _result(self, job: Any, overrides: list[str], states: dict[str, str]) -> JobReturn:
@@ -83,12 +86,13 @@ class SlurmLauncher(BaseSubmititLauncher):
                 return job.result()
             except Exception as error:
                 return JobReturn(overrides=overrides, _return_value=error, status=JobStatus.FAILED)
-        state = states.get(job.job_id, "unknown")
+        state = states.get(job.job_id, "")
+        how = f"ended as {state}" if state in ENDED else "is gone"
         advice = f"; {ADVICE[state]}" if state in ADVICE else ""
-        error = GsdError(f"Slurm job {job.job_id} ended as {state} without a result{advice}. Log: {job.paths.stderr}")
+        death = GsdError(f"Slurm job {job.job_id} {how} without a result{advice}. Log: {job.paths.stderr}")
         if state not in STOPPED:
-            config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)  # type: ignore[union-attr]
+            config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
             folder = RunFolder(Path(config.hydra.sweep.dir) / str(OmegaConf.select(config, "hydra.sweep.subdir")))
             if not folder.done:
-                folder.fail(f"{error}\n")
-        return JobReturn(overrides=overrides, _return_value=error, status=JobStatus.FAILED)
+                folder.fail(f"{death}\n")
+        return JobReturn(overrides=overrides, _return_value=death, status=JobStatus.FAILED)

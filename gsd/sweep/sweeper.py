@@ -5,10 +5,8 @@ from __future__ import annotations
 import sys
 import time
 import traceback
-from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -32,10 +30,10 @@ class Sweeper(BasicSweeper):
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         _require_plugin(config)
         # Launchers compose every run's config anew, perhaps on another machine: the folder must not depend on either.
-        path = str(Path(config.hydra.sweep.dir).absolute())
+        path = Path(config.hydra.sweep.dir).absolute()
         with open_dict(config):
-            config.hydra.sweep.dir = path
-            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={QuotedString(path, Quote.single).with_quotes()}")
+            config.hydra.sweep.dir = str(path)
+            config.hydra.overrides.hydra.append(into(path))
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:
@@ -55,6 +53,7 @@ class Sweeper(BasicSweeper):
         Two jobs that make the same config are one run.
         """
         assert self.hydra_context is not None
+        assert self.config is not None
         loader = self.hydra_context.config_loader
         parsed = OverridesParser.create(loader).parse_overrides([*self._parse_config(), *arguments])
         (grid,) = self.split_arguments(parsed, None)
@@ -100,11 +99,16 @@ class Sweeper(BasicSweeper):
                 first += len(batch)
         except GsdError:
             raise
-        except Exception:  # a launcher that loses a worker may give up on all; what has become of each run is told below
+        except Exception:  # a launcher that loses a worker may give up on all; each run is told of below
             traceback.print_exc()
         except BaseException:
             print(f"{folder.path}: {count(folder.rows())}; the same command continues.")
             raise
+
+
+def into(path: Path) -> str:
+    """The override that puts a sweep into a folder."""
+    return f"hydra.sweep.dir={QuotedString(str(path.absolute()), Quote.single).with_quotes()}"
 
 
 def _require_plugin(config: DictConfig) -> None:
