@@ -19,8 +19,8 @@ class Clock:
     begin: str | None = None
 
     @property
-    def sbatch(self) -> str:
-        """For --begin. Of cron, that is a time of day only."""
+    def slurm(self) -> str:
+        """For sbatch --begin. Of cron, that is a time of day only."""
         if self.begin is not None:
             return self.begin
         minute, hour, *rest = self.cron.split()

@@ -70,16 +70,19 @@ class Schedule:
         return self.folder / "schedule.log"
 
     @property
+    def when(self) -> str:
+        return str(getattr(self.clock, self.backend))
+
+    @property
     def crontab_line(self) -> str:
-        command = f"{shlex.quote(str(self.script))} >> {shlex.quote(str(self.log))} 2>&1"
-        return f"{self.clock.cron} {command} # {self.name}"
+        return f"{self.when} {shlex.quote(str(self.script))} >> {shlex.quote(str(self.log))} 2>&1 # {self.name}"
 
     def write(self) -> list[Path]:
         """The script, and for systemd its units."""
         files = {self.script.name: self._script()}
         if self.backend == "systemd":
             files[f"{self.name}.service"] = SERVICE.format(name=self.name, script=self.script, log=self.log)
-            files[f"{self.name}.timer"] = TIMER.format(name=self.name, calendar=self.clock.systemd)
+            files[f"{self.name}.timer"] = TIMER.format(name=self.name, calendar=self.when)
         for name, text in files.items():
             RunFolder(self.folder).write(name, text)
         self.script.chmod(0o755)
@@ -116,7 +119,7 @@ class Schedule:
     def _script(self) -> str:
         options, booking = [], []
         if self.backend == "slurm":
-            options = [f"--job-name={self.name}", f"--begin={self.clock.sbatch}", "--dependency=singleton"]
+            options = [f"--job-name={self.name}", f"--begin={self.when}", "--dependency=singleton"]
             options += [f"--output={self.log}", "--open-mode=append", *self.sbatch]
             # The next tick first: one that fails does not end the series
             booking = [f"sbatch {shlex.quote(str(self.script))}"]
@@ -125,7 +128,7 @@ class Schedule:
         lines = [
             "#!/bin/bash",
             *(f"#SBATCH {option}" for option in options),
-            f"# A tick of {self.folder.name}, written by python -m gsd.sweep schedule",
+            f"# A tick of {self.folder.name}, written by python -m gsd.sweep schedule; {self.backend}: {self.when}",
             f"export PATH={shlex.quote(os.environ['PATH'])} PYTHONPATH={shlex.quote(str(ROOT))}",
             f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
             *booking,
