@@ -89,4 +89,5 @@ def slurm(*command: str) -> str:
     except subprocess.TimeoutExpired as error:
         raise GsdError(f"Slurm does not answer: {command[0]} took a minute.") from error
     except subprocess.CalledProcessError as error:
-        raise GsdError(f"{command[0]}: {error.stderr.strip() or 'failed'}") from error
+        last = (error.stderr.strip() or "failed").splitlines()[-1]
+        raise GsdError(f"Slurm: {last.rstrip('.')}.") from error

@@ -86,8 +86,7 @@ class Sweeper(BasicSweeper):
         now = commit()
         others = {str(Run(folder.path / name).summary.get("commit")) for name in done} - {str(now)}
         if others:
-            print(f"Runs that are done are kept though the code has changed ({', '.join(sorted(others))}, now {now}).")
-            print("With name=... the sweep is made anew.")
+            print(f"What is done is kept, though by other code ({', '.join(sorted(others))}, now {now}); name=... runs all.")
         return [overrides for name, (overrides, _) in jobs.items() if name in todo]
 
     def _launch(self, folder: SweepFolder, todo: list[list[str]]) -> None:
