@@ -45,15 +45,12 @@ class Table:
     """All runs of a report in the order of their settings, and what had to be left out of it."""
 
     rows: list[Row]
+    settings: list[str]  # groups first, the seed last
     left_out: list[str]  # a sentence for each damaged folder
 
     @cached_property
-    def settings(self) -> list[str]:
-        return _seen(row.settings for row in self.rows)
-
-    @cached_property
     def metrics(self) -> list[str]:
-        return _seen(row.metrics for row in self.rows)
+        return list(dict.fromkeys(name for row in self.rows for name in row.metrics))
 
 
 def read(folders: Iterable[str | Path]) -> Table:
@@ -72,7 +69,7 @@ def read(folders: Iterable[str | Path]) -> Table:
     differing = _differing(rows)
     for row in rows:
         row.settings = {key: row.config[key] for key in differing if key in row.config}
-    return Table(sorted(rows, key=lambda row: _order(row, differing)), left_out)
+    return Table(sorted(rows, key=lambda row: _order(row, differing)), differing, left_out)
 
 
 def _row(run: Run, name: str, names: _Names) -> Row:
@@ -176,10 +173,6 @@ def _common(paths: list[Path]) -> Path:
     while not all(path.is_relative_to(common) for path in paths):
         common = common.parent
     return common
-
-
-def _seen(dictionaries: Iterable[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for dictionary in dictionaries for key in dictionary))
 
 
 def finite(value: object) -> TypeGuard[float]:
