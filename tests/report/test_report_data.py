@@ -30,6 +30,28 @@ def test_an_option_is_shown_where_it_differs_for_the_same_choice(tmp_path):
     assert {row.name: row.settings.get("noising.kernel") for row in table.rows} == {"a": "tent", "b": "box", "c": None}
 
 
+def test_what_follows_from_what_was_typed_is_not_shown(tmp_path):
+    def sweep(where, typed):
+        for k, steps in enumerate((10, 20, 20)):
+            camera = {"_target_": "gsd.camera.orbit.Orbit", "views": 2, "until": steps // 2, "fov": 40 + k}
+            make(tmp_path / where / f"{k}", {"steps": steps, "camera": camera, "seed": k}, {"overrides": typed})
+        return read([tmp_path / where]).settings
+
+    assert sweep("typed", ["steps=1"]) == [
+        "camera.fov",
+        "steps",
+        "seed",
+    ]  # until is half the steps; the fov is not fixed
+    assert sweep("both", ["steps=1", "camera.until=1"]) == ["camera.fov", "camera.until", "steps", "seed"]
+    assert sweep("section", ["camera={}"]) == ["camera.fov", "camera.until", "seed"]
+    assert sweep("untyped", []) == [
+        "camera.fov",
+        "camera.until",
+        "steps",
+        "seed",
+    ]  # the seed fixes all and explains none
+
+
 def test_the_order_is_that_of_the_settings_with_numbers_as_numbers(tmp_path):
     for seed in (10, 9, 2):
         make(tmp_path / f"{seed}", {"seed": seed})

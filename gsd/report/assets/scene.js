@@ -18,10 +18,9 @@
   part("scene", ".stage").append(canvas);
 
   function start() {
-    const { Scene, Camera, WebGLRenderer, Color32 } = splat;
+    const { Scene, Camera, WebGLRenderer } = splat;
     try {
       const renderer = new WebGLRenderer(canvas, []);
-      renderer.backgroundColor = new Color32(255, 255, 255, 255);
       const camera = new Camera();
       camera.data.fx = camera.data.fy = canvas.height / 2 / Math.tan((FOV / 2) * (Math.PI / 180));
       camera.data.near = 0.05;
@@ -36,8 +35,10 @@
   }
 
   function load() {
-    const { Splat, SplatData } = splat;
+    const { Color32, Splat, SplatData } = splat;
     const [name, count, total] = runs[run].scene;
+    const ground = (runs[run].config["representation.background"] ?? data.config["representation.background"]) === "black" ? 0 : 255;
+    engine.renderer.backgroundColor = new Color32(ground, ground, ground, 255);
     engine.scene.reset();
     engine.scene.addObject(new Splat(SplatData.Deserialize(bytes(name))));
     front();
