@@ -208,7 +208,7 @@ def test_gaussians_are_seen_from_the_front_and_turn(landmarks, tab):
     assert abs(turned[2, 0]) < 0.05  # about the axis that points up
     tab.page.click("#scene button")
     np.testing.assert_allclose(settled(), [red, green, blue], atol=0.03)
-    assert "(a radiance field)" in tab.page.inner_text("#scene select")
+    assert "(no Gaussians)" in tab.page.inner_text("#scene select")
     assert not tab.problems
     assert tab.requests == [landmarks.as_uri()]
 

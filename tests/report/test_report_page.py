@@ -1,6 +1,7 @@
 """The file itself: whole, of bounded size, without network, and proof against what is written in the runs."""
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -82,7 +83,7 @@ def test_media_are_named_where_they_lie(tmp_path):
     names = {name for kind in ("strips", "frames") for _, name, _ in run[kind]} | {run["noise"][1]}
     assert [step for step, *_ in run["frames"]] == [0, 9]
     assert names == {a["id"] for tag, a in page.tags if tag == "script" and a.get("type") == "application/base64"}
-    assert run["field"]  # it is done and has left no Gaussians
+    assert run["no_scene"]
 
 
 def test_damaged_media_are_told_and_do_not_hinder(tmp_path):
@@ -116,6 +117,9 @@ def test_what_cannot_be_is_refused_in_a_sentence(tmp_path):
         write([tmp_path], tmp_path)
     with pytest.raises(GsdError, match="does not exist"):
         write([tmp_path / "nowhere"], tmp_path / "page.html")
+    os.rename(tmp_path / "a", os.fsencode(tmp_path) + b"/\xff")  # a name that is no text
+    assert Elements(write([tmp_path], tmp_path / "page.html")).data["title"] == "?"
+    os.rename(os.fsencode(tmp_path) + b"/\xff", tmp_path / "a")
     (tmp_path / "a" / "config.yaml").unlink()
     data = Elements(write([tmp_path], tmp_path / "page.html")).data
     assert data["runs"] == []

@@ -3,11 +3,11 @@
 
 (() => {
   const having = runs.map((_, k) => k).filter((k) => runs[k].scene);
-  const fields = runs.map((_, k) => k).filter((k) => runs[k].field);
-  const FIELD = "Radiance fields have no Gaussians to show here; python -m gsd.export RUN --format glb writes a mesh.";
+  const bare = runs.map((_, k) => k).filter((k) => runs[k].no_scene);
+  const FIELD = "Runs without a scene.ply, as those of radiance fields, have no Gaussians to show; python -m gsd.export RUN --format glb writes a mesh of them.";
   if (!having.length) {
     part("scene", ".stage").hidden = true;
-    return fields.length ? note("scene", `All of these runs are radiance fields. ${FIELD}`) : hide("scene");
+    return bare.length ? note("scene", FIELD) : hide("scene");
   }
   const SIDE = 480, FOV = 40, ELEVATION = 15, DISTANCE = 2.2; // as the turntable's cameras
   const REST = 2500; // ms after the last touch in which the view is still drawn: the sorting of depths comes later
@@ -43,7 +43,7 @@
     engine.scene.addObject(new Splat(SplatData.Deserialize(bytes(name))));
     front();
     const which = count < total ? `the ${number(count)} most visible of ${number(total)}` : number(total);
-    const without = fields.length ? ` ${FIELD}` : "";
+    const without = bare.length ? ` ${FIELD}` : "";
     note("scene", `${which} Gaussians, without view-dependent colour. Drag to turn, with the right button to move; after a click the wheel comes nearer.${without}`);
   }
 
@@ -70,9 +70,9 @@
   canvas.addEventListener("pointerdown", () => (canvas.focus({ preventScroll: true }), wake()));
   for (const kind of ["pointermove", "pointerup", "touchmove"]) canvas.addEventListener(kind, wake);
 
-  const menu = select("run ", [...having, ...fields].map((k) => [k, runs[k].label + (runs[k].field ? " (a radiance field)" : "")]), (value) => ((run = Number(value)), engine && load()));
+  const menu = select("run ", [...having, ...bare].map((k) => [k, runs[k].label + (runs[k].no_scene ? " (no Gaussians)" : "")]), (value) => ((run = Number(value)), engine && load()));
   menu.querySelector("select").value = run;
-  menu.querySelectorAll("option").forEach((option) => (option.disabled = Boolean(runs[option.value].field)));
+  menu.querySelectorAll("option").forEach((option) => (option.disabled = Boolean(runs[option.value].no_scene)));
   part("scene", ".controls").append(menu, el("button", { click: () => engine && front() }, "front"));
   whenSeen(canvas, start);
 })();
