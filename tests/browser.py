@@ -7,6 +7,7 @@ def test_x(tab):
 """
 
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -28,6 +29,13 @@ class Tab:
     page: "playwright.sync_api.Page"  # imported only when a test asks for it
     problems: list[str] = field(default_factory=list)  # errors on the console, uncaught exceptions, failed requests
     requests: list[str] = field(default_factory=list)  # addresses asked for; not those inside the page (data:, blob:)
+
+    def until(self, expression: str) -> None:
+        """Wait until an expression of JavaScript is true. A page that forbids eval refuses Playwright's own wait."""
+        end = time.monotonic() + TIMEOUT_MS / 1000
+        while not self.page.evaluate(expression):
+            assert time.monotonic() < end, f"never true: {expression}"
+            self.page.wait_for_timeout(50)
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ def _bands(runs: Sequence[Binned], names: Sequence[str]) -> dict[str, Band]:
     bins = np.unique(np.concatenate([run.bins for run in runs]))
     places = [np.searchsorted(bins, run.bins) for run in runs]
 
-    def over(columns: Sequence[Float[np.ndarray, " b"]]) -> tuple[Float[np.ndarray, " B"], ...]:
+    def over(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         rows = np.full((len(runs), len(bins)), np.nan)
         for row, place, column in zip(rows, places, columns, strict=True):
             row[place] = column

@@ -18,7 +18,7 @@ SEED = "seed"
 COSTS = ("seconds", "prior_calls", "peak_memory_mb")
 NOT_METRICS = frozenset({"prompt", "options", "overrides", "seed", "particles", "versions", "commit", *COSTS})
 # A run's own choice among equals: shown for each run, but no mean of it says anything.
-NOMINAL = frozenset({"yaw_deg", "variant"})
+NOMINAL = frozenset({"yaw_deg", "clip_yaw_deg", "variant"})
 LISTS = ("loss", "metric")  # groups that hold several options by name
 NO_SETTINGS = frozenset({*NOT_IN_SIGNATURE, "profile", "metric"})  # how a run is done and measured, not what it is
 REASON_CHARS = 4000  # of a traceback
@@ -32,6 +32,7 @@ class Row:
     name: str  # its path below what all runs have in common
     status: Status
     reason: str  # why a run failed, or how far it came; empty for one that is done
+    typed: frozenset[str]  # keys of its overrides
     config: dict[str, Any]  # flat, strings and numbers: "noising.kernel" -> "tent", "noising" -> "consistent"
     metrics: dict[str, float]
     turns: dict[str, list[float]]  # metrics with a value for each view of the turntable
@@ -45,15 +46,12 @@ class Table:
     """All runs of a report in the order of their settings, and what had to be left out of it."""
 
     rows: list[Row]
+    settings: list[str]  # groups first, the seed last
     left_out: list[str]  # a sentence for each damaged folder
 
     @cached_property
-    def settings(self) -> list[str]:
-        return _seen(row.settings for row in self.rows)
-
-    @cached_property
     def metrics(self) -> list[str]:
-        return _seen(row.metrics for row in self.rows)
+        return list(dict.fromkeys(name for row in self.rows for name in row.metrics))
 
 
 def read(folders: Iterable[str | Path]) -> Table:
@@ -72,15 +70,17 @@ def read(folders: Iterable[str | Path]) -> Table:
     differing = _differing(rows)
     for row in rows:
         row.settings = {key: row.config[key] for key in differing if key in row.config}
-    return Table(sorted(rows, key=lambda row: _order(row, differing)), left_out)
+    return Table(sorted(rows, key=lambda row: _order(row, differing)), differing, left_out)
 
 
 def _row(run: Run, name: str, names: _Names) -> Row:
     summary, config = run.summary, run.config
     if run.status == "done" and not config:
         raise GsdError(f"{run.path} is done but has no config.yaml.")
+    overrides = summary.get("overrides", []) if summary else run.overrides
+    typed = dict(str(o).lstrip("+~").split("=", 1) for o in overrides if "=" in str(o))
     options = {k: v for k, v in summary.get("options", {}).items() if isinstance(v, str)}
-    flat = _flat(config) | names.of(config, options, [] if summary else run.overrides)
+    flat = _flat(config) | names.of(config, options, typed)
     flat |= {key: options[key] for key in ("experiment", "scale") if key in options}
     measured = {k: v for k, v in summary.items() if k not in NOT_METRICS}
     return Row(
@@ -88,6 +88,7 @@ def _row(run: Run, name: str, names: _Names) -> Row:
         name=name if name != "." else run.path.resolve().name,
         status=run.status,
         reason=_reason(run, config),
+        typed=frozenset(typed),
         config=flat,
         metrics={k: float(v) for k, v in measured.items() if finite(v)},
         turns={k: v for k, v in measured.items() if isinstance(v, list) and v and all(map(finite, v))},
@@ -103,8 +104,7 @@ class _Names:
     def __init__(self) -> None:
         self.known: dict[str, str] = {}
 
-    def of(self, config: dict[str, Any], options: dict[str, str], overrides: list[str]) -> dict[str, str]:
-        typed = dict(o.lstrip("+").split("=", 1) for o in overrides if "=" in o)
+    def of(self, config: dict[str, Any], options: dict[str, str], typed: dict[str, str]) -> dict[str, str]:
         names = {}
         for group, section in config.items():
             if group in LISTS and isinstance(section, dict):
@@ -128,10 +128,11 @@ def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _differing(rows: list[Row]) -> list[str]:
-    """The settings in which runs differ, groups first, the seed last.
+    """The settings in which runs differ: groups first, the seed last.
 
-    An option that only some choices of a group have, or have with another default, follows from the choice and is not
-    counted: two runs must differ in it with the same choice.
+    What follows from another is not counted. An option that only some choices of a group have, or have with another
+    default, follows from the choice: two runs must differ in it with the same choice. And what nobody typed follows
+    from a group or a typed setting whose value fixes it, as steps of schedules follow from the length of the run.
     """
     seen: dict[str, dict[Any, set[str]]] = {}
     for row in rows:
@@ -140,9 +141,22 @@ def _differing(rows: list[Row]) -> list[str]:
             if group not in NO_SETTINGS:
                 choice = row.config.get(group) if group != key and group not in LISTS else None
                 seen.setdefault(key, {}).setdefault(choice, set()).add(show(value))
-    keys = [key for key, choices in seen.items() if any(len(values) > 1 for values in choices.values())]
     groups = {key.split(".")[0] for key in seen if "." in key}
-    return sorted(keys, key=lambda key: (key == SEED, key not in groups, key))
+    keys = [key for key, choices in seen.items() if any(len(values) > 1 for values in choices.values())]
+    typed = frozenset().union(*(row.typed for row in rows))
+    firm = [key for key in keys if key in groups or any(f"{key}.".startswith(f"{t}.") for t in typed)]
+    loose = [
+        key for key in keys if key not in firm and not any(_fixes(rows, each, key) for each in firm if each != SEED)
+    ]
+    kept = [key for key in keys if key == SEED or key in firm or key in loose]
+    return sorted(kept, key=lambda key: (key == SEED, key not in groups, key))
+
+
+def _fixes(rows: list[Row], one: str, other: str) -> bool:
+    """Whether runs with the same value of the one have the same of the other."""
+    fixed: dict[str, str] = {}
+    pairs = ((show(row.config.get(one)), show(row.config.get(other))) for row in rows if row.config)
+    return all(fixed.setdefault(a, b) == b for a, b in pairs)
 
 
 def _order(row: Row, settings: list[str]) -> list[Any]:
@@ -176,10 +190,6 @@ def _common(paths: list[Path]) -> Path:
     while not all(path.is_relative_to(common) for path in paths):
         common = common.parent
     return common
-
-
-def _seen(dictionaries: Iterable[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(key for dictionary in dictionaries for key in dictionary))
 
 
 def finite(value: object) -> TypeGuard[float]:

@@ -131,7 +131,7 @@ class Page:
             scene = self._tried(media.gaussians, folder / "scene.ply", media.SCENES // runs)
             found["scene"] = scene and [self._keep(f"scene-{index}", scene.splat), scene.count, scene.total]
         elif self.table.rows[index].status == "done":
-            found["field"] = True  # whatever has Gaussians leaves them
+            found["no_scene"] = True
         return {name: what for name, what in found.items() if what}
 
     def _keep(self, name: str, content: bytes) -> str:
@@ -203,11 +203,10 @@ def _shared(configs: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _title(table: Table) -> str:
-    names = [row.path.resolve() for row in table.rows]
-    if len(names) == 1:
-        return names[0].name
-    parents = dict.fromkeys(path.parent.name for path in names)
-    return ", ".join([*parents][:4]) + (" ..." if len(parents) > 4 else "") if names else "no run could be read"
+    paths = [row.path.resolve() for row in table.rows]
+    names = [*dict.fromkeys(path.parent.name for path in paths)] if len(paths) > 1 else [path.name for path in paths]
+    title = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") or "no run could be read"
+    return title.encode(errors="replace").decode()  # a file's name may be no text
 
 
 def _plain_estimate(e: Estimate) -> list[float | None]:

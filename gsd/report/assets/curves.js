@@ -8,9 +8,9 @@
     ...each.flatMap(([, curves]) => curves.flatMap((curve) => Object.keys(curve.y))),
   ])];
   if (!quantities.length) return hide("curves");
-  const FIRST = ["evaluation/psnr_aligned", "score/gradient_rms"];
+  const first = [/^evaluation\/psnr_aligned$/, /^evaluation\//, /^score\/gradient_rms$/, /./];
   const AXES = { step: "step", prior_calls: "prior calls", seconds: "seconds", azimuth: "azimuth, degrees" };
-  let quantity = FIRST.find((name) => quantities.includes(name)) ?? quantities[0], axis = "step", log = false;
+  let quantity = first.map((like) => quantities.find((name) => like.test(name))).find(Boolean), axis = "step", log = false;
   let single = data.groupings[0].groups.every((group) => group.done < 3); // two runs have an interval that covers everything
   const hidden = new Set();
 

@@ -94,7 +94,7 @@ function readOut(plot, lines, { x, inner, x0, x1, xTitle }) {
       return { y, row: el("div", {}, el("i", { class: "swatch", style: `background:${line.colour}` }), `${line.name}: ${said}`) };
     });
     rows.sort((a, b) => (b.y ?? -Infinity) - (a.y ?? -Infinity));
-    box.replaceChildren(el("b", {}, `${xTitle} ${number(Number(at.toPrecision(4)))}`), ...rows.slice(0, 14).map((each) => each.row));
+    box.replaceChildren(el("b", {}, `${xTitle} ${number(Number(at.toPrecision(3)))}`), ...rows.slice(0, 14).map((each) => each.row));
     box.hidden = false;
     const left = event.clientX - frame.left;
     box.style.left = left > frame.width / 2 ? "auto" : `${left + 14}px`;
@@ -113,7 +113,7 @@ function showPlot(section, plot) {
 function intervalPlot({ entries, xTitle, width = 920 }) {
   const LETTER = 7; // pixels
   const longest = Math.max(...entries.map((each) => each.name.length));
-  const left = Math.min(380, 30 + LETTER * longest), bottom = 40, line = 26, height = entries.length * line + bottom + 8;
+  const left = Math.min(500, 30 + LETTER * longest), bottom = 40, line = 26, height = entries.length * line + bottom + 8;
   const values = entries.map((each) => each.estimate[0]), [a, b] = range(values);
   // An interval of two runs is many times as long as the values lie apart: what is longer runs out of the window.
   const room = 2 * (b - a), bounds = entries.flatMap(({ estimate: [, low, high] }) => [low ?? a, high ?? b]);

@@ -3,11 +3,11 @@
 
 (() => {
   const having = runs.map((_, k) => k).filter((k) => runs[k].scene);
-  const fields = runs.map((_, k) => k).filter((k) => runs[k].field);
-  const FIELD = "Radiance fields have no Gaussians to show here; python -m gsd.export RUN --format glb writes a mesh.";
+  const bare = runs.map((_, k) => k).filter((k) => runs[k].no_scene);
+  const FIELD = "Runs without a scene.ply, as those of radiance fields, have no Gaussians to show; python -m gsd.export RUN --format glb writes a mesh of them.";
   if (!having.length) {
     part("scene", ".stage").hidden = true;
-    return fields.length ? note("scene", `All of these runs are radiance fields. ${FIELD}`) : hide("scene");
+    return bare.length ? note("scene", FIELD) : hide("scene");
   }
   const SIDE = 480, FOV = 40, ELEVATION = 15, DISTANCE = 2.2; // as the turntable's cameras
   const REST = 2500; // ms after the last touch in which the view is still drawn: the sorting of depths comes later
@@ -18,10 +18,9 @@
   part("scene", ".stage").append(canvas);
 
   function start() {
-    const { Scene, Camera, WebGLRenderer, Color32 } = splat;
+    const { Scene, Camera, WebGLRenderer } = splat;
     try {
       const renderer = new WebGLRenderer(canvas, []);
-      renderer.backgroundColor = new Color32(255, 255, 255, 255);
       const camera = new Camera();
       camera.data.fx = camera.data.fy = canvas.height / 2 / Math.tan((FOV / 2) * (Math.PI / 180));
       camera.data.near = 0.05;
@@ -36,13 +35,15 @@
   }
 
   function load() {
-    const { Splat, SplatData } = splat;
+    const { Color32, Splat, SplatData } = splat;
     const [name, count, total] = runs[run].scene;
+    const ground = (runs[run].config["representation.background"] ?? data.config["representation.background"]) === "black" ? 0 : 255;
+    engine.renderer.backgroundColor = new Color32(ground, ground, ground, 255);
     engine.scene.reset();
     engine.scene.addObject(new Splat(SplatData.Deserialize(bytes(name))));
     front();
     const which = count < total ? `the ${number(count)} most visible of ${number(total)}` : number(total);
-    const without = fields.length ? ` ${FIELD}` : "";
+    const without = bare.length ? ` ${FIELD}` : "";
     note("scene", `${which} Gaussians, without view-dependent colour. Drag to turn, with the right button to move; after a click the wheel comes nearer.${without}`);
   }
 
@@ -69,9 +70,9 @@
   canvas.addEventListener("pointerdown", () => (canvas.focus({ preventScroll: true }), wake()));
   for (const kind of ["pointermove", "pointerup", "touchmove"]) canvas.addEventListener(kind, wake);
 
-  const menu = select("run ", [...having, ...fields].map((k) => [k, runs[k].label + (runs[k].field ? " (a radiance field)" : "")]), (value) => ((run = Number(value)), engine && load()));
+  const menu = select("run ", [...having, ...bare].map((k) => [k, runs[k].label + (runs[k].no_scene ? " (no Gaussians)" : "")]), (value) => ((run = Number(value)), engine && load()));
   menu.querySelector("select").value = run;
-  menu.querySelectorAll("option").forEach((option) => (option.disabled = Boolean(runs[option.value].field)));
+  menu.querySelectorAll("option").forEach((option) => (option.disabled = Boolean(runs[option.value].no_scene)));
   part("scene", ".controls").append(menu, el("button", { click: () => engine && front() }, "front"));
   whenSeen(canvas, start);
 })();

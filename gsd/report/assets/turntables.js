@@ -7,7 +7,7 @@
   let films = [], turn = 0, playing = false, before = 0;
   const seconds = () => films.find((film) => film.duration)?.duration ?? 4; // of a turn
 
-  const slider = el("input", { type: "range", min: 0, max: 360, step: 1, value: 0, "aria-label": "degrees", input: () => (pause(), go(slider.value / 360)) });
+  const slider = el("input", { type: "range", min: 0, max: 360, step: 1, value: 0, "aria-label": "degrees", input: () => pause(slider.value / 360) });
   const degrees = el("output", {}, "0°");
   const button = el("button", { class: "play", click: () => (playing ? pause() : play()) }, "play");
   part("turntables", ".controls").append(button, slider, degrees);
@@ -40,11 +40,11 @@
     film.play().catch(() => {}); // interrupted by a pause, or a film that cannot be played and says so itself
   }
 
-  function pause() {
+  function pause(at = turn) {
     playing = false;
     button.textContent = "play";
     for (const film of films) film.pause();
-    go(turn);
+    go(at);
   }
 
   function advance(now) {
