@@ -145,9 +145,7 @@ def _sweep_folder(overrides: Sequence[str]) -> Path:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", list(overrides), return_hydra_config=True)
     if config.hydra.mode != RunMode.MULTIRUN:
-        raise GsdError(
-            f"{' '.join(overrides)} does not sweep; take a preset that does, as experiment=nightly_ablation."
-        )
+        raise GsdError(f"{' '.join(overrides)} is no sweep; take a preset that is one, as experiment=nightly_ablation.")
     return Path(config.hydra.sweep.dir)
 
 

@@ -14,12 +14,11 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from gsd.cli import missing_plugin
 from gsd.errors import GsdError
 from gsd.provenance import commit
 from gsd.runs import Run
 from gsd.sweep.folder import Job, Sweep, SweepFolder, count
-
-EXTRAS = {"hydra_ray_launcher": "ray"}  # what a launcher's plugin is in; the others are in "cluster"
 
 
 class Sweeper(BasicSweeper):
@@ -82,11 +81,12 @@ class Sweeper(BasicSweeper):
         rows = [row for row in folder.rows() if row.name in jobs]
         todo = {row.name for row in rows if row.state in ("failed", "pending")}
         print(f"{folder.path}: {count(rows)}; {len(todo)} to do.", flush=True)
-        done = [row.name for row in rows if row.state == "done"]
         now = commit()
-        others = {str(Run(folder.path / name).summary.get("commit")) for name in done} - {str(now)}
-        if others:
-            print(f"What is done is kept, though by other code ({', '.join(sorted(others))}, now {now}); name=... runs all.")
+        made = {str(Run(folder.path / row.name).summary.get("commit")) for row in rows if row.state == "done"}
+        if made - {str(now)}:
+            print(
+                f"What is done is kept, though commit {', '.join(sorted(made))} made it, not {now}; name=... runs all."
+            )
         return [overrides for name, (overrides, _) in jobs.items() if name in todo]
 
     def _launch(self, folder: SweepFolder, todo: list[list[str]]) -> None:
@@ -111,8 +111,6 @@ def into(path: Path) -> str:
 
 
 def _require_plugin(config: DictConfig) -> None:
-    """Hydra's own error names a class and no package."""
     package = config.hydra.launcher._target_.split(".")[1]
     if package.startswith("hydra_") and find_spec(f"hydra_plugins.{package}") is None:
-        launcher, extra = config.hydra.runtime.choices["hydra/launcher"], EXTRAS.get(package, "cluster")
-        raise GsdError(f"hydra/launcher={launcher} needs {package.replace('_', '-')}: pip install 'gsd[{extra}]'.")
+        raise GsdError(missing_plugin(config.hydra.runtime.choices["hydra/launcher"], package))
