@@ -37,6 +37,7 @@ def help_text() -> str:
     lines = [
         "python run.py [KEY=VALUE ...]                one run: outputs/PROMPT/SIGNATURE/",
         "python run.py -m noising=random,consistent   a sweep: multirun/NAME/SIGNATURE/ for each run",
+        "python run.py -m ... hydra/launcher=slurm    on a cluster; also joblib, ray; then python -m gsd.sweep --help",
         "python run.py experiment=NAME                a preset;  --cfg job shows the config it makes",
         "",
         "The same command again continues an unfinished run and skips a finished one.",

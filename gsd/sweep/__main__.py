@@ -54,14 +54,16 @@ def main() -> None:
 
 def _status(args: argparse.Namespace) -> None:
     from gsd.sweep.folder import SweepFolder, count, table
-    from gsd.sweep.queue import told
+    from gsd.sweep.queue import active, submitted, told
 
     folder = SweepFolder(args.folder)
     for sweep in folder.sweeps:
         print(f"{len(sweep.jobs)} runs by {sweep.launcher}, begun {sweep.began}, commit {sweep.commit}")
     rows = folder.rows()
     print(table(rows))
-    print(f"{folder.path}: {count(rows)}.", told(folder.path))
+    print(f"{folder.path}: {count(rows)}.")
+    if submitted(folder.path):
+        print(told(active(folder.path).values()))
 
 
 def _retry(args: argparse.Namespace) -> int:

@@ -40,11 +40,10 @@ def cancel(folder: SweepFolder) -> list[str]:
     Runs stop at a checkpoint. A process that waits for Slurm ends by itself when its jobs have.
     """
     holders = [RunFolder(folder.path / row.name).holder for row in folder.rows() if row.state == "running"]
-    ids = {*queue.submitted(folder.path), *(holder.job for holder in holders if holder and holder.job)}
-    jobs = [job for job, state in queue.queue(ids).items() if state not in queue.ENDED] if ids else []
+    jobs = {*queue.active(folder.path), *(holder.job for holder in holders if holder and holder.job)}
     done = []
     if jobs:
-        queue.cancel(jobs)
+        queue.slurm("scancel", *sorted(jobs))
         done.append(f"Slurm: {len(jobs)} jobs cancelled")
     here = dict.fromkeys([*holders, None if jobs else folder.holder])
     return done + [_stop(holder) for holder in here if holder and holder.job is None]

@@ -41,7 +41,7 @@ def queue(ids: Iterable[str]) -> dict[str, str]:
 def wait(ids: set[str]) -> dict[str, str]:
     """Until the queue holds none of the jobs. Returns the last state seen of each."""
     states: dict[str, str] = {}
-    began, before = time.monotonic(), Counter[str]()
+    began, before = time.monotonic(), ""
     while True:
         try:
             now = queue(ids)
@@ -49,10 +49,9 @@ def wait(ids: set[str]) -> dict[str, str]:
             print(error, file=sys.stderr)
         else:
             states |= now
-            counts = Counter(now.values())
-            if counts != before:
-                print(_counted(counts), flush=True)
-            before = counts
+            if told(now.values()) != before:
+                before = told(now.values())
+                print(before, flush=True)
             if all(state in ENDED for state in now.values()):
                 return states
         time.sleep(min(30.0, 1 + (time.monotonic() - began) / 20))
@@ -63,22 +62,16 @@ def submitted(sweep: Path) -> list[str]:
     return sorted(p.name for p in (sweep / ".submitit").glob("[0-9]*"))
 
 
-def cancel(jobs: Iterable[str]) -> None:
-    slurm("scancel", *jobs)
-
-
-def told(sweep: Path) -> str:
-    """'Slurm: 2 pending, 1 running.' of the sweep's jobs; empty where it has none, or there is no Slurm to ask."""
+def active(sweep: Path) -> dict[str, str]:
+    """State of the sweep's jobs that have not ended; empty where it has none."""
     ids = submitted(sweep)
-    try:
-        states = queue(ids) if ids else {}
-    except GsdError as error:
-        return str(error)
-    return _counted(Counter(state for state in states.values() if state not in ENDED))
+    return {job: state for job, state in queue(ids).items() if state not in ENDED} if ids else {}
 
 
-def _counted(states: Counter[str]) -> str:
-    return "Slurm: " + ", ".join(f"{n} {s.lower()}" for s, n in sorted(states.items())) + "." if states else ""
+def told(states: Iterable[str]) -> str:
+    """'Slurm: 2 pending, 1 running.'"""
+    counts = sorted(Counter(states).items())
+    return "Slurm: " + (", ".join(f"{n} {state.lower()}" for state, n in counts) or "no jobs") + "."
 
 
 def slurm(*command: str) -> str:

@@ -19,6 +19,9 @@ from gsd.errors import GsdError
 from gsd.provenance import commit
 from gsd.runs import Run
 from gsd.sweep.folder import Job, Sweep, SweepFolder, count
+from gsd.sweep.queue import active, told
+
+MANY = 100  # configs take a tenth of a second each
 
 
 class Sweeper(BasicSweeper):
@@ -40,6 +43,7 @@ class Sweeper(BasicSweeper):
         folder = SweepFolder(self.config.hydra.sweep.dir)
         jobs = self._jobs(arguments)
         with folder.lock():
+            _refuse_beside_jobs(folder)
             for sentence in folder.begin(self._record(jobs)):
                 print(sentence)
             todo = self._missing(folder, jobs)
@@ -56,6 +60,8 @@ class Sweeper(BasicSweeper):
         loader = self.hydra_context.config_loader
         parsed = OverridesParser.create(loader).parse_overrides([*self._parse_config(), *arguments])
         (grid,) = self.split_arguments(parsed, None)
+        if len(grid) > MANY:
+            print(f"The configs of {len(grid)} runs are composed first.", flush=True)
         jobs = {}
         for number, overrides in enumerate(grid):
             config = loader.load_sweep_config(self.config, overrides)
@@ -104,9 +110,22 @@ class Sweeper(BasicSweeper):
             print(error, file=sys.stderr)
         except Exception:  # a launcher that loses a worker may give up on all; each run is told of below
             traceback.print_exc()
-        except BaseException:
+        except (KeyboardInterrupt, SystemExit) as stop:
             print(f"{folder.path}: {count(folder.rows())}; the same command continues.")
-            raise
+            raise SystemExit(130 if isinstance(stop, KeyboardInterrupt) else stop.code) from None
+
+
+def _refuse_beside_jobs(folder: SweepFolder) -> None:
+    """A sweep may have ended, by Ctrl-C, and its jobs not."""
+    try:
+        jobs = active(folder.path)
+    except GsdError:  # no Slurm here
+        return
+    if jobs:
+        raise GsdError(
+            f"{told(jobs.values())} An earlier sweep into {folder.path} left them; wait for them, or end them by "
+            f"python -m gsd.sweep cancel {folder.path}"
+        )
 
 
 def into(path: Path) -> str:

@@ -118,14 +118,26 @@ def test_eight_runs_through_four_faults_end_as_the_serial_ones(tmp_path, cluster
         same(folder, sweep / folder.name)
 
 
-def test_cancelled_is_not_failed_and_status_asks_the_queue(tmp_path, cluster):
-    sweep = tmp_path / "multirun/sweep"
-    process = start(tmp_path, "-m", *SMALL, "steps=100000", "seed=range(3)", *SLURM)
+def test_jobs_outlive_their_sweep_and_cancelled_is_not_failed(tmp_path, cluster):
+    sweep, arguments = tmp_path / "multirun/sweep", ["-m", *SMALL, "steps=100000", "seed=range(3)", *SLURM]
+    process = start(tmp_path, *arguments)
     until(lambda: list(sweep.glob("*/checkpoint.pt")), "the first run")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 130, err
+    assert out.endswith("; the same command continues.\n")
     code, out, err = command(tmp_path, "status", "multirun/sweep")
     assert code == 0, err
     assert re.search(r"running +\w+ +\d+/100000 +seed=\d +pid \d+ on .*, Slurm job \d+_\d", out)
-    assert re.search(r"3 runs: .*running.* Slurm: .*running\.\n", out)
+    assert re.search(r"3 runs: .*running.*\.\nSlurm: .*running\.\n", out)
+    code, _, err = shell(tmp_path, *arguments)
+    assert code == 1
+    assert re.match(r"error: Slurm: .*running\. An earlier sweep into .* left them; wait", err)
+    assert command(tmp_path, "cancel", "multirun/sweep")[1] == "Slurm: 3 jobs cancelled\n"
+
+    until(lambda: not cluster.command("squeue", "-h"), "the end of the jobs")
+    process = start(tmp_path, *arguments)
+    until(lambda: list(sweep.glob("*/.lock")) and cluster.command("squeue", "-h", "-t", "running"), "running jobs")
     assert command(tmp_path, "cancel", "multirun/sweep")[1] == "Slurm: 3 jobs cancelled\n"
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, err

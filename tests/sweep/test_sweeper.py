@@ -91,7 +91,7 @@ def test_a_sweep_from_outside(tmp_path):
     assert code == 0, err
     assert "2 runs by basic, begun" in out
     assert f"running  {run.name}" in out
-    assert out.endswith("multirun/sweep: 2 runs: 1 running, 1 pending. \n")
+    assert out.endswith("multirun/sweep: 2 runs: 1 running, 1 pending.\n")
     code, out, err = command(tmp_path, "cancel", "multirun/sweep")
     assert "told to stop at a checkpoint" in out
     os.kill(pid, signal.SIGCONT)
