@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -74,6 +75,7 @@ def register() -> None:
         "gsd.name": _run_name,
         "gsd.sweep": _sweep_name,
         "gsd.step": _step,
+        "gsd.scene_steps": _scene_steps,
         "gsd.laptop": _laptop,
     }
     for name, resolver in resolvers.items():
@@ -104,6 +106,11 @@ def _sweep_name(*, _root_: DictConfig) -> str:
 def _step(number: int, length: int, *, _root_: DictConfig) -> int:
     """${gsd.step:500,1200}: the step of this run that step 500 is of one of 1200."""
     return max(1, round(number / length * _root_.steps))
+
+
+def _scene_steps(*, _root_: DictConfig) -> int:
+    """${gsd.scene_steps:}: the steps that each scene of this run takes."""
+    return math.ceil(_root_.steps / max(1, _root_.particles))
 
 
 def _laptop(there: str, otherwise: str, *, _root_: DictConfig) -> str:
