@@ -22,12 +22,14 @@ def training(monkeypatch):
     mend_torchvision()
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     import tiny_prior_data
+    import tiny_training
     import train_tiny_prior
 
     for name, value in {"VARIANTS": 1, "ELEVATIONS": (0.0, 50.0), "LEVEL": 1, "AZIMUTHS": 4}.items():
         monkeypatch.setattr(tiny_prior_data, name, value)
-    for name, value in {"UNET_BATCH": 4, "VAE_BATCH": 2, "LOG_STEPS": 2}.items():
+    for name, value in {"UNET_BATCH": 4, "VAE_BATCH": 2}.items():
         monkeypatch.setattr(train_tiny_prior, name, value)
+    monkeypatch.setattr(tiny_training, "LOG_STEPS", 2)
     return train_tiny_prior
 
 
