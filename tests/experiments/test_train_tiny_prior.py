@@ -131,6 +131,9 @@ def test_the_tokenizer_knows_its_words_and_copes_with_others(training):
     ids = tokenizer("a wombat with 漢字 and ünïcode!").input_ids
     assert len(ids) > 20
     assert tokenizer.eos_token_id not in ids[:-1]
+    again = training.data.make_tokenizer(77)  # a training that goes on, and what is exported, must know the same ids
+    assert again.get_vocab() == tokenizer.get_vocab()
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
 
 
 @pytest.mark.slow
