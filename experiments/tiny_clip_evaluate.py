@@ -84,7 +84,10 @@ def judged(clip: Clip, views: Float[Tensor, "N I A C R R"]) -> dict[str, Any]:
         right["name"].append(cosines[:, 4:].argmax(1) == index)
         per_creature[name] = round(float(hit.float().mean()), 3)
     shares = {key: _share(torch.cat(values)) for key, values in right.items()}
-    return shares | {"worst": dict(sorted(per_creature.items(), key=lambda item: item[1])[:3]), "views": 20 * count}
+    return shares | {
+        "worst": dict(sorted(per_creature.items(), key=lambda item: item[1])[:3]),
+        "views": len(names) * count,
+    }
 
 
 def _share(right: Tensor) -> dict[str, float]:
@@ -109,6 +112,7 @@ def calibrate(folder: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray,
     table: dict[str, Any] = {
         kind: {number: str(mean([each[number] for each in rows])) for number in NUMBERS}
         | {"intervals_above_0": sum(each["clip_margin_low"] > 0 for each in rows)}
+        | {"called_janus": [name for name, each in zip(load(), rows, strict=True) if each["clip_janus_share"] > 0.5]}
         for kind, rows in measured.items()
     }
     for kind in KINDS[1:]:

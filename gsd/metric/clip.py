@@ -6,7 +6,9 @@ of a tag or a hub id, on first use.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ CONFIG = "open_clip_config.json"
 WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # open_clip takes these before pickles
 BESIDE = ("*.json", "*.txt", "*.model")  # the config and what tokenizers are made of
 HUB = "hf-hub:"
-REMEDY = f"a folder that holds {CONFIG} and {WEIGHTS[0]}"
+HOLDING = f"that holds {CONFIG} and {WEIGHTS[0]}"
 
 
 class Clip:
@@ -63,7 +65,7 @@ def load_clip(model: str, pretrained: str | None, option: str) -> Clip:
     if model == "tiny" and not all((TINY / name).exists() for name in (CONFIG, WEIGHTS[0])):
         raise GsdError(
             f"{option}.model=tiny: its weights are not in {TINY}; make them with python experiments/train_tiny_clip.py,"
-            f" or set {option}.model=/path/to/{REMEDY}."
+            f" or set {option}.model to a folder {HOLDING}."
         )
     folder = TINY if model == "tiny" else Path(model.removeprefix("local-dir:")).expanduser()
     if model == "tiny" or folder.exists() or model.startswith(HUB):
@@ -72,34 +74,23 @@ def load_clip(model: str, pretrained: str | None, option: str) -> Clip:
                 f"{option}.pretrained={pretrained} belongs to a model that open_clip knows by name, and {model} has "
                 f"weights of its own; set {option}.pretrained=null."
             )
-        folder = _hub_folder(model, option) if model.startswith(HUB) else _checked(folder, option)
-        return _open(f"local-dir:{folder}", None, (), option)
+        if model.startswith(HUB):
+            wanted, asked = (*BESIDE, *WEIGHTS), f"{option}.model={model}"
+            folder = _from_hub(model.removeprefix(HUB), wanted, lambda found: _checked(found, option), asked, option)
+        return _open(f"local-dir:{_checked(folder, option)}", None, (), option)
     return _named(model, pretrained, option)
 
 
 def _checked(folder: Path, option: str) -> Path:
     """The folder itself, if it holds a model as safetensors."""
     if not (folder / CONFIG).is_file():
-        raise GsdError(f"{option}.model={folder}: {CONFIG} is missing; give {REMEDY}.")
+        raise GsdError(f"{option}.model={folder}: {CONFIG} is missing; give a folder {HOLDING}.")
     if not any((folder / name).is_file() for name in WEIGHTS):
         raise GsdError(
-            f"{option}.model={folder} has no {WEIGHTS[0]}, and gsd reads no pickles; give {REMEDY}, or convert weights "
-            "you trust with safetensors.torch.save_file."
+            f"{option}.model={folder} has no {WEIGHTS[0]}, and gsd reads no pickles; give a folder {HOLDING}, or "
+            "convert weights you trust with safetensors.torch.save_file."
         )
     return folder
-
-
-def _hub_folder(model: str, option: str) -> Path:
-    import huggingface_hub
-
-    repository = model.removeprefix(HUB)
-    wanted = [*BESIDE, *WEIGHTS]
-
-    def fetch(local: bool) -> Path:
-        snapshot = huggingface_hub.snapshot_download(repository, allow_patterns=wanted, local_files_only=local)
-        return _checked(Path(snapshot), option)
-
-    return _local_first(fetch, f"{option}.model={model}", option)
 
 
 def _named(model: str, pretrained: str | None, option: str) -> Clip:
@@ -114,7 +105,10 @@ def _named(model: str, pretrained: str | None, option: str) -> Clip:
         )
     tags = open_clip.list_pretrained_tags_by_model(model)
     if pretrained is None:
-        raise GsdError(f"{option}.model={model} needs weights; set {option}.pretrained to one of {', '.join(tags)}.")
+        raise GsdError(
+            f"{option}.model={model} needs weights; set {option}.pretrained to a .safetensors file or one of its "
+            f"tags: {', '.join(tags)}."
+        )
     file = Path(pretrained).expanduser()
     if file.is_file():
         if file.suffix != ".safetensors":
@@ -131,30 +125,35 @@ def _named(model: str, pretrained: str | None, option: str) -> Clip:
         )
     forced = {f"image_{name}": settings[name] for name in ("mean", "std", "interpolation") if settings.get(name)}
     forced["force_quick_gelu"] = bool(settings.get("quick_gelu"))
-    weights = _hub_weights(settings, f"{option}.model={model} {option}.pretrained={pretrained}", option)
+    weights = _tag_weights(settings, f"{option}.model={model} {option}.pretrained={pretrained}", option)
     return _open(model, weights, tuple(forced.items()), option)
 
 
-def _hub_weights(settings: dict[str, Any], asked: str, option: str) -> Path:
+def _tag_weights(settings: dict[str, Any], asked: str, option: str) -> Path:
     """The safetensors of a tag, which most repositories hold beside the pickle that open_clip's list names."""
-    import huggingface_hub
-
     repository, _, name = settings.get("hf_hub", "").rpartition("/")
-    if not repository:
-        raise GsdError(
-            f"{asked} is published as a pickle only, and gsd reads none; take another tag, or set "
-            f"{option}.model=/path/to/{REMEDY}."
-        )
     file = Path(name).with_suffix(".safetensors").name if name else WEIGHTS[0]
 
+    def check(folder: Path) -> Path:
+        if not (folder / file).is_file():
+            raise GsdError(
+                f"{asked} has no {file}, and gsd reads no pickles; take another tag, or set "
+                f"{option}.model=/path/to/a/copy {HOLDING}."
+            )
+        return folder / file
+
+    return _from_hub(repository, (file,), check, asked, option) if repository else check(Path(file))
+
+
+def _from_hub(repository: str, wanted: Sequence[str], check: Callable[[Path], Path], asked: str, option: str) -> Path:
+    """What `check` finds in a repository's folder on this machine, else after downloading the wanted files."""
+    import huggingface_hub
+
     def fetch(local: bool) -> Path:
-        return Path(huggingface_hub.hf_hub_download(repository, file, local_files_only=local))
+        return check(
+            Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(wanted), local_files_only=local))
+        )
 
-    return _local_first(fetch, asked, option)
-
-
-def _local_first(fetch: Callable[[bool], Path], asked: str, option: str) -> Path:
-    """What `fetch(local)` finds on this machine, else on the hub."""
     try:
         return fetch(True)
     except (OSError, ValueError, GsdError):
@@ -166,7 +165,7 @@ def _local_first(fetch: Callable[[bool], Path], asked: str, option: str) -> Path
     except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
         raise GsdError(
             f"{asked} is not on this machine and cannot be downloaded ({reason(error)}); run once with a network (and "
-            f"HF_HUB_OFFLINE unset), or set {option}.model=/path/to/{REMEDY}."
+            f"HF_HUB_OFFLINE unset), or set {option}.model=/path/to/a/copy {HOLDING}."
         ) from error
 
 
@@ -187,5 +186,17 @@ def _opened(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...]
     import open_clip
 
     pretrained = None if weights is None else str(weights)
-    model = open_clip.create_model_and_transforms(name, pretrained=pretrained, **dict(forced))[0]
-    return Clip(model, open_clip.get_tokenizer(name), open_clip.get_model_preprocess_cfg(model))
+    with _quiet():
+        model = open_clip.create_model_and_transforms(name, pretrained=pretrained, **dict(forced))[0]
+        return Clip(model, open_clip.get_tokenizer(name), open_clip.get_model_preprocess_cfg(model))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the dozen lines that open_clip writes to the root logger, which Hydra shows, for every model."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)

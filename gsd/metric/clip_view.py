@@ -37,13 +37,14 @@ class ClipView:
                     yaw held. The yaw was found on the same views, so of curves of pure noise one or two in ten have an
                     interval above 0; nan for a turntable of one view
 
-    What it does not see. CLIP looks at one picture at a time: a second face beside or behind the first one counts only
-    where it turns the picture's nearest word, and one that the prompt's own words explain (a cat with a mask, two
-    heads) need not. It knows backs less well than fronts, since captions seldom name them, and scores the words as
-    much as the picture: where "front view of" is nearest to everything, the share is high for true objects too.
-    Blurred and blank scenes have flat curves, which is no sign of a second face; sharpness, geometry and which
-    individual it is leave no trace. The paper itself finds no significant difference by these curves. What the small
-    model can tell on the menagerie is measured by `python experiments/train_tiny_clip.py --evaluate`.
+    What it does not see. CLIP looks at one picture at a time: a second face counts only where it turns the picture's
+    nearest word, and one that the prompt's own words explain (a mask, two heads) need not. What turns the word need not
+    be the face: the small model goes by the LEGO wizard's staff and misses that one's second face, and animals without
+    a face still have fronts for it. Other models know backs less well than fronts, since captions seldom name them, and
+    score the words as much as the picture: where "front view of" is nearest to everything, the Janus share is high for
+    true objects too. A blurred or blank scene has flat curves, which is no sign of a second face. The paper itself
+    finds no significant difference by these curves. What the small model tells on animals whose answer is known is
+    measured by `python experiments/train_tiny_clip.py --evaluate`.
 
     model, pretrained: as for `gsd.metric.clip.load_clip`, which raises GsdError. chunk: views encoded at a time.
     """

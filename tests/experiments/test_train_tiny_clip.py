@@ -1,4 +1,4 @@
-"""The training of the metrics' CLIP model on a few pictures, resumable to the bit, and what the shipped one can tell."""
+"""The training of the metrics' CLIP model on a few pictures, resumable to the bit; what the shipped one can tell."""
 
 import json
 import os
@@ -151,12 +151,13 @@ def test_what_is_shipped_tells_fronts_from_backs_on_individuals_it_never_saw(tra
     result = module.judged(clip, views)
     assert result["views"] == 480
     assert result["within_60_deg"]["value"] >= 0.95
+    assert result["front_or_back"]["value"] >= 0.9  # with views nearly from the side
     assert result["name"]["value"] >= 0.95
     assert result["four_ways"]["value"] >= 0.9
     rgb = data.spoilt((255 * views).round().byte().flatten(0, 2), torch.Generator().manual_seed(1))
     spoilt = module.judged(clip, rgb.view(20, 2, 12, 3, 64, 64))
-    assert spoilt["within_60_deg"]["value"] >= 0.85
-    assert spoilt["name"]["value"] >= 0.8
+    assert spoilt["within_60_deg"]["value"] >= 0.93
+    assert spoilt["name"]["value"] >= 0.93
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Where the metrics' CLIP models come from, and what is refused before a run."""
 
 import json
+import logging
 import shutil
 
 import pytest
@@ -74,16 +75,17 @@ def test_a_tag_is_read_from_the_hub_once_with_its_own_preprocessing(named, monke
     settings |= {"interpolation": "bilinear", "quick_gelu": True}
     monkeypatch.setattr("open_clip.pretrained._PRETRAINED", {NAME: {"some_tag": settings}})
     asked = []
+    named.rename(named.with_name(WEIGHTS[0]))
 
-    def download(repository, file, local_files_only):
-        asked.append((repository, file, local_files_only))
+    def download(repository, allow_patterns, local_files_only):
+        asked.append((repository, allow_patterns, local_files_only))
         if local_files_only:
             raise OSError("not cached")
-        return str(named)
+        return str(named.parent)
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     clip = load_clip(NAME, "some_tag", "metric.clip_view")
-    assert asked == [("someone/model", WEIGHTS[0], True), ("someone/model", WEIGHTS[0], False)]
+    assert asked == [("someone/model", [WEIGHTS[0]], True), ("someone/model", [WEIGHTS[0]], False)]
     assert clip.mode == "bilinear"
     assert clip.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
     assert any(type(part).__name__ == "QuickGELU" for part in clip.model.modules())
@@ -100,6 +102,27 @@ def test_a_model_of_the_hub_is_a_folder(monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert load_clip("hf-hub:someone/model", None, "x") is load_clip("tiny", None, "x")
     assert asked == ["someone/model"]
+
+
+@pytest.mark.parametrize("hub", ["someone/model/pytorch_model.bin", ""])
+def test_a_tag_that_is_a_pickle_is_refused(hub, named, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "open_clip.pretrained._PRETRAINED", {NAME: {"some_tag": {"url": "https://x/y.pt", "hf_hub": hub}}}
+    )
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
+    with pytest.raises(
+        GsdError, match=r"some_tag has no .*safetensors, and gsd reads no pickles; take another tag, or set x\.model="
+    ):
+        load_clip(NAME, "some_tag", "x")
+
+
+def test_opening_says_nothing(tmp_path, caplog):
+    """open_clip tells the root logger all it does, and Hydra shows that; warnings still come."""
+    shutil.copytree(TINY, tmp_path / "copy")
+    with caplog.at_level("INFO"):
+        load_clip(str(tmp_path / "copy"), None, "x")
+        logging.getLogger().info("as before")
+    assert caplog.messages == ["as before"]
 
 
 def test_pickles_are_never_read(named, tmp_path, monkeypatch):
@@ -125,7 +148,6 @@ def test_without_network_both_remedies_are_named(tmp_path, monkeypatch):
     def offline(*arguments, local_files_only, **options):
         raise ConnectionError("no route to host") if not local_files_only else OSError("not cached")
 
-    monkeypatch.setattr("huggingface_hub.hf_hub_download", offline)
     monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
     for model, tag in (("ViT-B-32", "laion2b_s34b_b79k"), ("hf-hub:someone/model", None)):
         with pytest.raises(GsdError, match=r"is not on this machine.*no route.*network.*or set .*/path/to/") as caught:
@@ -138,7 +160,7 @@ def test_without_network_both_remedies_are_named(tmp_path, monkeypatch):
     ("model", "pretrained", "words"),
     [
         ("ViT-B-23", None, r"x\.model=ViT-B-23 is neither .* did you mean ViT-B-32\?"),
-        ("ViT-B-32", None, r"needs weights; set x\.pretrained to one of openai, .*laion2b_s34b_b79k"),
+        ("ViT-B-32", None, r"needs weights; set x\.pretrained to a .* tags: openai, .*laion2b_s34b_b79k"),
         ("ViT-B-32", "laion2b", r"neither a file nor a tag of ViT-B-32.*did you mean laion2b"),
         ("tiny", "openai", r"has weights of its own; set x\.pretrained=null"),
         ("hf-hub:a/b", "openai", r"has weights of its own; set x\.pretrained=null"),

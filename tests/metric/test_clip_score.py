@@ -44,10 +44,10 @@ def test_the_right_prompt_scores_more_and_is_retrieved():
 
 
 def test_a_second_face_is_not_seen():
-    """As the docstring says: a two-faced twin scores about as a true animal does."""
+    """As the docstring says: a two-faced twin scores as a true animal does, or more."""
     figure = load()["teddy bear"].figure(3)
     true, janus = (ClipScore()(trace(f, CAMERAS), CAMERAS, "a teddy bear") for f in (figure, figure.two_faced()))
-    assert abs(true["clip_score"] - janus["clip_score"]) < 15
+    assert janus["clip_score"] > true["clip_score"] - 5
     assert janus["clip_r_precision"] >= 0.8
 
 

@@ -27,11 +27,12 @@ def test_a_true_animal_has_its_front_where_it_looks(name, yaw):
     figure = load()[name].figure(3)  # never trained on
     result = _measure(figure, f"a full body of a {name}", yaw)
     assert float(angle_between(torch.tensor(result["clip_yaw_deg"]), torch.tensor(yaw)).abs()) <= 15
-    assert result["clip_view_accuracy"] >= 0.8
-    assert result["clip_janus_share"] <= 0.1
+    assert result["clip_view_accuracy"] >= 0.85  # a view on a border may be told either way
+    assert result["clip_janus_share"] == 0
     assert 0 < result["clip_margin_low"] < result["clip_margin"] < result["clip_margin_high"]
     assert result["clip_margin"] <= 1.05 * result["clip_harmonic"]
-    assert int(np.argmax(result["clip_front"])) * 9 == pytest.approx(-yaw % 360, abs=45) or yaw == 0
+    nearest_to_front = 9.0 * int(np.argmax(result["clip_front"]))  # degrees of azimuth
+    assert float(angle_between(torch.tensor(nearest_to_front), torch.tensor(-yaw)).abs()) <= 45
     straight = _measure(figure, f"a full body of a {name}")
     for curve in CURVES:  # turning the object turns the curve: yaws are whole views here
         assert np.allclose(np.roll(straight[curve], -int(yaw / 9)), result[curve], atol=1e-4)
