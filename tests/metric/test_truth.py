@@ -7,7 +7,8 @@ from torch.nn.functional import interpolate
 from gsd.errors import GsdError
 from gsd.geometry import angle_between, turntable
 from gsd.menagerie import load, trace
-from gsd.metric.truth import Truth, _count_faces
+from gsd.metric.faces import count_faces
+from gsd.metric.truth import Truth
 from gsd.protocols import Metric
 from gsd.types import Render
 
@@ -54,10 +55,10 @@ def test_a_perfect_copy_scores_the_cap_and_floats_are_plain():
 
 
 def test_psnr_of_a_known_error():
-    """A constant error of 0.01 in a picture that stays in [0, 1] is 40 dB."""
+    """A constant error of 0.01 in an opaque picture that stays in [0, 1] is 40 dB."""
     cameras = turntable(VIEWS, 32)
     render = trace(load()["fox"].figure(0), cameras)
-    worse = Render(render.rgb - 0.01, render.depth, render.alpha)
+    worse = Render(render.rgb - 0.01, render.depth, torch.ones_like(render.alpha))
     assert float(worse.rgb.min()) >= 0
     assert Truth("fox", **FAST)(worse, cameras, "fox")["psnr_aligned"] == pytest.approx(40, abs=0.01)
 
@@ -158,7 +159,7 @@ def test_faces_are_counted_around_the_circle(runs, count):
     for first, last in runs:
         face[torch.arange(first, last) % 120] = True
     for shift in (0, 17, 60):
-        assert _count_faces(face.roll(shift)) == count
+        assert count_faces(face.roll(shift)) == count
 
 
 def test_unknown_subjects_are_refused_at_construction():
