@@ -37,9 +37,9 @@ def gmsd(a: Float[Tensor, "K 3 H W"], b: Float[Tensor, "K 3 H W"]) -> Float[Tens
 
 
 def sharpness(rgb: Float[Tensor, "K 3 H W"], alpha: Float[Tensor, "K 1 H W"]) -> Float[Tensor, ""]:
-    """Mean gradient magnitude of the luminance where the object is (alpha > 0.5), per pixel; 0 where it is nowhere."""
+    """Mean slope of the luminance, per pixel, where the object is (alpha > 0.5); 0 where it is nowhere."""
     inside = alpha > 0.5
-    return (_gradient_magnitude(luminance(rgb)) * inside).sum() / inside.sum().clamp(min=1)
+    return (_gradient_magnitude(luminance(rgb)) / 2 * inside).sum() / inside.sum().clamp(min=1)
 
 
 def luminance(rgb: Float[Tensor, "K 3 H W"]) -> Float[Tensor, "K 1 H W"]:
@@ -47,6 +47,6 @@ def luminance(rgb: Float[Tensor, "K 3 H W"]) -> Float[Tensor, "K 1 H W"]:
 
 
 def _gradient_magnitude(grey: Float[Tensor, "K 1 H W"]) -> Float[Tensor, "K 1 H W"]:
-    """By Prewitt's filters; the border is continued."""
+    """By Prewitt's filters, twice the slope per pixel; the border is continued."""
     filters = torch.stack([PREWITT, PREWITT.T])[:, None].to(grey)
     return conv2d(pad(grey, (1, 1, 1, 1), mode="replicate"), filters).square().sum(1, keepdim=True).sqrt()
