@@ -20,7 +20,7 @@ def psnr(mse: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
 
 
 def ssim(a: Float[Tensor, "K 3 H W"], b: Float[Tensor, "K 3 H W"]) -> Float[Tensor, " K"]:
-    """Structural similarity (Wang et al. 2004) of each pair, at most 1; Gaussian windows of 11 pixels, rgb in [0, 1]."""
+    """Structural similarity (Wang et al. 2004) of each pair, at most 1; Gaussian windows of 11 pixels."""
     options = {"data_range": 1.0, "channel_axis": 0, "gaussian_weights": True, "use_sample_covariance": False}
     pairs = zip(a.cpu().numpy(), b.cpu().numpy(), strict=True)
     return torch.tensor([structural_similarity(x, y, **options) for x, y in pairs])

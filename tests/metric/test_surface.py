@@ -33,7 +33,7 @@ def test_a_surface_a_known_distance_behind_has_that_depth_error(apart):
 
 @pytest.mark.parametrize("growth", [0.03, 0.1])
 def test_balls_of_different_size(growth):
-    """Points of one lie `growth` from the other, but where the smaller one, seen from all around, ends in polar caps."""
+    """Points of one lie `growth` from the other, but at the poles, of which neither camera ring sees all."""
     small, large = trace(ball(0.5), CAMERAS), trace(ball(0.5 + growth), CAMERAS)
     errors = geometry_errors(large, small, CAMERAS)
     assert errors["chamfer"] == pytest.approx(growth, rel=0.05)
