@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.geometry import orbit
+from gsd.geometry import turned_to
 from gsd.menagerie import Creature, trace
 from gsd.metric.similarity import psnr
 from gsd.types import Cameras, Render
@@ -47,9 +47,3 @@ def align(
     for offset in (step / 2.5, step / 5, step / 10):
         found = max(found, at(found.yaw - offset), at(found.yaw + offset), key=lambda a: (a.psnr, a.yaw))
     return found
-
-
-def turned_to(cameras: Cameras, azimuth: Float[Tensor, " V"]) -> Cameras:
-    """The same cameras at other azimuths (degrees)."""
-    fov = 2 * torch.rad2deg(torch.atan(cameras.height / 2 / cameras.Ks[:, 1, 1]))
-    return orbit(azimuth, cameras.elevation, cameras.distance, fov, cameras.width, cameras.height, cameras.group)

@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from gsd.errors import GsdError
-from gsd.geometry import angle_between, resize_depth
+from gsd.geometry import angle_between, resize_depth, turned_to
 from gsd.menagerie import Bank, build_bank, find, trace
-from gsd.metric.align import align, turned_to
+from gsd.metric.align import align
 from gsd.metric.faces import count_faces, from_front, shows_face, squared_distances
 from gsd.metric.similarity import gmsd, ssim
 from gsd.metric.surface import geometry_errors
