@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gsd.cli import CONF, guarded
-from gsd.errors import GsdError, reason
+from gsd.errors import GsdError, did_you_mean, reason
 from gsd.folder import RunFolder
 from gsd.runs import Run, find_runs
 
@@ -58,9 +58,13 @@ def _run(args: argparse.Namespace) -> None:
 
 def _composed(overrides: list[str]) -> Any:
     """The section metric that metric=a,b and its settings make; None if no metric is named."""
-    names = [o.removeprefix("metric=").strip("[]") for o in overrides if o.startswith("metric=")]
-    if not names:
+    lists = [o.removeprefix("metric=").strip("[]") for o in overrides if o.startswith("metric=")]
+    if not lists:
         return None
+    names, known = ",".join(lists).split(","), sorted(path.stem for path in (CONF / "metric").glob("*.yaml"))
+    for name in names:
+        if name not in known:
+            raise GsdError(f"metric={name} does not exist; choose {', '.join(known)}{did_you_mean(name, known)}")
     from hydra import compose, initialize_config_dir
 
     from gsd.config import register
@@ -127,10 +131,9 @@ def _load(run: Run, particle: int, device: Any) -> tuple[Representation, int]:
 
     try:
         return load(run.path, particle, device)
-    except (KeyError, TypeError, ValueError, RuntimeError) as e:
-        raise GsdError(
-            f"checkpoint.pt does not fit its config.yaml ({type(error).__name__}: {reason(error)})."
-        ) from error
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        found = f"{type(error).__name__}: {reason(error)}"
+        raise GsdError(f"checkpoint.pt does not fit its config.yaml ({found}).") from error
 
 
 def _keep(run: Run, step: int, entries: dict[str, Any]) -> None:
@@ -151,7 +154,8 @@ def _show(measured: dict[Run, dict[str, Any]]) -> None:
     for name in dict.fromkeys(name for entries in measured.values() for name in entries):
         rows = {run: entries[name]["numbers"] for run, entries in measured.items() if name in entries}
         keys = [k for k, value in next(iter(rows.values())).items() if not isinstance(value, list)]
-        table = Table("run", title=name, title_justify="left", title_style="bold")
+        table = Table(title=name, title_justify="left", title_style="bold")
+        table.add_column("run", overflow="fold", vertical="bottom")
         for key in keys:
             table.add_column(key.replace("_", " "), justify="right", vertical="bottom")
         for run, numbers in rows.items():
