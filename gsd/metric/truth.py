@@ -112,7 +112,7 @@ class Truth:
         """The views in this order over white, at the resolution of the comparison, on the CPU."""
         size = (self.resolution, self.resolution)
         small = interpolate(turntable.rgb, size, mode="area"), *resize_depth(turntable.depth, turntable.alpha, size)
-        rgb, depth, alpha = (x.cpu()[order] for x in small)
+        rgb, depth, alpha = (x.detach().cpu()[order] for x in small)
         return Render(_over_white(rgb, alpha).clamp(0, 1), depth, alpha)
 
     def _bank(self, cameras: Cameras) -> Bank:
