@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gsd.experiment import Experiment
 
 # What cannot change a result, and so is no part of a run's identity.
-NOT_IN_SIGNATURE = ("name", "device", "threads", "checkpoint_every", "images_every", "hydra")
+NOT_IN_SIGNATURE = ("name", "device", "threads", "checkpoint_every", "images_every", "evaluate_every", "hydra")
 
 
 @dataclass
@@ -50,6 +50,7 @@ class Config:
     threads: int | None = None
     checkpoint_every: int = 100
     images_every: int = 100
+    evaluate_every: int = 0
     profile: bool = False
     turntable: Turntable = field(default_factory=Turntable)
     representation: Any = MISSING
