@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -55,7 +56,7 @@ class Run:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        """The resolved config; empty for a run that failed before it was resolved."""
+        """The resolved config, to be read only; empty for a run that failed before it was resolved."""
         return _read(self.path / "config.yaml", _yaml) if (self.path / "config.yaml").exists() else {}
 
     @cached_property
@@ -165,7 +166,20 @@ def _read(file: Path, parse: Callable[[str], Any], kind: type = dict) -> Any:
 
 
 def _yaml(text: str) -> Any:
+    """The configs of a sweep are made of the same sections, so that each different one is parsed once."""
+    try:
+        sections = [_section(part) for part in re.split(r"^(?=[^\s#])", text, flags=re.MULTILINE) if part]
+    except yaml.YAMLError:
+        return _load(text)
+    whole = all(isinstance(section, dict) for section in sections)
+    return {key: value for section in sections for key, value in section.items()} if whole else _load(text)
+
+
+def _load(text: str) -> Any:
     return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
+_section = lru_cache(maxsize=4096)(_load)
 
 
 def _to_stderr(sentence: str) -> None:

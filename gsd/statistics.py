@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -32,8 +33,25 @@ def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
     centre, count = float(data.mean()), len(data)
     if count < 2:
         return Estimate(centre, np.nan, np.nan, count)
-    half = float(stats.t.ppf((1 + level) / 2, count - 1) * data.std(ddof=1) / count**0.5)
+    half = _reach(count, level) * float(data.std(ddof=1))
     return Estimate(centre, centre - half, centre + half, count)
+
+
+def band(
+    values: Float[np.ndarray, "n m"], level: float = LEVEL
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """`mean` of each column at once, of what is not nan in it: values, lows and highs."""
+    count = np.isfinite(values).sum(0)
+    centre = np.where(np.isfinite(values), values, 0).sum(0) / np.where(count, count, np.nan)
+    squares = np.where(np.isfinite(values), values - centre, 0) ** 2
+    half = np.array([_reach(n, level) for n in count.tolist()]) * np.sqrt(squares.sum(0) / np.maximum(count - 1, 1))
+    return centre, centre - half, centre + half
+
+
+@lru_cache
+def _reach(count: int, level: float) -> float:
+    """Half of Student's interval of a mean, in standard deviations of the values."""
+    return float(stats.t.ppf((1 + level) / 2, count - 1)) / count**0.5 if count > 1 else np.nan
 
 
 def rate(successes: int, count: int, level: float = LEVEL) -> Estimate:

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 from launch import SMALL, launch
 
 from gsd.errors import GsdError
@@ -59,3 +60,21 @@ def test_missing_and_empty_folders_are_refused(tmp_path):
         find_runs([tmp_path / "nowhere"])
     with pytest.raises(GsdError, match="holds no run"):
         find_runs([tmp_path])
+
+
+def test_yaml_by_sections_is_the_yaml_as_a_whole(tmp_path):
+    """Sections are parsed once each; what cannot be cut into sections is read as it always was."""
+    texts = [
+        "a: 1\nb:\n  c: [1, 2]\n  d: {e: f}\n\ng: 'x\n\n  y'\n",
+        'prompt: "a\\nb: c"\nlong: |\n  x: 1\n  y\nlist:\n- 1\n- 2\n',
+        "# comment\na: &x {b: 1}\nc: *x\n",
+        "---\na: 1\n",
+        "a: 1\na: 2\n",
+    ]
+    for k, text in enumerate(texts):
+        (make(tmp_path / str(k), "DONE") / "config.yaml").write_text(text)
+        (run,) = find_runs([tmp_path / str(k)])
+        assert run.config == yaml.safe_load(text), text
+    (make(tmp_path / "bad", "DONE") / "config.yaml").write_text("a: 1\nb: [\n")
+    with pytest.raises(GsdError, match="cannot be read"):
+        find_runs([tmp_path / "bad"])[0].config  # noqa: B018

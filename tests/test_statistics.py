@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gsd.statistics import bootstrap, holm, mean, paired_p, rate
+from gsd.statistics import band, bootstrap, holm, mean, paired_p, rate
 
 
 def test_mean_of_three_seeds_by_hand():
@@ -70,3 +70,13 @@ def test_holm_never_lowers_a_p_and_keeps_their_order(ps):
     adjusted = holm(ps)
     assert all(0 <= p <= a <= 1 for p, a in zip(ps, adjusted, strict=True))
     assert [adjusted[k] for k in np.argsort(ps)] == sorted(adjusted)
+
+
+def test_a_band_is_the_mean_of_each_column():
+    values = np.random.default_rng(0).normal(size=(6, 4))
+    values[0, 0] = values[1:, 1] = values[:, 2] = np.nan
+    value, low, high = band(values)
+    for k in (0, 1, 3):
+        want = mean(values[np.isfinite(values[:, k]), k].tolist())
+        np.testing.assert_allclose((value[k], low[k], high[k]), (want.value, want.low, want.high))
+    assert np.isnan([value[2], low[2], high[2], low[1]]).all()

@@ -1,0 +1,91 @@
+"use strict";
+// The head of the page and the table of runs, whose ticks choose what the other parts show.
+
+(() => {
+  const count = (status) => runs.filter((run) => run.status === status).length;
+  const states = ["done", "failed", "unfinished"].filter(count).map((status) => `${number(count(status))} ${status}`);
+  document.querySelector("h1").textContent = data.title;
+  const commits = [...new Set(data.origins.map((origin) => origin.commit).filter((commit) => commit && commit !== "null"))];
+  const facts = [`${plural(runs.length, "run")}: ${states.join(", ") || "none"}`, commits.length ? `commit ${commits.join(", ")}` : null, `gsd ${data.version}`, data.made];
+  document.querySelector(".facts").append(facts.filter(Boolean).join(" · "));
+  if (data.left_out.length) {
+    const list = el("ul", {}, ...data.left_out.slice(0, 200).map((sentence) => el("li", {}, sentence)));
+    document.querySelector(".facts").after(el("details", { class: "left-out" }, el("summary", {}, `${plural(data.left_out.length, "thing")} could not be read and ${data.left_out.length === 1 ? "is" : "are"} left out`), list));
+  }
+})();
+
+(() => {
+  const PAGE = 200; // rows at first: thousands take seconds to lay out
+  const columns = [
+    { title: "status", value: (run) => run.status },
+    ...data.settings.map((key) => ({ title: key, kind: "setting", value: (run) => run.settings[key] })),
+    ...data.metrics.map((key) => ({ title: key, kind: "metric", value: (run) => run.metrics[key] })),
+    ...data.costs.map((key) => ({ title: title(key), kind: "cost", value: (run) => run.cost[key] })),
+    { title: "run", value: (run) => run.name },
+  ];
+  const numeric = columns.map(({ value }) => runs.every((run) => ["undefined", "number"].includes(typeof value(run))));
+  const shown = columns.map(({ kind, value }) => (kind === "setting" ? setting : numbersLike(runs.map(value))));
+  let order = { column: -1, down: false }, filter = "", limit = PAGE;
+
+  function sorted() {
+    const found = runs.map((_, k) => k).filter((k) => !filter || `${runs[k].label} ${runs[k].name} ${runs[k].status}`.toLowerCase().includes(filter));
+    if (order.column < 0) return found;
+    const { value } = columns[order.column], sign = order.down ? -1 : 1;
+    const compare = (a, b) => (typeof a === "number" && typeof b === "number" ? a - b : setting(a).localeCompare(setting(b), "en", { numeric: true }));
+    return found.sort((i, j) => {
+      const a = value(runs[i]) ?? null, b = value(runs[j]) ?? null;
+      if (a === null || b === null) return (a === null) - (b === null) || i - j; // what is missing stays last
+      return sign * compare(a, b) || i - j;
+    });
+  }
+
+  function tickBox(index) {
+    const box = el("input", { type: "checkbox", "aria-label": `choose ${runs[index].label}`, change: () => chosen.set(toggled(index, box.checked)) });
+    box.checked = chosen.get().includes(index);
+    return box;
+  }
+
+  const toggled = (index, on) => [...chosen.get().filter((k) => k !== index), ...(on ? [index] : [])].sort((a, b) => a - b);
+
+  function cell(run, column, k) {
+    if (column.title === "status") {
+      const long = run.reason.split("\n"), last = long[long.length - 1];
+      const why = long.length > 1 ? el("details", {}, el("summary", {}, last), el("pre", {}, run.reason)) : last;
+      return el("td", { class: `status ${run.status}` }, el("b", {}, run.status), run.reason ? el("div", {}, why) : null);
+    }
+    const value = column.value(run);
+    if (!column.kind) return el("td", { class: "name" }, value);
+    const text = shown[k](value);
+    return el("td", { class: numeric[k] ? "number" : text.length > 30 ? "long" : "" }, text);
+  }
+
+  function draw() {
+    const found = sorted();
+    const heads = columns.map((column, k) => {
+      const sort = order.column === k ? (order.down ? "descending" : "ascending") : "none";
+      const click = () => ((order = { column: k, down: order.column === k && !order.down }), draw());
+      return el("th", { "aria-sort": sort, class: `${column.kind ?? ""} ${numeric[k] ? "number" : ""}` }, el("button", { click }, column.title));
+    });
+    const rows = found.slice(0, limit).map((index) =>
+      el("tr", { "data-run": index }, el("td", { class: "tick" }, tickBox(index), swatch(groupOf(index))), ...columns.map((column, k) => cell(runs[index], column, k))),
+    );
+    part("runs", "table").replaceChildren(el("thead", {}, el("tr", {}, el("th", {}, ""), ...heads)), el("tbody", {}, ...rows));
+    const more = found.length > limit ? el("button", { click: () => ((limit = Infinity), draw()) }, `show all ${number(found.length)}`) : null;
+    part("runs", "> .note").replaceChildren(...["Settings are those in which the runs differ. ", more].filter(Boolean));
+  }
+
+  const search = el("input", { type: "search", placeholder: "filter: noising=random", input: () => ((filter = search.value.toLowerCase()), draw()) });
+  const withMedia = runs.map((_, k) => k).filter((k) => runs[k].strips || runs[k].turntable);
+  const choices = [
+    ["one of each group", () => data.chosen],
+    ["first 12 shown", () => sorted().slice(0, 12).sort((a, b) => a - b)],
+    ["none", () => []],
+  ];
+  const tally = el("span", { class: "muted" });
+  part("runs", ".controls").append(search, "choose:", ...choices.map(([text, make]) => el("button", { click: () => (chosen.set(make()), draw()) }, text)), tally);
+  follow([chosen], () => (tally.textContent = `${plural(chosen.get().length, "run")} chosen: pictures, turntables, noise and configs below show them`));
+  follow([grouping], draw);
+  if (withMedia.length < runs.length && runs.length > data.limits.media) {
+    part("runs", ".controls").after(el("p", { class: "muted" }, `Pictures, turntables and scenes of ${number(data.limits.media)} runs and curves of ${number(data.limits.curves)} are in this page, the first of each group before the second of any; tables and means are of all ${number(runs.length)}. For the others make a report of their folders.`));
+  }
+})();
