@@ -9,6 +9,7 @@ import pytest
 import torch
 from jaxtyping import install_import_hook
 
+pytest_plugins = ["browser"]
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [p for p in (ROOT / "gsd").rglob("*.py") if p.name != "__init__.py"]
 # numba compiles functions as they are written, so the files that hold kernels are left alone.
