@@ -1,8 +1,8 @@
 """The paper's Table 1, a user study: baseline against baseline + GSD, on any two sets of runs.
 
-    python experiments/table1.py multirun/sds multirun/gsd                   makes outputs/table1, to be served to people
-    python experiments/table1.py                                             analyses it when they have answered
-    python experiments/table1.py multirun/sds multirun/gsd --simulate 0.6    the whole chain at once, with made-up raters
+    python experiments/table1.py multirun/sds multirun/gsd                   makes outputs/table1, to be served
+    python experiments/table1.py                                             analyses it when people have answered
+    python experiments/table1.py multirun/sds multirun/gsd --simulate 0.6    the whole chain, with made-up raters
 
 Two baselines, as in the paper, are four sets: A1 B1 A2 B2. Writes table.md (the paper's numbers beside ours),
 result.json, votes.csv, figure.png and figure.pdf. Simulated raters answer the real server, and everything that comes
@@ -49,7 +49,9 @@ def _run(args: argparse.Namespace) -> None:
     study = load(args.out)
     if crowd:
         if study.simulated is None:
-            raise GsdError(f"{args.out} is for people; --simulate makes a study of its own from A and B: give these too.")
+            raise GsdError(
+                f"{args.out} is for people; --simulate makes a study of its own from A and B: give these too."
+            )
         answer(args.out, study, crowd)
     elif not (args.out / VOTES).exists():
         print(f"{args.out} is ready: python -m gsd.study serve {args.out}, then python experiments/table1.py")
@@ -61,7 +63,9 @@ def _run(args: argparse.Namespace) -> None:
 
 def _crowd(args: argparse.Namespace) -> Crowd:
     if not (0 < args.simulate < 1 and 0 <= args.correlation < 1 and 0 <= args.careless <= 1 and args.raters > 0):
-        raise GsdError("--simulate lies between 0 and 1, --correlation and --careless from 0 to 1; --raters is at least 1.")
+        raise GsdError(
+            "--simulate lies between 0 and 1, --correlation and --careless from 0 to 1; --raters is at least 1."
+        )
     return Crowd(args.raters, args.simulate, args.correlation, args.careless)
 
 

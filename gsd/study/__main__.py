@@ -1,8 +1,8 @@
 """A blind user study on two sets of runs, as the paper's Table 1.
 
-    python -m gsd.study make multirun/sds multirun/gsd --out study    pairs of the same prompt and seed
-    python -m gsd.study serve study                                   the page for the raters
-    python -m gsd.study analyse study                                 preferences, intervals, tests, agreement, power
+python -m gsd.study make multirun/sds multirun/gsd --out study    pairs of the same prompt and seed
+python -m gsd.study serve study                                   the page for the raters
+python -m gsd.study analyse study                                 preferences, intervals, tests, agreement, power
 """
 
 from __future__ import annotations
@@ -23,12 +23,20 @@ def main() -> None:
     commands = parser.add_subparsers(required=True)
 
     making = commands.add_parser("make", help="pairs from two sets of runs", description=_make.__doc__)
-    making.add_argument("sets", nargs="+", metavar="A B", help="a folder each, or 'FOLDER KEY=VALUE ...' to choose in it")
+    making.add_argument(
+        "sets", nargs="+", metavar="A B", help="a folder each, or 'FOLDER KEY=VALUE ...' to choose in it"
+    )
     making.add_argument("--out", type=Path, required=True, help="the study's folder, which must not exist")
-    making.add_argument("--names", nargs=2, metavar=("A", "B"), help="of both sides, for the tables; raters never see them")
-    making.add_argument("--show", choices=["turntable", "views"], default="turntable", help="in sync, or six views a side")
+    making.add_argument(
+        "--names", nargs=2, metavar=("A", "B"), help="of both sides, for the tables; raters never see them"
+    )
+    making.add_argument(
+        "--show", choices=["turntable", "views"], default="turntable", help="in sync, or six views a side"
+    )
     making.add_argument("--trials", type=int, help="pairs that a rater sees (all)")
-    making.add_argument("--broken", type=int, default=2, help="trials with a spoilt scene, to catch who does not look (2)")
+    making.add_argument(
+        "--broken", type=int, default=2, help="trials with a spoilt scene, to catch who does not look (2)"
+    )
     making.add_argument("--mirrored", type=int, help="pairs seen a second time with the sides exchanged (1)")
     making.add_argument("--tie", action="store_true", help="allow 'no difference'; the paper's study did not")
     making.add_argument("--consent", type=Path, help="a text file with your own words for the first page")
@@ -72,7 +80,10 @@ def _make(args: argparse.Namespace) -> None:
     )
     for sentence in study.left_out:
         print(sentence, file=sys.stderr)
-    print(f"{args.out}: {len(study.pairs)} pairs, {study.trials} a rater and {study.mirrored + len(study.broken)} catch trials")
+    print(
+        f"{args.out}: {len(study.pairs)} pairs, {study.trials} a rater "
+        f"and {study.mirrored + len(study.broken)} catch trials"
+    )
     for line in study.differences:
         print(f"  {line}")
     print(
@@ -92,7 +103,9 @@ def _serve(args: argparse.Namespace) -> None:
     try:
         server = Server(args.study, study, votes, args.host, args.port)
     except (OSError, OverflowError) as error:
-        raise GsdError(f"{args.host}:{args.port} cannot be listened on ({error}); choose another --host or --port.") from error
+        raise GsdError(
+            f"{args.host}:{args.port} cannot be listened on ({error}); choose another --host or --port."
+        ) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     print(f"{server.address} (Ctrl-C stops; votes are kept)", flush=True)
     if args.host not in ("127.0.0.1", "localhost"):

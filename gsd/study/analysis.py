@@ -96,10 +96,11 @@ def read(folder: Path, study: Study) -> tuple[list[Vote], dict[int, int]]:
             database.close()
     except sqlite3.Error as error:
         raise GsdError(f"{file} cannot be read: {error}.") from error
-    return [
-        Vote(*where, choices=dict(zip(QUESTIONS, choices, strict=True)), seconds=seconds)
-        for *where, seconds, choices in ((*row[:6], row[6:]) for row in rows)
-    ], dealt
+    votes = [
+        Vote(rater, position, kind, scene, left, dict(zip(QUESTIONS, choices, strict=True)), seconds)
+        for rater, position, kind, scene, left, seconds, *choices in rows
+    ]
+    return votes, dealt
 
 
 def screen(votes: Sequence[Vote], dealt: dict[int, int], study: Study) -> Screened:
@@ -126,8 +127,8 @@ def find(screened: Screened) -> dict[Question, Finding]:
     """
     if not screened.raters:
         raise GsdError(
-            f"No rater counts yet: {len(screened.unfinished)} unfinished, {len(screened.excluded)} excluded by the rules "
-            "in study.json."
+            f"No rater counts yet: {len(screened.unfinished)} unfinished, {len(screened.excluded)} excluded by the "
+            "rules in study.json."
         )
     pairs, mirrored = screened.counted("pair"), screened.counted("mirrored")
     tests = {question: _p(_by_rater(pairs, question)) for question in QUESTIONS}

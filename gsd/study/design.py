@@ -37,8 +37,8 @@ def trials(study: Study, participant: int) -> list[Trial]:
     ]
     half = (study.trials + 1) // 2
     first, second = real[:half], real[half:]
-    again = rng.choice(half - 1, study.mirrored, replace=False) if study.mirrored else []  # not the last one's twin
-    second += [Trial("mirrored", first[k].scene, "b" if first[k].left == "a" else "a") for k in again]
+    for k in rng.permutation(max(half - 1, 0))[: study.mirrored]:  # of the first half less its last, the nearest one
+        second.append(Trial("mirrored", first[k].scene, "b" if first[k].left == "a" else "a"))
     order = first + [second[k] for k in rng.permutation(len(second))]
     for scene, left in zip(range(len(study.broken)), _sides(len(study.broken), rng), strict=True):
         order.insert(int(rng.integers(len(order) + 1)), Trial("broken", scene, left))

@@ -56,6 +56,8 @@ def make(sets: Sequence[str], out: Path, options: Options) -> Study:
     if not 0 <= mirrored <= most:
         raise GsdError(f"--mirrored {mirrored}: {trials} trials leave room for {most}; give 0 to {most}.")
     seed = int.from_bytes(os.urandom(4), "big") if options.seed is None else options.seed
+    if options.broken < 0 or seed < 0:
+        raise GsdError(f"--broken {options.broken}, --seed {seed}: neither can be negative.")
     with _new_folder(out) as folder:
         real, broken = _Media(folder / MEDIA, seed, options.show).put(pairs, options.broken)
         study = Study(

@@ -63,8 +63,8 @@ def _collect(text: str, complain: Callable[[str], None]) -> dict[tuple[str, int]
         if key in runs:
             apart = " or ".join(sorted(set(run.overrides) ^ set(runs[key].overrides))) or "nothing that was typed"
             raise GsdError(
-                f"{text} has two runs of {key[0]!r} with seed {key[1]}, {runs[key].path} and {run.path}, which differ in "
-                f"{apart}; say which is meant, in quotes: '{folder} KEY=VALUE'."
+                f"{text} has two runs of {key[0]!r} with seed {key[1]}, {runs[key].path} and {run.path}, which differ "
+                f"in {apart}; say which is meant, in quotes: '{folder} KEY=VALUE'."
             )
         runs[key] = run
     return runs
@@ -75,12 +75,12 @@ def _incomparable(pair: Pair) -> str | None:
     absent = [run.path for run in (pair.a, pair.b) if not (run.path / "turntable.mp4").is_file()]
     if absent:
         return f"{absent[0]} has no turntable.mp4. That pair is left out."
-    apart = "; ".join(_apart(*(run.config.get("turntable") for run in (pair.a, pair.b)), "turntable"))
+    apart = "; ".join(_apart(pair.a.config.get("turntable"), pair.b.config.get("turntable"), "turntable"))
     return f"{pair.a.path} and {pair.b.path} are seen differently ({apart}). That pair is left out." if apart else None
 
 
 def differences(pairs: Sequence[Pair]) -> tuple[str, ...]:
-    """The settings in which the sides of any pair differ, as "key: of a | of b": what the study is about, wanted or not.
+    """The settings in which the sides of any pair differ, as "key: of a | of b": what is compared, wanted or not.
 
     Where different options of a group were chosen, their own settings are not compared.
     """

@@ -1,9 +1,10 @@
-"""What raters see of a run: its turntable as it is, a sheet of six views, or a spoilt one to catch who does not look."""
+"""What raters see of a run: its turntable, a sheet of six views, or a spoilt one, to catch who does not look."""
 
 from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
 import imageio.v2 as imageio
 import numpy as np
@@ -22,7 +23,8 @@ Frames = list[UInt8[np.ndarray, "H W 3"]]
 def read(turntable: Path) -> tuple[Frames, float]:
     """All frames, and how many there are in a second. Raises GsdError for a file that is no video."""
     try:
-        with imageio.get_reader(turntable, "ffmpeg") as reader:
+        reader: Any = imageio.get_reader(turntable, "ffmpeg")  # its types do not know that it iterates
+        with reader:
             return [np.asarray(frame) for frame in reader], float(reader.get_meta_data()["fps"])
     except (OSError, ValueError, RuntimeError, IndexError) as error:
         raise GsdError(f"{turntable} cannot be read: {reason(error)}.") from error
@@ -42,7 +44,7 @@ def sheet(frames: Frames, chosen: Int[np.ndarray, " views"]) -> bytes:
 
 
 def film(file: Path, frames: Frames, fps: float) -> None:
-    imageio.mimwrite(file, frames, fps=fps, quality=QUALITY, macro_block_size=1)
+    imageio.mimwrite(file, list(frames), fps=fps, quality=QUALITY, macro_block_size=1)
 
 
 def spoilt(frames: Frames, rng: np.random.Generator) -> Frames:

@@ -1,4 +1,4 @@
-"""What a study found, for programs (result.json, votes.csv) and for people (table.md: the paper's Table 1 beside ours)."""
+"""What a study found: result.json and votes.csv for programs, table.md for people, the paper's Table 1 beside ours."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from gsd.study.study import COLUMNS, QUESTIONS, Question, Study, load
 PAPER = {"geometry": 0.654, "prompt": 0.684, "overall": 0.615}  # Table 1, for GSD
 PAPER_BASELINE = {"geometry": 0.346, "prompt": 0.316, "overall": 0.384}  # as printed
 PAPER_RATERS = 39
-# Of the multiples of 39 up to 300 only six votes each give all three shares as they are printed: 153, 160 and 144 of 234
+# Of the multiples of 39 up to 300, only six votes each give all three shares as printed: 153, 160 and 144 of 234
 PAPER_EACH = 6
 RATERS = (10, 20, 39, 60, 100, 200)  # of the power table
 EFFECT = 0.6
@@ -79,7 +79,9 @@ def paper_once() -> dict[str, Any]:
 def paper_six() -> dict[str, dict[str, float]]:
     """p of the paper's shares if each rater gave six votes, by how much these correlate."""
     return {
-        f"{correlation:g}": {q: share_p(share, PAPER_RATERS * PAPER_EACH, PAPER_EACH, correlation) for q, share in PAPER.items()}
+        f"{correlation:g}": {
+            q: share_p(share, PAPER_RATERS * PAPER_EACH, PAPER_EACH, correlation) for q, share in PAPER.items()
+        }
         for correlation in (0, CORRELATION, 0.3)
     }
 
@@ -101,7 +103,10 @@ def table(study: Study, screened: Screened, findings: dict[Question, Finding]) -
     a, b = study.names
     lines = [f"# User study: {b} against {a}", ""]
     if study.simulated:
-        lines += [f"**SIMULATED RATERS, no people: {study.simulated}.** The numbers test the study, not the methods.", ""]
+        lines += [
+            f"**SIMULATED RATERS, no people: {study.simulated}.** The numbers test the study, not the methods.",
+            "",
+        ]
     lines += [
         f"{len(screened.raters)} raters, {next(iter(findings.values())).votes} votes on each question. "
         f"{len(screened.excluded)} excluded by the rules fixed beforehand, {len(screened.unfinished)} unfinished.",
@@ -151,8 +156,8 @@ def _main_table(a: str, b: str, findings: dict[Question, Finding]) -> list[str]:
         row("paper, p if 39 raters gave one vote each", lambda q, f: f"{_p(once['p'][q])} ({once['counts'][q]}/39)"),
         row("the same, Holm", lambda q, f: _p(once["p_holm"][q])),
         *(
-            row(f"paper, p if they gave six each that correlate by {rho}", lambda q, f, rho=rho: _p(six[rho][q]))
-            for rho in six
+            _row(f"paper, p if they gave six each that correlate by {correlation}", *(_p(ps[q]) for q in findings))
+            for correlation, ps in six.items()
         ),
     ]
 
@@ -160,10 +165,11 @@ def _main_table(a: str, b: str, findings: dict[Question, Finding]) -> list[str]:
 def _reading() -> list[str]:
     return [
         "Shares are of votes that name a side. Votes of one rater are not independent, so the interval and the p that "
-        "count are those of raters; with scenes redrawn as well, the interval is about scenes like these and not these alone.",
+        "count are those of raters; with scenes redrawn as well, the interval is about scenes like these, not these "
+        "alone.",
         "",
-        "The paper says that there were 39 participants, not how many votes they gave or how alike a participant's were. "
-        "Of 39 votes no count gives 65.4 or 68.4 %; 39 times six give all three (153, 160 and 144 of 234). What its table "
+        "The paper says that there were 39 participants, not how many votes they gave or how alike one's were. Of 39 "
+        "votes no count gives 65.4 or 68.4 %; 39 times six give all three (153, 160 and 144 of 234). What its table "
         "can say therefore lies between the row of one vote each and that of six independent ones.",
     ]
 
@@ -171,9 +177,9 @@ def _reading() -> list[str]:
 def _screens(study: Study, screened: Screened, findings: dict[Question, Finding]) -> list[str]:
     rules, seconds = study.rules, [v.seconds for v in screened.counted("pair", "mirrored", "broken")]
     lines = [
-        f"- Fixed beforehand: only raters who finished count; excluded is who does not prefer the whole scene in more than "
-        f"{rules.wrong_allowed} of the {len(QUESTIONS) * len(study.broken)} answers on broken ones, or takes less than "
-        f"{rules.least_seconds:g} s for a typical trial."
+        "- Fixed beforehand: only raters who finished count; excluded is who does not prefer the whole scene in more "
+        f"than {rules.wrong_allowed} of the {len(QUESTIONS) * len(study.broken)} answers on broken ones, or takes less "
+        f"than {rules.least_seconds:g} s for a typical trial."
     ]
     lines += [f"- Rater {rater}: {why}." for rater, why in screened.excluded.items()]
     lines.append(f"- A trial took {statistics.median(seconds):.1f} s (median).")
@@ -201,8 +207,8 @@ def _power(study: Study, findings: dict[Question, Finding]) -> list[str]:
     rows = found["by_raters_and_trials"]
     columns = list(next(iter(rows.values())))
     return [
-        f"The chance to find a preference of {_percent(EFFECT)} (p < .05, two-sided), by raters and trials each, where a "
-        f"rater's votes correlate by {_number(found['correlation'])}:",
+        f"The chance to find a preference of {_percent(EFFECT)} (p < .05, two-sided), by raters and trials each, where "
+        f"a rater's votes correlate by {_number(found['correlation'])}:",
         "",
         _row("raters", *(f"{n} trial{'s' * (n != '1')}" for n in columns)),
         _row(*["---"] * (len(columns) + 1)),

@@ -1,11 +1,11 @@
 """The study as a web page: a few files, the scenes, and answers as JSON. No condition's name ever leaves study.json.
 
-    GET  /                              the page; its script and style beside it
-    GET  /media/NAME                    a scene
-    GET  /api/study                     consent text, questions, whether there is a tie
-    POST /api/participants              {"consent": true} -> 201 {"id": ...} and the standing
-    GET  /api/participants/ID           the standing: answered, total, and the next trial
-    POST /api/participants/ID/answers   an answer -> 201 and the standing; 409 for one that was given or is not due
+GET  /                              the page; its script and style beside it
+GET  /media/NAME                    a scene
+GET  /api/study                     consent text, questions, whether there is a tie
+POST /api/participants              {"consent": true} -> 201 {"id": ...} and the standing
+GET  /api/participants/ID           the standing: answered, total, and the next trial
+POST /api/participants/ID/answers   an answer -> 201 and the standing; 409 for one that was given or is not due
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ TYPES = {
     ".png": "image/png",
 }
 LARGEST_BODY = 4096  # bytes
-LARGEST_WASTE = 1 << 20  # bytes that are read of a larger one, so that its sender gets to read why it is refused
+LARGEST_WASTE, WASTE_SECONDS = 1 << 20, 2  # read of a larger one, so that its sender gets to read why it is refused
 IDLE_SECONDS = 60  # until a silent connection is closed
 WAITING = 512  # connections that may wait to be taken up
 HEADERS = {
@@ -85,11 +85,10 @@ class Sent(_Body):
     window: Annotated[list[Pixels], Field(min_length=2, max_length=2)]
 
     def answer(self) -> Answer:
-        choices: dict[Question, Choice] = self.choices.model_dump()
-        seconds: dict[Question, float] = self.seconds.model_dump()
-        return Answer(
-            self.position, choices, seconds, self.total, (self.screen[0], self.screen[1]), (self.window[0], self.window[1])
-        )
+        choices: dict[Question, Choice] = {q: getattr(self.choices, q) for q in QUESTIONS}
+        seconds: dict[Question, float] = {q: getattr(self.seconds, q) for q in QUESTIONS}
+        screen, window = ((size[0], size[1]) for size in (self.screen, self.window))
+        return Answer(self.position, choices, seconds, self.total, screen, window)
 
 
 class Refusal(Exception):  # noqa: N818 - an answer of HTTP
@@ -151,6 +150,7 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True  # or the body would wait for the head to be acknowledged
     timeout = IDLE_SECONDS
+    unread = 0  # bytes of a body that was refused
 
     def version_string(self) -> str:
         return "study"
@@ -161,7 +161,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._reply(self._get)
 
-    do_HEAD = do_GET
+    do_HEAD = do_GET  # noqa: N815 - names of http.server
 
     def do_POST(self) -> None:
         self._reply(self._post)
@@ -169,7 +169,7 @@ class Handler(BaseHTTPRequestHandler):
     def _other(self) -> None:
         self._reply(self._unknown_method)
 
-    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_CONNECT = _other
+    do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_TRACE = do_CONNECT = _other  # noqa: N815
 
     def _unknown_method(self) -> None:
         self.close_connection = True  # its body has not been read
@@ -187,6 +187,9 @@ class Handler(BaseHTTPRequestHandler):
             traceback.print_exc()
             self.close_connection = True
             self._json(HTTPStatus.INTERNAL_SERVER_ERROR, {"error": "The server could not do this; please try again."})
+        if self.unread:
+            self.connection.settimeout(WASTE_SECONDS)
+            self.rfile.read(self.unread)
 
     def _get(self) -> None:
         path = self.path.partition("?")[0]
@@ -238,7 +241,7 @@ class Handler(BaseHTTPRequestHandler):
         if not (length.isascii() and length.isdigit()):
             raise Refusal(HTTPStatus.LENGTH_REQUIRED, "The length of the answer is missing.")
         if len(length) > 9 or int(length) > LARGEST_BODY:
-            self.rfile.read(min(int(length[:9]), LARGEST_WASTE))
+            self.unread = min(int(length[:9]), LARGEST_WASTE)
             raise Refusal(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"An answer has at most {LARGEST_BODY} bytes.")
         body = self.rfile.read(int(length))
         if len(body) < int(length):

@@ -153,7 +153,9 @@ def simulate(url: str, study: Study, crowd: Crowd, seconds: float = 120.0) -> li
     for thread in threads:
         thread.join(max(0.0, deadline + 60 - time.monotonic()))
     if failed or any(thread.is_alive() for thread in threads):
-        raise GsdError(f"{len(failed)} simulated raters failed: {failed[0] if failed else 'they did not finish in time'}")
+        raise GsdError(
+            f"{len(failed)} simulated raters failed: {failed[0] if failed else 'they did not finish in time'}"
+        )
     return raters
 
 

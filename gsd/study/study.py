@@ -1,8 +1,8 @@
 """What a study is: study.json, which holds all that is fixed before the first vote, and media/ beside it.
 
-    study.json    scenes, which side is which, rules of exclusion. It is never served
-    media/        turntables or sheets of views, under names that tell nothing
-    votes.sqlite  who saw what on which side, and answered what
+study.json    scenes, which side is which, rules of exclusion. It is never served
+media/        turntables or sheets of views, under names that tell nothing
+votes.sqlite  who saw what on which side, and answered what
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gsd.errors import GsdError
 
 FILE, MEDIA, VOTES = "study.json", "media", "votes.sqlite"
-QUESTIONS = {  # of the paper, in its order and nearly its words
+Side = Literal["a", "b"]
+Question = Literal["geometry", "prompt", "overall"]
+Count = Annotated[int, Field(ge=0)]
+
+QUESTIONS: dict[Question, str] = {  # of the paper, in its order and nearly its words
     "geometry": "Which 3D model has the more realistic 3D geometry?",
     "prompt": "Which 3D model follows the description more closely?",
     "overall": "Which 3D model is better in overall quality?",
 }
-COLUMNS = {"geometry": "3D coherence", "prompt": "Prompt adherence", "overall": "Overall quality"}  # of Table 1
+COLUMNS: dict[Question, str] = {"geometry": "3D coherence", "prompt": "Prompt adherence", "overall": "Overall quality"}
 CONSENT = (
     "You will see pairs of 3D models that were made from the same description by different programs. For each pair you "
-    "answer three questions by choosing the left or the right one. There are no right answers to most of them: your own "
+    "answer three questions by choosing the left or the right one. Most of them have no right answer: your own "
     "judgement is what counts.",
-    "Taking part is voluntary. You may stop at any time by closing the page; where you stopped, you can go on later "
-    "with the same browser, or with your id.",
-    "What is kept: your answers, how long each took, and the size of your screen, under an id drawn at random. No name, "
-    "address or cookie is asked for or stored. The answers are analysed together and may be published.",
+    "Taking part is voluntary. You may stop at any time by closing the page, and go on later: your browser remembers "
+    "an id that is drawn for you at random.",
+    "What is kept with that id: when you began, your answers, how long each took, and the size of your screen. No name "
+    "or address is asked for or stored. The answers are analysed together and may be published.",
 )
-
-Side = Literal["a", "b"]
-Question = Literal["geometry", "prompt", "overall"]
-Count = Annotated[int, Field(ge=0)]
 
 
 class _Spec(BaseModel):
@@ -99,7 +99,9 @@ def load(folder: Path) -> Study:
     try:
         study = Study.model_validate_json(file.read_bytes())
     except OSError as error:
-        raise GsdError(f"{folder} holds no study ({error.strerror}); make one with python -m gsd.study make.") from error
+        raise GsdError(
+            f"{folder} holds no study ({error.strerror}); make one with python -m gsd.study make."
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])

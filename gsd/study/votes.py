@@ -82,9 +82,7 @@ class Votes:
     def __init__(self, folder: Path, study: Study) -> None:
         self.study, self._lock = study, threading.Lock()
         try:
-            self._database = sqlite3.connect(
-                folder / VOTES, timeout=30, isolation_level=None, check_same_thread=False
-            )
+            self._database = sqlite3.connect(folder / VOTES, timeout=30, isolation_level=None, check_same_thread=False)
             # FULL: a commit waits for the disk, so that not even a power failure takes an acknowledged vote
             self._database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;")
             self._database.executescript(SCHEMA)

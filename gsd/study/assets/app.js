@@ -111,7 +111,11 @@ async function show(trial) {
   mark();
   const [left, right] = await Promise.all([fetched(trial.left), fetched(trial.right)]);
   if (mine !== wanted) return;
-  stage = await (study.show === "turntable" ? turntables : sheets)(left, right);
+  try {
+    stage = await (study.show === "turntable" ? turntables : sheets)(left, right);
+  } catch {
+    return notify("This browser cannot show these models. Please go on in another one, with your id."); // and no answer
+  }
   answer.since = performance.now();
   mark();
   keep([trial.left, trial.right, ...standing.soon]);
@@ -156,7 +160,7 @@ async function sheets(left, right) {
 // Both turn together: the left one leads, the right one is set right when it is off, and the slider turns both.
 async function turntables(left, right) {
   const both = [left, right].map((src) => element("video", { src, muted: true, loop: true, playsInline: true }));
-  await Promise.all(both.map((film) => new Promise((ready) => (film.oncanplaythrough = film.onerror = ready))));
+  await Promise.all(both.map((film) => new Promise((ready, fail) => ((film.oncanplaythrough = ready), (film.onerror = fail)))));
   part("left").replaceChildren(both[0]);
   part("right").replaceChildren(both[1]);
   part("turn").hidden = false;
