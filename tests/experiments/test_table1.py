@@ -6,6 +6,8 @@ import sys
 import pytest
 from launch import ROOT, SMALL, launch
 
+from gsd.study.study import load
+
 
 @pytest.fixture
 def table1(monkeypatch):
@@ -59,3 +61,26 @@ def test_probabilities_are_checked(table1, sets, tmp_path):
     with pytest.raises(SystemExit, match="between 0 and 1"):
         table1(*sets, "--out", tmp_path / "x", "--simulate", 1.5)
     assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.slow
+def test_the_papers_baselines_are_run_and_compared(table1, tmp_path, monkeypatch, capsys):
+    """Two prompts, two baselines, with and without GSD: eight runs, four pairs in two blocks."""
+    monkeypatch.chdir(tmp_path)
+    command = ["--simulate", 0.8, "--raters", 6, "--run", "steps=2", "prompt=an owl,a corgi", "threads=1"]
+    table1("--out", "first", *command)
+    runs = {file: file.stat().st_mtime_ns for file in tmp_path.glob("multirun/table1/*/DONE")}
+    assert len(runs) == 8
+    study = load(tmp_path / "first")
+    assert [(pair.block, pair.prompt) for pair in study.pairs] == [
+        (block, prompt) for block in (0, 1) for prompt in ("a corgi", "an owl")
+    ]
+    assert "noising: random | consistent" in study.differences
+    table1("--out", "second", *command)  # nothing is run again
+    assert runs == {file: file.stat().st_mtime_ns for file in tmp_path.glob("multirun/table1/*/DONE")}
+    assert "| an owl (sets 2) | 0 |" in (tmp_path / "second" / "table.md").read_text()
+
+
+def test_either_sets_or_runs(table1, sets, tmp_path):
+    with pytest.raises(SystemExit, match="give either it or A and B"):
+        table1(*sets, "--run", "--out", tmp_path / "x")
