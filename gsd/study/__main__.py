@@ -107,6 +107,8 @@ def _serve(args: argparse.Namespace) -> None:
             f"{args.host}:{args.port} cannot be listened on ({error}); choose another --host or --port."
         ) from error
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    if study.simulated:
+        print("This study is for simulated raters: whoever answers it is counted as one of them.", file=sys.stderr)
     print(f"{server.address} (Ctrl-C stops; votes are kept)", flush=True)
     if args.host not in ("127.0.0.1", "localhost"):
         print("Others can reach this page. Across the internet, put a server with https in front of it.", flush=True)

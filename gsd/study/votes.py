@@ -114,7 +114,8 @@ class Votes:
             if not database.execute("SELECT digest FROM study").fetchone():
                 database.execute("INSERT INTO study VALUES (?)", [self.study.digest])
             added = database.execute("INSERT INTO participants (id, consented) VALUES (?, ?)", [name, now])
-            number = added.lastrowid or 1
+            number = added.lastrowid
+            assert number is not None
             database.executemany(
                 "INSERT INTO trials VALUES (?, ?, ?, ?, ?)",
                 [(number, k, t.kind, t.scene, t.left) for k, t in enumerate(trials(self.study, number - 1))],

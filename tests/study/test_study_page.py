@@ -157,10 +157,13 @@ def test_an_answer_waits_for_a_server_that_is_away(folder, tab):
         server.wait()
         page.keyboard.press("Enter")
         page.wait_for_selector("text=The server cannot be reached. Your answer is kept here")
+        page.keyboard.press("ArrowRight")  # too late: what is shown is what is sent
+        assert page.get_attribute("#question-overall .left", "aria-checked") == "true"
     with served(folder, int(url.rpartition(":")[2].strip("/"))):
         ready(page, 2)
         assert page.is_hidden("#notice")
-    assert len(read(folder, load(folder))[0]) == 1
+    (only,), _ = read(folder, load(folder))
+    assert set(only.choices.values()) == {"left"}
 
 
 def test_six_views_with_ties(sets, tmp_path, tab):

@@ -45,7 +45,7 @@ function remember(id) {
   try { id ? localStorage.setItem(ID, id) : localStorage.removeItem(ID); } catch { /* then a reload needs the id */ }
 }
 
-function open(page) {
+function reveal(page) {
   for (const main of document.querySelectorAll("main")) main.hidden = main.id !== page;
   scrollTo(0, 0);
 }
@@ -64,7 +64,7 @@ async function begin() {
   part("length").textContent = `There are ${study.total} pairs, with three questions each.`;
   layQuestions();
   const id = remembered();
-  if (!id || !(await resume(id))) open("welcome");
+  if (!id || !(await resume(id))) reveal("welcome");
 }
 
 async function resume(id) {
@@ -82,7 +82,7 @@ function go(to) {
   remember(to.id);
   for (const place of document.querySelectorAll(".id")) place.textContent = to.id;
   if (to.trial) show(to.trial);
-  else open("thanks");
+  else reveal("thanks");
 }
 
 part("agree").onchange = () => (part("start").disabled = !part("agree").checked);
@@ -99,7 +99,7 @@ part("resume").onsubmit = async (event) => {
 
 async function show(trial) {
   const mine = ++wanted;
-  open("trial");
+  reveal("trial");
   stage?.close();
   stage = null;
   answer = { choices: {}, seconds: {}, since: null };
@@ -221,7 +221,7 @@ function layQuestions() {
 const unanswered = () => study.questions.find(({ key }) => !answer.choices[key])?.key;
 
 function choose(question, side) {
-  if (!answer?.since) return; // nothing to be seen yet
+  if (!answer?.since || answer.sent) return; // nothing to be seen yet, or it is on its way
   answer.choices[question] = side;
   answer.seconds[question] = (performance.now() - answer.since) / 1000;
   answer.current = unanswered() ?? question;
@@ -234,7 +234,7 @@ function mark() {
     const row = part(`question-${key}`);
     row.classList.toggle("current", answer.since !== null && key === answer.current);
     for (const button of row.querySelectorAll("button")) {
-      button.disabled = answer.since === null;
+      button.disabled = answer.since === null || Boolean(answer.sent);
       button.setAttribute("aria-checked", answer.choices[key] === button.dataset.side);
     }
   }
