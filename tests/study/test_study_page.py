@@ -3,6 +3,7 @@
 import sqlite3
 
 import pytest
+from studies import NAMES
 
 from gsd.study.analysis import read
 from gsd.study.make import Options, make
@@ -10,8 +11,22 @@ from gsd.study.simulate import served
 from gsd.study.study import load
 
 
+@pytest.fixture(scope="module")
+def shared(sets, tmp_path_factory):
+    """The folder and the address of a study for all tests that do not look at its votes."""
+    folder = tmp_path_factory.mktemp("page") / "study"
+    make(sets, folder, Options(seed=3, broken=1, names=NAMES))
+    with served(folder) as (url, _):
+        yield folder, url
+
+
+@pytest.fixture(scope="module")
+def url(shared):
+    return shared[1]
+
+
 @pytest.fixture
-def url(folder):
+def own_url(folder):
     with served(folder) as (url, _):
         yield url
 
@@ -30,10 +45,10 @@ def ready(page, number):
     page.wait_for_selector("#questions button:enabled")
 
 
-def test_from_consent_to_thanks(folder, url, tab):
+def test_from_consent_to_thanks(folder, own_url, tab):
     """By mouse, by keyboard, with a reload in between, and once more after it is over."""
     page = tab.page
-    begin(page, url)
+    begin(page, own_url)
     assert page.inner_text("#count") == "1 of 5"
     assert page.inner_text("#prompt") == "“a full body of a cat with a hat”"
     assert page.is_disabled("#next")
@@ -62,7 +77,7 @@ def test_from_consent_to_thanks(folder, url, tab):
     page.reload()
     page.wait_for_selector("#thanks:visible")
     assert not tab.problems
-    assert all(request.startswith(url) for request in tab.requests)
+    assert all(request.startswith(own_url) for request in tab.requests)
 
     votes, _ = read(folder, load(folder))
     assert [list(v.choices.values()) for v in votes] == [
@@ -79,7 +94,8 @@ def test_from_consent_to_thanks(folder, url, tab):
     database.close()
 
 
-def test_the_page_holds_no_condition(folder, url, tab):
+def test_the_page_holds_no_condition(shared, tab):
+    folder, url = shared
     begin(tab.page, url)
     study = load(folder)
     told = tab.page.evaluate(
@@ -132,11 +148,11 @@ def test_the_id_leads_on_in_another_browser(url, new_tab):
     ready(second.page, 2)
 
 
-def test_an_answer_given_in_another_window_is_not_given_again(folder, url, tab):
+def test_an_answer_given_in_another_window_is_not_given_again(folder, own_url, tab):
     page = tab.page
-    begin(page, url)
+    begin(page, own_url)
     other = page.context.new_page()
-    other.goto(url)
+    other.goto(own_url)
     ready(other, 1)
     for which, key in ((page, "ArrowLeft"), (other, "ArrowRight")):
         for _ in range(3):
@@ -184,11 +200,11 @@ def test_six_views_with_ties(sets, tmp_path, tab):
     assert not tab.problems
 
 
-def test_what_cannot_be_seen_cannot_be_judged(folder, url, tab):
+def test_what_cannot_be_seen_cannot_be_judged(folder, own_url, tab):
     for file in (folder / "media").iterdir():
         file.write_bytes(b"no film")
     page = tab.page
-    page.goto(url)
+    page.goto(own_url)
     page.check("#agree")
     page.click("#start")
     page.wait_for_selector("text=This browser cannot show these models.")
@@ -197,16 +213,17 @@ def test_what_cannot_be_seen_cannot_be_judged(folder, url, tab):
     assert page.is_disabled("#next")
 
 
-@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1920, 1080), (390, 844)])
-def test_all_is_on_the_screen(url, new_tab, width, height):
-    tab = new_tab(width=width, height=height)
-    begin(tab.page, url)
-    box = tab.page.locator("#next").bounding_box()
-    assert box["y"] + box["height"] <= height
-    assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
-    left, right = (tab.page.locator(f"#{side}").bounding_box() for side in ("left", "right"))
-    assert left["width"] == right["width"] == pytest.approx(left["height"], abs=1)
-    assert left["x"] + left["width"] < right["x"]
+def test_all_is_on_the_screen(url, tab):
+    page = tab.page
+    begin(page, url)
+    for width, height in ((1280, 720), (1920, 1080), (390, 844)):
+        page.set_viewport_size({"width": width, "height": height})
+        box = page.locator("#next").bounding_box()
+        assert box["y"] + box["height"] <= height
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        left, right = (page.locator(f"#{side}").bounding_box() for side in ("left", "right"))
+        assert left["width"] == right["width"] == pytest.approx(left["height"], abs=1)
+        assert left["x"] + left["width"] < right["x"]
 
 
 def test_buttons_can_be_reached_by_tab_alone(url, tab):
