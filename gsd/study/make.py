@@ -14,7 +14,7 @@ from typing import Literal
 
 import numpy as np
 
-from gsd.errors import GsdError, reason
+from gsd.errors import GsdError
 from gsd.runs import Run
 from gsd.study import media
 from gsd.study.match import Pair, differences, match
@@ -47,7 +47,7 @@ def make(sets: Sequence[str], out: Path, options: Options) -> Study:
         raise GsdError(f"{out} exists; give another folder with --out, so that no votes are lost.")
     pairs, left_out = match(sets)
     if not pairs:
-        raise GsdError(f"There is nothing to compare. {' '.join(left_out)}")
+        raise GsdError(f"There is nothing to compare, for {len(left_out)} reasons; the first: {left_out[0]}")
     trials = len(pairs) if options.trials is None else options.trials
     if not 1 <= trials <= len(pairs):
         raise GsdError(f"--trials {trials}: choose from 1 to {len(pairs)}, the number of pairs.")
@@ -85,7 +85,7 @@ def _new_folder(out: Path) -> Iterator[Path]:
         out.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     except OSError as error:
-        raise GsdError(f"{out} cannot be made: {reason(error)}.") from error
+        raise GsdError(f"{out} cannot be made: {error.strerror}.") from error
     try:
         yield temporary
         temporary.rename(out)

@@ -137,7 +137,7 @@ def test_a_damaged_turntable_leaves_nothing_behind(sets, tmp_path, monkeypatch):
 
 
 def test_nothing_to_compare(sets, tmp_path):
-    with pytest.raises(GsdError, match=r"nothing to compare\. .*no partner"):
+    with pytest.raises(GsdError, match=r"nothing to compare, for 2 reasons; the first: .* no partner"):
         make([f"'{sets[0]}' seed=0", f"'{sets[1]}' seed=1"], tmp_path / "study", Options())
 
 
