@@ -79,6 +79,12 @@ def _summary(option: Path) -> str:
     return next((c.lstrip("# ") for c in comments if not c.startswith("# @package")), "")
 
 
+def missing_plugin(launcher: str, package: str) -> str:
+    """Hydra's own error names a class and no package."""
+    extra = "ray" if package == "hydra_ray_launcher" else "cluster"
+    return f"hydra/launcher={launcher} needs {package.replace('_', '-')}: pip install 'gsd[{extra}]'."
+
+
 def _explain(error: Exception) -> str:
     """Hydra's and OmegaConf's errors, with the valid choices and the nearest match."""
     import hydra.errors
@@ -91,8 +97,11 @@ def _explain(error: Exception) -> str:
             f"{first_line}. A list needs brackets, a sweep needs -m, and text with commas, brackets or quotes needs "
             "quotes inside quotes: prompt='\"a cat, with a hat\"'."
         )
+    missing = str(getattr(error, "missing_cfg_file", ""))
+    if missing == "hydra/launcher/submitit_slurm":  # which conf/hydra/launcher/slurm.yaml extends
+        return missing_plugin("slurm", "hydra_submitit_launcher")
     if isinstance(error, hydra.errors.MissingConfigException) and error.options is not None:
-        group, _, wrong = str(error.missing_cfg_file).rpartition("/")
+        group, _, wrong = missing.rpartition("/")
         choices = [o for o in error.options if o]
         return f"{group}={wrong} does not exist; choose {', '.join(choices)}{did_you_mean(wrong, choices)}"
     if isinstance(cause, omegaconf.errors.ConfigKeyError | omegaconf.errors.ConfigAttributeError):

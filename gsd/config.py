@@ -10,6 +10,7 @@ import inspect
 import json
 import math
 import re
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, get_type_hints
@@ -71,6 +72,8 @@ class Config:
 def register() -> None:
     """Make the schema and the resolvers known to Hydra; safe to call again."""
     ConfigStore.instance().store("schema", Config)
+    # conf/hydra/launcher/joblib.yaml is checked against the plugin's schema of that name, as is meant
+    warnings.filterwarnings("ignore", r"\s*'hydra/launcher/\w+' is validated against ConfigStore schema")
     resolvers: dict[str, Callable[..., Any]] = {
         "gsd.signature": _signature_of_root,
         "gsd.name": _run_name,

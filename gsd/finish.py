@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import resource
 import statistics
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import imageio.v2 as imageio
@@ -19,6 +15,7 @@ from gsd.export.ply import save_ply
 from gsd.folder import RunFolder
 from gsd.pictures import depth_picture, grid, png, uint8
 from gsd.protocols import Metric, Representation
+from gsd.provenance import commit, versions
 from gsd.representation.particles import Particles
 from gsd.types import Cameras, Render
 
@@ -47,7 +44,7 @@ def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_call
         "seconds": round(seconds, 3),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
         "versions": versions(),
-        "commit": _commit(),
+        "commit": commit(),
     }
     folder.finish(summary)
     return summary
@@ -102,18 +99,3 @@ def _options(experiment: Experiment) -> dict[str, Any]:
     choices = HydraConfig.get().runtime.choices
     single = {k: v for k, v in choices.items() if not (k.startswith("hydra/") or "@" in k or k in ("loss", "metric"))}
     return single | {"loss": list(experiment.losses), "metric": list(experiment.metrics)}
-
-
-def versions() -> dict[str, str]:
-    names = ("gsd", "torch", "numpy", "numba", "hydra-core", "gsplat", "diffusers")
-    return {"python": sys.version.split()[0], **{n: importlib.metadata.version(n) for n in names}}
-
-
-def _commit() -> str | None:
-    """Git commit of the code, with '+' when the working tree differs from it; None outside a checkout."""
-    root = Path(__file__).resolve().parents[1]
-    try:
-        call = ["git", "-C", str(root), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
-        return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return None

@@ -4,6 +4,7 @@
     DONE | FAILED  and the pictures
 
 Every file but the .jsonl is replaced atomically; those are cut back to the checkpoint when a run resumes.
+.lock says who works in the folder, for as long as the kernel holds that process's lock on it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,27 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gsd.errors import GsdError
+
+
+@dataclass(frozen=True)
+class Holder:
+    """The process that works in a folder."""
+
+    host: str
+    pid: int
+    job: str | None  # of Slurm
+
+    def __str__(self) -> str:
+        return f"pid {self.pid} on {self.host}" + (f", Slurm job {self.job}" if self.job else "")
 
 
 class RunFolder:
@@ -37,12 +53,31 @@ class RunFolder:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Refuse a second process in the same folder. The kernel drops the lock when a process dies."""
-        with (self / ".lock").open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise GsdError(f"Another process is running in {self.path}; wait for it or change name=.") from error
+        try:
+            handle = (self / ".lock").open("a+")
+        except OSError as error:
+            raise GsdError(f"{self.path} cannot be written to: {error.strerror}.") from error
+        with handle:
+            attempts = 0
+            while not _locked(handle, fcntl.LOCK_EX):
+                if attempts == 10:
+                    raise GsdError(
+                        f"Another process ({_holder(handle)}) is running in {self.path}; wait for it or change name=."
+                    )
+                attempts += 1
+                time.sleep(0.02)  # whoever only looks for the holder has the lock for an instant
+            handle.truncate(0)
+            with suppress(OSError):  # a full disk is told by the first file that matters
+                handle.write(json.dumps(asdict(Holder(socket.gethostname(), os.getpid(), _slurm_job()))))
+                handle.flush()
             yield
+
+    @property
+    def holder(self) -> Holder | None:
+        """Who works in this folder now."""
+        with suppress(FileNotFoundError), (self / ".lock").open() as handle:
+            return None if _locked(handle, fcntl.LOCK_SH) else _holder(handle)
+        return None
 
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file so that it is either the old one or the whole new one."""
@@ -115,4 +150,29 @@ class RunFolder:
         self.write("DONE", "")
 
     def fail(self, traceback: str) -> None:
-        self.write("FAILED", traceback)
+        with suppress(OSError):  # the disk that is full is often the reason
+            self.write("FAILED", traceback)
+
+
+def _locked(handle: IO[str], kind: int) -> bool:
+    try:
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise GsdError(f"{handle.name} cannot be locked: {error.strerror}; take a file system with flock.") from error
+    return True
+
+
+def _holder(handle: IO[str]) -> Holder:
+    handle.seek(0)
+    try:
+        return Holder(**json.loads(handle.read()))
+    except (ValueError, TypeError):  # between its lock and its first word
+        return Holder("unknown host", 0, None)
+
+
+def _slurm_job() -> str | None:
+    """As squeue shows it: 12, or 12_3 in an array."""
+    array, task = (os.environ.get(f"SLURM_ARRAY_{part}_ID") for part in ("JOB", "TASK"))
+    return f"{array}_{task}" if array and task else os.environ.get("SLURM_JOB_ID")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import signal
+import shutil
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -14,9 +13,12 @@ from omegaconf import DictConfig, OmegaConf
 
 from gsd.errors import GsdError
 from gsd.folder import RunFolder
+from gsd.signals import Signals
 
 if TYPE_CHECKING:
     from gsd.experiment import Experiment
+
+SPACE = 2**20  # bytes: a disk with less than this is full
 
 
 def run(cfg: DictConfig) -> None:
@@ -35,10 +37,20 @@ def run(cfg: DictConfig) -> None:
         except GsdError as error:
             folder.fail(f"{error}\n")
             raise
-        except Exception:
+        except Exception as error:
+            if _no_space(error, folder):
+                sentence = f"No space is left for {folder.path}; once there is some, the same command continues."
+                folder.fail(f"{sentence}\n")
+                raise GsdError(sentence) from error
             folder.fail(traceback.format_exc())
             raise
     print(f"Done: {folder.path}")
+
+
+def _no_space(error: Exception, folder: RunFolder) -> bool:
+    """Whether a full disk is the reason; libraries tell that in words of their own, so the disk is asked too."""
+    told = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return told or shutil.disk_usage(folder.path).free < SPACE
 
 
 def _run(cfg: DictConfig, folder: RunFolder) -> None:
@@ -63,38 +75,16 @@ def _optimise(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
     recorder = Recorder(experiment, folder)
     evaluation = Evaluation(experiment, folder, recorder)
     profile = Profile(experiment.device) if experiment.profile else None
-    with _stop_signals() as stop, Progress(experiment.steps, recorder.step) as progress:
+    with Signals() as signals, Progress(experiment.steps, recorder.step) as progress:
         evaluation.begin()
         for state in optimise(experiment, recorder.step, profile):
             evaluation.add(state)  # first, so that a checkpoint never lacks what was measured up to it
             recorder.add(state)
             progress.update(state)
-            if stop:
+            if signals.seen:
                 recorder.checkpoint()
-                break
-    if recorder.step < experiment.steps:
-        print(f"Stopped at step {recorder.step} of {experiment.steps}; the same command continues. {folder.path}")
-        raise SystemExit(128 + stop[0])
+                signals.answer(f"step {recorder.step} of {experiment.steps}, {folder.path}")
     if profile is not None:
         folder.write("profile.json", json.dumps(profile.summary(), indent=2) + "\n")
         profile.show()
     return recorder.totals
-
-
-@contextmanager
-def _stop_signals() -> Iterator[list[int]]:
-    """SIGINT and SIGTERM are noted in the list yielded instead of interrupting a step; a second one interrupts."""
-    seen: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if seen:
-            signal.signal(number, signal.SIG_DFL)
-            signal.raise_signal(number)
-        seen.append(number)
-
-    before = {s: signal.signal(s, note) for s in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield seen
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -19,6 +19,7 @@ from gsd.folder import RunFolder
 
 Status = Literal["done", "failed", "unfinished"]
 MARKS = frozenset({"config.yaml", "DONE", "FAILED", "checkpoint.pt"})  # a folder with one of these is a run's
+TAIL = 20_000  # bytes, more than a line of metrics.jsonl has
 DEPTH = 3  # folders below the given one in which runs are looked for: outputs/NAME/SIGNATURE
 
 
@@ -63,6 +64,25 @@ class Run:
     def overrides(self) -> list[str]:
         """What was typed, for example ["noising=random", "seed=1"]."""
         return _read(self.path / "overrides.yaml", _yaml, list) if (self.path / "overrides.yaml").exists() else []
+
+    @property
+    def step(self) -> int:
+        """Steps recorded so far, of the last whole line of metrics.jsonl; what is damaged counts as none."""
+        try:
+            with (self.path / "metrics.jsonl").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+                return json.loads(file.read().split(b"\n")[-2])["step"] + 1
+        except (OSError, ValueError, LookupError, TypeError):
+            return 0
+
+    @property
+    def reason(self) -> str:
+        """Of a run that failed: the last line that FAILED has, which of a traceback is the exception."""
+        try:
+            lines = (self.path / "FAILED").read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def records(self) -> list[dict[str, Any]]:
         """Every step's numbers."""

@@ -63,3 +63,12 @@ def records(folder: Path) -> list[dict]:
     """metrics.jsonl without the wall clock."""
     lines = (folder / "metrics.jsonl").read_text().splitlines()
     return [{k: v for k, v in json.loads(line).items() if k != "seconds"} for line in lines]
+
+
+def same(a, b):
+    """Bit-identical metrics and scene."""
+    assert records(a) == records(b)
+    assert (a / "scene.ply").read_bytes() == (b / "scene.ply").read_bytes()
+    free = ("seconds", "peak_memory_mb", "overrides")  # the clock, and name=, which is typed but changes nothing
+    one, other = (json.loads((x / "summary.json").read_text()) for x in (a, b))
+    assert {k: v for k, v in one.items() if k not in free} == {k: v for k, v in other.items() if k not in free}

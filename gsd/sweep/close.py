@@ -1,0 +1,32 @@
+"""The end of a sweep: summary, report, and the last lines."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+from gsd.errors import GsdError
+from gsd.sweep.folder import SweepFolder, count, table
+
+SHOWN = 20  # runs that are not done; status shows them all
+
+
+def close(path: str | Path) -> int:
+    """Exit code: 0 if all runs are done. Results that cannot be summed up are still results."""
+    from gsd.sweep.summary import write
+
+    rows = SweepFolder(path).rows()
+    if any(row.state == "done" for row in rows):
+        try:
+            print("Summary:", *write(path))
+        except GsdError as error:
+            print(error)
+        except Exception:
+            traceback.print_exc()
+    missing = [row for row in rows if row.state != "done"]
+    if missing:
+        print(table(missing[:SHOWN]))
+        if len(missing) > SHOWN:
+            print(f"... and {len(missing) - SHOWN} more: python -m gsd.sweep status {path}")
+    print(f"{path}: {count(rows)}." + (" The same command runs what is missing." if missing else ""))
+    return int(bool(missing))

@@ -1,0 +1,17 @@
+"""Hydra looks for plugins in this namespace only; what they do is in gsd/sweep/."""
+
+from gsd.sweep.sweeper import Sweeper as _Sweeper
+
+
+class Sweeper(_Sweeper):
+    pass
+
+
+try:
+    from gsd.sweep.slurm import SlurmLauncher as _SlurmLauncher
+except ImportError:  # without hydra-submitit-launcher
+    pass
+else:
+
+    class SlurmLauncher(_SlurmLauncher):
+        pass
