@@ -2,6 +2,7 @@
 
     python experiments/janus.py --run [--parts grid looking confirming ...] [--jobs 2]   # resumable; about 8 s a run
     python experiments/janus.py                                                          # only reads multirun/janus
+    python experiments/janus.py --also docs/results/janus.csv    # with the published runs, which then need no --run
 
 Subjects x seeds x methods x view_bias on the menagerie, where the right answer is known, at equal prior calls. A run is
 coherent when it has one front, no Janus verdict and a view error below 20 degrees; runs that fail otherwise are mostly
@@ -16,13 +17,15 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import sweeps
 
 from gsd.cli import guarded
+from gsd.errors import GsdError
 from gsd.runs import Run
 from gsd.statistics import Estimate, bootstrap, holm, paired_p
 
@@ -121,6 +124,16 @@ def outcome(run: Run, everywhere: Sequence[str] = ()) -> Outcome:
         view_error=found["view_error_deg"],
         prior_calls=found["prior_calls"],
     )
+
+
+def read(file: Path) -> list[Outcome]:
+    """The outcomes of a runs.csv."""
+    if not file.is_file():
+        raise GsdError(f"{file} does not exist; --also takes the runs.csv of an earlier call.")
+    kinds = {"str": str, "int": int, "float": float}
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return [Outcome(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Outcome)}) for row in rows]
 
 
 def rate(outcomes: Sequence[Outcome], quantity: str) -> Estimate:
@@ -280,6 +293,7 @@ def draw(outcomes: list[Outcome], folder: Any) -> None:
 def main() -> None:
     options = sweeps.parser(__doc__, "janus")
     options.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what --run launches")
+    options.add_argument("--also", type=Path, help="a runs.csv, of another machine or an earlier day, to read as well")
     args = options.parse_args()
     guarded(lambda: _main(args))
 
@@ -289,7 +303,11 @@ def _main(args: Any) -> None:
         for method in part.methods:
             swept = [f"prompt={','.join(SUBJECTS)}", f"prior.view_bias={','.join(map(str, part.biases))}"]
             sweeps.launch(args.name, [*SMALL, *method.split(), *swept, *args.overrides], part.seeds, args.jobs)
-    outcomes = [outcome(run, args.overrides) for run in sweeps.runs_of(args.name)]
+    published = read(args.also) if args.also else []
+    here = Path("multirun", args.name).is_dir() or not published
+    outcomes = [outcome(run, args.overrides) for run in sweeps.runs_of(args.name)] if here else []
+    known = {(o.method, o.pair) for o in outcomes}
+    outcomes += [o for o in published if (o.method, o.pair) not in known]
     text, sections = report(outcomes)
     sweeps.write(args.out, "table.md", text)
     sweeps.write(args.out, "result.json", sections)

@@ -21,7 +21,7 @@ def parser(doc: str | None, name: str) -> argparse.ArgumentParser:
     """The options that every figure has."""
     options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--run", action="store_true", help="first launch the runs that are missing")
-    options.add_argument("--jobs", type=int, default=2, help="processes that launch them (2)")
+    options.add_argument("--jobs", type=int, default=1, help="how many at a time (1); more need gsd[cluster]")
     options.add_argument("--name", default=name, help=f"folder of the runs below multirun/ ({name})")
     options.add_argument(
         "--out", type=Path, default=Path("outputs") / name, help=f"where the results go (outputs/{name})"
@@ -31,24 +31,16 @@ def parser(doc: str | None, name: str) -> argparse.ArgumentParser:
 
 
 def launch(name: str, overrides: Sequence[str], seeds: Iterable[int], jobs: int) -> None:
-    """python run.py -m name=NAME OVERRIDES seed=SEEDS, its seeds dealt out to `jobs` processes.
+    """python run.py -m name=NAME OVERRIDES seed=SEEDS, `jobs` runs at a time.
 
-    Runs that are done are skipped and stopped ones go on, as always. Raises GsdError when a process fails; the others
-    end first.
+    Runs that are done are skipped and stopped ones go on, as always. Raises GsdError when one fails; the others end
+    first.
     """
-    seeds = list(seeds)
-    commands = [
-        [sys.executable, str(ROOT / "run.py"), "-m", f"name={name}", "threads=1", *overrides, f"seed={','.join(dealt)}"]
-        for dealt in ([str(seed) for seed in seeds[job::jobs]] for job in range(jobs))
-        if dealt
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    processes = [subprocess.Popen(command, env=environment) for command in commands]
-    failed = [p for p in processes if p.wait() != 0]
-    if failed:
-        raise GsdError(
-            f"Some runs of multirun/{name} failed (see above and FAILED in their folders); repeat the command."
-        )
+    side_by_side = [] if jobs == 1 else ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={jobs}"]
+    swept = [f"name={name}", "threads=1", *overrides, f"seed={','.join(map(str, seeds))}"]
+    command = [sys.executable, str(ROOT / "run.py"), "-m", *side_by_side, *swept]
+    if subprocess.run(command, env=os.environ | {"OMP_NUM_THREADS": "1"}, check=False).returncode != 0:
+        raise GsdError(f"Some runs of multirun/{name} failed, see above; repeat the command to go on.")
 
 
 def runs_of(name: str) -> list[Run]:
