@@ -12,6 +12,7 @@ Writes figure.png and figure.pdf, and result.json: the correlation of noise at p
 from __future__ import annotations
 
 import argparse
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,7 @@ def draw(rows: dict[str, Float[Tensor, "V 3 H W"]], every: int, folder: Path) ->
         axis.imshow(uint8(grid(pictures[None, ::every])), interpolation="nearest")
         axis.set(xticks=[], yticks=[])
         axis.spines[:].set_visible(False)
-        axis.set_ylabel(name, rotation=0, ha="right", va="center")
+        axis.set_ylabel(textwrap.fill(name, 14), rotation=0, ha="right", va="center")
     for ending in ("png", "pdf"):
         figure.savefig(folder / f"figure.{ending}", dpi=140)
     plt.close(figure)
