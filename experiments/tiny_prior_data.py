@@ -172,7 +172,13 @@ def make_tokenizer(length: int) -> Any:
     letters += [f"{letter}</w>" for letter in letters]
     ends = ["<|startoftext|>", "<|endoftext|>"]
     backend = CLIPTokenizer(vocab={token: i for i, token in enumerate([*letters, *ends])}, merges=[]).backend_tokenizer
-    trainer = trainers.BpeTrainer(vocab_size=10_000, min_frequency=1, end_of_word_suffix="</w>", show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=10_000,
+        min_frequency=1,
+        end_of_word_suffix="</w>",
+        special_tokens=letters,  # in this order: else ties between merges are broken by chance, anew in every call
+        show_progress=False,
+    )
     backend.train_from_iterator(corpus, trainer)
     merges: Any = [tuple(pair) for pair in json.loads(backend.to_str())["model"]["merges"]]
     vocab = dict.fromkeys([*letters, *(first + second for first, second in merges), *ends])

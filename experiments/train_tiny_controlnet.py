@@ -22,6 +22,7 @@ import torch
 import train_tiny_prior as prior
 from jaxtyping import Float
 from tiny_controlnet_data import Pairs
+from tiny_training import Training, plot, ship
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
@@ -55,12 +56,12 @@ def load(pipeline: Path) -> Frozen:
     return Frozen(unet, text_encoder, pipe.tokenizer, vae)
 
 
-def training(unet: Any, folder: Path, steps: int) -> prior.Training:
+def training(unet: Any, folder: Path, steps: int) -> Training:
     """The ControlNet as it is now."""
     from diffusers import ControlNetModel
 
     model = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=PICTURE_CHANNELS)
-    return prior.Training("controlnet", model.train().requires_grad_(True), steps, RATE, folder)
+    return Training("controlnet", model.train().requires_grad_(True), steps, RATE, folder)
 
 
 def objective(frozen: Frozen, z: Float[Tensor, "M 4 h w"], model: Any, seed: int) -> Callable[[int], Float[Tensor, ""]]:
@@ -105,8 +106,8 @@ def main() -> None:
     if not args.export:
         args.data.mkdir(parents=True, exist_ok=True)
         run.advance(objective(frozen, prior.latents(args.data, frozen.vae), run.model, args.seed))
-        prior.plot(args.out, ("controlnet",))
-    prior.ship(run.average.half(), args.to)
+        plot(args.out, ("controlnet",))
+    ship(run.average.half(), args.to)
 
 
 if __name__ == "__main__":

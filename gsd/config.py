@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import inspect
 import json
+import math
 import re
 import warnings
 from collections.abc import Callable
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from gsd.experiment import Experiment
 
 # What cannot change a result, and so is no part of a run's identity.
-NOT_IN_SIGNATURE = ("name", "device", "threads", "checkpoint_every", "images_every", "hydra")
+NOT_IN_SIGNATURE = ("name", "device", "threads", "checkpoint_every", "images_every", "evaluate_every", "hydra")
 
 
 @dataclass
@@ -50,6 +51,7 @@ class Config:
     threads: int | None = None
     checkpoint_every: int = 100
     images_every: int = 100
+    evaluate_every: int = 0
     profile: bool = False
     turntable: Turntable = field(default_factory=Turntable)
     representation: Any = MISSING
@@ -77,6 +79,7 @@ def register() -> None:
         "gsd.name": _run_name,
         "gsd.sweep": _sweep_name,
         "gsd.step": _step,
+        "gsd.scene_steps": _scene_steps,
         "gsd.laptop": _laptop,
     }
     for name, resolver in resolvers.items():
@@ -107,6 +110,11 @@ def _sweep_name(*, _root_: DictConfig) -> str:
 def _step(number: int, length: int, *, _root_: DictConfig) -> int:
     """${gsd.step:500,1200}: the step of this run that step 500 is of one of 1200."""
     return max(1, round(number / length * _root_.steps))
+
+
+def _scene_steps(*, _root_: DictConfig) -> int:
+    """${gsd.scene_steps:}: the steps that each scene of this run takes."""
+    return math.ceil(_root_.steps / max(1, _root_.particles))
 
 
 def _laptop(there: str, otherwise: str, *, _root_: DictConfig) -> str:

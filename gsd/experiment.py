@@ -38,6 +38,7 @@ class Experiment:
     steps: int
     checkpoint_every: int
     images_every: int
+    evaluate_every: int
     profile: bool
     device: torch.device
     camera: Any  # Stream -> Cameras
@@ -94,6 +95,7 @@ def assemble(cfg: DictConfig) -> Experiment:
         steps=cfg.steps,
         checkpoint_every=cfg.checkpoint_every,
         images_every=cfg.images_every,
+        evaluate_every=cfg.evaluate_every,
         profile=cfg.profile,
         device=device,
         camera=camera,
@@ -118,7 +120,8 @@ def make_scene(cfg: DictConfig, seed: int, points: PointCloud, context: dict[str
 def _check_root(cfg: DictConfig) -> None:
     if not cfg.prompt.strip():
         raise GsdError('The prompt is empty; say for example prompt="a cute meercat".')
-    for key, floor in (("steps", 1), ("particles", 1), ("seed", 0), ("checkpoint_every", 1), ("images_every", 0)):
+    floors = {"steps": 1, "particles": 1, "seed": 0, "checkpoint_every": 1, "images_every": 0, "evaluate_every": 0}
+    for key, floor in floors.items():
         if cfg[key] < floor:
             raise GsdError(f"{key}={cfg[key]}: must be at least {floor}.")
     if cfg.threads is not None and cfg.threads < 1:

@@ -14,7 +14,7 @@ from gsd.experiment import Experiment
 from gsd.export.ply import save_ply
 from gsd.folder import RunFolder
 from gsd.pictures import depth_picture, grid, png, uint8
-from gsd.protocols import Representation
+from gsd.protocols import Metric, Representation
 from gsd.provenance import commit, versions
 from gsd.representation.particles import Particles
 from gsd.types import Cameras, Render
@@ -39,7 +39,7 @@ def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_call
         "options": _options(experiment),
         "overrides": list(HydraConfig.get().overrides.task),
         "seed": experiment.seed,
-        **(metrics[0] if len(metrics) == 1 else _means(metrics) | {"particles": metrics}),
+        **(metrics[0] if len(metrics) == 1 else means(metrics) | {"particles": metrics}),
         "prior_calls": prior_calls,
         "seconds": round(seconds, 3),
         "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
@@ -58,13 +58,18 @@ def _leave(scene: Representation, experiment: Experiment, folder: RunFolder, pre
     if export is not None:
         with folder.replacing(f"{prefix}scene.ply") as temporary:
             save_ply(temporary, export())
+    return measure(experiment.metrics, show, experiment.turntable, experiment.prompt)
+
+
+def measure(metrics: dict[str, Metric], show: Render, cameras: Cameras, prompt: str) -> dict[str, Any]:
+    """What all metrics say of a turntable."""
     measured: dict[str, Any] = {}
-    for metric in experiment.metrics.values():
-        measured |= metric(show, experiment.turntable, experiment.prompt)
+    for metric in metrics.values():
+        measured |= metric(show, cameras, prompt)
     return measured
 
 
-def _means(metrics: list[dict[str, Any]]) -> dict[str, float]:
+def means(metrics: list[dict[str, Any]]) -> dict[str, float]:
     """Of the numbers; curves are left to each scene's own."""
     numbers = [name for name, value in metrics[0].items() if not isinstance(value, list)]
     return {name: statistics.mean(each[name] for each in metrics) for name in numbers}

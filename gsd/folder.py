@@ -1,8 +1,9 @@
 """The run folder: the one interface between a run and everything that reads it.
 
-    config.yaml  overrides.yaml  metrics.jsonl  checkpoint.pt  summary.json  DONE | FAILED  and the pictures
+    config.yaml  overrides.yaml  metrics.jsonl  evaluations.jsonl  checkpoint.pt  summary.json  evaluation.json
+    DONE | FAILED  and the pictures
 
-Every file but metrics.jsonl is replaced atomically; metrics.jsonl is cut back to the checkpoint when a run resumes.
+Every file but the .jsonl is replaced atomically; those are cut back to the checkpoint when a run resumes.
 .lock says who works in the folder, for as long as the kernel holds that process's lock on it.
 """
 
@@ -117,29 +118,34 @@ class RunFolder:
             raise GsdError(f"{path} is damaged ({type(error).__name__}); delete it to start this run anew.") from error
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None, to go on from: metrics.jsonl is cut back to the steps it contains."""
+        """The last checkpoint, or None, to go on from: both .jsonl are cut back to the steps it contains.
+
+        A record of metrics.jsonl is of the step with that number, one of evaluations.jsonl comes after so many steps.
+        """
         state = self.read_checkpoint()
-        if state is None:
-            (self / "metrics.jsonl").unlink(missing_ok=True)
-            return None
-        kept = [r for r in self.records() if r["step"] < state["step"]]
-        self.write("metrics.jsonl", "".join(json.dumps(r) + "\n" for r in kept))
+        for name, beyond in (("metrics.jsonl", 0), ("evaluations.jsonl", 1)):
+            if state is None:
+                (self / name).unlink(missing_ok=True)
+            elif (self / name).exists():
+                kept = [r for r in self.records(name) if r["step"] < state["step"] + beyond]
+                self.write(name, "".join(json.dumps(r) + "\n" for r in kept))
         return state
 
-    def records(self) -> list[dict[str, Any]]:
-        """The steps of metrics.jsonl; a last line cut off by a crash is left out."""
-        path = self / "metrics.jsonl"
+    def records(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
+        """The lines of a .jsonl, steps or evaluations; a last line cut off by a crash is left out."""
+        path = self / name
         if not path.exists():
             return []
         lines = path.read_text().split("\n")
         return [json.loads(line) for line in lines[:-1] if line]
 
-    def append(self, records: list[dict[str, Any]]) -> None:
-        with (self / "metrics.jsonl").open("a") as file:
+    def append(self, records: list[dict[str, Any]], name: str = "metrics.jsonl") -> None:
+        with (self / name).open("a") as file:
             file.write("".join(json.dumps(r) + "\n" for r in records))
 
     def finish(self, summary: dict[str, Any]) -> None:
-        (self / "FAILED").unlink(missing_ok=True)
+        for name in ("FAILED", "evaluation.json"):  # what was measured of an earlier checkpoint is out of date
+            (self / name).unlink(missing_ok=True)
         self.write("summary.json", json.dumps(summary, indent=2) + "\n")
         self.write("DONE", "")
 

@@ -54,6 +54,12 @@ def turntable(
     return orbit(azimuth, elevation * full, distance * full, fov * full, resolution, resolution)
 
 
+def turned_to(cameras: Cameras, azimuth: Float[Tensor, " V"]) -> Cameras:
+    """The same cameras at other azimuths (degrees)."""
+    fov = 2 * torch.rad2deg(torch.atan(cameras.height / 2 / cameras.Ks[:, 1, 1]))
+    return orbit(azimuth, cameras.elevation, cameras.distance, fov, cameras.width, cameras.height, cameras.group)
+
+
 def angle_between(a: Float[Tensor, "*n"], b: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
     """Signed difference a - b of two azimuths, in (-180, 180] degrees."""
     return 180 - (180 - (a - b)) % 360

@@ -37,6 +37,10 @@ class Recorder:
     def totals(self) -> dict[str, Any]:
         return {"seconds": time.perf_counter() - self.began, "prior_calls": self.prior_calls}
 
+    def leave_out(self, seconds: float) -> None:
+        """Time that is not the run's own."""
+        self.began += seconds
+
     def add(self, state: StepState) -> None:
         self.step = state.step + 1
         self.prior_calls += state.score.prior_calls

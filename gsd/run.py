@@ -66,15 +66,19 @@ def _run(cfg: DictConfig, folder: RunFolder) -> None:
 
 def _optimise(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
     """The loop with everything that watches it. Returns the totals: seconds and prior_calls."""
+    from gsd.evaluation import Evaluation
     from gsd.optimise import optimise
     from gsd.profile import Profile
     from gsd.progress import Progress
     from gsd.record import Recorder
 
     recorder = Recorder(experiment, folder)
+    evaluation = Evaluation(experiment, folder, recorder)
     profile = Profile(experiment.device) if experiment.profile else None
     with Signals() as signals, Progress(experiment.steps, recorder.step) as progress:
+        evaluation.begin()
         for state in optimise(experiment, recorder.step, profile):
+            evaluation.add(state)  # first, so that a checkpoint never lacks what was measured up to it
             recorder.add(state)
             progress.update(state)
             if signals.seen:

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -41,8 +41,19 @@ class Run:
 
     @cached_property
     def summary(self) -> dict[str, Any]:
-        """The final numbers, the options chosen and the cost; empty for a run that is not done."""
-        return _read(self.path / "summary.json", json.loads) if self.status == "done" else {}
+        """The final numbers, the options chosen and the cost; empty for a run that is not done.
+
+        What `python -m gsd.evaluate` has measured since takes the place of the same numbers; "evaluated" then says on
+        what turntable, metric by metric.
+        """
+        summary = _read(self.path / "summary.json", json.loads) if self.status == "done" else {}
+        return _with_later(summary, self.evaluation) if summary else summary
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any]:
+        """evaluation.json, see `gsd.evaluate`; empty where nothing was measured after the run."""
+        file = self.path / "evaluation.json"
+        return _read(file, json.loads) if file.exists() else {}
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -75,10 +86,34 @@ class Run:
 
     def records(self) -> list[dict[str, Any]]:
         """Every step's numbers."""
+        return self._lines("metrics.jsonl")
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """What was measured during the run, see `gsd.evaluation`; empty with evaluate_every=0."""
+        return self._lines("evaluations.jsonl")
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
         try:
-            return RunFolder(self.path).records()
+            return RunFolder(self.path).records(name)
         except ValueError as error:
-            raise GsdError(f"{self.path / 'metrics.jsonl'} is damaged: {error}.") from error
+            raise GsdError(f"{self.path / name} is damaged: {error}.") from error
+
+
+def calls_to_threshold(
+    evaluations: Sequence[dict[str, Any]], threshold: float, key: str = "psnr_aligned", larger_is_better: bool = True
+) -> int | None:
+    """The prior calls after which a run is as good as `threshold` and stays so; None if it never is.
+
+    As fine as the evaluations are close: the first of those that reach it and after which none falls back.
+    """
+    sign = 1 if larger_is_better else -1
+    reached = None
+    for record in evaluations:
+        if sign * record[key] < sign * threshold:
+            reached = None
+        elif reached is None:
+            reached = record["prior_calls"]
+    return reached
 
 
 def find_runs(folders: Iterable[str | Path]) -> list[Run]:
@@ -112,6 +147,19 @@ def done_runs(folders: Iterable[str | Path], complain: Callable[[str], None] | N
         except GsdError as error:
             complain(f"{error} Left out.")
     return good
+
+
+def _with_later(summary: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
+    """A summary with the numbers of evaluation.json."""
+    summary = dict(summary)
+    for name, measured in evaluation.get("metrics", {}).items():
+        summary |= measured["numbers"]
+        each = measured.get("particles", [])
+        if len(each) == len(summary.get("particles", [])) > 0:
+            summary["particles"] = [old | new for old, new in zip(summary["particles"], each, strict=True)]
+        on = {key: measured[key] for key in ("views", "resolution")}
+        summary["evaluated"] = summary.get("evaluated", {}) | {name: on}
+    return summary
 
 
 def _search(folder: Path, depth: int) -> Iterator[Path]:

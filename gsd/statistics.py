@@ -61,7 +61,7 @@ def rate(successes: int, count: int, level: float = LEVEL) -> Estimate:
 
 
 def bootstrap(
-    clusters: Sequence[Float[np.ndarray, " n"]],
+    clusters: Sequence[Float[np.ndarray, " _"]],
     statistic: Callable[[Float[np.ndarray, " m"]], float] = np.mean,
     level: float = LEVEL,
     draws: int = DRAWS,

@@ -21,7 +21,9 @@ def main() -> None:
     parser.add_argument("--format", help="glb, obj, ply, splat or spz; without it, the ending of --out")
     parser.add_argument("--out", type=Path, help="without it, scene.FORMAT in the run folder")
     parser.add_argument("--resolution", type=int, default=160, help="of a mesh: voxels along its longest side (160)")
-    parser.add_argument("--level", type=float, default=10.0, help="of a field's mesh: density of the surface (10)")
+    parser.add_argument(
+        "--level", type=float, help="of a field's mesh: density of the surface; without it, half of that where rays end"
+    )
     parser.add_argument("--particle", type=int, default=0, help="which scene of a run with particles=K (0)")
     args = parser.parse_args()
     guarded(lambda: _run(args))
@@ -34,7 +36,7 @@ def _run(args: argparse.Namespace) -> None:
     kind = args.format or (args.out.suffix.lstrip(".") if args.out else "")
     if kind not in FORMATS:
         raise GsdError(f"--format {kind or 'is missing'}: choose {', '.join(FORMATS)}.")
-    if args.resolution < 8 or not args.level > 0:
+    if args.resolution < 8 or (args.level is not None and not args.level > 0):
         raise GsdError("--resolution must be at least 8 and --level above 0.")
     out = args.out or args.folder / f"scene.{kind}"
     if out.suffix != f".{kind}":

@@ -7,21 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float
-from scipy.spatial import cKDTree
+from jaxtyping import Float
 from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.export.mesh import Mesh, normals, surface
-from gsd.geometry import in_bounds, orbit, project, rotation_matrices, sample, unproject
+from gsd.export.views import SOLID, View, around, colours, seen_points
+from gsd.geometry import in_bounds, project, rotation_matrices, sample
 from gsd.rasterizer import rasterize
 from gsd.types import Cameras, Render
 
-ELEVATIONS = (-30.0, 0.0, 20.0, 45.0, 70.0)  # degrees
-AZIMUTHS = 24
-PIXELS = 384
 TRUNCATION = 3.0  # voxels
-SOLID = 0.5  # alpha above which a pixel shows the object
 HALF_WIDTH = math.sqrt(2 * math.log(2))  # standard deviations from a Gaussian's centre to half its peak
 
 
@@ -32,23 +28,15 @@ def mesh_of_depth(representation: Any, resolution: int, device: torch.device) ->
     Behind a surface a view says nothing, except that pixels without the object are empty all along; what no view has
     seen counts as inside.
     """
-    views = [(cameras, _shown(representation, cameras)) for cameras in _around(device)]
+    views = [(cameras, _shown(representation, cameras)) for cameras in around(device)]
     low, high = _bounds(views)
     spacing = float((high - low).max()) / resolution
     low = low - 2 * TRUNCATION * spacing
     count = ((high - low) / spacing + 2 * TRUNCATION).ceil().long().tolist()
     distance = _fused(views, low, spacing, count)
     vertices, faces = surface(-distance, 0.0, low, spacing)
-    rgb = _colours(views, vertices.to(device), normals(vertices, faces).to(device), TRUNCATION * spacing)
+    rgb = colours(views, vertices.to(device), normals(vertices, faces).to(device), TRUNCATION * spacing)
     return Mesh(vertices, faces, rgb.clamp(0, 1))
-
-
-def _around(device: torch.device) -> list[Cameras]:
-    """One camera at a time, all around, each seeing the whole unit ball."""
-    grid = torch.cartesian_prod(torch.tensor(ELEVATIONS), torch.arange(AZIMUTHS) * (360.0 / AZIMUTHS))
-    full = torch.ones(len(grid))
-    cameras = orbit(grid[:, 1], grid[:, 0], 3.0 * full, 40.0 * full, PIXELS, PIXELS).to(device)
-    return [cameras[i] for i in torch.arange(len(grid)).split(1)]
 
 
 def _shown(representation: Any, cameras: Cameras) -> Render:
@@ -80,11 +68,11 @@ def _shown(representation: Any, cameras: Cameras) -> Render:
     return replace(show, depth=show.depth - mean)
 
 
-def _bounds(views: list[tuple[Cameras, Render]]) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
+def _bounds(views: list[View]) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
     """The box around all surface points that some view sees, within the unit ball's."""
     corners = []
-    for cameras, show in views:
-        points = unproject(show.depth, cameras)[show.alpha[:, 0] > SOLID]
+    for view in views:
+        points = seen_points(view)
         if len(points):
             corners += [points.amin(0), points.amax(0)]
     if not corners:
@@ -93,9 +81,7 @@ def _bounds(views: list[tuple[Cameras, Render]]) -> tuple[Float[Tensor, " 3"], F
     return box.amin(0), box.amax(0)
 
 
-def _fused(
-    views: list[tuple[Cameras, Render]], low: Float[Tensor, " 3"], spacing: float, count: list[int]
-) -> Float[Tensor, "X Y Z"]:
+def _fused(views: list[View], low: Float[Tensor, " 3"], spacing: float, count: list[int]) -> Float[Tensor, "X Y Z"]:
     """The mean over views of the signed distance in units of the truncation, in [-1, 1]; negative inside."""
     axes = [low[i] + spacing * torch.arange(n, device=low.device) for i, n in enumerate(count)]
     points = torch.cartesian_prod(*axes)
@@ -105,37 +91,9 @@ def _fused(
         seen = sample(torch.cat([show.depth, show.alpha], 1), coords[:, None], "nearest")[0, :, 0]
         signed = (seen[0] - z[0]) / (TRUNCATION * spacing)
         solid = seen[1] > SOLID
-        known = in_bounds(coords[0], PIXELS, PIXELS) & (~solid | (signed > -1))
+        known = in_bounds(coords[0], cameras.width, cameras.height) & (~solid | (signed > -1))
         total += known * torch.where(solid, signed.clamp(-1, 1), 1.0)
         weight += known
     mean = torch.where(weight > 0, total / weight.clamp_min(1), -1.0)
     beyond = points.norm(dim=-1) > 1  # there is nothing, and not every view looks there
     return mean.masked_fill(beyond, 1.0).view(*count)
-
-
-def _colours(
-    views: list[tuple[Cameras, Render]],
-    vertices: Float[Tensor, "N 3"],
-    outward: Float[Tensor, "N 3"],
-    tolerance: float,
-) -> Float[Tensor, "N 3"]:
-    """The mean of what the views that see a vertex show there; frontal and opaque views count most.
-
-    A vertex that no view sees takes the colour of the nearest one that some view does.
-    """
-    total, weight = torch.zeros_like(vertices), vertices.new_zeros(len(vertices))
-    for cameras, show in views:
-        coords, z = project(vertices, cameras)
-        maps = torch.cat([show.rgb, show.depth, show.alpha], 1)
-        seen = sample(maps, coords[:, None], "bilinear")[0, :, 0]
-        backward = -cameras.viewmats[0, 2, :3]  # towards the camera
-        frontal = (outward @ backward).clamp_min(0)
-        visible: Bool[Tensor, " N"] = (z[0] - seen[3]).abs() < tolerance
-        share = visible * frontal.square() * seen[4].clamp(0, 1) ** 4
-        total += share[:, None] * seen[:3].T
-        weight += share
-    rgb, known = (total / weight.clamp_min(1e-8)[:, None]).cpu(), (weight > 1e-4).cpu()
-    if not known.all() and known.any():
-        nearest = cKDTree(vertices.cpu()[known].numpy()).query(vertices.cpu()[~known].numpy(), workers=1)[1]
-        rgb[~known] = rgb[known][torch.from_numpy(nearest)]
-    return rgb

@@ -25,11 +25,12 @@ OF_GAUSSIANS = {"ply": save_ply, "splat": save_splat, "spz": save_spz}
 
 
 def export(
-    folder: Path, kind: Format, out: Path, resolution: int, level: float, particle: int, device: torch.device
+    folder: Path, kind: Format, out: Path, resolution: int, level: float | None, particle: int, device: torch.device
 ) -> int:
     """Write the scene of a run's last checkpoint to `out`, whole or not at all; returns the checkpoint's step.
 
-    resolution and level are for meshes: voxels along the longest side, and the density that is surface (fields only).
+    resolution and level are for meshes: voxels along the longest side, and the density that is surface (fields only;
+    None: half of that where rays end).
     particle: which of a run's scenes.
     """
     representation, step = load(folder, particle, device)
@@ -39,8 +40,8 @@ def export(
             if splats is None:
                 raise GsdError(f".{kind} holds Gaussians, and this run has none; choose --format glb or --format obj.")
             OF_GAUSSIANS[kind](temporary, splats())
-        elif (field := getattr(representation, "field", None)) is not None:
-            save_mesh(temporary, mesh_of_field(field, resolution, level, device))
+        elif hasattr(representation, "field"):
+            save_mesh(temporary, mesh_of_field(representation, resolution, level, device))
         else:
             save_mesh(temporary, mesh_of_depth(representation, resolution, device))
     return step

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import PositiveFloat
 from torch import Tensor
 
@@ -92,6 +92,20 @@ def compare_torch(
     tolerance: float,
 ) -> Float[Tensor, ""]:
     """Sum of o (1 - cos) over pairs of views and pixels of the depth; differentiable in depth. Cameras are H x W."""
+    similarity, mask = _compared(maps, depth, alpha, cameras, pairs, warp, tolerance)
+    return (mask * (1 - similarity)).sum()
+
+
+def _compared(
+    maps: Float[Tensor, "V C h w"],
+    depth: Float[Tensor, "V 1 H W"],
+    alpha: Float[Tensor, "V 1 H W"],
+    cameras: Cameras,
+    pairs: tuple[Int[Tensor, " P"], Int[Tensor, " P"]],
+    warp: Sampler,
+    tolerance: float,
+) -> tuple[Float[Tensor, "P H W"], Bool[Tensor, "P H W"]]:
+    """cos(g_i(p), g_j(p_ij)) and the mask o of eq. 13."""
     i, j = pairs
     (height, width), (rows, cols) = depth.shape[-2:], maps.shape[-2:]
     coords, z = correspond(depth[i], cameras[i], cameras[j])
@@ -99,7 +113,22 @@ def compare_torch(
     scale = depth.new_tensor([cols / width, rows / height])
     here = (pixel_centres(height, width, depth.dtype, depth.device) * scale).expand(len(maps), -1, -1, -1)
     mine, theirs = sample(maps, here, warp)[i], sample(maps[j], coords * scale, warp)
-    return (mask * (1 - cosine(mine, theirs))).sum()
+    return cosine(mine, theirs), mask
+
+
+@torch.no_grad()
+def gradient_cosine(state: StepState, tolerance: float = 0.07) -> float | None:
+    """How well the gradients of a step agree between views: the mean of o cos(g_i(p), g_j(p_ij)) where o is 1.
+
+    In [-1, 1]; of the gradients that were applied (`Score.gradient`), over all pairs of views of a group and pixels of
+    the latents, warped bilinearly by the rendered depth. None where no two views of a group share a pixel.
+    """
+    maps, alpha = state.score.gradient, state.render.alpha
+    depth, alpha = resize_depth(state.render.depth, alpha, (maps.shape[-2], maps.shape[-1]))
+    cameras = state.cameras.resized(maps.shape[-1], maps.shape[-2])
+    pairs = ordered_pairs(cameras, "all")
+    similarity, mask = _compared(maps, depth, alpha, cameras, pairs, "bilinear", tolerance)
+    return float(similarity[mask].mean()) if mask.any() else None
 
 
 class _Compiled(torch.autograd.Function):

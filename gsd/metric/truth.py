@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Annotated
 
 import torch
@@ -12,17 +11,16 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from gsd.errors import GsdError
-from gsd.geometry import angle_between, orbit
+from gsd.geometry import angle_between, resize_depth, turned_to
 from gsd.menagerie import Bank, build_bank, find, trace
+from gsd.metric.align import align
+from gsd.metric.faces import count_faces, from_front, shows_face, squared_distances
+from gsd.metric.similarity import gmsd, ssim
+from gsd.metric.surface import geometry_errors
 from gsd.types import Cameras, Render
 
-FACE_DEG = 60.0  # a view from within this of the front shows the face
-FACE_CONTRAST = 0.03  # a pixel is part of the face where taking the face away changes it by more
-FRONTAL_DEG = 30.0  # a misplaced face is looked for as it looks from within this of its front
-FACE_SPAN_DEG = 160.0  # of the circle, over which one face can be seen: a true animal's takes 125, the rest is slack
-FLICKER_DEG = 6.0  # shorter changes between face and no face are smoothed away
 NOTHING_SEEN_DEG = 90.0  # the error of a view that shows no animal: that of a blind guess
-LEAST_MSE = 1e-10  # of a perfect copy: 100 dB
+EMPTY = 0.01  # a pixel with less alpha shows the background alone
 
 
 class Truth:
@@ -30,7 +28,8 @@ class Truth:
 
     Every view is classified as the nearest image, in squared error, among all variants and azimuths of the creature.
     A view explained no better by that image than by its own mean colour shows nothing, which is what blank and noise
-    pictures come to. Whatever the run's yaw is, is its own choice: metrics are those of the best yaw.
+    pictures come to. Whatever the run's yaw is, is its own choice: metrics are those of the best yaw. Whatever its
+    background is, it is replaced by white.
 
     A view shows a face when it is nearer to an image with a face than to any without. With a face are the images from
     within 60 degrees of the front, and those from elsewhere onto which a face has been pasted that is turned 60 degrees
@@ -39,6 +38,13 @@ class Truth:
 
     psnr_aligned     dB, the mean over views of the PSNR to the best variant at the best yaw (to half a degree), capped
                      at 100
+    ssim_aligned     the same of the structural similarity, at most 1
+    gmsd_aligned     the same of the gradient magnitude similarity deviation, a perceptual distance without learned
+                     weights (this is not LPIPS), 0 for a perfect copy
+    depth_error      world units: mean |difference| of depth on the pixels where both show the object
+    chamfer          world units: mean distance from what the turntable's cameras see of one surface to the nearest of
+                     what they see of the other, averaged over both directions
+    silhouette_iou   intersection over union of the silhouettes (alpha above 0.5), mean over views
     yaw_deg, variant that best yaw, in [0, 360), and variant: the view at azimuth a shows the true animal from a + yaw
     view_error_deg   mean distance of the classified from the true azimuth, after the yaw (whole degrees) that makes it
                      least; 90 for a view that shows nothing
@@ -48,6 +54,10 @@ class Truth:
     front_count      the same for views classified as seen from within 60 degrees of the front, face or not: a melted
                      face that is repeated all around is no face any more, but still a repeated front
     janus            1 when face_count or front_count is 2 or more, else 0
+
+    What it cannot see: that an animal unlike the menagerie's is a good one; errors finer than `resolution`; what the
+    turntable's elevation does not show. Distances are capped at 1, and an empty scene has 1. A depth that is a mean
+    along the ray, as a renderer's is, lies behind the surface of a translucent object.
 
     resolution (pixels) is that of the comparison: renders are averaged down or up to it. Raises GsdError at
     construction when `prompt` names no creature.
@@ -72,29 +82,38 @@ class Truth:
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]:
         order = cameras.azimuth.remainder(360).argsort().cpu()
         cameras = cameras.to("cpu")[order].resized(self.resolution, self.resolution)
-        rgb = interpolate(turntable.rgb.detach(), (self.resolution, self.resolution), mode="area")
-        rgb = rgb.cpu()[order].clamp(0, 1)
-        bank = self._bank(cameras)
-        distance = _squared_distances(rgb, bank.rgb.float() / 255)
+        shown = self._resized(turntable, order)
+        rgb, bank = shown.rgb, self._bank(cameras)
+        distance = squared_distances(rgb, bank.rgb.float() / 255)
 
         nearest = distance.min(1)
         spread = (rgb - rgb.mean((2, 3), keepdim=True)).square().sum((1, 2, 3)).double()
         seen = nearest.values < spread
         classified = bank.azimuth[nearest.indices]
-        face = seen & self._faces(rgb, bank, cameras, distance)
-        front = seen & (angle_between(classified, torch.zeros_like(classified)).abs() <= FACE_DEG)
-        count, fronts = _count_faces(face), _count_faces(front)
-        psnr, yaw, variant = self._align(rgb, cameras, distance / rgb[0].numel())
+        face = seen & shows_face(rgb, bank, self._faceless(bank, cameras), distance)
+        count, fronts = count_faces(face), count_faces(seen & from_front(classified))
+        mse = distance.view(len(rgb), self.variants, self.azimuths) / rgb[0].numel()
+        best = align(rgb, cameras, self.creature, mse)
         return {
-            "psnr_aligned": psnr,
+            "psnr_aligned": best.psnr,
+            "ssim_aligned": float(ssim(rgb, best.truth.rgb).mean()),
+            "gmsd_aligned": float(gmsd(rgb, best.truth.rgb).mean()),
+            **geometry_errors(shown, best.truth, cameras),
             "view_error_deg": _view_error(classified, seen, cameras),
             "face_fraction": float(face.float().mean()),
             "face_count": float(count),
             "front_count": float(fronts),
             "janus": float(max(count, fronts) >= 2),
-            "yaw_deg": yaw,
-            "variant": float(variant),
+            "yaw_deg": best.yaw,
+            "variant": float(best.variant),
         }
+
+    def _resized(self, turntable: Render, order: Tensor) -> Render:
+        """The views in this order over white, at the resolution of the comparison, on the CPU."""
+        size = (self.resolution, self.resolution)
+        small = interpolate(turntable.rgb, size, mode="area"), *resize_depth(turntable.depth, turntable.alpha, size)
+        rgb, depth, alpha = (x.detach().cpu()[order] for x in small)
+        return Render(_over_white(rgb, alpha).clamp(0, 1), depth, alpha)
 
     def _bank(self, cameras: Cameras) -> Bank:
         """The creature as cameras like these see it."""
@@ -109,71 +128,19 @@ class Truth:
             elevations=(round(float(cameras.elevation[0]), 3),),
         )
 
-    def _faces(
-        self, rgb: Float[Tensor, "K 3 R R"], bank: Bank, cameras: Cameras, distance: Float[Tensor, "K M"]
-    ) -> Bool[Tensor, " K"]:
-        """Which views show a face: those nearer to an image with a face than to any without."""
-        front = angle_between(bank.azimuth, torch.zeros_like(bank.azimuth)).abs() <= FACE_DEG
-        faceless = self._faceless(bank, cameras)
-        without = torch.cat([distance[:, ~front], _squared_distances(rgb, faceless[front])], 1).amin(1)
-        nearest = distance[:, front].amin(1)
-        images, bare, views = bank.rgb.flatten(1).float() / 255, faceless.flatten(1), rgb.flatten(1)
-        facing = angle_between(bank.azimuth, torch.zeros_like(bank.azimuth)).abs() <= FRONTAL_DEG
-        for index in facing.nonzero()[:, 0]:
-            region = ((images[index] - bare[index]).abs().view(3, -1).amax(0) > FACE_CONTRAST).repeat(3)
-            apart = bank.azimuth - bank.azimuth[index]
-            misplaced = angle_between(apart, torch.zeros_like(apart)).abs() >= FACE_DEG
-            bodies = (~front & misplaced & (bank.variant == bank.variant[index])).nonzero()[:, 0]
-            seen = views[:, region]
-            pasted = (seen - images[index, region]).square().sum(1, keepdim=True)
-            covered = torch.cdist(seen, images[bodies][:, region]).square()
-            nearest = torch.minimum(nearest, (distance[:, bodies] - covered + pasted).amin(1))
-        return nearest < without
-
     def _faceless(self, bank: Bank, cameras: Cameras) -> Float[Tensor, "M 3 R R"]:
         """The bank's images of the creature without its face parts."""
-        around = _at(cameras[torch.zeros(self.azimuths, dtype=torch.long)], bank.azimuth[: self.azimuths])
+        around = turned_to(cameras[torch.zeros(self.azimuths, dtype=torch.long)], bank.azimuth[: self.azimuths])
         figures = [self.creature.figure(variant) for variant in range(self.variants)]
         return torch.cat([trace(figure[~figure.face], around).rgb for figure in figures])
 
-    def _align(
-        self, rgb: Float[Tensor, "K 3 R R"], cameras: Cameras, mse: Float[Tensor, "K M"]
-    ) -> tuple[float, float, int]:
-        """PSNR, yaw and variant: the best of the bank's azimuths, then ever smaller steps against fresh renders."""
-        step = 360 / self.azimuths
-        by_view = mse.view(len(rgb), self.variants, self.azimuths)
-        cell = (cameras.azimuth / step).round().long()[:, None] + torch.arange(self.azimuths)
-        turned = by_view.gather(2, (cell % self.azimuths)[:, None].expand_as(by_view))
-        best = int(_psnr(turned).mean(0).argmax())
-        variant, yaw = best // self.azimuths, best % self.azimuths * step
 
-        def score(yaw: float) -> float:
-            truth = trace(self.creature.figure(variant), _at(cameras, cameras.azimuth + yaw)).rgb
-            return float(_psnr((rgb - truth).square().mean((1, 2, 3)).double()).mean())
-
-        psnr = score(yaw)
-        for offset in (step / 2.5, step / 5, step / 10):
-            psnr, yaw = max((psnr, yaw), *((score(yaw + side * offset), yaw + side * offset) for side in (-1, 1)))
-        return psnr, yaw % 360, variant
-
-
-def _at(cameras: Cameras, azimuth: Float[Tensor, " V"]) -> Cameras:
-    """The same cameras at other azimuths (degrees)."""
-    fov = 2 * torch.rad2deg(torch.atan(cameras.height / 2 / cameras.Ks[:, 1, 1]))
-    return orbit(azimuth, cameras.elevation, cameras.distance, fov, cameras.width, cameras.height, cameras.group)
-
-
-def _squared_distances(rgb: Float[Tensor, "K 3 R R"], images: Float[Tensor, "N 3 R R"]) -> Float[Tensor, "K N"]:
-    """|view - image|^2 with rgb in [0, 1], in float64."""
-    images = images.flatten(1).double()
-    centre = images.mean(0)  # small numbers lose fewer digits
-    images, views = images - centre, rgb.flatten(1).double() - centre
-    squared = views.square().sum(1)[:, None] + images.square().sum(1) - 2 * views @ images.T
-    return squared.clamp(min=0)
-
-
-def _psnr(mse: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    return -10 * torch.log10(mse.clamp(min=LEAST_MSE))
+def _over_white(rgb: Float[Tensor, "V 3 H W"], alpha: Float[Tensor, "V 1 H W"]) -> Float[Tensor, "V 3 H W"]:
+    """The views over white. The background is what their empty pixels show, and behind the others the mean of that."""
+    empty = alpha < EMPTY
+    count = empty.sum((2, 3), keepdim=True)
+    mean = torch.where(count > 0, (rgb * empty).sum((2, 3), keepdim=True) / count.clamp(min=1), 1.0)
+    return rgb + (1 - alpha) * (1 - torch.where(empty, rgb, mean))
 
 
 def _view_error(classified: Float[Tensor, " K"], seen: Bool[Tensor, " K"], cameras: Cameras) -> float:
@@ -181,21 +148,3 @@ def _view_error(classified: Float[Tensor, " K"], seen: Bool[Tensor, " K"], camer
     error = angle_between(error, torch.zeros_like(error)).abs()
     error = torch.where(seen[:, None], error, NOTHING_SEEN_DEG)
     return float(error.mean(0).min())
-
-
-def _count_faces(face: Bool[Tensor, " K"]) -> int:
-    """The least number of arcs of FACE_SPAN_DEG that hold all views which show a face, flickers left out."""
-    views = len(face)
-    reach = int(FLICKER_DEG * views / 360)
-    votes = torch.stack([face.roll(shift) for shift in range(-reach, reach + 1)]).float().mean(0)
-    smooth = (votes > 0.5).tolist()
-    span = math.floor(FACE_SPAN_DEG * views / 360) + 1  # views in an arc, both ends included
-
-    def arcs_from(start: int) -> int:
-        count, offset = 0, 0
-        while offset < views:
-            found = smooth[(start + offset) % views]
-            count, offset = count + found, offset + (span if found else 1)
-        return count
-
-    return min((arcs_from(start) for start in range(views) if smooth[start]), default=0)

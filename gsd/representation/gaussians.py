@@ -25,7 +25,8 @@ NEIGHBOURS = 3  # a new Gaussian is as large as the mean distance to so many
 class Gaussians(nn.Module):
     """N Gaussians with means, quats (wxyz), log-scales, opacity logits and spherical harmonics of `sh_degree`.
 
-    Adam with one learning rate a parameter, each a number or schedule; opacity in (0, 1), initial value `opacity`.
+    Adam with one learning rate a parameter, each a number or schedule, all of them times `decay`; opacity in (0, 1),
+    initial value `opacity`. Schedules count the scene's own steps, of which particles have fewer than the run.
     The scene is rendered over a `background` of one colour. `densify` (a member of conf/densify, or None) grows and
     prunes; ids stay with their Gaussians. backend: auto takes gsplat on CUDA and the CPU rasteriser elsewhere.
     """
@@ -44,6 +45,7 @@ class Gaussians(nn.Module):
         log_scales_lr: Schedule = 0.008,
         quats_lr: Schedule = 0.01,
         opacity_lr: Schedule = 0.04,
+        decay: Schedule = 1.0,
         backend: Literal["auto", "cpu", "torch", "gsplat"] = "auto",
     ) -> None:
         super().__init__()
@@ -55,6 +57,7 @@ class Gaussians(nn.Module):
             "opacity_logits": opacity_lr,
             "sh": sh_lr,
         }
+        self.decay = decay
         self.densify, self.seed, self.steps_taken = densify, seed, 0
         self.params = nn.ParameterDict(_start(points, sh_degree, opacity)).to(device)
         self.ids = torch.arange(len(points.xyz), device=device)
@@ -89,7 +92,7 @@ class Gaussians(nn.Module):
 
     def step(self) -> None:
         for group in self.optimizer.param_groups:
-            group["lr"] = at(self.rates[group["name"]], self.steps_taken)
+            group["lr"] = at(self.rates[group["name"]], self.steps_taken) * at(self.decay, self.steps_taken)
         self.optimizer.step()
         if self.densify is not None:
             rng = Stream(self.seed, "densify", self.steps_taken)

@@ -100,7 +100,7 @@ class InstantNGP(nn.Module):
         self.rates = {name: rate for name, (_, rate) in parts.items()}
         groups = [{"params": list(m.parameters()), "name": k, "lr": 0.0} for k, (m, _) in parts.items() if m]
         self.optimizer = torch.optim.Adam(groups, eps=1e-15, betas=(0.9, 0.99), fused=True)
-        self.cloud = Scene(points.xyz.to(device), torch.arange(len(points.xyz), device=device))
+        self.cloud = _as_scene(points.xyz.to(device))
         self.occupancy = Occupancy(occupancy_cells, bound, occupancy_decay, occupancy_threshold, device)
         self.occupancy_every, self.marched = occupancy_every, 0
         self._look()
@@ -205,6 +205,7 @@ class InstantNGP(nn.Module):
         return {
             "params": {name: p.detach() for name, p in self.named_parameters()},
             "occupancy": self.occupancy.thickness,
+            "points": self.cloud.points,  # a scene from its folder alone has no other way to them
             "steps_taken": self.steps_taken,
             "optimizer": self.optimizer.state_dict(),
         }
@@ -220,9 +221,14 @@ class InstantNGP(nn.Module):
             for name, parameter in mine.items():
                 parameter.copy_(saved[name])
             kept.copy_(state["occupancy"])
+        self.cloud = _as_scene(state["points"].to(self.cloud.points))
         self.steps_taken = state["steps_taken"]
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # or it would go on with the very tensors given
         self.radiance.share = float(at(self.active_levels, self.steps_taken))
+
+
+def _as_scene(points: Float[Tensor, "N 3"]) -> Scene:
+    return Scene(points, torch.arange(len(points), device=points.device))
 
 
 def _along(rays: Rays, ray: Tensor, times: Float[Tensor, " M"]) -> Float[Tensor, "3 M"]:

@@ -22,15 +22,15 @@ def training(monkeypatch):
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     import tiny_controlnet_data
     import tiny_prior_data
+    import tiny_training
     import train_tiny_controlnet
-    import train_tiny_prior
 
     for name, value in {"VARIANTS": 1, "ELEVATIONS": (0.0, 50.0), "LEVEL": 1, "AZIMUTHS": 4}.items():
         monkeypatch.setattr(tiny_prior_data, name, value)
     for name, value in {"MISSING": (0.1,), "POINTS": 400}.items():
         monkeypatch.setattr(tiny_controlnet_data, name, value)
     monkeypatch.setattr(train_tiny_controlnet, "BATCH", 4)
-    monkeypatch.setattr(train_tiny_prior, "LOG_STEPS", 2)
+    monkeypatch.setattr(tiny_training, "LOG_STEPS", 2)
     return train_tiny_controlnet
 
 
@@ -96,7 +96,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypat
     common = ("--pipeline", tmp_path / "pipeline", "--data", tmp_path / "data", "--steps", 4)
     straight, broken = tmp_path / "straight", tmp_path / "broken"
     _main(training, monkeypatch, "--out", straight, "--to", straight / "controlnet", *common)
-    update = training.prior.Training._update
+    update = training.Training._update
     with monkeypatch.context() as patch:
 
         def interrupted(self, loss):
@@ -104,7 +104,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypat
                 os.kill(os.getpid(), signal.SIGTERM)
             return update(self, loss)
 
-        patch.setattr(training.prior.Training, "_update", interrupted)
+        patch.setattr(training.Training, "_update", interrupted)
         with pytest.raises(SystemExit, match="stopped at step 2 of controlnet"):
             _main(training, monkeypatch, "--out", broken, "--to", broken / "controlnet", *common)
     _main(training, monkeypatch, "--out", broken, "--to", broken / "controlnet", *common)

@@ -22,12 +22,14 @@ def training(monkeypatch):
     mend_torchvision()
     monkeypatch.syspath_prepend(str(ROOT / "experiments"))
     import tiny_prior_data
+    import tiny_training
     import train_tiny_prior
 
     for name, value in {"VARIANTS": 1, "ELEVATIONS": (0.0, 50.0), "LEVEL": 1, "AZIMUTHS": 4}.items():
         monkeypatch.setattr(tiny_prior_data, name, value)
-    for name, value in {"UNET_BATCH": 4, "VAE_BATCH": 2, "LOG_STEPS": 2}.items():
+    for name, value in {"UNET_BATCH": 4, "VAE_BATCH": 2}.items():
         monkeypatch.setattr(train_tiny_prior, name, value)
+    monkeypatch.setattr(tiny_training, "LOG_STEPS", 2)
     return train_tiny_prior
 
 
@@ -129,6 +131,9 @@ def test_the_tokenizer_knows_its_words_and_copes_with_others(training):
     ids = tokenizer("a wombat with 漢字 and ünïcode!").input_ids
     assert len(ids) > 20
     assert tokenizer.eos_token_id not in ids[:-1]
+    again = training.data.make_tokenizer(77)  # a training that goes on, and what is exported, must know the same ids
+    assert again.get_vocab() == tokenizer.get_vocab()
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
 
 
 @pytest.mark.slow

@@ -7,10 +7,11 @@ import trimesh
 from launch import SMALL, launch
 from scipy.spatial import cKDTree
 
-from gsd.export import depth
+from gsd.export import views
 from gsd.export.__main__ import main
 from gsd.export.ply import load_ply
 from gsd.export.run import load
+from gsd.types import Render
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +48,8 @@ def test_every_particle_comes_back(tmp_path, monkeypatch):
 
 
 def test_every_format(folder, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(depth, "PIXELS", 64)
-    monkeypatch.setattr(depth, "AZIMUTHS", 6)
+    monkeypatch.setattr(views, "PIXELS", 64)
+    monkeypatch.setattr(views, "AZIMUTHS", 6)
     before = (folder / "metrics.jsonl").read_bytes()
     for kind in ("glb", "obj", "ply", "splat"):
         out = tmp_path / "deeper" / f"cat.{kind}"
@@ -85,8 +86,12 @@ def test_a_field_is_a_mesh_and_no_gaussians(folder, tmp_path, monkeypatch):
         def field(self, xyz):
             return 100 * (xyz.norm(dim=-1) < 0.5).float(), torch.full_like(xyz, 0.25)
 
+        def render(self, cameras):
+            flat = torch.ones(1, 1, cameras.height, cameras.width)
+            return Render(0.25 * flat.expand(-1, 3, -1, -1), 2.5 * flat, flat)
+
     monkeypatch.setattr("gsd.export.run.load", lambda *_: (Ball(), 3))
-    command(monkeypatch, folder, "--out", tmp_path / "ball.obj", "--resolution", 24)
+    command(monkeypatch, folder, "--out", tmp_path / "ball.obj", "--resolution", 24, "--level", 10)
     ball = trimesh.load(tmp_path / "ball.obj", force="mesh")
     assert np.linalg.norm(ball.vertices, axis=-1) == pytest.approx(0.5, abs=0.1)
     assert "choose --format glb or --format obj" in refusal(monkeypatch, folder, "--format", "splat")

@@ -7,7 +7,7 @@ import torch
 import trimesh
 
 from gsd.errors import GsdError
-from gsd.export import depth
+from gsd.export import views
 from gsd.export.depth import mesh_of_depth
 from gsd.export.field import mesh_of_field
 from gsd.export.mesh import Mesh, normals, save_mesh, surface
@@ -23,13 +23,18 @@ def colour(xyz):
     return (0.5 + 0.9 * xyz).clamp(0, 1)
 
 
-def ellipsoid(xyz):
-    """A soft field whose density is 10 on the surface."""
-    return 10 * torch.exp(20 * (1 - (xyz / RADII).norm(dim=-1))), colour(xyz)
+@pytest.fixture(autouse=True)
+def _few_views(monkeypatch):
+    monkeypatch.setattr(views, "PIXELS", 160)
+    monkeypatch.setattr(views, "AZIMUTHS", 12)
+    monkeypatch.setattr(views, "ELEVATIONS", (-60.0, -20.0, 20.0, 60.0))
 
 
 class Ellipsoid:
-    """Renders the same ellipsoid exactly, over white."""
+    """A soft field whose density is 10 on the surface, and exact renders of that surface, over white."""
+
+    def field(self, xyz):
+        return 10 * torch.exp(20 * (1 - (xyz / RADII).norm(dim=-1))), 1 - colour(xyz)  # not the colour that shows
 
     def render(self, cameras):
         size, shape = cameras.width, torch.diag(RADII**-2)
@@ -62,33 +67,70 @@ def check(mesh, spacing):
 
 
 def test_marching_cubes_of_a_field():
-    check(mesh_of_field(ellipsoid, 48, 10.0, CPU), 0.2 * 2 / 47)
+    check(mesh_of_field(Ellipsoid(), 48, 10.0, CPU), 0.2 * 2 / 47)
+
+
+class Haze:
+    """A ball of constant density, whose rays end where light has fallen to a half: `depth` below its surface."""
+
+    RADIUS = 0.5
+
+    def __init__(self, density):
+        self.density, self.depth = density, math.log(2) / density
+
+    def field(self, xyz):
+        edge = 0.05  # world units over which the density falls to nothing
+        inside = ((self.RADIUS - xyz.norm(dim=-1)) / edge).clamp(0, 1)
+        return self.density * inside, torch.zeros_like(xyz)
+
+    def render(self, cameras):
+        around, shrunk = Ellipsoid().render, self.RADIUS - self.depth
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setitem(globals(), "RADII", torch.full((3,), shrunk))
+            return around(cameras)
+
+
+@pytest.mark.parametrize("density", [8.0, 80.0])
+def test_without_a_level_the_surface_is_where_rays_end_however_dense_the_field(density):
+    """A fixed level of 10 finds nothing in the thin one."""
+    mesh = mesh_of_field(Haze(density), 48, None, CPU)
+    radii = mesh.vertices.norm(dim=-1)
+    assert radii.mean().item() == pytest.approx(0.5, abs=0.06)
+    assert radii.std() < 0.02
+    assert (mesh.rgb - colour(mesh.vertices)).abs().max() < 0.12  # what shows, from a little below the surface
+
+
+class Everywhere(Ellipsoid):
+    def __init__(self, density):
+        self.density = density
+
+    def field(self, xyz):
+        return torch.full((len(xyz),), self.density), torch.zeros_like(xyz)
 
 
 def test_a_field_that_reaches_the_border_is_closed():
-    mesh = mesh_of_field(lambda xyz: (torch.full((len(xyz),), 20.0), torch.rand(len(xyz), 3)), 9, 10.0, CPU)
+    mesh = mesh_of_field(Everywhere(20.0), 9, 10.0, CPU)
     assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).is_watertight
     assert mesh.vertices.abs().max() < 1.2
 
 
-def test_fusion_of_depth(monkeypatch):
-    monkeypatch.setattr(depth, "PIXELS", 160)
-    monkeypatch.setattr(depth, "AZIMUTHS", 12)
-    monkeypatch.setattr(depth, "ELEVATIONS", (-60.0, -20.0, 20.0, 60.0))
+def test_fusion_of_depth():
     check(mesh_of_depth(Ellipsoid(), 40, CPU), 1 / 40)
 
 
 def test_nothing_to_show():
     with pytest.raises(GsdError, match=r"nowhere denser than 1; ask .* with --level"):
-        mesh_of_field(lambda xyz: (torch.ones(len(xyz)), torch.rand(len(xyz), 3)), 9, 10.0, CPU)
+        mesh_of_field(Everywhere(1.0), 9, 10.0, CPU)
 
-    class Nothing:
+    class Nothing(Everywhere):
         def render(self, cameras):
             blank = torch.zeros(1, 1, cameras.height, cameras.width)
             return Render(blank.expand(-1, 3, -1, -1), blank, blank)
 
     with pytest.raises(GsdError, match="nowhere more than half opaque"):
-        mesh_of_depth(Nothing(), 16, CPU)
+        mesh_of_depth(Nothing(1.0), 16, CPU)
+    with pytest.raises(GsdError, match=r"nowhere more than half opaque; ask .* --level"):
+        mesh_of_field(Nothing(1.0), 9, None, CPU)
 
 
 def test_floaters_are_left_out():
@@ -102,7 +144,7 @@ def test_floaters_are_left_out():
 
 @pytest.mark.parametrize("ending", ["glb", "obj"])
 def test_files_hold_the_mesh_with_y_up_and_the_front_along_z(tmp_path, ending):
-    mesh = mesh_of_field(ellipsoid, 24, 10.0, CPU)
+    mesh = mesh_of_field(Ellipsoid(), 24, 10.0, CPU)
     path = tmp_path / f"scene.{ending}"
     save_mesh(path, mesh)
     plain = {"skip_materials": True} if ending == "glb" else {}  # else trimesh hides the colours in the material
@@ -161,9 +203,7 @@ def test_a_ball_that_is_one_gaussian_is_not_carved_to_its_middle(monkeypatch):
             drawn, alpha = drawn.permute(0, 3, 1, 2), alpha.permute(0, 3, 1, 2)
             return Render(drawn[:, :3], drawn[:, 3:], alpha)
 
-    monkeypatch.setattr(depth, "PIXELS", 96)
-    monkeypatch.setattr(depth, "AZIMUTHS", 12)
-    monkeypatch.setattr(depth, "ELEVATIONS", (-60.0, -20.0, 20.0, 60.0))
+    monkeypatch.setattr(views, "PIXELS", 96)
     mesh = mesh_of_depth(Ball(), 32, CPU)
     half = 0.3 * math.sqrt(2 * math.log(2))
     radii = mesh.vertices.norm(dim=-1)

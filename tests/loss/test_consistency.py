@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from gsd.camera.orbit import Orbit
 from gsd.errors import GsdError
 from gsd.geometry import correspond, in_bounds, sample, unproject
-from gsd.loss.consistency import Consistency, _Compiled, compare_torch, ordered_pairs
+from gsd.loss.consistency import Consistency, _Compiled, compare_torch, gradient_cosine, ordered_pairs
 from gsd.noising.reference import cameras, render
 from gsd.random import Stream
 from gsd.types import Render, Scene, Score, StepState
@@ -332,3 +332,36 @@ def test_empty_views_have_no_loss(resolution):
     assert loss == 0
     loss.backward()
     assert nothing.grad.abs().sum() == 0
+
+
+@pytest.mark.parametrize("kind", ["agree", "independent", "opposite"])
+def test_gradient_cosine_is_one_less_the_loss_a_pixel(kind):
+    cams = cameras(0.0, 5.0)
+    shown = render(cams)
+    maps = drawn(3, 2, 4, 64, 64) if kind == "independent" else field(cams, shown)
+    if kind == "opposite":
+        maps = maps * torch.tensor([1.0, -1.0]).view(2, 1, 1, 1)
+    state = state_of(cams, shown, maps, gradient=0.3 * maps)  # of the applied gradient; its scale does not matter
+    found = gradient_cosine(state)
+    low, high = {"agree": (0.9, 1.0), "independent": (-0.05, 0.05), "opposite": (-1.0, -0.9)}[kind]
+    assert low <= found <= high
+    same_noise = dataclasses.replace(state, noise=torch.zeros_like(maps))
+    loss = Consistency(input="residual")(same_noise) * len(cams)
+    alone = Consistency(input="residual")(dataclasses.replace(same_noise, score=state_of(cams, shown, 0 * maps).score))
+    seen = alone * len(cams)  # maps that vanish have a cosine of 0: the loss counts the pixels compared
+    assert found == pytest.approx(1 - float(loss / seen), abs=2e-3)
+
+
+def test_gradient_cosine_has_nothing_to_say_of_views_that_share_nothing():
+    single = cameras(0.0)
+    assert gradient_cosine(state_of(single, render(single), drawn(0, 1, 4, 64, 64))) is None
+    alone = cameras(0.0, 5.0)
+    alone = dataclasses.replace(alone, group=torch.tensor([0, 1]))
+    assert gradient_cosine(state_of(alone, render(alone), drawn(0, 2, 4, 64, 64))) is None
+
+
+def test_gradient_cosine_at_half_the_renders_resolution():
+    cams = cameras(0.0, 5.0)
+    small = cameras(0.0, 5.0, size=32)
+    maps = field(small, render(small), wavelength=0.4)
+    assert gradient_cosine(state_of(cams, render(cams), maps, gradient=maps)) > 0.9

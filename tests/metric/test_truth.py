@@ -7,7 +7,8 @@ from torch.nn.functional import interpolate
 from gsd.errors import GsdError
 from gsd.geometry import angle_between, turntable
 from gsd.menagerie import load, trace
-from gsd.metric.truth import Truth, _count_faces
+from gsd.metric.faces import count_faces
+from gsd.metric.truth import Truth
 from gsd.protocols import Metric
 from gsd.types import Render
 
@@ -54,10 +55,10 @@ def test_a_perfect_copy_scores_the_cap_and_floats_are_plain():
 
 
 def test_psnr_of_a_known_error():
-    """A constant error of 0.01 in a picture that stays in [0, 1] is 40 dB."""
+    """A constant error of 0.01 in an opaque picture that stays in [0, 1] is 40 dB."""
     cameras = turntable(VIEWS, 32)
     render = trace(load()["fox"].figure(0), cameras)
-    worse = Render(render.rgb - 0.01, render.depth, render.alpha)
+    worse = Render(render.rgb - 0.01, render.depth, torch.ones_like(render.alpha))
     assert float(worse.rgb.min()) >= 0
     assert Truth("fox", **FAST)(worse, cameras, "fox")["psnr_aligned"] == pytest.approx(40, abs=0.01)
 
@@ -158,9 +159,73 @@ def test_faces_are_counted_around_the_circle(runs, count):
     for first, last in runs:
         face[torch.arange(first, last) % 120] = True
     for shift in (0, 17, 60):
-        assert _count_faces(face.roll(shift)) == count
+        assert count_faces(face.roll(shift)) == count
 
 
 def test_unknown_subjects_are_refused_at_construction():
     with pytest.raises(GsdError, match=r"compares with the menagerie.*metric=\[\]"):
         Truth("a bicycle")
+
+
+GEOMETRY = ("depth_error", "chamfer", "silhouette_iou", "ssim_aligned", "gmsd_aligned")
+
+
+def test_geometry_is_that_of_the_best_yaw():
+    perfect = _measure(load()["fox"].figure(1), "fox", yaw=30.0)
+    assert [perfect[key] for key in GEOMETRY] == [0, 0, 1, 1, 0]
+    off = _measure(load()["fox"].figure(1), "fox", yaw=33.3)  # the best yaw lies within half a degree
+    assert off["depth_error"] < 0.005
+    assert off["chamfer"] < 0.005
+    assert off["silhouette_iou"] > 0.97
+    assert off["ssim_aligned"] > 0.95
+    janus = _measure(load()["fox"].figure(1).two_faced(), "fox", yaw=30.0)
+    assert janus["chamfer"] > 0.02
+    assert janus["ssim_aligned"] < 0.9
+    assert janus["gmsd_aligned"] > 0.05
+
+
+def test_depth_error_of_a_known_error():
+    """Colours as they should be, every depth 0.04 too far: nothing but the geometry is worse."""
+    cameras = turntable(VIEWS, 32, start=20.0)
+    render = trace(load()["pig"].figure(0), turntable(VIEWS, 32))
+    worse = Render(render.rgb, (render.depth + 0.04) * (render.alpha > 0), render.alpha)
+    right, wrong = (Truth("pig", **FAST)(r, cameras, "pig") for r in (render, worse))
+    assert (right["depth_error"], right["chamfer"]) == pytest.approx((0, 0), abs=1e-6)
+    assert wrong["depth_error"] == pytest.approx(0.04, abs=1e-6)
+    assert 0.01 < wrong["chamfer"] <= 0.04  # the nearest point lies across the surface, not along the ray
+    for key in right.keys() - {"depth_error", "chamfer"}:
+        assert wrong[key] == right[key]
+
+
+@pytest.mark.parametrize("background", ["black", "sky"])
+def test_the_background_does_not_matter(background):
+    """Black as Gaussians may have it, or a picture of its own in every view as a radiance field may."""
+    cameras = turntable(VIEWS, 48)
+    figure = load()["penguin"].figure(0)
+    white = trace(figure, cameras)
+    bare = trace(figure, cameras, background=(0.0, 0.0, 0.0)).rgb
+    behind = torch.zeros_like(bare)
+    if background == "sky":
+        behind += 0.3 + 0.4 * torch.linspace(0, 1, 48)[:, None] * torch.tensor([0.5, 0.7, 1.0]).view(3, 1, 1)
+    other = Render(bare + (1 - white.alpha) * behind, white.depth, white.alpha)
+    right, found = (Truth("penguin", **FAST)(r, cameras, "penguin") for r in (white, other))
+    # behind the edges of the animal stands the mean of a background that varies
+    assert found["psnr_aligned"] == pytest.approx(right["psnr_aligned"], abs={"black": 0.01, "sky": 3.0}[background])
+    for key in ("janus", "face_count", "front_count", "variant", "yaw_deg", "silhouette_iou", "depth_error"):
+        assert found[key] == right[key]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(load()))
+def test_no_true_animal_is_janus_and_every_two_faced_one_is(name):
+    """All variants that the prior has, at the default settings and resolution of a run, at yaws on no grid."""
+    cameras = turntable(120, 64)
+    truth = Truth(name)
+    for variant in range(4):
+        figure = load()[name].figure(variant)
+        for yaw in (0.0, 127.1, 298.9):
+            true = truth(trace(figure, turntable(120, 64, start=yaw)), cameras, name)
+            assert (true["janus"], true["face_count"], true["front_count"]) == (0, 1, 1), (variant, yaw)
+            if yaw > 180:
+                twin = truth(trace(figure.two_faced(), turntable(120, 64, start=yaw)), cameras, name)
+                assert twin["janus"] == 1, (variant, yaw)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from launch import SMALL, launch, records
 
+from gsd.export.run import load
 from gsd.folder import RunFolder
 
 FIELD = (
@@ -49,5 +50,8 @@ def test_stopped_and_continued_equals_undisturbed(tmp_path, monkeypatch):
     one, other = (RunFolder(x).load_checkpoint()["representation"] for x in (straight, broken))
     assert all(torch.equal(one["params"][k], other["params"][k]) for k in one["params"])
     assert torch.equal(one["occupancy"], other["occupancy"])
+    from_folder, _ = load(straight, 0, torch.device("cpu"))
+    assert len(from_folder.scene().points) == 150  # the cloud that noisings see comes back without its init
+    assert torch.equal(from_folder.scene().points, one["points"])
     a, b = (json.loads((x / "summary.json").read_text())["psnr_aligned"] for x in (straight, broken))
     assert a == b

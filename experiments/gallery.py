@@ -1,0 +1,167 @@
+"""Pictures of several methods on several prompts, as in Fig. 6, 7, 8 and 10 of the paper, and what was measured."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sweeps
+from PIL import Image
+
+from gsd.errors import GsdError
+from gsd.runs import Run
+from gsd.statistics import bootstrap, mean, paired_p
+
+VIEWS = (0.0, 90.0, 180.0, 270.0)  # degrees from the front
+MEASURED = {"psnr_aligned": "PSNR dB", "view_error_deg": "view error", "face_fraction": "face share", "janus": "Janus"}
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A figure: `methods` by name, as command-line settings, the first of them the baseline; four views of each."""
+
+    name: str
+    title: str
+    methods: dict[str, str]
+    prompts: Sequence[str] = ("a full body of a cat with a hat", "an owl", "a corgi")
+    common: Sequence[str] = ()  # settings of all methods
+    seeds: int = 1
+
+
+def main(gallery: Gallery, doc: str | None) -> None:
+    from gsd.cli import guarded
+
+    options = sweeps.parser(doc, gallery.name)
+    options.add_argument("--prompts", nargs="+", default=list(gallery.prompts))
+    options.add_argument("--seeds", type=int, default=gallery.seeds, help="a method and prompt; the first is shown")
+    args = options.parse_args()
+    guarded(lambda: _main(gallery, args))
+
+
+def _main(gallery: Gallery, args: Any) -> None:
+    if args.run:
+        for method in gallery.methods.values():
+            swept = f"prompt={','.join(quoted(p) for p in args.prompts)}"
+            sweeps.launch(
+                args.name, [*method.split(), *gallery.common, *args.overrides, swept], range(args.seeds), args.jobs
+            )
+    chosen = select(sweeps.runs_of(args.name), gallery, args.prompts)
+    methods = {name: [r for (m, _), runs in chosen.items() if m == name for r in runs] for name in gallery.methods}
+    baseline = next(iter(methods.values()))
+    rows = [row(name, runs, baseline) for name, runs in methods.items()]
+    sweeps.write(args.out, "table.md", sweeps.as_table(rows))
+    each = [
+        {"method": method, "prompt": prompt, "run": str(run.path), **measured(run)}
+        for (method, prompt), runs in chosen.items()
+        for run in runs
+    ]
+    sweeps.write(args.out, "result.json", each)
+    draw(gallery, args.prompts, chosen, args.out)
+    print(sweeps.as_table(rows), f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
+
+
+def quoted(prompt: str) -> str:
+    """As Hydra reads it inside a list of choices."""
+    return '"' + prompt.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def select(runs: Sequence[Run], gallery: Gallery, prompts: Sequence[str]) -> dict[tuple[str, str], list[Run]]:
+    """(method, prompt) -> its runs, by seed. Raises GsdError where there is none."""
+    chosen: dict[tuple[str, str], list[Run]] = {}
+    for method, settings in gallery.methods.items():
+        wanted = dict(item.split("=", 1) for item in settings.split())
+        for prompt in prompts:
+            found = [r for r in runs if r.summary["prompt"] == prompt and wanted.items() <= sweeps.settings(r).items()]
+            if not found:
+                raise GsdError(f"There is no run of {method} for {prompt!r}; add --run to launch what is missing.")
+            chosen[method, prompt] = sorted(found, key=lambda r: r.summary["seed"])
+    return chosen
+
+
+def measured(run: Run) -> dict[str, Any]:
+    return {key: run.summary[key] for key in (*MEASURED, "prior_calls", "seconds") if key in run.summary}
+
+
+def row(method: str, runs: Sequence[Run], baseline: Sequence[Run]) -> dict[str, Any]:
+    """A line of the table: means over prompts and seeds with Student's interval, and how far from the baseline.
+
+    The difference is that of pairs with the same prompt and seed; its interval redraws prompts, or pairs of one prompt.
+    """
+    cells = {}
+    for key, title in MEASURED.items():
+        values = [r.summary[key] for r in runs if key in r.summary]
+        cells[title] = str(mean(values)) if values else ""
+    calls = [r.summary["prior_calls"] for r in runs]
+    cells |= {"prior calls": f"{sum(calls) / len(calls):.0f}"}
+    return {"method": method, "runs": len(runs), **cells, "PSNR - baseline": "", "p": "", **difference(runs, baseline)}
+
+
+def difference(runs: Sequence[Run], baseline: Sequence[Run]) -> dict[str, str]:
+    found, others = (
+        {
+            (r.summary["prompt"], r.summary["seed"]): r.summary["psnr_aligned"]
+            for r in some
+            if "psnr_aligned" in r.summary
+        }
+        for some in (runs, baseline)
+    )
+    shared = sorted(found.keys() & others.keys())
+    if runs is baseline or not shared:
+        return {}
+    by_prompt: dict[str, list[float]] = {}
+    for prompt, seed in shared:
+        by_prompt.setdefault(prompt, []).append(found[prompt, seed] - others[prompt, seed])
+    clusters = list(by_prompt.values()) if len(by_prompt) > 1 else [[d] for d in next(iter(by_prompt.values()))]
+    p = paired_p([found[pair] for pair in shared], [others[pair] for pair in shared])
+    return {"PSNR - baseline": str(bootstrap([np.array(c) for c in clusters])), "p": f"{p:.2g}"}
+
+
+def picture(run: Run, azimuth: float) -> Image.Image:
+    """The run's turntable picture nearest to an azimuth."""
+    files = {int(file.stem.split("_")[0]): file for file in (run.path / "views").glob("*_rgb.png")}
+    if not files:
+        raise GsdError(f"{run.path} has no pictures in views/; delete its DONE and repeat its command.")
+    count = run.config["turntable"]["views"]
+    nearest = min(files, key=lambda view: abs((360 * view / count - azimuth + 180) % 360 - 180))
+    return Image.open(files[nearest])
+
+
+def draw(gallery: Gallery, prompts: Sequence[str], chosen: dict[tuple[str, str], list[Run]], folder: Path) -> None:
+    """Rows are prompts and a block of four views a method; with many methods, the other way round."""
+    plt, methods = sweeps.pyplot(), list(gallery.methods)
+    turned = len(methods) > 4
+    lines, blocks = (methods, list(prompts)) if turned else (list(prompts), methods)
+    figure = plt.figure(figsize=(len(VIEWS) * len(blocks) + 1.3, len(lines) + 0.6))
+    height, width = figure.get_figheight(), figure.get_figwidth()
+    outer = figure.add_gridspec(
+        len(lines),
+        len(blocks),
+        left=1.25 / width,
+        right=0.995,
+        top=1 - 0.5 / height,
+        bottom=0.01,
+        wspace=0.03,
+        hspace=0.04,
+    )
+    for i, line in enumerate(lines):
+        for j, block in enumerate(blocks):
+            run = chosen[(line, block) if turned else (block, line)][0]
+            inner = outer[i, j].subgridspec(1, len(VIEWS), wspace=0.0)
+            for k, azimuth in enumerate(VIEWS):
+                axis = figure.add_subplot(inner[k])
+                axis.imshow(picture(run, azimuth))
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
+                if i == 0 and k == 0:
+                    axis.set_title(textwrap.shorten(block, 48), fontsize=9, loc="left", pad=4)
+                if j == 0 and k == 0:
+                    axis.text(-0.08, 0.5, textwrap.fill(line, 16), fontsize=8, ha="right", va="center",
+                              transform=axis.transAxes)  # fmt: skip
+    figure.suptitle(gallery.title, fontsize=10, y=1 - 0.05 / height)
+    for ending in ("png", "pdf"):
+        figure.savefig(folder / f"figure.{ending}", dpi=170)
+    plt.close(figure)

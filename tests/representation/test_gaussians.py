@@ -1,0 +1,38 @@
+"""The learning rates of a scene follow its own steps."""
+
+import pytest
+import torch
+from launch import SMALL, config
+
+from gsd.config import build
+from gsd.optimise import optimise
+from gsd.representation.gaussians import Gaussians
+from gsd.types import PointCloud
+
+
+def test_decay_multiplies_every_rate_with_the_scenes_own_steps():
+    points = PointCloud(torch.rand(9, 3) - 0.5, torch.rand(9, 3))
+    decay = {"kind": "linear", "start": 1.0, "end": 0.1, "begin": 0, "until": 10}
+    scene = build(config(*SMALL, f"representation.decay={decay}".replace("'", ""))).representation
+    assert isinstance(scene, Gaussians)
+    rates = {name: float(rate) for name, rate in scene.rates.items()}
+    for step in range(12):
+        scene.step()
+        seen = {group["name"]: group["lr"] for group in scene.optimizer.param_groups}
+        assert seen == pytest.approx({name: rate * (1 - 0.09 * min(step, 10)) for name, rate in rates.items()})
+    plain = Gaussians(points, torch.device("cpu"), 0, None)
+    plain.step()
+    assert {group["name"]: group["lr"] for group in plain.optimizer.param_groups} == plain.rates
+
+
+@pytest.mark.parametrize("particles", [1, 2])
+def test_by_default_rates_end_at_a_tenth_whatever_the_length_and_the_particles(particles):
+    experiment = build(config(*SMALL, "steps=12", f"particles={particles}", "noising=random", "loss=none"))
+    for _ in optimise(experiment):
+        pass
+    scenes = getattr(experiment.representation, "scenes", (experiment.representation,))
+    own = 12 // particles
+    for scene in scenes:
+        assert scene.steps_taken == own
+        for group in scene.optimizer.param_groups:  # as set for the last step, own - 1
+            assert group["lr"] == pytest.approx(scene.rates[group["name"]] * (1 - 0.9 * (own - 1) / own))
