@@ -49,7 +49,7 @@ SlurmctldParameters=preempt_send_user_signal
 SlurmdParameters=config_overrides
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
 ReturnToService=2
-KillWait=2
+KillWait=1
 InactiveLimit=0
 MaxArraySize={max_array}
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000 State=UNKNOWN
@@ -107,6 +107,19 @@ class Cluster:
         """Output of one of Slurm's commands; empty where it fails."""
         return subprocess.run(arguments, capture_output=True, text=True, check=False).stdout
 
+    def node(self, state: str) -> None:
+        """Take the node down, with whatever runs there, or up again."""
+        down = state == "down"
+
+        def taken() -> bool:
+            self.command("scontrol", "update", f"nodename={self.host}", f"state={state}", "reason=test")
+            return ("down" in self.command("sinfo", "-h", "-o", "%T")) == down
+
+        self._until(taken, f"the node {state}")
+
+    def logs(self) -> str:
+        return "\n".join(path.read_text()[-4000:] for path in self.folder.glob("*.log"))
+
     def _start(self, name: str, *arguments: str) -> None:
         log = (self.folder / f"{name}.out").open("w")
         self.daemons.append(subprocess.Popen([_find(name), *arguments], stdout=log, stderr=log, cwd=self.folder))
@@ -115,8 +128,7 @@ class Cluster:
         end = time.monotonic() + 20
         while not holds():
             if time.monotonic() > end:
-                logs = "\n".join(p.read_text()[-2000:] for p in self.folder.glob("*.log"))
-                raise RuntimeError(f"Slurm: {what} did not come within 20 s\n{logs}")
+                raise RuntimeError(f"Slurm: {what} did not come within 20 s\n{self.logs()}")
             time.sleep(0.05)
 
 

@@ -1,6 +1,7 @@
 import json
 import random
 import signal
+import subprocess
 import time
 
 import numpy as np
@@ -153,3 +154,40 @@ def test_adding_a_component_does_not_shift_another(tmp_path):
     b = launch(tmp_path / "b", *SMALL, "steps=3", "loss=[consistency,opaque,tv,sparsity,scale]")
     assert [r["sigma"] for r in records(a)] == [r["sigma"] for r in records(b)]
     assert np.isclose(records(a)[0]["render/rgb"], records(b)[0]["render/rgb"], atol=0)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small disk of its own and what changes its size or mode: mount -o remount,..."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield place, lambda how: subprocess.run(["mount", "-o", f"remount,{how}", str(place)], check=True)
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("kilobytes", [0, 12, 32, 64, 96])
+def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path, disk, kilobytes):
+    place, remount = disk
+    remount(f"size={kilobytes + 4}k")
+    overrides = (*SMALL, "steps=12", "checkpoint_every=3")
+    with pytest.raises(GsdError, match=r"No space is left|cannot be made: No space left"):
+        launch(place / "run", *overrides)
+    assert not (place / "run/DONE").exists()
+    remount("size=8m")
+    same(launch(place / "run", *overrides), launch(tmp_path / "straight", *overrides))
+    assert sorted(p.name for p in (place / "run").glob(".*")) == [".lock"]
+
+
+def test_a_disk_that_takes_nothing(disk):
+    place, remount = disk
+    remount("ro")
+    with pytest.raises(GsdError, match="cannot be made: Read-only file system"):
+        launch(place / "run", *SMALL)
+    remount("rw")
+    (place / "run").mkdir()
+    remount("ro")
+    with pytest.raises(GsdError, match="cannot be written to: Read-only file system"):
+        launch(place / "run", *SMALL)

@@ -19,7 +19,7 @@ def close(path: str | Path) -> int:
     if any(row.state == "done" for row in rows):
         try:
             print("Summary:", *write(path))
-        except GsdError as error:
+        except (GsdError, OSError) as error:
             print(error)
         except Exception:
             traceback.print_exc()

@@ -85,7 +85,10 @@ class SweepFolder:
         before = self.sweeps
         kept = [s for s in before if s.command != sweep.command and s.jobs.keys() != sweep.jobs.keys()]
         content = json.dumps([asdict(s) for s in (*kept, sweep)], indent=1)
-        RunFolder(self.path).write("sweep.json", content + "\n")
+        try:
+            RunFolder(self.path).write("sweep.json", content + "\n")
+        except OSError as error:
+            raise GsdError(f"{self.path} cannot be written to: {error.strerror}.") from error
         return [
             f"The config that this command makes has changed since {s.began} (commit {s.commit}): "
             f"{len(sweep.jobs.keys() - s.jobs.keys())} of {len(sweep.jobs)} runs have a new signature and are new runs."

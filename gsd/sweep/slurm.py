@@ -50,7 +50,8 @@ class SlurmLauncher(BaseSubmititLauncher):
         jobs = self._submit(calls)
         states = wait({job.job_id for job in jobs})
         end = time.monotonic() + GRACE_S
-        while not all(job.paths.result_pickle.exists() for job in jobs) and time.monotonic() < end:
+        owing = [job for job in jobs if states.get(job.job_id) in ("COMPLETED", "FAILED")]
+        while not all(job.paths.result_pickle.exists() for job in owing) and time.monotonic() < end:
             time.sleep(0.5)
         return [self._result(job, call[0], states) for job, call in zip(jobs, calls, strict=False)]
 
@@ -93,6 +94,6 @@ class SlurmLauncher(BaseSubmititLauncher):
         if state not in STOPPED:
             config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
             folder = RunFolder(Path(config.hydra.sweep.dir) / str(OmegaConf.select(config, "hydra.sweep.subdir")))
-            if not folder.done:
+            if not (folder.done or (folder / "FAILED").exists()):
                 folder.fail(f"{death}\n")
         return JobReturn(overrides=overrides, _return_value=death, status=JobStatus.FAILED)

@@ -87,6 +87,8 @@ class Sweeper(BasicSweeper):
             print(
                 f"What is done is kept, though commit {', '.join(sorted(made))} made it, not {now}; name=... runs all."
             )
+        for name in todo:
+            (folder.path / name / "FAILED").unlink(missing_ok=True)  # of the last attempt
         return [overrides for name, (overrides, _) in jobs.items() if name in todo]
 
     def _launch(self, folder: SweepFolder, todo: list[list[str]]) -> None:
@@ -98,6 +100,8 @@ class Sweeper(BasicSweeper):
                 first += len(batch)
         except GsdError:
             raise
+        except OSError as error:  # no folder for a run can be made
+            print(error, file=sys.stderr)
         except Exception:  # a launcher that loses a worker may give up on all; each run is told of below
             traceback.print_exc()
         except BaseException:
