@@ -17,6 +17,7 @@ def handler():
 
 
 def test_the_first_waits_and_the_second_interrupts():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs begin with it ignored
     with pytest.raises(KeyboardInterrupt), Signals() as signals:  # noqa: PT012
         signal.raise_signal(signal.SIGINT)
         assert signals.seen == [signal.SIGINT]

@@ -1,6 +1,7 @@
 """Ticks of a schedule: a commit is a result, and what has moved between two is found and marked."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_nights(tmp_path, monkeypatch, capfd):
     assert "3 runs: 3 done; 0 to do." in out
     code, names, out = night("bbb")  # other code, equal results
     assert (code, names) == (0, ["2026-01-01_020000_aaa", "2026-01-02_020000_bbb"])
-    assert "0 of 7 numbers have moved" in out
+    assert re.search(r"\b0 of \d+ numbers have moved", out)
     code, names, out = night("bbb+", "representation.sh_lr=0.3", keep=2)  # a tree that is not clean is always new
     assert (code, names) == (2, ["2026-01-02_020000_bbb", "2026-01-03_020000_bbb+"])
     assert "| moved | all runs | psnr_aligned " in out
