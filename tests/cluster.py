@@ -108,8 +108,10 @@ class Cluster:
         return subprocess.run(arguments, capture_output=True, text=True, check=False).stdout
 
     def node(self, state: str) -> None:
-        """Take the node down, with whatever runs there, or up again."""
+        """Take the node down, with whatever runs there, or, once its steps have ended, up again."""
         down = state == "down"
+        if not down:
+            self._until(lambda: not list((self.folder / "spool").glob(f"{self.host}_*.*")), "the end of all steps")
 
         def taken() -> bool:
             self.command("scontrol", "update", f"nodename={self.host}", f"state={state}", "reason=test")

@@ -44,7 +44,8 @@ class Faults:
         assert self.process.poll() is None, self.process.communicate()
         for checkpoint in self.sweep.glob("*/checkpoint.pt"):
             folder = checkpoint.parent
-            if folder in self.caught or (folder / "DONE").exists():
+            begun = checkpoint.stat().st_mtime > (folder / ".lock").stat().st_mtime  # not of a life before
+            if not begun or folder in self.caught or (folder / "DONE").exists():
                 continue
             try:
                 holder = json.loads((folder / ".lock").read_text())
@@ -57,6 +58,10 @@ class Faults:
             self.caught.add(folder)
             return folder, holder["pid"], holder["job"]
         return None
+
+    def pids(self):
+        """Of all who run or ran."""
+        return [json.loads(lock.read_text() or '{"pid": 0}')["pid"] for lock in self.sweep.glob("*/.lock")]
 
     def log(self, job):
         return (self.sweep / f".submitit/{job}/{job}_0_log.out").read_text()
@@ -80,12 +85,13 @@ def test_eight_runs_through_four_faults_end_as_the_serial_ones(tmp_path, cluster
     faults = Faults(sweep, process, cluster)
 
     _, pid, preempted = faults.catch()
-    cluster.command("sbatch", "-p", HIGH, "-n", "2", "--output=/dev/null", "--wrap", "true")
+    cluster.command("sbatch", "-p", HIGH, "-n", "2", "--job-name=other", "--output=/dev/null", "--wrap", "true")
     until(lambda: gone(pid), "the preemption")
+    until(lambda: not cluster.command("squeue", "-h", "-n", "other"), "the end of the other job")
 
-    _, pid, of_dead_node = faults.catch()
+    _, _, of_dead_node = faults.catch()
     cluster.node("down")
-    until(lambda: gone(pid), "the death of the node")
+    until(lambda: all(gone(pid) for pid in faults.pids()), "the death of the node")
     cluster.node("resume")
 
     killed, pid, killed_job = faults.catch()
