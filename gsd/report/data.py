@@ -170,18 +170,8 @@ def _reason(run: Run, config: dict[str, Any]) -> str:
         text = (run.path / "FAILED").read_text(encoding="utf-8", errors="replace").strip()
         return text[-REASON_CHARS:] or "no reason is given in FAILED"
     if run.status == "unfinished":
-        step = _last_step(run.path / "metrics.jsonl")
-        return f"at step {step} of {config.get('steps', '?')}" if step else "no step is recorded yet"
+        return f"at step {run.step} of {config.get('steps', '?')}" if run.step else "no step is recorded yet"
     return ""
-
-
-def _last_step(file: Path) -> int:
-    """Steps recorded so far, of the last whole line."""
-    try:
-        lines = file.read_bytes()[-20_000:].split(b"\n")[:-1]
-        return json.loads(lines[-1])["step"] + 1
-    except (OSError, ValueError, LookupError, TypeError):
-        return 0
 
 
 def _common(paths: list[Path]) -> Path:
