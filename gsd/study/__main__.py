@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import signal
+import socket
 import sys
+from contextlib import closing, suppress
 from pathlib import Path
 
 from gsd.cli import guarded
@@ -94,31 +96,31 @@ def _make(args: argparse.Namespace) -> None:
 
 def _serve(args: argparse.Namespace) -> None:
     """Serves the study until it is stopped. Votes lie in votes.sqlite; the same command goes on with them."""
-    from gsd.study.server import Server
     from gsd.study.study import load
     from gsd.study.votes import Votes
 
+    try:
+        from gsd.study.server import server
+    except ModuleNotFoundError as error:
+        raise GsdError(f"The page needs the package {error.name}: pip install 'gsd[study]'.") from None
     study = load(args.study)
     votes = Votes(args.study, study)
     try:
-        server = Server(args.study, study, votes, args.host, args.port)
-    except (OSError, OverflowError) as error:
+        listener = socket.create_server((args.host, args.port))
+    except (OSError, OverflowError, UnicodeError) as error:
         raise GsdError(
             f"{args.host}:{args.port} cannot be listened on ({error}); choose another --host or --port."
         ) from error
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
     if study.simulated:
         print("This study is for simulated raters: whoever answers it is counted as one of them.", file=sys.stderr)
-    print(f"{server.address} (Ctrl-C stops; votes are kept)", flush=True)
+    host, port = listener.getsockname()
+    print(f"http://{host}:{port}/ (Ctrl-C stops; votes are kept)", flush=True)
     if args.host not in ("127.0.0.1", "localhost"):
         print("Others can reach this page. Across the internet, put a server with https in front of it.", flush=True)
-    try:
-        server.serve_forever()
-    except KeyboardInterrupt:
-        print("Stopped.")
-    finally:
-        server.server_close()
-        votes.close()
+    with closing(votes), suppress(KeyboardInterrupt):
+        server(args.study, study, votes).run([listener])
+    print("Stopped.")
 
 
 def _analyse(args: argparse.Namespace) -> None:

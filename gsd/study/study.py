@@ -103,13 +103,17 @@ def load(folder: Path) -> Study:
             f"{folder} holds no study ({error.strerror}); make one with python -m gsd.study make."
         ) from error
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise GsdError(f"{file} is damaged: {where or 'the file'}: {first['msg']}.") from error
+        raise GsdError(f"{file} is damaged: {complaint(error)}.") from error
     absent = sorted(name for name in study.media if not (folder / MEDIA / name).is_file())
     if absent:
         raise GsdError(f"{folder / MEDIA} lacks {', '.join(absent)}; make the study anew.")
     return study
+
+
+def complaint(error: ValidationError) -> str:
+    """The first thing wrong, and where."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc']) or 'all of it'}: {first['msg']}"
 
 
 def save(folder: Path, study: Study) -> None:

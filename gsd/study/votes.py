@@ -9,13 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from gsd.errors import GsdError
 from gsd.study.design import Trial, trials
 from gsd.study.study import QUESTIONS, VOTES, Question, Study
 
 Choice = Literal["left", "right", "tie"]
+Seconds = Annotated[float, Field(ge=0, le=30 * 86400, allow_inf_nan=False)]
+Size = Annotated[list[Annotated[int, Field(ge=0, le=100_000)]], Field(min_length=2, max_length=2)]  # pixels
 SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS study (digest TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS participants (
@@ -45,16 +49,17 @@ CREATE TABLE IF NOT EXISTS answers (
 """
 
 
-@dataclass(frozen=True)
-class Answer:
-    """To the three questions of a trial."""
+class Answer(BaseModel):
+    """To the three questions of a trial, as the page sends it."""
 
-    position: int  # of the trial, from 0
-    choices: dict[Question, Choice]
-    seconds: dict[Question, float]  # from when both sides could be seen to the last choice
-    total: float  # seconds, until it was sent
-    screen: tuple[int, int]  # pixels
-    window: tuple[int, int]
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    position: Annotated[int, Field(ge=0, le=100_000)]  # of the trial, from 0
+    choices: Annotated[dict[Question, Choice], Field(min_length=len(QUESTIONS))]
+    seconds: Annotated[dict[Question, Seconds], Field(min_length=len(QUESTIONS))]  # from when both sides could be seen
+    total: Seconds  # until it was sent
+    screen: Size
+    window: Size
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,10 @@ class Standing:
 
 class RefusedError(Exception):
     """An answer that does not count; the message says why."""
+
+
+class UnknownError(RefusedError):
+    """No participant has this id."""
 
 
 class Votes:
@@ -122,31 +131,30 @@ class Votes:
             )
         return name
 
-    def standing(self, name: str) -> Standing | None:
-        """Of the participant with this id; None: there is no such one."""
+    def standing(self, name: str) -> Standing:
+        """Of the participant with this id. Raises UnknownError."""
         with self._lock:
-            found = self._database.execute("SELECT number FROM participants WHERE id = ?", [name]).fetchone()
-            return _standing(self._database, found[0]) if found else None
+            return _standing(self._database, _number(self._database, name))
 
     def answer(self, name: str, answer: Answer) -> Standing:
         """Keep an answer; returns where the participant is then. Raises RefusedError, with nothing kept."""
         with self._changing() as database:
-            found = database.execute("SELECT number FROM participants WHERE id = ?", [name]).fetchone()
-            if not found:
-                raise RefusedError("No participant has this id.")
-            before = _standing(database, found[0])
+            number = _number(database, name)
+            before = _standing(database, number)
             if answer.position >= before.total:
                 raise RefusedError(f"There is no trial {answer.position + 1}; there are {before.total}.")
             if answer.position < before.answered:
                 raise RefusedError(f"Trial {answer.position + 1} has been answered; the first answer counts.")
             if answer.position > before.answered:
                 raise RefusedError(f"Trial {before.answered + 1} comes first.")
+            if "tie" in answer.choices.values() and not self.study.tie:
+                raise RefusedError("Please choose left or right.")
             row = [*answer.choices.values(), *answer.seconds.values()]
             columns = [*answer.choices, *(f"{question}_seconds" for question in answer.seconds)]
             database.execute(
                 f"INSERT INTO answers (participant, position, seconds, screen_size, window_size, {', '.join(columns)}) "
                 f"VALUES (?, ?, ?, ?, ?, {', '.join('?' * len(columns))})",
-                [found[0], answer.position, answer.total, _by(answer.screen), _by(answer.window), *row],
+                [number, answer.position, answer.total, _by(answer.screen), _by(answer.window), *row],
             )
         return Standing(before.answered + 1, before.trials)
 
@@ -161,6 +169,13 @@ def check(database: sqlite3.Connection, study: Study) -> None:
         )
 
 
+def _number(database: sqlite3.Connection, name: str) -> int:
+    found = database.execute("SELECT number FROM participants WHERE id = ?", [name]).fetchone()
+    if not found:
+        raise UnknownError("No participant has this id.")
+    return found[0]
+
+
 def _standing(database: sqlite3.Connection, number: int) -> Standing:
     dealt = database.execute(
         "SELECT kind, scene, left_side FROM trials WHERE participant = ? ORDER BY position", [number]
@@ -169,5 +184,5 @@ def _standing(database: sqlite3.Connection, number: int) -> Standing:
     return Standing(answered, [Trial(*row) for row in dealt])
 
 
-def _by(size: tuple[int, int]) -> str:
+def _by(size: list[int]) -> str:
     return f"{size[0]}x{size[1]}"

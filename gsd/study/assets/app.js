@@ -12,9 +12,8 @@ const films = new Map(); // media name -> promise of an address: fetched once, a
 async function ask(path, body) {
   const options = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
   const response = await fetch(path, options);
-  const content = await response.json();
-  if (!response.ok) throw Object.assign(new Error(content.error), { status: response.status });
-  return content;
+  if (!response.ok) throw Object.assign(new Error(await response.text()), { status: response.status });
+  return response.json();
 }
 
 // Until the server has answered: no connection and 5xx are waited for, anything else is an answer.
