@@ -12,6 +12,7 @@ What is refused is answered by a sentence, as text.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection
 from datetime import datetime, timezone
 from mimetypes import guess_type
@@ -33,7 +34,8 @@ from gsd.study.votes import Answer, RefusedError, Standing, UnknownError, Votes
 ASSETS = Path(__file__).with_name("assets")
 PAGE = ("index.html", "app.js", "style.css")
 LARGEST_BODY = 4096  # bytes
-PATIENCE_SECONDS = 5  # for requests under way when the server is stopped
+BODY_SECONDS = 10  # until it must have arrived
+STOP_SECONDS = 12  # for requests under way when the server is stopped
 HEADERS = {
     # Media are fetched whole and shown as blobs, so that a turntable can be set to any angle at once
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -56,19 +58,17 @@ class Consent(BaseModel):
 
 
 def server(folder: Path, study: Study, votes: Votes) -> uvicorn.Server:
-    """To be run on a socket that listens. It keeps no log, which would hold raters' addresses, but for its own faults."""
+    """To be run on a socket that listens. It logs its own faults alone: requests would come with raters' addresses."""
     return uvicorn.Server(
         uvicorn.Config(
             application(folder, study, votes),
             http="h11",  # or what is refused would depend on what else is installed
-            ws="none",
-            lifespan="off",
             log_config=None,
             log_level="error",
             access_log=False,
             server_header=False,
             headers=list(HEADERS.items()),
-            timeout_graceful_shutdown=PATIENCE_SECONDS,
+            timeout_graceful_shutdown=STOP_SECONDS,
         )
     )
 
@@ -125,16 +125,16 @@ def _file(folder: Path, name: str, there: Collection[str], headers: dict[str, st
     return Response((folder / name).read_bytes(), headers=headers, media_type=guess_type(name)[0])
 
 
-def _posted(
-    kind: type[Sent], respond: Callable[[Request, Sent], Response]
-) -> Callable[[Request], Awaitable[Response]]:
+def _posted(kind: type[Sent], respond: Callable[[Request, Sent], Response]) -> Callable[[Request], Awaitable[Response]]:
     """An endpoint for JSON. A page of another site cannot send this type without being asked first."""
 
     async def endpoint(request: Request) -> Response:
         if request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
             raise HTTPException(415, "Answers are application/json.")
         try:
-            sent = kind.model_validate_json(await request.body())
+            sent = kind.model_validate_json(await asyncio.wait_for(request.body(), BODY_SECONDS))
+        except asyncio.TimeoutError as error:
+            raise HTTPException(408, "The answer did not arrive.") from error
         except ValidationError as error:
             raise HTTPException(422, complaint(error)) from error
         return await run_in_threadpool(respond, request, sent)

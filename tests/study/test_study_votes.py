@@ -16,7 +16,9 @@ NOW = "2026-01-01T00:00:00+00:00"
 
 def answer(position, side="left"):
     choices, seconds = dict.fromkeys(QUESTIONS, side), dict.fromkeys(QUESTIONS, 4.0)
-    return Answer(position, choices, seconds, 5.0, (1920, 1080), (1200, 800))
+    return Answer(
+        position=position, choices=choices, seconds=seconds, total=5.0, screen=[1920, 1080], window=[1200, 800]
+    )
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ async function ask(path, body) {
   return response.json();
 }
 
-// Until the server has answered: no connection and 5xx are waited for, anything else is an answer.
+// Until the server has answered: no connection, 408 (too slow a one) and 5xx are tried again, anything else is an answer.
 async function insist(path, body) {
   for (;;) {
     try {
@@ -24,7 +24,7 @@ async function insist(path, body) {
       notify("");
       return content;
     } catch (error) {
-      if (error.status && error.status < 500) throw error;
+      if (error.status && error.status < 500 && error.status !== 408) throw error;
       notify("The server cannot be reached. Your answer is kept here and sent as soon as it is back.");
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
     }
