@@ -16,7 +16,7 @@ from gsd.errors import GsdError
 from gsd.statistics import Estimate, bootstrap, holm, paired_p, rate
 from gsd.study.design import Kind
 from gsd.study.inference import alpha, crossed, intraclass
-from gsd.study.study import QUESTIONS, VOTES, Question, Side, Study
+from gsd.study.study import QUESTIONS, VOTES, Question, Side, Study, other
 from gsd.study.votes import Choice, check
 
 
@@ -37,7 +37,7 @@ class Vote:
         choice = self.choices[question]
         if choice == "tie":
             return None
-        return self.left if choice == "left" else ("b" if self.left == "a" else "a")
+        return self.left if choice == "left" else other(self.left)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from gsd.study.study import Side, Study
+from gsd.study.study import Side, Study, other
 
 Kind = Literal["pair", "mirrored", "broken"]
 SIDES: tuple[Side, Side] = ("a", "b")
@@ -38,7 +38,7 @@ def trials(study: Study, participant: int) -> list[Trial]:
     half = (study.trials + 1) // 2
     first, second = real[:half], real[half:]
     for k in rng.permutation(max(half - 1, 0))[: study.mirrored]:  # of the first half less its last, the nearest one
-        second.append(Trial("mirrored", first[k].scene, "b" if first[k].left == "a" else "a"))
+        second.append(Trial("mirrored", first[k].scene, other(first[k].left)))
     order = first + [second[k] for k in rng.permutation(len(second))]
     for scene, left in zip(range(len(study.broken)), _sides(len(study.broken), rng), strict=True):
         order.insert(int(rng.integers(len(order) + 1)), Trial("broken", scene, left))

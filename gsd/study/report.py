@@ -18,7 +18,7 @@ from gsd.folder import RunFolder
 from gsd.statistics import Estimate, holm
 from gsd.study.analysis import Finding, Screened, by_scene, find, left_share, read, screen
 from gsd.study.inference import CORRELATION, power, share_p
-from gsd.study.study import COLUMNS, QUESTIONS, Question, Study, load
+from gsd.study.study import COLUMNS, QUESTIONS, Question, Study, load, other
 
 PAPER = {"geometry": 0.654, "prompt": 0.684, "overall": 0.615}  # Table 1, for GSD
 PAPER_BASELINE = {"geometry": 0.346, "prompt": 0.316, "overall": 0.384}  # as printed
@@ -231,11 +231,10 @@ def votes_csv(study: Study, screened: Screened) -> str:
     for v in screened.votes:
         scene = study.scenes(v.kind)[v.scene]
         names = {"a": "whole", "b": "broken"} if v.kind == "broken" else dict(zip("ab", study.names, strict=True))
-        right = "b" if v.left == "a" else "a"
         sides = (v.preferred(question) for question in QUESTIONS)
         writer.writerow(
             [v.rater, int(v.rater in counts), why.get(v.rater, ""), v.position, v.kind, scene.prompt, scene.seed]
-            + [scene.block + 1, names[v.left], names[right]]
+            + [scene.block + 1, names[v.left], names[other(v.left)]]
             + [names[side] if side else "tie" for side in sides]
             + [round(v.seconds, 2)]
             + ([1] if study.simulated else [])

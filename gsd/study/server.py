@@ -13,7 +13,7 @@ What is refused is answered by a sentence, as text.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Callable, Collection
 from datetime import datetime, timezone
 from mimetypes import guess_type
 from pathlib import Path
@@ -28,7 +28,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from gsd.study.study import MEDIA, QUESTIONS, Study, complaint
+from gsd.study.study import MEDIA, QUESTIONS, Study, complaint, other
 from gsd.study.votes import Answer, RefusedError, Standing, UnknownError, Votes
 
 ASSETS = Path(__file__).with_name("assets")
@@ -74,7 +74,7 @@ def server(folder: Path, study: Study, votes: Votes) -> uvicorn.Server:
 
 
 def application(folder: Path, study: Study, votes: Votes) -> Starlette:
-    """Its endpoints wait for files and the database, each in a thread."""
+    """Its endpoints wait for files and the database, so each runs in a thread."""
     media = study.media
 
     def page(request: Request) -> Response:
@@ -84,19 +84,21 @@ def application(folder: Path, study: Study, votes: Votes) -> Starlette:
         return _file(folder / MEDIA, request.path_params["name"], media, KEPT)
 
     def introduction(request: Request) -> Response:
-        return JSONResponse(introduce(study), headers=FRESH)
+        questions = [{"key": key, "text": text} for key, text in QUESTIONS.items()]
+        told = {"consent": study.consent, "questions": questions, "tie": study.tie, "show": study.show}
+        return JSONResponse(told | {"total": study.trials + study.mirrored + len(study.broken)}, headers=FRESH)
 
     def standing(request: Request) -> Response:
         name = request.path_params["id"]
         return JSONResponse(describe(study, name, votes.standing(name)), headers=FRESH)
 
-    def enrol(request: Request, consent: Consent) -> Response:
+    def enrol(request: Request, consent: Consent) -> dict[str, Any]:
         name = votes.enrol(datetime.now(timezone.utc).isoformat(timespec="seconds"))
-        return JSONResponse(describe(study, name, votes.standing(name)), 201, FRESH)
+        return describe(study, name, votes.standing(name))
 
-    def answer(request: Request, answer: Answer) -> Response:
+    def answer(request: Request, answer: Answer) -> dict[str, Any]:
         name = request.path_params["id"]
-        return JSONResponse(describe(study, name, votes.answer(name, answer)), 201, FRESH)
+        return describe(study, name, votes.answer(name, answer))
 
     app = Starlette(
         routes=[
@@ -125,8 +127,8 @@ def _file(folder: Path, name: str, there: Collection[str], headers: dict[str, st
     return Response((folder / name).read_bytes(), headers=headers, media_type=guess_type(name)[0])
 
 
-def _posted(kind: type[Sent], respond: Callable[[Request, Sent], Response]) -> Callable[[Request], Awaitable[Response]]:
-    """An endpoint for JSON. A page of another site cannot send this type without being asked first."""
+def _posted(kind: type[Sent], act: Callable[[Request, Sent], dict[str, Any]]) -> Callable[[Request], Any]:
+    """An endpoint for JSON, a type that a page of another site cannot send without being asked first."""
 
     async def endpoint(request: Request) -> Response:
         if request.headers.get("Content-Type", "").partition(";")[0].strip() != "application/json":
@@ -137,19 +139,9 @@ def _posted(kind: type[Sent], respond: Callable[[Request, Sent], Response]) -> C
             raise HTTPException(408, "The answer did not arrive.") from error
         except ValidationError as error:
             raise HTTPException(422, complaint(error)) from error
-        return await run_in_threadpool(respond, request, sent)
+        return JSONResponse(await run_in_threadpool(act, request, sent), 201, FRESH)
 
     return endpoint
-
-
-def introduce(study: Study) -> dict[str, Any]:
-    return {
-        "consent": study.consent,
-        "questions": [{"key": key, "text": text} for key, text in QUESTIONS.items()],
-        "tie": study.tie,
-        "show": study.show,
-        "total": study.trials + study.mirrored + len(study.broken),
-    }
 
 
 def describe(study: Study, name: str, standing: Standing) -> dict[str, Any]:
@@ -157,12 +149,12 @@ def describe(study: Study, name: str, standing: Standing) -> dict[str, Any]:
     shown = []
     for trial in standing.trials[standing.answered : standing.answered + 2]:
         scene = study.scenes(trial.kind)[trial.scene]
-        left, right = (scene.a, scene.b) if trial.left == "a" else (scene.b, scene.a)
-        shown.append({"prompt": scene.prompt, "left": left.media, "right": right.media})
+        left, right = scene.side(trial.left).media, scene.side(other(trial.left)).media
+        shown.append({"prompt": scene.prompt, "left": left, "right": right})
     return {
         "id": name,
         "answered": standing.answered,
         "total": standing.total,
         "trial": {"position": standing.answered, **shown[0]} if shown else None,
-        "soon": [shown[1]["left"], shown[1]["right"]] if len(shown) > 1 else [],
+        "soon": [scene[side] for scene in shown[1:] for side in ("left", "right")],
     }

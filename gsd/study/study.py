@@ -37,6 +37,10 @@ CONSENT = (
 )
 
 
+def other(side: Side) -> Side:
+    return "b" if side == "a" else "a"
+
+
 class _Spec(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -56,6 +60,9 @@ class Comparison(_Spec):
     a: Shown
     b: Shown
     block: Count = 0  # which of several pairs of sets it is from
+
+    def side(self, side: Side) -> Shown:
+        return self.a if side == "a" else self.b
 
 
 class Rules(_Spec):
