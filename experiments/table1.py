@@ -120,7 +120,7 @@ def draw(study: Study, result: dict[str, Any], folder: Path) -> None:
     figure, axis = plt.subplots(figsize=(5.6, 2.5), layout="constrained")
     ours = "ours" if study.simulated is None else "simulated"
     for height, (question, found) in enumerate(result["questions"].items()):
-        for name, width, what in (("crossed", 1.2, "95 %, raters and scenes"), ("by_rater", 4.0, "95 %, raters")):
+        for name, width, what in (("crossed", 1.2, "95 %, raters and prompts"), ("by_rater", 4.0, "95 %, raters")):
             ends = [np.nan if end is None else end for end in (found[name]["low"], found[name]["high"])]
             label = what if height == 0 else None
             axis.plot(ends, (height - 0.1,) * 2, color="#0a63b0", lw=width, solid_capstyle="butt", label=label)

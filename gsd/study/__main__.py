@@ -42,7 +42,7 @@ def main() -> None:
     making.add_argument("--mirrored", type=int, help="pairs seen a second time with the sides exchanged (1)")
     making.add_argument("--tie", action="store_true", help="allow 'no difference'; the paper's study did not")
     making.add_argument("--consent", type=Path, help="a text file with your own words for the first page")
-    making.add_argument("--seed", type=int, help="of sides, order and names; drawn if not given")
+    making.add_argument("--seed", type=int, help="of sides and order; drawn if not given")
     making.set_defaults(act=_make)
 
     serving = commands.add_parser("serve", help="the page for the raters", description=_serve.__doc__)

@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import Float
 
 from gsd.errors import GsdError
-from gsd.statistics import Estimate, bootstrap, holm, paired_p, rate
+from gsd.statistics import Estimate, holm, paired_p, rate
 from gsd.study.design import Kind
-from gsd.study.inference import alpha, crossed, intraclass
+from gsd.study.inference import alpha, intraclass, share
 from gsd.study.study import QUESTIONS, VOTES, Question, Side, Study, other
 from gsd.study.votes import Choice, check
 
@@ -65,8 +65,8 @@ class Finding:
     votes: int
     ties: int
     wilson: Estimate  # as if votes were independent of each other
-    by_rater: Estimate  # raters redrawn
-    crossed: Estimate  # raters and scenes redrawn
+    by_rater: Estimate  # votes of a rater are alike
+    crossed: Estimate  # and those on a prompt, whatever the seed
     p: float  # each rater's votes changed sides together
     p_holm: float  # among the questions
     alpha: float  # agreement of raters about a scene
@@ -120,7 +120,7 @@ def screen(votes: Sequence[Vote], dealt: dict[int, int], study: Study) -> Screen
     return Screened(list(votes), unfinished, excluded)
 
 
-def find(screened: Screened) -> dict[Question, Finding]:
+def find(screened: Screened, study: Study) -> dict[Question, Finding]:
     """What those who count prefer, for each question.
 
     Raises GsdError where nobody counts yet.
@@ -133,31 +133,33 @@ def find(screened: Screened) -> dict[Question, Finding]:
     pairs, mirrored = screened.counted("pair"), screened.counted("mirrored")
     tests = {question: _p(_by_rater(pairs, question)) for question in QUESTIONS}
     adjusted = dict(zip(tests, holm(list(tests.values())), strict=True))
-    return {q: _finding(q, pairs, mirrored, tests[q], adjusted[q]) for q in QUESTIONS}
+    return {q: _finding(q, study, pairs, mirrored, tests[q], adjusted[q]) for q in QUESTIONS}
 
 
-def _finding(question: Question, pairs: list[Vote], mirrored: list[Vote], p: float, p_holm: float) -> Finding:
+def _finding(
+    question: Question, study: Study, pairs: list[Vote], mirrored: list[Vote], p: float, p_holm: float
+) -> Finding:
     decided = [v for v in pairs if v.preferred(question)]
     wins = np.array([v.preferred(question) == "b" for v in decided], float)
-    clusters = list(_by_rater(pairs, question).values())
+    raters, prompts = [v.rater for v in decided], [study.pairs[v.scene].prompt for v in decided]
     if not len(wins):
         raise GsdError(f"Every vote on {question} was 'no difference'; there is no preference to estimate.")
     scenes: dict[int, list[str]] = {}
     for v in pairs:
         scenes.setdefault(v.scene, []).append(v.preferred(question) or "tie")
     first = {(v.rater, v.scene): v.preferred(question) for v in pairs}
-    again = [v.preferred(question) == first[v.rater, v.scene] for v in mirrored]
+    again = np.array([v.preferred(question) == first[v.rater, v.scene] for v in mirrored], float)
     return Finding(
         votes=len(pairs),
         ties=len(pairs) - len(decided),
         wilson=rate(int(wins.sum()), len(wins)),
-        by_rater=bootstrap(clusters),
-        crossed=crossed(wins, np.array([v.rater for v in decided]), np.array([v.scene for v in decided])),
+        by_rater=share(wins, raters),
+        crossed=share(wins, raters, prompts),
         p=p,
         p_holm=p_holm,
         alpha=alpha(list(scenes.values())),
-        correlation=intraclass(clusters),
-        repeated=rate(sum(again), len(again)) if again else None,
+        correlation=intraclass(list(_by_rater(pairs, question).values())),
+        repeated=share(again, [v.rater for v in mirrored]) if len(again) else None,
     )
 
 
@@ -178,10 +180,9 @@ def _p(clusters: dict[int, Float[np.ndarray, " n"]]) -> float:
 
 def left_share(screened: Screened) -> Estimate:
     """How often the left one was chosen, whatever it was: near one half unless raters lean to a side."""
-    theirs: dict[int, list[float]] = {}
-    for v in screened.counted("pair", "mirrored"):
-        theirs.setdefault(v.rater, []).extend(float(c == "left") for c in v.choices.values() if c != "tie")
-    return bootstrap([np.array(values) for values in theirs.values() if values])
+    votes = screened.counted("pair", "mirrored")
+    sides = [(v.rater, choice == "left") for v in votes for choice in v.choices.values() if choice != "tie"]
+    return share(np.array([left for _, left in sides], float), [rater for rater, _ in sides])
 
 
 def by_scene(screened: Screened, study: Study) -> list[dict[Question, tuple[int, int]]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -124,8 +124,7 @@ class _Media:
 
     def _shown(self, run: Run, index: int, spoil: int | None = None) -> Shown:
         """A file of a run of pair `index`. All files of a pair show the same six angles, if it is sheets."""
-        key = f"{self.seed} {index} {run.path} {spoil}"
-        name = hashlib.blake2b(key.encode(), digest_size=8).hexdigest()
+        name = secrets.token_hex(8)  # not of the run or the seed, from which one could find out which it is
         source, file = run.path / "turntable.mp4", self.folder / f"{name}{'.mp4' if self._moves else '.png'}"
         if self._moves and spoil is None:
             shutil.copyfile(source, file)

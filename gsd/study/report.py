@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import to_json
 from scipy import stats
 
 from gsd.folder import RunFolder
@@ -36,11 +35,11 @@ def write(folder: Path, out: Path) -> str:
     """
     study = load(folder)
     screened = screen(*read(folder, study), study)
-    findings = find(screened)
+    findings = find(screened, study)
     result = summary(study, screened, findings)
     text = table(study, screened, findings)
     target = RunFolder(out)
-    target.write("result.json", json.dumps(_plain(result), indent=1) + "\n")
+    target.write("result.json", to_json(result, indent=1, inf_nan_mode="null") + b"\n")
     target.write("table.md", text)
     target.write("votes.csv", votes_csv(study, screened))
     return text
@@ -56,8 +55,8 @@ def summary(study: Study, screened: Screened, findings: dict[Question, Finding])
         "excluded": screened.excluded,
         "unfinished": screened.unfinished,
         "rules": study.rules.model_dump(),
-        "questions": {q: {"text": QUESTIONS[q], **asdict(found)} for q, found in findings.items()},
-        "left": asdict(left_share(screened)),
+        "questions": {q: {"text": QUESTIONS[q], **vars(found)} for q, found in findings.items()},
+        "left": left_share(screened),
         "seconds_a_trial": dict(zip(("lower_quartile", "median", "upper_quartile"), quartiles, strict=True)),
         "scenes": [
             {"prompt": scene.prompt, "seed": scene.seed, "block": scene.block, "for_b_of": counts}
@@ -145,8 +144,8 @@ def _main_table(a: str, b: str, findings: dict[Question, Finding]) -> list[str]:
         row(f"**{b}**", lambda q, f: f"**{_percent(f.by_rater.value)}**"),
         row(a, lambda q, f: _percent(1 - f.by_rater.value)),
         *([row("no difference, of all votes", lambda q, f: _percent(f.ties / f.votes))] if ties else []),
-        row("95 %, raters redrawn", lambda q, f: _interval(f.by_rater)),
-        row("95 %, raters and scenes redrawn", lambda q, f: _interval(f.crossed)),
+        row("95 %, raters", lambda q, f: _interval(f.by_rater)),
+        row("95 %, raters and prompts", lambda q, f: _interval(f.crossed)),
         row("95 %, Wilson, as if votes were independent", lambda q, f: _interval(f.wilson)),
         row("p, each rater's votes as one", lambda q, f: _p(f.p)),
         row("p, Holm over the questions", lambda q, f: _p(f.p_holm)),
@@ -165,8 +164,7 @@ def _main_table(a: str, b: str, findings: dict[Question, Finding]) -> list[str]:
 def _reading() -> list[str]:
     return [
         "Shares are of votes that name a side. Votes of one rater are not independent, so the interval and the p that "
-        "count are those of raters; with scenes redrawn as well, the interval is about scenes like these, not these "
-        "alone.",
+        "count are those of raters; that of raters and prompts is about prompts like these, not these alone.",
         "",
         "The paper says that there were 39 participants, not how many votes they gave or how alike one's were. Of 39 "
         "votes no count gives 65.4 or 68.4 %; 39 times six give all three (153, 160 and 144 of 234). What its table "
@@ -198,7 +196,7 @@ def _scenes(study: Study, screened: Screened) -> list[str]:
     for scene, counts in zip(study.pairs, by_scene(screened, study), strict=True):
         where = f" (sets {scene.block + 1})" if blocks else ""
         cells = (f"{wins}/{votes}" for wins, votes in counts.values())
-        lines.append(_row(scene.prompt.replace("|", "\\|") + where, str(scene.seed), *cells))
+        lines.append(_row(scene.prompt + where, str(scene.seed), *cells))
     return [*lines, "", f"Votes for {study.names[1]}, of those that name a side."]
 
 
@@ -243,7 +241,7 @@ def votes_csv(study: Study, screened: Screened) -> str:
 
 
 def _row(*cells: str) -> str:
-    return f"| {' | '.join(cells)} |"
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _percent(share: float, digits: int = 1) -> str:
@@ -262,12 +260,3 @@ def _p(p: float) -> str:
 
 def _number(value: float) -> str:
     return f"{value:.2f}" if math.isfinite(value) else "–"
-
-
-def _plain(value: Any) -> Any:
-    """As JSON has it: no nan."""
-    if isinstance(value, dict):
-        return {str(key): _plain(each) for key, each in value.items()}
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return [_plain(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

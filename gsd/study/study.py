@@ -74,7 +74,7 @@ class Rules(_Spec):
 
 class Study(_Spec):
     names: tuple[str, str]  # of sides a and b, for tables only
-    seed: Count  # sides, order and media names follow from it: not for raters' eyes
+    seed: Count  # sides and order follow from it: not for raters' eyes
     show: Literal["turntable", "views"]
     tie: bool  # whether "no difference" may be answered
     consent: tuple[str, ...]  # paragraphs
