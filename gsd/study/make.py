@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import tempfile
@@ -55,7 +54,7 @@ def make(sets: Sequence[str], out: Path, options: Options) -> Study:
     mirrored = min(1, most) if options.mirrored is None else options.mirrored
     if not 0 <= mirrored <= most:
         raise GsdError(f"--mirrored {mirrored}: {trials} trials leave room for {most}; give 0 to {most}.")
-    seed = int.from_bytes(os.urandom(4), "big") if options.seed is None else options.seed
+    seed = secrets.randbits(32) if options.seed is None else options.seed
     if options.broken < 0 or seed < 0:
         raise GsdError(f"--broken {options.broken}, --seed {seed}: neither can be negative.")
     with _new_folder(out) as folder:

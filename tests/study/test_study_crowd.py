@@ -1,12 +1,16 @@
 """Many raters at the same time, and a server that is killed among them: every acknowledged vote is there, once."""
 
+import http.client
+import signal
 import socket
 import sqlite3
+import subprocess
 import sys
 import threading
 import time
 
 import pytest
+from launch import ROOT
 
 from gsd.errors import GsdError
 from gsd.study.__main__ import main
@@ -86,10 +90,43 @@ def test_a_taken_port_is_named(folder, monkeypatch):
             main()
 
 
-def test_the_server_stops_cleanly_and_is_for_this_machine_alone(folder):
+@pytest.mark.parametrize(
+    ("option", "wrong"), [("--port", "70000"), ("--host", "256.0.0.1"), ("--host", "a" * 300), ("--host", "192.0.2.1")]
+)
+def test_a_wrong_address_is_named(folder, monkeypatch, option, wrong):
+    monkeypatch.setattr(sys, "argv", ["gsd.study", "serve", str(folder), option, wrong])
+    with pytest.raises(SystemExit, match=rf"^error: .*{wrong}.* cannot be listened on .*choose another"):
+        main()
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_the_server_stops_cleanly_and_is_for_this_machine_alone(folder, stop):
+    """At once, though a rater's connection is open."""
     with served(folder) as (url, server):
         assert url.startswith("http://127.0.0.1:")
-    assert server.returncode == 0
+        rater = http.client.HTTPConnection(url.split("/")[2])
+        rater.request("GET", "/api/study")
+        assert rater.getresponse().read()
+        server.send_signal(stop)
+        said, complained = server.communicate(timeout=5)
+        rater.close()
+    assert (server.returncode, said, complained) == (0, "Stopped.\n", "")
+
+
+def test_without_the_extra_only_the_page_is_lacking(folder, monkeypatch):
+    """make, analyse and the simulated raters do not need it."""
+    command = (
+        "import gsd.study.make, gsd.study.report, gsd.study.simulate, sys; print({*sys.modules} & {*sys.argv[1:]})"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", command, "starlette", "uvicorn"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "set()\n"
+    monkeypatch.delitem(sys.modules, "gsd.study.server", raising=False)
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    monkeypatch.setattr(sys, "argv", ["gsd.study", "serve", str(folder)])
+    with pytest.raises(SystemExit, match=r"^error: The page needs the package uvicorn: pip install 'gsd\[study\]'\.$"):
+        main()
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path):

@@ -107,6 +107,22 @@ def test_the_page_holds_no_condition(shared, tab):
     assert "secret" not in told
 
 
+def test_media_are_fetched_once_and_ahead_of_time(url, tab):
+    begin(tab.page, url)
+    tab.page.wait_for_load_state("networkidle")
+    seen = [request for request in tab.requests if "/media/" in request]
+    assert len(seen) == len(set(seen)) >= 3  # of two trials, which may share the whole scene of a broken one
+    for _ in range(3):
+        tab.page.keyboard.press("ArrowLeft")
+    tab.page.keyboard.press("Enter")
+    ready(tab.page, 2)
+    tab.page.wait_for_load_state("networkidle")
+    later = [request for request in tab.requests if "/media/" in request]
+    assert later[: len(seen)] == seen
+    shown = set(tab.page.evaluate("[standing.trial.left, standing.trial.right]"))
+    assert not shown & {request.rpartition("/")[2] for request in later[len(seen) :]}
+
+
 def test_turntables_turn_together(url, tab):
     page = tab.page
     begin(page, url)

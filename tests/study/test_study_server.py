@@ -123,6 +123,8 @@ def test_headers_are_strict(serving, folder):
             assert wanted in headers
         for telling in ("server:", "python", "uvicorn", "last-modified", "etag"):
             assert telling not in headers
+        kept = "private, max-age=86400, immutable" if path.startswith("/media/") else "no-store"
+        assert (f"cache-control: {kept}" in headers) == (path != "/nothing")
 
 
 def test_media_have_their_type_and_head_has_no_body(serving, folder):
