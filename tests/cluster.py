@@ -48,7 +48,8 @@ PreemptMode=REQUEUE
 SlurmctldParameters=preempt_send_user_signal
 SlurmdParameters=config_overrides
 CommunicationParameters=NoCtldInAddrAny,NoInAddrAny
-ReturnToService=2
+# A node that was taken down stays so until it is resumed, however often it registers
+ReturnToService=1
 KillWait=1
 InactiveLimit=0
 MaxArraySize={max_array}

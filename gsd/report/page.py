@@ -51,7 +51,11 @@ def write(folders: Iterable[str | Path], out: Path) -> Path:
     """
     if out.is_dir():
         raise GsdError(f"--out {out} is a folder; give a file, as {out / 'report.html'}.")
-    table = read(folders)
+    return write_table(read(folders), out)
+
+
+def write_table(table: Table, out: Path) -> Path:
+    """The report of runs that have been read."""
     page = Page(table)
     html = _template().render(
         title=_title(table),

@@ -44,7 +44,7 @@ def write(path: str | Path, baseline: str | None = None) -> list[Path]:
     text = _markdown(folder, table, groups, _chosen(groups, baseline))
     RunFolder(folder.path).write("summary.csv", _csv(table))
     RunFolder(folder.path).write("summary.md", text)
-    report.write([folder.path], folder.path / "report.html")
+    report.write_table(table, folder.path / "report.html")
     return [folder.path / name for name in ("summary.csv", "summary.md", "report.html")]
 
 
