@@ -92,7 +92,7 @@ def content(path: Path, metric: str | None = None) -> Content:
         ],
         turntable=_any(table.rows, "turntable.mp4"),
         points=_any(table.rows, "scene.ply"),
-        clip_view=any("clip_front" in row.turns for row in table.rows),
+        clip_view=any("clip_margin" in row.metrics for row in table.rows),  # beside it, of particles too
         logs=any(key.startswith(LOGGED) for row in table.rows for key in row.config),
         logged=_logged(table.rows),
         left_out=left_out,
