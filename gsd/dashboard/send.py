@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -22,6 +23,8 @@ def login() -> Any:
 
     Raises GsdError where there are none, or W&B does not take them, or does not answer.
     """
+    # Reports of its own errors would hold up the end of this process where a network never answers
+    os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
     wandb.setup(settings=wandb.Settings(silent=True, mode="online"))  # whatever WANDB_MODE says of runs
     try:
         return wandb.Api()
