@@ -17,15 +17,13 @@ class Wandb:
     def __init__(self, status=200):
         self.status = status  # of every answer
         self.views = []  # as they were sent, with an id
-        self.asked = []  # names of operations
-        self.keys = set()  # that requests came with
+        self.keys = set()  # with which it was asked
 
     def of(self, kind):
         return [view for view in self.views if view["type"] == kind]
 
     def answer(self, query, variables):
         name = query.split("(")[0].split("{")[0].split()[-1]
-        self.asked.append(name)
         return getattr(self, name)(**variables)
 
     def Viewer(self):
@@ -92,7 +90,7 @@ def serving(wandb):
             if self.path != "/graphql":  # wandb's telemetry
                 return self.reply(404, b"")
             request = json.loads(body)
-            wandb.keys.add(self.headers["Authorization"])
+            wandb.keys.add(base64.b64decode(self.headers["Authorization"].removeprefix("Basic ")).decode())
             if wandb.status != 200:
                 return self.reply(wandb.status, b'{"errors": [{"message": "permission denied"}]}')
             data = wandb.answer(request["query"], request.get("variables") or {})

@@ -63,6 +63,7 @@ def test_twice_is_once(sweep):
     assert again == out.replace("new workspace", "workspace brought up to date").replace(
         "new report", "report brought up to date"
     )
+    assert wandb.keys == {f"api:{KEY}"}
     assert len(wandb.of(WORKSPACE)) == 1
     assert len(wandb.of(REPORT)) == 4
     second = {view["type"]: view for view in wandb.views}
