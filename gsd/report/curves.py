@@ -82,7 +82,8 @@ def _curves(records: list[dict[str, Any]], prefix: str) -> Curves:
             column = np.array([record.get(name) for record in records], float)
         except (TypeError, ValueError):
             continue  # words, not numbers
-        columns[name] = np.where(np.isfinite(column), column, np.nan)
+        if column.ndim == 1:  # not a list at each step, as the views of a turntable are
+            columns[name] = np.where(np.isfinite(column), column, np.nan)
     axes = {name: column for name, column in columns.items() if name in AXES}
     return Curves(axes, {prefix + name: column for name, column in columns.items() if name not in AXES})
 

@@ -30,6 +30,7 @@ SCRIPTS = (
     "table.js",
     "groups.js",
     "curves.js",
+    "turns.js",
     "parallel.js",
     "pictures.js",
     "turntables.js",
@@ -91,6 +92,8 @@ class Page:
         drawn = self._curves(spread[:CURVES])
         for index, curves_of_run in drawn.items():
             runs[index]["curves"] = [_plain_binned(each) for each in curves_of_run]
+        for index in spread[:CURVES]:
+            runs[index]["turns"] = {name: [_short(v) for v in turn] for name, turn in table.rows[index].turns.items()}
         yes_no = verdicts(table)
         return {
             "made": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),

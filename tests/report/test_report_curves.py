@@ -50,6 +50,13 @@ def test_evaluations_are_curves_of_their_own(tmp_path):
     np.testing.assert_array_equal(thin.values["evaluation/psnr"], [20, 70, 119])
 
 
+def test_a_list_at_each_step_is_no_curve(tmp_path):
+    """As metric=clip_view leaves in evaluations.jsonl: a number for each view of the turntable."""
+    lines = [record(s, psnr=20.0, clip_front=[0.1, 0.2, 0.3]) for s in (0, 50)]
+    (evaluations,) = read(write(tmp_path, lines, "evaluations.jsonl"))
+    assert list(binned(evaluations, 1).values) == ["evaluation/psnr"]
+
+
 def test_a_line_cut_off_is_left_out_and_damage_is_told(tmp_path):
     with (write(tmp_path, [record(0), record(1)]) / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2')
