@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -48,16 +48,30 @@ def band(
     return centre, centre - half, centre + half
 
 
+def averaged(values: Float[np.ndarray, "n m"], clusters: Sequence[Hashable]) -> Float[np.ndarray, "k m"]:
+    """The mean row of each cluster, of what is not nan; all rows as they are where there is but one cluster.
+
+    Rows of a cluster (runs of one prompt) are not independent of each other: intervals are taken over what remains.
+    """
+    names = dict.fromkeys(clusters)
+    if len(names) < 2:
+        return values
+    labels = np.array([list(names).index(name) for name in clusters])
+    return np.stack([band(values[labels == k])[0] for k in range(len(names))])
+
+
 @lru_cache
 def _reach(count: int, level: float) -> float:
     """Half of Student's interval of a mean, in standard deviations of the values."""
     return float(stats.t.ppf((1 + level) / 2, count - 1)) / count**0.5 if count > 1 else np.nan
 
 
-def rate(successes: int, count: int, level: float = LEVEL) -> Estimate:
-    """A proportion with Wilson's interval."""
-    interval = stats.binomtest(successes, count).proportion_ci(level, "wilson")
-    return Estimate(successes / count, float(interval.low), float(interval.high), count)
+def rate(successes: float, count: int, level: float = LEVEL) -> Estimate:
+    """A proportion with Wilson's interval; the successes may be means of clusters, and count the clusters."""
+    share, z = successes / count, stats.norm.ppf((1 + level) / 2) / count**0.5
+    middle, half = share + z**2 / 2, z * (share * (1 - share) + z**2 / 4) ** 0.5
+    low, high = max(0.0, (middle - half) / (1 + z**2)), min(1.0, (middle + half) / (1 + z**2))
+    return Estimate(share, float(low), float(high), count)
 
 
 def bootstrap(

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from gsd.statistics import band, bootstrap, holm, mean, paired_p, rate
+from gsd.statistics import averaged, band, bootstrap, holm, mean, paired_p, rate
 
 
 def test_mean_of_three_seeds_by_hand():
@@ -22,10 +23,24 @@ def test_one_value_has_no_interval():
 
 
 def test_wilson_stays_inside_and_is_not_empty_at_the_ends():
-    assert rate(0, 10).low == 0
+    assert rate(0, 10).low == pytest.approx(0, abs=1e-12)
     assert rate(0, 10).high == pytest.approx(1.96**2 / (10 + 1.96**2), abs=1e-3)  # the formula at zero successes
-    assert rate(10, 10).high == 1
+    assert rate(10, 10).high == pytest.approx(1, abs=1e-12)
     assert rate(3, 10).low < 0.3 < rate(3, 10).high
+
+
+@given(count=st.integers(1, 200), share=st.floats(0, 1))
+def test_wilson_is_scipys(count, share):
+    successes = round(share * count)
+    interval = stats.binomtest(successes, count).proportion_ci(0.95, "wilson")
+    found = rate(successes, count)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), abs=1e-12)
+
+
+def test_rows_of_a_cluster_count_once():
+    values = np.array([[1.0, np.nan], [3.0, 5.0], [7.0, np.nan], [np.nan, np.nan]])
+    np.testing.assert_array_equal(averaged(values, ["a", "a", "b", "c"]), [[2, 5], [7, np.nan], [np.nan, np.nan]])
+    assert averaged(values, ["a"] * 4) is values
 
 
 @pytest.mark.parametrize("method", ["mean", "bootstrap"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 
 from gsd.errors import GsdError
 from gsd.report.data import finite
-from gsd.statistics import band
+from gsd.statistics import averaged, band
 
 AXES = ("step", "prior_calls", "seconds")
 BINS = 100  # points of a curve
@@ -82,7 +82,8 @@ def _curves(records: list[dict[str, Any]], prefix: str) -> Curves:
             column = np.array([record.get(name) for record in records], float)
         except (TypeError, ValueError):
             continue  # words, not numbers
-        columns[name] = np.where(np.isfinite(column), column, np.nan)
+        if column.ndim == 1:  # not a list at each step, as the views of a turntable are
+            columns[name] = np.where(np.isfinite(column), column, np.nan)
     axes = {name: column for name, column in columns.items() if name in AXES}
     return Curves(axes, {prefix + name: column for name, column in columns.items() if name not in AXES})
 
@@ -107,8 +108,11 @@ def binned(curves: Curves, span: int) -> Binned:
     )
 
 
-def bands(runs: Sequence[Binned]) -> dict[str, Band]:
-    """quantity -> its band over the runs that have it, at the mean of their steps, calls and seconds."""
+def bands(runs: Sequence[Binned], prompts: Sequence[Hashable]) -> dict[str, Band]:
+    """quantity -> its band over the runs that have it, at the mean of their steps, calls and seconds.
+
+    prompts: of each run; where there are several, over the means of each prompt's runs.
+    """
     having: dict[str, list[int]] = {}
     for index, run in enumerate(runs):
         for name in run.values:
@@ -116,11 +120,11 @@ def bands(runs: Sequence[Binned]) -> dict[str, Band]:
     found: dict[str, Band] = {}
     for several in set(map(tuple, having.values())):  # quantities of the same runs share their axes
         names = [name for name in having if tuple(having[name]) == several]
-        found |= _bands([runs[index] for index in several], names)
+        found |= _bands([runs[index] for index in several], names, [prompts[index] for index in several])
     return {name: found[name] for name in having}
 
 
-def _bands(runs: Sequence[Binned], names: Sequence[str]) -> dict[str, Band]:
+def _bands(runs: Sequence[Binned], names: Sequence[str], prompts: Sequence[Hashable]) -> dict[str, Band]:
     bins = np.unique(np.concatenate([run.bins for run in runs]))
     places = [np.searchsorted(bins, run.bins) for run in runs]
 
@@ -128,15 +132,15 @@ def _bands(runs: Sequence[Binned], names: Sequence[str]) -> dict[str, Band]:
         rows = np.full((len(runs), len(bins)), np.nan)
         for row, place, column in zip(rows, places, columns, strict=True):
             row[place] = column
-        return band(rows)
+        return band(averaged(rows, prompts))
 
     axes = {axis: over([r.axes[axis] for r in runs])[0] for axis in AXES if all(axis in r.axes for r in runs)}
     return {name: Band(axes, *over([run.values[name] for run in runs])) for name in names}
 
 
-def turns(runs: Sequence[list[float]]) -> Band:
-    """Of a metric with a value for each view of the turntable, over the degrees of the turn."""
+def turns(runs: Sequence[list[float]], prompts: Sequence[Hashable]) -> Band:
+    """Of a metric with a value for each view of the turntable, over the degrees of the turn; prompts as in `bands`."""
     views = max(map(len, runs))
-    whole = [run for run in runs if len(run) == views]
-    degrees = np.arange(views) * 360 / views
-    return Band({"azimuth": degrees}, *band(np.array(whole, float)))
+    whole = [k for k, run in enumerate(runs) if len(run) == views]
+    degrees, values = np.arange(views) * 360 / views, np.array([runs[k] for k in whole], float)
+    return Band({"azimuth": degrees}, *band(averaged(values, [prompts[k] for k in whole])))

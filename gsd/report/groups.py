@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gsd.report.data import NOMINAL, SEED, Row, Table, show
-from gsd.statistics import Estimate, band, rate
+from gsd.statistics import Estimate, averaged, band, rate
 
 POOLED = 6  # settings that get a grouping of their own
 
@@ -50,18 +50,25 @@ def _parted(rows: Sequence[Row], keys: list[str]) -> list[Group]:
 
 
 def estimates(rows: Sequence[Row], verdicts: frozenset[str]) -> dict[str, Estimate]:
-    """Of each number of the rows that are done: a rate for verdicts, else a mean. Empty where none is done."""
-    numbers = [row.metrics | row.cost for row in rows if row.status == "done"]
+    """Of each number of the rows that are done: a rate for verdicts, else a mean. Empty where none is done.
+
+    Where rows have several prompts, the mean is that of the prompts' means, and the interval that of so many prompts.
+    """
+    done = [row for row in rows if row.status == "done"]
+    numbers, prompts = [row.metrics | row.cost for row in done], [row.config.get("prompt") for row in done]
     names = [name for name in dict.fromkeys(name for each in numbers for name in each) if name not in NOMINAL]
     if not names:
         return {}
     values = np.array([[each.get(name, np.nan) for name in names] for each in numbers], float)
+    means = averaged(values, prompts)
     found = {}
-    for name, column, value, low, high in zip(names, values.T, *band(values), strict=True):
-        present = column[np.isfinite(column)]
-        count = len(present)
-        mean = Estimate(float(value), float(low), float(high), count)
-        found[name] = rate(int(present.sum()), count) if name in verdicts else mean
+    for name, runs, column, value, low, high in zip(names, values.T, means.T, *band(means), strict=True):
+        present, count = column[np.isfinite(column)], int(np.isfinite(runs).sum())
+        if name in verdicts:
+            share = rate(float(present.sum()), len(present))
+            found[name] = Estimate(share.value, share.low, share.high, count)
+        else:
+            found[name] = Estimate(float(value), float(low), float(high), count)
     return found
 
 

@@ -30,6 +30,7 @@ SCRIPTS = (
     "table.js",
     "groups.js",
     "curves.js",
+    "turns.js",
     "parallel.js",
     "pictures.js",
     "turntables.js",
@@ -91,6 +92,8 @@ class Page:
         drawn = self._curves(spread[:CURVES])
         for index, curves_of_run in drawn.items():
             runs[index]["curves"] = [_plain_binned(each) for each in curves_of_run]
+        for index in spread[:CURVES]:
+            runs[index]["turns"] = {name: [_short(v) for v in turn] for name, turn in table.rows[index].turns.items()}
         yes_no = verdicts(table)
         return {
             "made": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -158,14 +161,16 @@ class Page:
     def _grouping(
         self, grouping: Grouping, drawn: dict[int, list[curves.Binned]], yes_no: frozenset[str]
     ) -> dict[str, Any]:
-        rows = self.table.rows
+        rows, prompt = self.table.rows, [row.config.get("prompt") for row in self.table.rows]
         groups = []
         for place, group in enumerate(grouping.groups):
             done = [index for index in group.members if rows[index].status == "done"]
             shown = done if place < BANDS else []
-            bands = curves.bands([each for index in shown for each in drawn.get(index, [])])
+            lines = [(each, prompt[index]) for index in shown for each in drawn.get(index, [])]
+            bands = curves.bands([each for each, _ in lines], [asked for _, asked in lines])
             for name in dict.fromkeys(name for index in shown for name in rows[index].turns):
-                bands[name] = curves.turns([rows[i].turns[name] for i in shown if name in rows[i].turns])
+                having = [index for index in shown if name in rows[index].turns]
+                bands[name] = curves.turns([rows[i].turns[name] for i in having], [prompt[i] for i in having])
             found = estimates([rows[index] for index in done], yes_no)
             groups.append(
                 {

@@ -122,6 +122,33 @@ def test_curves_choose_quantity_axis_and_runs(shown):
     assert "noising=random" in shown.page.inner_text("#curves .read-out")
 
 
+def test_metrics_of_views_are_drawn_around_the_turn(tmp_path, tab):
+    """A colour for each group, a dash for each metric; not among the curves over steps."""
+    for seed in range(3):
+        for noising in (CONSISTENT, {"_target_": "gsd.noising.random.Random"}):
+            views = {f"clip_{word}": [0.1 * k + seed, 0.5, 0.7, 0.2] for k, word in enumerate(("front", "back"))}
+            folder = tmp_path / f"{noising['_target_'][-6:]}{seed}"
+            make(folder, {"noising": noising, "seed": seed}, {"psnr": 1.0} | views, [record(0, loss=1.0)])
+    tab.page.goto(write([tmp_path], tmp_path / "page.html").as_uri())
+
+    def lines(of="line"):
+        drawn = tab.page.locator(f"#turns svg.line-plot path.{of}").all()
+        return {(line.get_attribute("stroke"), line.get_attribute("stroke-dasharray")) for line in drawn}, len(drawn)
+
+    assert tab.page.locator("#turns svg text.axis").all_text_contents() == ["azimuth, degrees", "value of the view"]
+    styles, count = lines()
+    assert count == len(styles) == 4
+    assert len({colour for colour, _ in styles}) == len({dash for _, dash in styles}) == 2
+    assert lines("band")[1] == 0
+    tab.page.select_option("#turns label:has-text('metric') select", "clip_back")
+    assert lines()[1] == lines("band")[1] == 2
+    tab.page.select_option("#turns label:has-text('show') select", label="each run")
+    assert lines()[1] == 6
+    options = tab.page.locator("#curves label:has-text('quantity') option").all_inner_texts()
+    assert options == ["loss"]
+    assert not tab.problems
+
+
 def test_pictures_come_when_they_are_seen(shown):
     filled = "[...document.querySelectorAll('#pictures .tile')].filter((t) => t.style.backgroundImage).length"
     assert shown.page.evaluate(filled) == 0

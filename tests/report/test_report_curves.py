@@ -50,6 +50,13 @@ def test_evaluations_are_curves_of_their_own(tmp_path):
     np.testing.assert_array_equal(thin.values["evaluation/psnr"], [20, 70, 119])
 
 
+def test_a_list_at_each_step_is_no_curve(tmp_path):
+    """As metric=clip_view leaves in evaluations.jsonl: a number for each view of the turntable."""
+    lines = [record(s, psnr=20.0, clip_front=[0.1, 0.2, 0.3]) for s in (0, 50)]
+    (evaluations,) = read(write(tmp_path, lines, "evaluations.jsonl"))
+    assert list(binned(evaluations, 1).values) == ["evaluation/psnr"]
+
+
 def test_a_line_cut_off_is_left_out_and_damage_is_told(tmp_path):
     with (write(tmp_path, [record(0), record(1)]) / "metrics.jsonl").open("a") as file:
         file.write('{"step": 2')
@@ -68,16 +75,24 @@ def test_bands_are_means_with_intervals(tmp_path):
         binned(*read(write(tmp_path / f"{k}", [record(s, loss=v) for s, v in enumerate(each)])), 1)
         for k, each in enumerate(values)
     ]
-    band = bands(runs)["loss"]
+    band = bands(runs, ["a cat"] * 3)["loss"]
     for step in range(3):
         want = statistics.mean([each[step] for each in values if len(each) > step])
         got = (band.value[step], band.low[step], band.high[step])
         assert got == pytest.approx((want.value, want.low, want.high))
     np.testing.assert_allclose(band.axes["seconds"], [0.0, 0.1, 0.2])
-    assert np.isnan(bands(runs[:1])["loss"].low).all()
+    assert np.isnan(bands(runs[:1], ["a cat"])["loss"].low).all()
 
 
 def test_a_metric_over_the_turn():
-    band = turns([[1.0, 2.0, 3.0, 4.0], [3.0, 2.0, 1.0, 0.0]])
+    band = turns([[1.0, 2.0, 3.0, 4.0], [3.0, 2.0, 1.0, 0.0]], ["a cat", "a cat"])
     np.testing.assert_array_equal(band.axes["azimuth"], [0, 90, 180, 270])
     np.testing.assert_array_equal(band.value, [2, 2, 2, 2])
+
+
+def test_bands_of_several_prompts_are_over_prompts(tmp_path):
+    """Two prompts with two runs each, which are alike: what is known is what two numbers tell."""
+    values = [1.0, 1.2, 3.0, 3.4]
+    runs = [binned(*read(write(tmp_path / f"{k}", [record(0, loss=v)])), 1) for k, v in enumerate(values)]
+    band, want = bands(runs, ["a cat", "a cat", "an owl", "an owl"])["loss"], statistics.mean([1.1, 3.2])
+    assert (band.value[0], band.low[0], band.high[0]) == pytest.approx((want.value, want.low, want.high))

@@ -46,6 +46,17 @@ def test_means_and_shares_are_those_of_statistics(table):
     assert estimates([row for row in table.rows if row.status == "failed"], yes_no) == {}
 
 
+def test_runs_of_one_prompt_are_no_further_prompts(tmp_path):
+    """Thirty runs of three prompts that agree within each: as sure as three numbers, not as thirty."""
+    for k, (prompt, seed) in enumerate(product(("a cat", "an owl", "a corgi"), range(10))):
+        judged = {"psnr": 20.0 + k // 10 + seed / 100, "janus": float(prompt == "a corgi")}
+        make(tmp_path / f"{k}", {"prompt": prompt, "seed": seed}, judged)
+    found = estimates(read([tmp_path]).rows, frozenset({"janus"}))
+    want = statistics.mean([20.045, 21.045, 22.045])
+    assert (found["psnr"].low, found["psnr"].high, found["psnr"].count) == pytest.approx((want.low, want.high, 30))
+    assert found["janus"] == statistics.Estimate(1 / 3, statistics.rate(1, 3).low, statistics.rate(1, 3).high, 30)
+
+
 def test_settings_are_pooled_one_at_a_time(tmp_path):
     for k, (prompt, noising, views) in enumerate(product(("a cat", "an owl"), (CONSISTENT, CONFIG["noising"]), (2, 3))):
         make(tmp_path / f"{k}", {"prompt": prompt, "noising": noising, "camera": CONFIG["camera"] | {"views": views}})

@@ -64,6 +64,9 @@ function setting(value) {
 }
 const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s"}`;
 
+// Metrics with a value for each view of the turntable.
+const turned = [...new Set(runs.flatMap((run) => Object.keys(run.turns ?? {})))];
+
 const COST_NAMES = { seconds: "seconds", prior_calls: "prior calls", peak_memory_mb: "memory, MB" };
 const title = (name) => COST_NAMES[name] ?? name;
 

@@ -6,10 +6,10 @@
   const quantities = [...new Set([
     ...data.groupings[0].groups.flatMap((group) => Object.keys(group.bands)),
     ...each.flatMap(([, curves]) => curves.flatMap((curve) => Object.keys(curve.y))),
-  ])];
+  ])].filter((name) => !turned.includes(name));
   if (!quantities.length) return hide("curves");
   const first = [/^evaluation\/psnr_aligned$/, /^evaluation\//, /^score\/gradient_rms$/, /./];
-  const AXES = { step: "step", prior_calls: "prior calls", seconds: "seconds", azimuth: "azimuth, degrees" };
+  const AXES = { step: "step", prior_calls: "prior calls", seconds: "seconds" };
   let quantity = first.map((like) => quantities.find((name) => like.test(name))).find(Boolean), axis = "step", log = false;
   let single = data.groupings[0].groups.every((group) => group.done < 3); // two runs have an interval that covers everything
   const hidden = new Set();
@@ -21,7 +21,7 @@
         const band = group.bands[quantity];
         if (!band) return [];
         const [y, low, high] = band.y;
-        return [{ name: `${group.label} (${group.done})`, group: k, x: band.x[axis] ?? band.x.azimuth, y, low, high }];
+        return [{ name: `${group.label} (${group.done})`, group: k, x: band.x[axis], y, low, high }];
       });
     }
     return each.flatMap(([run, curves]) =>
@@ -33,8 +33,7 @@
     const all = lines().filter((line) => line.x).map((line) => ({ ...line, colour: colour(line.group), dash: dash(line.group), marks: line.x.length < 30 }));
     const shown = all.filter((line) => !hidden.has(line.group));
     if (shown.length > FEW) shown.forEach((line) => delete line.low); // so many bands would hide each other
-    const turn = all.length > 0 && grouping.get().groups.some((group) => group.bands[quantity]?.x.azimuth);
-    if (shown.length) showPlot("curves", linePlot({ lines: shown, xTitle: AXES[turn ? "azimuth" : axis], yTitle: quantity, log }));
+    if (shown.length) showPlot("curves", linePlot({ lines: shown, xTitle: AXES[axis], yTitle: quantity, log }));
     else part("curves", ".plot").replaceChildren(el("p", { class: "muted" }, all.length ? "Every group is hidden." : "No run that is done has this quantity; see each run."));
     const labels = grouping.get().groups.map((group, k) =>
       el("button", { "aria-pressed": String(!hidden.has(k)), click: () => (hidden.has(k) ? hidden.delete(k) : hidden.add(k), draw()) }, swatch(k), group.label),
@@ -49,7 +48,7 @@
   showMenu.querySelector("select").value = single ? "1" : "";
   part("curves", ".controls").append(
     quantityMenu,
-    select("over ", ["step", "prior_calls", "seconds"].map((name) => [name, AXES[name]]), set((value) => (axis = value))),
+    select("over ", Object.entries(AXES), set((value) => (axis = value))),
     groupMenu(),
     showMenu,
     checkbox("log", set((value) => (log = value))),
@@ -57,5 +56,5 @@
   follow([grouping], () => (hidden.clear(), draw()));
   const most = Math.max(...data.groupings.map((each) => each.groups.length));
   const left = most > data.limits.bands ? ` Of more than ${number(data.limits.bands)} groups the first are drawn.` : "";
-  note("curves", "Each point is a mean over a hundredth of the longest run; bands are 95 % intervals of the mean over the runs of a group that are done, and run out of the window where they are wide. Click a group to hide it." + (most > FEW ? ` More than ${FEW} are drawn without.` : "") + left);
+  note("curves", "Each point is a mean over a hundredth of the longest run; bands are 95 % intervals of the mean over the runs of a group that are done (over its prompts, where it has several), and run out of the window where they are wide. Click a group to hide it." + (most > FEW ? ` More than ${FEW} are drawn without.` : "") + left);
 })();

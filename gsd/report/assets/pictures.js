@@ -1,10 +1,11 @@
 "use strict";
 // Pictures by step and run; noise.
 
-// A tile of a strip (rows: views, columns: rgb, depth, noise, gradient), or all of it; decoded when it comes in sight.
-function tile([, name, rows], column) {
+// A tile of a strip (rows: views, columns: rgb, depth, noise, gradient), or a whole picture; decoded when it comes in
+// sight.
+function tile([, name, rows], column, whole) {
   if (column === null) {
-    const image = el("img", { class: "whole", alt: "" });
+    const image = el("img", { class: whole, alt: "" });
     whenSeen(image, () => (image.src = address(name, "image/jpeg")));
     return image;
   }
@@ -30,9 +31,9 @@ function tile([, name, rows], column) {
     const head = el("tr", {}, el("th", {}, "run"), ...steps.map((step) => el("th", {}, `step ${number(step)}`)));
     const rows = shown.map((run) => {
       const at = new Map(runs[run][source].map((picture) => [picture[0], picture]));
-      return el("tr", {}, el("th", {}, swatch(groupOf(run)), runs[run].label), ...steps.map((step) => el("td", {}, at.has(step) ? tile(at.get(step), column) : null)));
+      return el("tr", {}, el("th", {}, swatch(groupOf(run)), runs[run].label), ...steps.map((step) => el("td", {}, at.has(step) ? tile(at.get(step), column, kind === "frames" ? "frame" : "whole") : null)));
     });
-    part("pictures", ".scroll").replaceChildren(el("table", { class: column === null ? "grid whole" : "grid" }, el("thead", {}, head), el("tbody", {}, ...rows)));
+    part("pictures", ".scroll").replaceChildren(el("table", { class: "grid" }, el("thead", {}, head), el("tbody", {}, ...rows)));
     const without = chosen.get().length - shown.length;
     note("pictures", `${plural(shown.length, "run")}: those chosen in the table of runs${without ? `; ${number(without)} of them ${without === 1 ? "has" : "have"} no such pictures in this page` : ""}. Of several views the first is shown, and all in the whole strip.`);
   }
