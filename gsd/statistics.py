@@ -68,10 +68,15 @@ def _reach(count: int, level: float) -> float:
 
 def rate(successes: float, count: int, level: float = LEVEL) -> Estimate:
     """A proportion with Wilson's interval; the successes may be means of clusters, and count the clusters."""
-    share, z = successes / count, stats.norm.ppf((1 + level) / 2) / count**0.5
+    share = successes / count
+    return Estimate(share, *wilson(share, count, float(stats.norm.ppf((1 + level) / 2))), count)
+
+
+def wilson(share: float, count: float, quantile: float) -> tuple[float, float]:
+    """Wilson's interval of a share of `count` independent values: what it lies within `quantile` standard errors of."""
+    z = quantile / count**0.5
     middle, half = share + z**2 / 2, z * (share * (1 - share) + z**2 / 4) ** 0.5
-    low, high = max(0.0, (middle - half) / (1 + z**2)), min(1.0, (middle + half) / (1 + z**2))
-    return Estimate(share, float(low), float(high), count)
+    return max(0.0, (middle - half) / (1 + z**2)), min(1.0, (middle + half) / (1 + z**2))
 
 
 def bootstrap(

@@ -8,7 +8,7 @@ import numpy as np
 from jaxtyping import Float
 from scipy import stats
 
-from gsd.statistics import LEVEL, Estimate
+from gsd.statistics import LEVEL, Estimate, wilson
 
 CORRELATION = 0.1  # of two votes of one rater, where no votes have shown it
 
@@ -66,9 +66,8 @@ def share(wins: Float[np.ndarray, " n"], *labels: Sequence[Hashable], level: flo
     within = [(each**2).sum() * len(each) / (len(each) - 1) for each in sums]
     both = sum(within) - (len(within) - 1) * square
     effective = count * square / max(square, both, *within) if square else fewest
-    t2 = stats.t.ppf((1 + level) / 2, fewest - 1) ** 2 / effective
-    centre, half = (mean + t2 / 2) / (1 + t2), (t2 * (mean * (1 - mean) + t2 / 4)) ** 0.5 / (1 + t2)
-    return Estimate(mean, max(0.0, float(centre - half)), min(1.0, float(centre + half)), count)
+    low, high = wilson(mean, float(effective), float(stats.t.ppf((1 + level) / 2, fewest - 1)))
+    return Estimate(mean, low, high, count)
 
 
 def power(

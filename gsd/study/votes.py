@@ -56,7 +56,8 @@ class Answer(BaseModel):
 
     position: Annotated[int, Field(ge=0, le=100_000)]  # of the trial, from 0
     choices: Annotated[dict[Question, Choice], Field(min_length=len(QUESTIONS))]
-    seconds: Annotated[dict[Question, Seconds], Field(min_length=len(QUESTIONS))]  # from when both sides could be seen
+    # From when both sides could be seen to the last choice
+    seconds: Annotated[dict[Question, Seconds], Field(min_length=len(QUESTIONS))]
     total: Seconds  # until it was sent
     screen: Size
     window: Size

@@ -180,6 +180,8 @@ def test_second_votes_and_strangers_get_a_clear_no(serving):
     assert (status, body) == (409, b"Trial 1 has been answered; the first answer counts.")
     status, _, body = ask(serving, "POST", path, sent(3))
     assert (status, body) == (409, b"Trial 2 comes first.")
+    status, _, body = ask(serving, "POST", path, sent(1, choices=dict.fromkeys(QUESTIONS, "tie")))
+    assert (status, body) == (409, b"Please choose left or right.")
     assert ask(serving, "POST", "/api/participants/0000000000/answers", sent(0))[0] == 404
     assert ask(serving, "POST", "/api/participants/nobody/elsewhere", sent(0))[0] == 404
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 import threading
+from contextlib import closing
 
 import pytest
 from studies import study
@@ -53,6 +54,16 @@ def test_only_the_first_answer_counts_and_only_in_order(votes, tmp_path):
         votes.answer("nobody", answer(0))
     (only,), _ = read(tmp_path, study())
     assert only.choices["overall"] == "left"
+
+
+def test_no_difference_is_an_answer_only_where_the_study_says_so(votes, tmp_path):
+    name = votes.enrol(NOW)
+    with pytest.raises(RefusedError, match="Please choose left or right"):
+        votes.answer(name, answer(0, "tie"))
+    assert votes.standing(name).answered == 0
+    (tmp_path / "ties").mkdir()
+    with closing(Votes(tmp_path / "ties", study(tie=True))) as lenient:
+        assert lenient.answer(lenient.enrol(NOW), answer(0, "tie")).answered == 1
 
 
 def test_the_database_itself_refuses_a_second_vote(votes, tmp_path):
