@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,8 @@ def main(gallery: Gallery, doc: str | None) -> None:
 
 def _main(gallery: Gallery, args: Any) -> None:
     if args.run:
-        for method in gallery.methods.values():
-            swept = f"prompt={','.join(quoted(p) for p in args.prompts)}"
-            sweeps.launch(
-                args.name, [*method.split(), *gallery.common, *args.overrides, swept], range(args.seeds), args.jobs
-            )
-    chosen = select(sweeps.runs_of(args.name), gallery, args.prompts)
+        launch(gallery, args)
+    chosen = select(sweeps.runs_of(args.name), gallery, args.prompts, args.overrides)
     methods = {name: [r for (m, _), runs in chosen.items() if m == name for r in runs] for name in gallery.methods}
     baseline = next(iter(methods.values()))
     rows = [row(name, runs, baseline) for name, runs in methods.items()]
@@ -64,21 +61,50 @@ def _main(gallery: Gallery, args: Any) -> None:
     print(sweeps.as_table(rows), f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
 
 
+def launch(gallery: Gallery, args: Any) -> None:
+    """Every method on every prompt and seed, as far as it is missing. What is typed comes before `common`."""
+    typed = sweeps.typed(args.overrides).keys()
+    common = [item for item in gallery.common if not _parts(item) & typed]
+    for method in gallery.methods.values():
+        swept = f"prompt={','.join(quoted(p) for p in args.prompts)}"
+        sweeps.launch(args.name, [*method.split(), *common, *args.overrides, swept], range(args.seeds), args.jobs)
+
+
+def _parts(item: str) -> set[str]:
+    """The keys that a setting lies under, with its own: prior.view_bias=4 means nothing to another prior."""
+    keys = item.split("=", 1)[0].split(".")
+    return {".".join(keys[: count + 1]) for count in range(len(keys))}
+
+
 def quoted(prompt: str) -> str:
     """As Hydra reads it inside a list of choices."""
     return '"' + prompt.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def select(runs: Sequence[Run], gallery: Gallery, prompts: Sequence[str]) -> dict[tuple[str, str], list[Run]]:
-    """(method, prompt) -> its runs, by seed. Raises GsdError where there is none."""
-    chosen: dict[tuple[str, str], list[Run]] = {}
-    for method, settings in gallery.methods.items():
-        wanted = dict(item.split("=", 1) for item in settings.split())
-        for prompt in prompts:
-            found = [r for r in runs if r.summary["prompt"] == prompt and wanted.items() <= sweeps.settings(r).items()]
-            if not found:
-                raise GsdError(f"There is no run of {method} for {prompt!r}; add --run to launch what is missing.")
-            chosen[method, prompt] = sorted(found, key=lambda r: r.summary["seed"])
+def select(
+    runs: Sequence[Run], gallery: Gallery, prompts: Sequence[str], overrides: Sequence[str] = ()
+) -> dict[tuple[str, str], list[Run]]:
+    """(method, prompt) -> its runs with these overrides, by seed.
+
+    A run is of the method of which it has most settings. Raises GsdError where there is none, or two of the same seed.
+    """
+    typed = sweeps.typed(overrides)
+    chosen: dict[tuple[str, str], list[Run]] = {(m, p): [] for m in gallery.methods for p in prompts}
+    for run in sorted(runs, key=lambda r: r.summary["seed"]):
+        had = sweeps.settings(run).items()
+        fitting = [m for m, text in gallery.methods.items() if sweeps.typed(text.split()).items() <= had]
+        if fitting and run.summary["prompt"] in prompts and typed.items() <= had:
+            method = max(fitting, key=lambda m: len(gallery.methods[m].split()))
+            chosen[method, run.summary["prompt"]].append(run)
+    for (method, prompt), found in chosen.items():
+        if not found:
+            raise GsdError(f"There is no run of {method} for {prompt!r}; add --run to launch what is missing.")
+        for one, other in pairwise(found):
+            if one.summary["seed"] == other.summary["seed"]:
+                raise GsdError(
+                    f"{one.path} and {other.path} are both {method} for {prompt!r} with seed {one.summary['seed']}; "
+                    "add the settings in which they differ, or give one set a folder of its own by --name."
+                )
     return chosen
 
 
