@@ -45,12 +45,12 @@ FIGURE = gallery.Gallery(
     seeds=5,
 )
 THRESHOLDS = (25.0, 22.0, 28.0)  # dB; the first is drawn
-PICTURES = 9  # of a run
-QUANTITIES = {
-    "psnr_aligned": "aligned PSNR (dB)",
-    "view_error_deg": "view error (degrees)",
-    "face_fraction": "share of views with a face",
-    "gradient_cosine": "gradient cosine of two views",
+PICTURES = 9  # of a run, at most
+QUANTITIES = {  # title and range
+    "psnr_aligned": ("aligned PSNR (dB)", (0, np.inf)),
+    "view_error_deg": ("view error (degrees)", (0, 180)),
+    "face_fraction": ("share of views with a face", (0, 1)),
+    "gradient_cosine": ("gradient cosine of two views", (-1, 1)),
 }
 SMALLER_IS_BETTER = frozenset({"view_error_deg", "gmsd_aligned", "depth_error", "chamfer"})
 COLOURS, STYLES = ("0.25", "#0072b2", "#e69f00", "#c0392b"), ("-", "-", (0, (4, 2)), "-")
@@ -73,20 +73,29 @@ class Study:
         """Prior calls that every run has had."""
         return min(history[-1]["prior_calls"] for history in self.histories.values())
 
+    @property
+    def grid(self) -> Float[np.ndarray, " G"]:
+        """All prior calls, within the budget, at which some run measured something."""
+        measured = np.unique([r["prior_calls"] for history in self.histories.values() for r in history])
+        return measured[measured <= self.budget].astype(float)
+
     def prompts_with(self, quantity: str) -> list[str]:
         """On which every run has measured it."""
         lacking = {key[1] for key, found in self.histories.items() if not any(quantity in r for r in found)}
         return [prompt for prompt in self.prompts if prompt not in lacking]
 
 
-@dataclass(frozen=True)
-class Curve:
-    """A quantity by prior calls: the mean over prompts and seeds, and its interval over seeds."""
+Band = tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"], Float[np.ndarray, " G"]]  # values, lows, highs
 
-    calls: Float[np.ndarray, " G"]
-    value: Float[np.ndarray, " G"]
-    low: Float[np.ndarray, " G"]
-    high: Float[np.ndarray, " G"]
+
+@dataclass(frozen=True)
+class Found:
+    """What came out, each by method; of the quality, empty where the runs have not measured it."""
+
+    quality: str
+    curves: dict[str, dict[str, Band]]  # of every quantity, on Study.grid
+    gain: dict[str, Band]  # the quality, less that of the first method in pairs
+    calls: dict[float, dict[str, Float[np.ndarray, "P S"]]]  # to every threshold, see `calls`
 
 
 def main() -> None:
@@ -104,22 +113,23 @@ def _main(args: argparse.Namespace) -> None:
     if args.run:
         gallery.launch(FIGURE, args)
     study = gather(gallery.select(sweeps.runs_of(args.name), FIGURE, args.prompts, args.overrides))
-    shown = {args.quality: args.quality, **QUANTITIES}
-    curves = {
-        quantity: {
-            m: curve(study, m, quantity, args.smooth if quantity == "gradient_cosine" else 0) for m in study.methods
-        }
-        for quantity in shown
-        if study.prompts_with(quantity)
-    }
-    reached = {t: calls(study, args.quality, t) for t in args.threshold} if args.quality in curves else {}
-    rows = table(reached, study.budget)
-    sweeps.write(
-        args.out, "table.md", sweeps.as_table(rows) or f"No prompt on which all runs measured {args.quality}.\n"
-    )
-    sweeps.write(args.out, "result.json", as_data(study, curves, reached, rows))
-    draw(study, curves, args.quality, reached, args.out)
-    print((args.out / "table.md").read_text(), f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
+    found = Found(args.quality, {}, {}, {})
+    for quantity in {args.quality: None, **QUANTITIES}:
+        if study.prompts_with(quantity):
+            by_seed = {m: values(study, m, quantity) for m in study.methods}
+            if quantity == "gradient_cosine":
+                by_seed = {m: smoothed(rows, study.grid, args.smooth) for m, rows in by_seed.items()}
+            found.curves[quantity] = {m: band(rows) for m, rows in by_seed.items()}
+            if quantity == args.quality:
+                first = by_seed[study.methods[0]]
+                found.gain.update({m: band(rows - first) for m, rows in by_seed.items()})
+                found.calls.update({t: calls(study, quantity, t) for t in args.threshold})
+    rows = table(found.calls, study.budget)
+    text = sweeps.as_table(rows) or f"There is no prompt on which all runs have measured {args.quality}.\n"
+    sweeps.write(args.out, "table.md", text)
+    sweeps.write(args.out, "result.json", as_data(study, found, rows))
+    draw(study, found, args.out)
+    print(text, f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
 
 
 def gather(chosen: dict[tuple[str, str], list[Run]]) -> Study:
@@ -144,23 +154,21 @@ def gather(chosen: dict[tuple[str, str], list[Run]]) -> Study:
     return Study(methods, prompts, seeds, runs, histories)
 
 
-def curve(study: Study, method: str, quantity: str, smooth: int = 0) -> Curve:
-    """Runs are put on the calls at which any of them measured, on straight lines between their own.
-
-    smooth: prior calls; a value is then the mean of those measured so many calls before it and since.
-    """
-    columns = []
+def values(study: Study, method: str, quantity: str) -> Float[np.ndarray, "S G"]:
+    """The mean over prompts for each seed, on Study.grid: straight lines between a run's own measurements."""
+    each = []
     for seed in study.seeds:
         for prompt in study.prompts_with(quantity):
             records = [r for r in study.histories[method, prompt, seed] if quantity in r]
-            columns.append(np.array([[r["prior_calls"] for r in records], [r[quantity] for r in records]], float))
-    grid = np.unique(np.concatenate([column[0] for column in columns]))
-    each = np.array([np.interp(grid, *column, left=np.nan, right=np.nan) for column in columns])
-    by_seed = np.array([band(rows)[0] for rows in np.split(each, len(study.seeds))])
-    if smooth:
-        recent = (grid[None] <= grid[:, None]) & (grid[None] > grid[:, None] - smooth)
-        by_seed = np.stack([band(np.where(row, by_seed, np.nan).T)[0] for row in recent], 1)
-    return Curve(grid, *band(by_seed))
+            x, y = [r["prior_calls"] for r in records], [r[quantity] for r in records]
+            each.append(np.interp(study.grid, x, y, left=np.nan, right=np.nan))
+    return np.array([band(rows)[0] for rows in np.split(np.array(each), len(study.seeds))])
+
+
+def smoothed(rows: Float[np.ndarray, "S G"], grid: Float[np.ndarray, " G"], over: int) -> Float[np.ndarray, "S G"]:
+    """The mean of what was measured within so many calls up to each point of the grid."""
+    recent = (grid <= grid[:, None]) & (grid > grid[:, None] - over)
+    return np.stack([band(np.where(window, rows, np.nan).T)[0] for window in recent], 1)
 
 
 def calls(study: Study, quality: str, threshold: float) -> dict[str, Float[np.ndarray, "P S"]]:
@@ -203,16 +211,16 @@ def text(e: Estimate, factor: float = 1, sign: str = "") -> str:
     return value if np.isnan(e.low) else f"{value} [{factor * e.low:{sign}.0f}, {factor * e.high:{sign}.0f}]"
 
 
-def as_data(
-    study: Study,
-    curves: dict[str, dict[str, Curve]],
-    reached: dict[float, dict[str, Float[np.ndarray, "P S"]]],
-    rows: list[dict[str, Any]],
-) -> dict[str, Any]:
+def as_data(study: Study, found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:
     """For result.json, where null is what is not known, and a run that never reaches a threshold."""
 
-    def plain(values: Float[np.ndarray, "*n"]) -> Any:
-        return np.where(np.isfinite(values), values.astype(object), None).tolist()
+    def plain(values: Any) -> Any:
+        if isinstance(values, list):
+            return [plain(value) for value in values]
+        return values if np.isfinite(values) else None
+
+    def bands(of: dict[str, Band]) -> dict[str, Any]:
+        return {m: dict(zip(("value", "low", "high"), plain(np.array(b).tolist()), strict=True)) for m, b in of.items()}
 
     return {
         "prompts": study.prompts,
@@ -220,82 +228,93 @@ def as_data(
         "budget": study.budget,
         "runs": {f"{m}, {p}, seed {s}": str(run.path) for (m, p, s), run in study.runs.items()},
         "table": rows,
-        "calls_to": {t: {m: plain(found) for m, found in each.items()} for t, each in reached.items()},
-        "curves": {
-            q: {m: {name: plain(column) for name, column in vars(c).items()} for m, c in each.items()}
-            for q, each in curves.items()
-        },
+        "calls_to": {t: {m: plain(each.tolist()) for m, each in by.items()} for t, by in found.calls.items()},
+        "prior_calls": study.grid.tolist(),
+        "curves": {quantity: bands(by_method) for quantity, by_method in found.curves.items()},
+        "gain": bands(found.gain),
     }
 
 
-def draw(
-    study: Study,
-    curves: dict[str, dict[str, Curve]],
-    quality: str,
-    reached: dict[float, dict[str, Float[np.ndarray, "P S"]]],
-    folder: Path,
-) -> None:
+def draw(study: Study, found: Found, folder: Path) -> None:
     plt = sweeps.pyplot()
-    panels = len(curves) + bool(reached)
-    strip, plots = 0.98 * len(study.methods), 2.0
-    figure = plt.figure(figsize=(PICTURES + 1.3, strip + plots + 1.1))
+    panels = 2 * bool(found.calls) + len(found.curves)
+    lines, strip, plots = -(-panels // 3), 0.98 * len(study.methods), 1.95
+    figure = plt.figure(figsize=(9.4, strip + plots * lines + 0.95))
     width, height = figure.get_size_inches()
-    pictures = figure.add_gridspec(
-        len(study.methods), PICTURES, left=1.25 / width, right=0.995, top=1 - 0.42 / height,
-        bottom=1 - (0.42 + strip) / height, wspace=0.02, hspace=0.02,
-    )  # fmt: skip
-    draw_strip(study, figure, pictures)
+    draw_strip(study, figure, left=0.85 / width, right=0.998, top=1 - 0.38 / height, bottom=1 - (0.38 + strip) / height)
     below = figure.add_gridspec(
-        1, panels, left=0.5 / width, right=0.995, top=plots / height, bottom=0.42 / height, wspace=0.3
+        lines,
+        3,
+        left=0.55 / width,
+        right=0.985,
+        top=plots * lines / height,
+        bottom=0.42 / height,
+        hspace=0.5,
+        wspace=0.22,
     )
-    axes = [figure.add_subplot(cell) for cell in below]
-    for axis, (quantity, each) in zip(axes, curves.items(), strict=False):
-        for (method, c), colour, style in zip(each.items(), COLOURS, STYLES, strict=False):
-            axis.fill_between(c.calls, c.low, c.high, color=colour, alpha=0.15, lw=0)
-            axis.plot(c.calls, c.value, color=colour, ls=style, lw=1.3, label=method)
-        axis.set_title(QUANTITIES.get(quantity, quantity), fontsize=9)
-    if reached:
-        draw_reached(axes[-1], reached, study.budget)
+    axes = [figure.add_subplot(below[k // 3, k % 3]) for k in range(panels)]
+    rest = iter(axes)
+    for quantity, by_method in found.curves.items():
+        title, limits = QUANTITIES.get(quantity, (quantity, (-np.inf, np.inf)))
+        draw_bands(next(rest), title, study.grid, by_method, limits)
+        if quantity == found.quality:
+            draw_bands(next(rest), f"{title}, less {study.methods[0]}", study.grid, found.gain)
+            draw_reached(next(rest), found, study.budget)
     for axis in axes:
         axis.set(xlabel="prior calls", xlim=(0, study.budget))
         axis.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="center", bbox_to_anchor=(0.5, (plots + 0.42) / height), ncols=len(labels), frameon=False
-    )
+        handles, labels, loc="center", bbox_to_anchor=(0.5, (plots * lines + 0.4) / height), ncols=len(labels),
+        frameon=False,
+    )  # fmt: skip
     for ending in ("png", "pdf"):
         figure.savefig(folder / f"figure.{ending}", dpi=170)
     plt.close(figure)
 
 
-def draw_strip(study: Study, figure: Any, grid: Any) -> None:
-    """The first prompt and seed at equal prior calls, ever farther apart."""
+def draw_bands(
+    axis: Any, title: str, x: Float[np.ndarray, " G"], by_method: dict[str, Band], limits: Any = (-np.inf, np.inf)
+) -> None:
+    """Bands are cut at what the quantity can be, which Student's interval does not know."""
+    for (method, (value, low, high)), colour, style in zip(by_method.items(), COLOURS, STYLES, strict=False):
+        axis.fill_between(x, np.clip(low, *limits), np.clip(high, *limits), color=colour, alpha=0.13, lw=0)
+        axis.plot(x, value, color=colour, ls=style, lw=1.3, label=method)
+    axis.set_title(title, fontsize=9)
+
+
+def draw_strip(study: Study, figure: Any, **place: float) -> None:
+    """The first prompt and seed from azimuth 0 at equal prior calls, at ever larger distances."""
     prompt, seed = study.prompts[0], study.seeds[0]
-    first = min(study.histories[m, prompt, seed][1]["prior_calls"] for m in study.methods)
+    measured = [r["prior_calls"] for r in study.histories[study.methods[0], prompt, seed]]
+    shown = np.unique(np.geomspace(1, max(1, len(measured) - 1), PICTURES).round().astype(int))
+    grid = figure.add_gridspec(len(study.methods), len(shown), wspace=0.02, hspace=0.02, **place)
     for row, method in enumerate(study.methods):
         run, history = study.runs[method, prompt, seed], study.histories[method, prompt, seed]
-        for column, wanted in enumerate(np.geomspace(first, study.budget, PICTURES)):
+        for column, index in enumerate(shown):
+            wanted = measured[min(index, len(measured) - 1)]
             record = min(history, key=lambda r: abs(r["prior_calls"] - wanted))
             axis = figure.add_subplot(grid[row, column])
             axis.imshow(Image.open(run.path / "frames" / f"{record['step']:06d}.png"))
             axis.set(xticks=[], yticks=[])
             axis.spines[:].set_visible(False)
             if row == 0:
-                axis.set_title(f"{record['prior_calls']} calls", fontsize=8, pad=3)
+                axis.set_title(f"{wanted} calls", fontsize=8, pad=3)
             if column == 0:
                 axis.text(-0.08, 0.5, method, fontsize=9, ha="right", va="center", transform=axis.transAxes)
-    figure.suptitle(f"“{prompt}”, from the front", fontsize=9, y=0.998, va="top")
+    figure.suptitle(f"“{prompt}” from azimuth 0, seed {seed}", fontsize=9, y=0.998, va="top")
 
 
-def draw_reached(axis: Any, reached: dict[float, dict[str, Float[np.ndarray, "P S"]]], budget: int) -> None:
+def draw_reached(axis: Any, found: Found, budget: int) -> None:
     """The share of runs that have reached the first threshold, by prior calls."""
-    threshold, each = next(iter(reached.items()))
-    for (_, found), colour, style in zip(each.items(), COLOURS, STYLES, strict=False):
-        at = np.sort(found[found <= budget])
+    threshold, by_method = next(iter(found.calls.items()))
+    for each, colour, style in zip(by_method.values(), COLOURS, STYLES, strict=False):
+        at = np.sort(each[each <= budget])
         x, y = np.concatenate([[0], at, [budget]]), np.concatenate([[0], np.arange(1, len(at) + 1), [len(at)]])
-        axis.step(x, y / found.size, where="post", color=colour, ls=style, lw=1.3)
-    axis.set_title(f"share of runs at {threshold:g}", fontsize=9)
-    axis.set_ylim(-0.02, 1.02)
+        axis.step(x, y / each.size, where="post", color=colour, ls=style, lw=1.3)
+    unit = " dB" if found.quality == "psnr_aligned" else ""
+    axis.set_title(f"share of runs that have reached {threshold:g}{unit}", fontsize=9)
+    axis.set_ylim(-0.03, 1.03)
 
 
 if __name__ == "__main__":
