@@ -75,9 +75,10 @@ def test_what_is_missing_is_named(folder, monkeypatch):
 
 @pytest.mark.parametrize("module", [fig6_gaussians, fig7_threefuse, fig8_multiview, fig10_ablation])
 def test_figures_name_options_that_exist(module):
-    for method in module.FIGURE.methods.values():
-        for group, option in (item.split("=") for item in method.split() if "." not in item):
-            assert (CONF / group / f"{option}.yaml").exists()
+    for name, method in module.FIGURE.methods.items():
+        for group, options in (item.split("=") for item in method.split() if "." not in item):
+            assert all((CONF / group / f"{option}.yaml").exists() for option in options.strip("[]").split(","))
+        assert module.FIGURE.baseline(name) in module.FIGURE.methods
 
 
 @pytest.mark.slow
