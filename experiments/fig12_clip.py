@@ -47,6 +47,7 @@ FIGURE = gallery.Gallery(
 )
 KNOWN = {"true": "true animals", "two-faced": "two-faced animals"}
 CURVES = [f"clip_{word}" for word in calibration.WORDS]
+DRAWS = 2000  # of a bootstrap
 NUMBERS = {  # and whether a fault should raise them
     "clip_margin": ("margin", -1), "clip_harmonic": ("harmonic", -1), "clip_view_accuracy": ("views told right", -1),
     "clip_janus_share": ("backs told front", 1),
@@ -139,7 +140,8 @@ def clusters(prompts: Sequence[str]) -> list[Float[np.ndarray, " _"]]:
 def estimate(rows: Rows, values: Sequence[float]) -> Estimate:
     """The mean of a value a row."""
     data = np.asarray(values, float)
-    return bootstrap([data[group.astype(int)] for group in clusters([row["prompt"] for row in rows])])
+    groups = [data[group.astype(int)] for group in clusters([row["prompt"] for row in rows])]
+    return bootstrap(groups, draws=DRAWS)
 
 
 def line(name: str, rows: Rows) -> dict[str, Any]:
@@ -218,7 +220,7 @@ def told(rows: Rows, key: str, sign: int, fault: Callable[[dict[str, Any]], bool
 
     if np.isnan(chance(np.concatenate(groups)) if groups else np.nan):
         return ""
-    return text(bootstrap(groups, chance, draws=2000))
+    return text(bootstrap(groups, chance, draws=DRAWS))
 
 
 def draw(sets: dict[str, Rows], folder: Path) -> None:
