@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import gallery
 import sweeps
 import torch
 from jaxtyping import Float
@@ -32,7 +33,11 @@ from gsd.pictures import grid, uint8
 from gsd.random import Stream
 from gsd.types import Cameras, Render
 
-METHODS = {"ProlificDreamer": "experiment=prolificdreamer_3dfuse", "+ GSD": "experiment=prolificdreamer_3dfuse_gsd"}
+FIGURE = gallery.Gallery(
+    name="fig11",
+    title="A full turn",
+    methods={"ProlificDreamer": "experiment=prolificdreamer_3dfuse", "+ GSD": "experiment=prolificdreamer_3dfuse_gsd"},
+)
 NOISINGS = {"random noise": ["noising=random"], "3D consistent noise": ["noising=consistent"]}
 SHOWN = 12  # views of the turn in the figure
 SIZE, MAP, CHANNELS = 256, 64, 4  # pixels of a picture, pixels and channels of a noise map
@@ -40,7 +45,7 @@ TOLERANCE = 0.07  # world units: depths this close are the same surface
 
 
 def main() -> None:
-    options = sweeps.parser(__doc__, "fig11")
+    options = sweeps.parser(__doc__, FIGURE.name)
     options.add_argument("--prompt", default="a full body of a cat with a hat")
     options.add_argument("--views", type=int, default=SHOWN, help=f"of the turn that share their noise ({SHOWN})")
     args = options.parse_args()
@@ -50,19 +55,13 @@ def main() -> None:
 def _main(args: argparse.Namespace) -> None:
     if args.views % SHOWN or args.views < SHOWN:
         raise GsdError(f"--views {args.views}: must be a multiple of {SHOWN}, the pictures that are shown.")
+    args.prompts, args.seeds = [args.prompt], 1
     if args.run:
-        for method in METHODS.values():
-            sweeps.launch(args.name, [method, *args.overrides, f"prompt={args.prompt}"], [0], 1)
-    runs = sweeps.runs_of(args.name)
+        gallery.launch(FIGURE, args)
+    chosen = gallery.select(sweeps.runs_of(args.name), FIGURE, args.prompts, args.overrides)
     rows: dict[str, Float[Tensor, "V 3 H W"]] = {}
-    for name, method in METHODS.items():
-        option = method.split("=")[1]
-        found = [
-            r for r in runs if sweeps.settings(r).get("experiment") == option and r.summary["prompt"] == args.prompt
-        ]
-        if not found:
-            raise GsdError(f"multirun/{args.name} has no run of {method} for {args.prompt!r}; add --run.")
-        scene, cameras, show = around(found[0].path, found[0].config["turntable"], args.views)
+    for (name, _), (run, *_) in chosen.items():
+        scene, cameras, show = around(run.path, run.config["turntable"], args.views)
         rows[name] = show.rgb
     shared = {}
     for name, settings in NOISINGS.items():

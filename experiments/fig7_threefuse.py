@@ -2,6 +2,9 @@
 
     python experiments/fig7_threefuse.py --run scale=laptop   # minutes, with the models that come with gsd
 
+GSD looks from several places a step where the baselines do from one. So beside each stands the baseline from GSD's
+places, at equal prior calls, and with it GSD is compared.
+
 Writes figure.png, figure.pdf, table.md and result.json.
 """
 
@@ -12,11 +15,19 @@ FIGURE = gallery.Gallery(
     title="Instant-NGP with 3DFuse (front, left, back, right)",
     methods={
         "DreamFusion": "experiment=dreamfusion_3dfuse",
-        "+ GSD": "experiment=dreamfusion_3dfuse_gsd",
+        "DreamFusion, GSD's views": "experiment=dreamfusion_3dfuse_gsd noising=random loss=[orient,sparsity]",
+        "DreamFusion + GSD": "experiment=dreamfusion_3dfuse_gsd",
         "ProlificDreamer": "experiment=prolificdreamer_3dfuse",
-        "+ GSD ": "experiment=prolificdreamer_3dfuse_gsd",
+        "ProlificDreamer, GSD's views": "experiment=prolificdreamer_3dfuse_gsd noising=random loss=[sparsity,opaque]",
+        "ProlificDreamer + GSD": "experiment=prolificdreamer_3dfuse_gsd",
     },
     prompts=("a full body of a cat with a hat", "an owl"),
+    against={
+        "DreamFusion + GSD": "DreamFusion, GSD's views",
+        "ProlificDreamer": "ProlificDreamer",
+        "ProlificDreamer, GSD's views": "ProlificDreamer",
+        "ProlificDreamer + GSD": "ProlificDreamer, GSD's views",
+    },
 )
 
 if __name__ == "__main__":

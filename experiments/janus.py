@@ -122,18 +122,23 @@ def outcome(run: Run, everywhere: Sequence[str] = ()) -> Outcome:
         "seed",
         "prior.view_bias",
     }
-    fronts = max(found["face_count"], found["front_count"])
     return Outcome(
         method=" ".join(f"{key}={value}" for key, value in typed.items() if key not in known),
         subject=found["prompt"],
         bias=int(typed["prior.view_bias"]),
         seed=found["seed"],
         janus=found["janus"],
-        coherent=float(found["janus"] == 0 and fronts == 1 and found["view_error_deg"] < COHERENT_DEG),
+        coherent=coherent(found),
         psnr=found["psnr_aligned"],
         view_error=found["view_error_deg"],
         prior_calls=found["prior_calls"],
     )
+
+
+def coherent(found: dict[str, Any]) -> float:
+    """1 for a run's summary with one front, no Janus verdict and views about where they belong, else 0."""
+    fronts = max(found["face_count"], found["front_count"])
+    return float(found["janus"] == 0 and fronts == 1 and found["view_error_deg"] < COHERENT_DEG)
 
 
 def read(file: Path) -> list[Outcome]:

@@ -53,7 +53,11 @@ def runs_of(name: str) -> list[Run]:
 
 def settings(run: Run) -> dict[str, str]:
     """What was typed for a run, key by key: {"noising": "random", "seed": "1"}."""
-    return dict(item.split("=", 1) for item in run.overrides)
+    return typed(run.overrides)
+
+
+def typed(overrides: Sequence[str]) -> dict[str, str]:
+    return {key: value for key, _, value in (item.partition("=") for item in overrides)}
 
 
 def write(folder: Path, name: str, content: str | dict[str, Any] | list[Any]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,16 @@ import numpy as np
 import tiny_clip_data as data
 import torch
 from jaxtyping import Float
-from scipy.stats import mannwhitneyu
 from tiny_prior_evaluate import prompt
 from torch import Tensor
 
 from gsd.geometry import angle_between, turntable
-from gsd.menagerie import Ellipsoids, load, trace
+from gsd.menagerie import Ellipsoids, find, load, trace
 from gsd.metric.clip import Clip, load_clip
 from gsd.metric.clip_score import ClipScore
 from gsd.metric.clip_view import WORDS, ClipView
 from gsd.statistics import mean, rate
+from gsd.types import Cameras
 
 AZIMUTHS, OFFSET = 24, 7.5  # views of an individual, degrees: none lies on a border
 NEAR_DEG = 60.0
@@ -101,14 +102,16 @@ def figure_of(kind: str, figure: Ellipsoids) -> Ellipsoids:
     return figure[~figure.face] if kind == "faceless" else figure
 
 
+def known(metric: ClipView, kind: str, prompts: Sequence[str], cameras: Cameras) -> list[dict[str, Any]]:
+    """What metric=clip_view says of every prompt's creature: of the listed individual that no training has seen."""
+    figures = [figure_of(kind, find(text).figure(data.HELD_OUT[0])) for text in prompts]
+    return [metric(trace(figure, cameras), cameras, text) for text, figure in zip(prompts, figures, strict=True)]
+
+
 def calibrate(folder: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray, "N 3 V"]]]:
-    """metric=clip_view on the held-out listed individual of every creature, on its twin and without its face."""
+    """metric=clip_view on an individual of every creature, on its two-faced twin and without its face."""
     metric, cameras = ClipView(str(folder)), turntable(120, data.RESOLUTION)
-    measured: dict[str, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
-    for kind in KINDS:
-        for name, creature in load().items():
-            render = trace(figure_of(kind, creature.figure(data.HELD_OUT[0])), cameras)
-            measured[kind].append(metric(render, cameras, prompt(name)))
+    measured = {kind: known(metric, kind, [prompt(name) for name in load()], cameras) for kind in KINDS}
     table: dict[str, Any] = {
         kind: {number: str(mean([each[number] for each in rows])) for number in NUMBERS}
         | {"intervals_above_0": sum(each["clip_margin_low"] > 0 for each in rows)}
@@ -116,11 +119,9 @@ def calibrate(folder: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray,
         for kind, rows in measured.items()
     }
     for kind in KINDS[1:]:
+        areas = {n: area([r[n] for r in measured["true"]], [r[n] for r in measured[kind]]) for n in NUMBERS}
         table[f"true against {kind}: chance that the number is on the right side"] = {
-            number: round(
-                _separation([each[number] for each in measured["true"]], [each[number] for each in measured[kind]]), 3
-            )
-            for number in NUMBERS
+            number: round(max(found, 1 - found), 3) for number, found in areas.items()
         }
     curves = {
         kind: np.array([[each[f"clip_{word}"] for word in WORDS] for each in rows]) for kind, rows in measured.items()
@@ -128,10 +129,10 @@ def calibrate(folder: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray,
     return table, curves
 
 
-def _separation(one: list[float], other: list[float]) -> float:
-    """The area under the ROC curve, in the direction in which it is above a half."""
-    area = float(mannwhitneyu(one, other).statistic) / (len(one) * len(other))
-    return max(area, 1 - area)
+def area(above: Sequence[float], below: Sequence[float]) -> float:
+    """The area under the ROC curve: the chance that one of `above` is larger than one of `below`, ties for a half."""
+    one, other = np.asarray(above)[:, None], np.asarray(below)
+    return float(np.mean((one > other) + 0.5 * (one == other)))
 
 
 def _timed(folder: Path) -> dict[str, float]:

@@ -89,7 +89,7 @@ def bootstrap(
     """A statistic of all values, with the percentile interval of redrawing whole clusters (subjects, raters).
 
     Values of one cluster are not independent, so the cluster is what is redrawn; of one value each it is the usual
-    bootstrap.
+    bootstrap. Redraws of which the statistic is nan, as a rate of nothing, are left out.
     """
     rng, groups = np.random.default_rng(seed), [np.asarray(c, float) for c in clusters]
     whole = float(statistic(np.concatenate(groups)))
@@ -99,8 +99,22 @@ def bootstrap(
         statistic(np.concatenate([groups[k] for k in chosen]))
         for chosen in rng.integers(len(groups), size=(draws, len(groups)))
     ]
-    low, high = np.quantile(redrawn, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.nanquantile(redrawn, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(whole, float(low), float(high), len(groups))
+
+
+def bootstrap_band(
+    clusters: Sequence[Float[np.ndarray, "_ m"]], level: float = LEVEL, draws: int = 2000, seed: int = 0
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """The mean of curves, a row each, with `bootstrap`'s interval at each of its points: values, lows and highs."""
+    sums, counts = np.array([rows.sum(0) for rows in clusters]), np.array([len(rows) for rows in clusters])
+    value = sums.sum(0) / counts.sum()
+    if len(clusters) < 2:
+        return value, np.full_like(value, np.nan), np.full_like(value, np.nan)
+    chosen = np.random.default_rng(seed).integers(len(clusters), size=(draws, len(clusters)))
+    redrawn = sums[chosen].sum(1) / counts[chosen].sum(1)[:, None]
+    low, high = np.quantile(redrawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return value, low, high
 
 
 def paired_p(a: Sequence[float], b: Sequence[float], seed: int = 0) -> float:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gsd.statistics import averaged, band, bootstrap, holm, mean, paired_p, rate
+from gsd.statistics import averaged, band, bootstrap, bootstrap_band, holm, mean, paired_p, rate
 
 
 def test_mean_of_three_seeds_by_hand():
@@ -63,6 +63,23 @@ def test_clusters_widen_the_interval():
     assert clustered.value == pytest.approx(naive.value)
     ratio = (clustered.high - clustered.low) / (naive.high - naive.low)
     assert ratio == pytest.approx(2, rel=0.15)  # sqrt(4)
+
+
+def test_redraws_without_a_statistic_are_left_out():
+    """The mean of what is above 0, which two of three clusters have not: redraws of these alone say nothing."""
+    clusters = [np.zeros(2), np.zeros(2), np.array([1.0, 3.0])]
+    estimate = bootstrap(clusters, lambda x: float(x[x > 0].mean()) if (x > 0).any() else np.nan)
+    assert (estimate.value, estimate.low, estimate.high) == (2, 2, 2)
+
+
+def test_a_bootstrap_band_is_the_bootstrap_of_each_column():
+    rng = np.random.default_rng(2)
+    clusters = [rng.normal(size=(n, 3)) + rng.normal(size=3) for n in (2, 2, 1, 4, 2)]
+    value, low, high = bootstrap_band(clusters)
+    for k in range(3):
+        want = bootstrap([rows[:, k] for rows in clusters], draws=2000)
+        np.testing.assert_allclose((value[k], low[k], high[k]), (want.value, want.low, want.high))
+    assert np.isnan(bootstrap_band(clusters[:1])[1]).all()
 
 
 def test_paired_binary_outcomes_are_mcnemars_exact_test():

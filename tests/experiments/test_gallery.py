@@ -1,5 +1,6 @@
 """Figures of several methods: they launch what is missing, show the right runs and compare pair by pair."""
 
+import argparse
 import json
 import os
 import sys
@@ -14,11 +15,13 @@ import fig6_gaussians
 import fig7_threefuse
 import fig8_multiview
 import fig10_ablation
+import fig11_around
 import gallery
+from made_figure_runs import make
 
 from gsd.cli import CONF
 from gsd.errors import GsdError
-from gsd.runs import find_runs
+from gsd.runs import Run, find_runs
 
 TWO = gallery.Gallery(
     name="two",
@@ -75,9 +78,60 @@ def test_what_is_missing_is_named(folder, monkeypatch):
 
 @pytest.mark.parametrize("module", [fig6_gaussians, fig7_threefuse, fig8_multiview, fig10_ablation])
 def test_figures_name_options_that_exist(module):
-    for method in module.FIGURE.methods.values():
-        for group, option in (item.split("=") for item in method.split() if "." not in item):
-            assert (CONF / group / f"{option}.yaml").exists()
+    for name, method in module.FIGURE.methods.items():
+        for group, options in (item.split("=") for item in method.split() if "." not in item):
+            assert all((CONF / group / f"{option}.yaml").exists() for option in options.strip("[]").split(","))
+        assert module.FIGURE.baseline(name) in module.FIGURE.methods
+
+
+def test_a_run_is_of_the_method_of_which_it_has_most(tmp_path):
+    """A method may be another one with a setting more."""
+    figure = gallery.Gallery(
+        "nested", "", {"plain": "noising=consistent", "tent": "noising=consistent noising.kernel=tent"}
+    )
+    paths = [make(tmp_path, method, "an owl", seed) for method in figure.methods.values() for seed in (1, 0)]
+    chosen = gallery.select([Run(path) for path in paths], figure, ["an owl"])
+    assert [run.path for run in chosen["plain", "an owl"]] == paths[1::-1]
+    assert [run.path for run in chosen["tent", "an owl"]] == paths[:1:-1]
+
+
+def test_each_method_is_compared_with_its_own_baseline(tmp_path):
+    methods = {"a": "x=1", "a + GSD": "x=2", "b": "x=3", "b + GSD": "x=4"}
+    figure = gallery.Gallery("two", "", methods, against={"b": "b", "b + GSD": "b"})
+    runs = {
+        name: [
+            Run(make(tmp_path, text, "an owl", seed, {"psnr_aligned": 20.0 + k + k * seed, "janus": 0.0}))
+            for seed in (0, 1)
+        ]
+        for k, (name, text) in enumerate(methods.items())
+    }
+    rows = [gallery.row(name, each, figure.baseline(name), runs[figure.baseline(name)]) for name, each in runs.items()]
+    assert [row["compared with"] for row in rows] == ["", "a", "", "b"]
+    assert [row["PSNR difference"].split()[0] for row in rows[1::2]] == ["1.5", "1.5"]
+    assert rows[0]["Janus"] == "0 [0, 0.658]"  # Wilson: none of two says little
+
+
+def test_what_is_typed_replaces_a_common_setting_and_what_lies_below_it(monkeypatch):
+    launched = []
+    monkeypatch.setattr(gallery.sweeps, "launch", lambda name, overrides, seeds, jobs: launched.append(overrides))
+    figure = gallery.Gallery("x", "", {"sds": "noising=random"}, common=("prior.view_bias=4", "images_every=0"))
+    args = argparse.Namespace(name="x", overrides=["prior=tiny", "steps=3"], prompts=['a "big" owl'], seeds=1, jobs=1)
+    gallery.launch(figure, args)
+    assert launched == [["noising=random", "images_every=0", "prior=tiny", "steps=3", 'prompt="a \\"big\\" owl"']]
+
+
+def test_pictures_are_cut_to_what_any_of_them_shows(tmp_path):
+    run = make(tmp_path, "x=1", "an owl", 0)
+    (run / "views").mkdir()
+    for view, box in enumerate([(30, 40, 50, 60), (20, 50, 40, 80), None, (30, 50, 40, 70)]):
+        alpha = Image.new("RGB", (100, 100))
+        if box:
+            alpha.paste("white", box)
+        alpha.save(run / "views" / f"{3 * view:03d}_alpha.png")  # of twelve views
+    left, top, right, bottom = gallery.window([Run(run)])
+    assert (top, bottom) == pytest.approx((0.39, 0.81))  # rows 40 to 80 and a margin
+    assert ((left + right) / 2, right - left) == pytest.approx((0.35, 0.42))
+    assert gallery.cropped(Image.new("RGB", (200, 200)), (left, top, right, bottom)).size == (84, 84)
 
 
 @pytest.mark.slow
@@ -86,4 +140,40 @@ def test_figures_of_presets_at_laptop_scale(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     call(monkeypatch, module.FIGURE, "--run", "--prompts", "an owl", "scale=laptop", "steps=20")
-    assert (tmp_path / "outputs" / module.FIGURE.name / "figure.png").exists()
+    out = tmp_path / "outputs" / module.FIGURE.name
+    assert (out / "figure.png").exists()
+    calls = {row["method"]: row["prior_calls"] for row in json.loads((out / "result.json").read_text())}
+    for method, count in calls.items():
+        if method.endswith("+ GSD") and module is not fig8_multiview:  # which compares with another prior
+            assert count == calls[module.FIGURE.baseline(method)]
+
+
+@pytest.mark.slow
+def test_the_ablation_from_nothing(tmp_path, monkeypatch):
+    """Ten methods, each with runs of its own, all at the same prior calls."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    small = ("steps=10", "init.points=500", "turntable.views=8", "checkpoint_every=1000")
+    call(monkeypatch, fig10_ablation.FIGURE, "--run", "--prompts", "an owl", "--seeds", "1", *small)
+    each = json.loads((tmp_path / "outputs" / "fig10" / "result.json").read_text())
+    assert [row["method"] for row in each] == list(fig10_ablation.FIGURE.methods)
+    assert len({row["run"] for row in each}) == 10
+    assert {row["prior_calls"] for row in each} == {20}
+    with Image.open(tmp_path / "outputs" / "fig10" / "figure.png") as picture:
+        assert picture.height > picture.width  # ten rows of four views
+
+
+@pytest.mark.slow
+def test_a_full_turn_and_its_noise_from_nothing(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    arguments = ["--run", "--prompt", "an owl", "--views", "24", "scale=laptop", "steps=20"]
+    monkeypatch.setattr(sys, "argv", ["fig11", *arguments])
+    fig11_around.main()
+    out = tmp_path / "outputs" / "fig11"
+    found = json.loads((out / "result.json").read_text())
+    assert found["degrees between views"] == 15
+    assert abs(found["correlation"]["random noise"]) < 0.05  # tens of thousands of pixels
+    assert found["correlation"]["3D consistent noise"] > 0.2
+    with Image.open(out / "figure.png") as picture:
+        assert picture.width > 2 * picture.height
