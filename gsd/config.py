@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gsd.experiment import Experiment
 
 # What cannot change a result, and so is no part of a run's identity.
-NOT_IN_SIGNATURE = ("name", "device", "threads", "checkpoint_every", "images_every", "evaluate_every", "hydra")
+NOT_IN_SIGNATURE = ("name", "device", "threads", "checkpoint_every", "images_every", "evaluate_every", "logger", "hydra")
 
 
 @dataclass
@@ -65,6 +65,7 @@ class Config:
     noising: Any = MISSING
     loss: Any = field(default_factory=dict)
     metric: Any = field(default_factory=dict)
+    logger: Any = field(default_factory=dict)
     experiment: Any = None
     scale: Any = None
 

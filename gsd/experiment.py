@@ -15,6 +15,7 @@ from gsd.geometry import turntable
 from gsd.protocols import (
     Adapts,
     Guidance,
+    Logger,
     Loss,
     Metric,
     Noising,
@@ -50,6 +51,7 @@ class Experiment:
     noising: Noising
     losses: dict[str, Loss]
     metrics: dict[str, Metric]
+    loggers: dict[str, Logger]
     turntable: Cameras
 
     def stream(self, name: str, step: int = 0) -> Stream:
@@ -68,6 +70,7 @@ def assemble(cfg: DictConfig) -> Experiment:
     noising = make(cfg.noising, "noising", **context)
     losses = {k: make(v, f"loss.{k}", **context) for k, v in cfg.loss.items()}
     _check_pairs(cfg, guidance, camera, noising, losses)
+    loggers = {k: make(v, f"logger.{k}", **context) for k, v in cfg.logger.items()}
     sigma = make(cfg.sigma, "sigma", **context)
     prompting = make(cfg.prompting, "prompting", **context)
     init = make(cfg.init, "init", **context)
@@ -107,6 +110,7 @@ def assemble(cfg: DictConfig) -> Experiment:
         noising=noising,
         losses=losses,
         metrics=metrics,
+        loggers=loggers,
         turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(device),
     )
 

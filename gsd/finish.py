@@ -36,7 +36,7 @@ def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_call
     metrics = [_leave(s, experiment, folder, f"particle_{k}/" if k else "") for k, s in enumerate(scenes)]
     summary = {
         "prompt": experiment.prompt,
-        "options": _options(experiment),
+        "options": options(experiment),
         "overrides": list(HydraConfig.get().overrides.task),
         "seed": experiment.seed,
         **(metrics[0] if len(metrics) == 1 else means(metrics) | {"particles": metrics}),
@@ -94,8 +94,9 @@ def _write_pictures(show: Render, folder: RunFolder, prefix: str) -> None:
             folder.write(f"{prefix}views/{view:03d}_{name}.png", png(picture[view]))
 
 
-def _options(experiment: Experiment) -> dict[str, Any]:
+def options(experiment: Experiment) -> dict[str, Any]:
     """group -> the option chosen, as typed on the command line; a list for losses and metrics."""
     choices = HydraConfig.get().runtime.choices
-    single = {k: v for k, v in choices.items() if not (k.startswith("hydra/") or "@" in k or k in ("loss", "metric"))}
+    lists = ("loss", "metric", "logger")
+    single = {k: v for k, v in choices.items() if not (k.startswith("hydra/") or "@" in k or k in lists)}
     return single | {"loss": list(experiment.losses), "metric": list(experiment.metrics)}

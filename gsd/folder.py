@@ -1,7 +1,7 @@
 """The run folder: the one interface between a run and everything that reads it.
 
-    config.yaml  overrides.yaml  metrics.jsonl  evaluations.jsonl  checkpoint.pt  summary.json  evaluation.json
-    DONE | FAILED  and the pictures
+    config.yaml  overrides.yaml  metrics.jsonl  histograms.jsonl  evaluations.jsonl  checkpoint.pt  summary.json
+    evaluation.json  DONE | FAILED  and the pictures
 
 Every file but the .jsonl is replaced atomically; those are cut back to the checkpoint when a run resumes.
 .lock says who works in the folder, for as long as the kernel holds that process's lock on it.
@@ -118,12 +118,12 @@ class RunFolder:
             raise GsdError(f"{path} is damaged ({type(error).__name__}); delete it to start this run anew.") from error
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None, to go on from: both .jsonl are cut back to the steps it contains.
+        """The last checkpoint, or None, to go on from: every .jsonl is cut back to the steps it contains.
 
         A record of metrics.jsonl is of the step with that number, one of evaluations.jsonl comes after so many steps.
         """
         state = self.read_checkpoint()
-        for name, beyond in (("metrics.jsonl", 0), ("evaluations.jsonl", 1)):
+        for name, beyond in (("metrics.jsonl", 0), ("histograms.jsonl", 0), ("evaluations.jsonl", 1)):
             if state is None:
                 (self / name).unlink(missing_ok=True)
             elif (self / name).exists():

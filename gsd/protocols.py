@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from jaxtyping import Float
 from torch import Tensor
 
 from gsd.random import Stream
-from gsd.types import Cameras, Condition, NoiseClaim, PointCloud, Render, Scene, Score, StepState
+from gsd.types import (
+    Cameras,
+    Condition,
+    NoiseClaim,
+    PointCloud,
+    Render,
+    Scene,
+    Score,
+    StepState,
+    TrackedResults,
+    TrackedRow,
+    TrackedRun,
+)
 
 
 @runtime_checkable
@@ -122,3 +135,24 @@ class Loss(Protocol):
 @runtime_checkable
 class Metric(Protocol):
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]: ...
+
+
+@runtime_checkable
+class Logger(Protocol):
+    """A tracker that mirrors run folders: `with logger(run) as tracker`, once for every stretch that a run goes on.
+
+    The block is left by SystemExit where a signal has stopped the run, and by its error where it has failed. What a
+    tracker itself raises ends its part and never the run, see `gsd.mirror`.
+    """
+
+    def __call__(self, run: TrackedRun) -> AbstractContextManager[Tracker]: ...
+
+
+class Tracker(Protocol):
+    known: int  # rows that the tracker has from before: those with smaller numbers are not told again
+
+    def log(self, rows: Sequence[TrackedRow]) -> None:
+        """In the order of their numbers. A checkpoint holds them, so that none is ever taken back."""
+
+    def finish(self, results: TrackedResults) -> None:
+        """Once, after the last row."""

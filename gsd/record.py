@@ -1,9 +1,10 @@
-"""What a run writes while it optimises: metrics.jsonl, checkpoints and strips of pictures."""
+"""What a run writes while it optimises: metrics.jsonl, checkpoints, strips of pictures and histograms.jsonl."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -16,14 +17,18 @@ from gsd.folder import RunFolder
 from gsd.pictures import step_strip
 from gsd.types import StepState
 
+SIGMAS, BINS = 5.0, 50  # of the noise's histogram, from -SIGMAS to SIGMAS
 FLUSH_EVERY = 25  # steps between writes: numbers stay on the device until then, so that no step waits for them
 
 
 class Recorder:
-    """Consumes the states of a run and can take it up again from its folder."""
+    """Consumes the states of a run and can take it up again from its folder.
 
-    def __init__(self, experiment: Experiment, folder: RunFolder) -> None:
-        self.experiment, self.folder = experiment, folder
+    saved: called after every checkpoint, which holds all that the folder has then; its time is not the run's.
+    """
+
+    def __init__(self, experiment: Experiment, folder: RunFolder, saved: Callable[[], None] | None = None) -> None:
+        self.experiment, self.folder, self.saved = experiment, folder, saved
         self.pending: list[dict[str, Any]] = []
         self.step, self.prior_calls, seconds = 0, 0, 0.0
         saved = folder.load_checkpoint()
@@ -52,6 +57,7 @@ class Recorder:
         every = self.experiment.images_every
         if every and (last or state.step % every == 0):
             self.folder.write(f"strips/{state.step:06d}.png", step_strip(state, self.experiment.prior))
+            self.folder.append([{"step": state.step, "noise": _histogram(state.noise)}], "histograms.jsonl")
         if last or due:
             self.checkpoint()
 
@@ -73,6 +79,10 @@ class Recorder:
         self.flush()
         parts = {name: part.state() for name, part in self._parts().items()}
         self.folder.save_checkpoint({"step": self.step, **self.totals, **parts})
+        if self.saved is not None:
+            began = time.perf_counter()
+            self.saved()
+            self.leave_out(time.perf_counter() - began)
 
     def _parts(self) -> dict[str, Any]:
         """What learns: the representation, and a guidance with parameters of its own."""
@@ -97,6 +107,11 @@ class Recorder:
 
 def _rms(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     return x.square().mean().sqrt()
+
+
+def _histogram(noise: Float[Tensor, "V C h w"]) -> list[int]:
+    """Counts of all values in equal bins; the outermost also hold what lies beyond."""
+    return noise.float().cpu().clamp(-SIGMAS, SIGMAS).histc(BINS, -SIGMAS, SIGMAS).int().tolist()
 
 
 def _plain(record: dict[str, Any]) -> dict[str, Any]:

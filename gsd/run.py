@@ -17,6 +17,7 @@ from gsd.signals import Signals
 
 if TYPE_CHECKING:
     from gsd.experiment import Experiment
+    from gsd.mirror import Mirror
 
 SPACE = 2**20  # bytes: a disk with less than this is full
 
@@ -56,15 +57,17 @@ def _no_space(error: Exception, folder: RunFolder) -> bool:
 def _run(cfg: DictConfig, folder: RunFolder) -> None:
     from gsd.config import build
     from gsd.finish import finish
+    from gsd.mirror import Mirror
 
     experiment = build(cfg)
     (folder / "FAILED").unlink(missing_ok=True)
     folder.write("config.yaml", OmegaConf.to_yaml(cfg, resolve=True))
     folder.write("overrides.yaml", OmegaConf.to_yaml(HydraConfig.get().overrides.task))
-    finish(experiment, folder, **_optimise(experiment, folder))
+    with Mirror(experiment, folder) as mirror:
+        mirror.finish(finish(experiment, folder, **_optimise(experiment, folder, mirror)))
 
 
-def _optimise(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
+def _optimise(experiment: Experiment, folder: RunFolder, mirror: Mirror) -> dict[str, Any]:
     """The loop with everything that watches it. Returns the totals: seconds and prior_calls."""
     from gsd.evaluation import Evaluation
     from gsd.optimise import optimise
@@ -72,7 +75,7 @@ def _optimise(experiment: Experiment, folder: RunFolder) -> dict[str, Any]:
     from gsd.progress import Progress
     from gsd.record import Recorder
 
-    recorder = Recorder(experiment, folder)
+    recorder = Recorder(experiment, folder, mirror.update)
     evaluation = Evaluation(experiment, folder, recorder)
     profile = Profile(experiment.device) if experiment.profile else None
     with Signals() as signals, Progress(experiment.steps, recorder.step) as progress:

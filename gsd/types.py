@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
@@ -160,3 +162,39 @@ class StepState:
     sigma: Float[Tensor, " V"]
     score: Score
     terms: dict[str, Any] = field(default_factory=dict)  # name -> scalar Tensor: the weighted terms of the objective
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """What a tracker files a run under."""
+
+    id: str  # the run's signature
+    name: str  # what was typed of it; in a sweep, what that varies: "noising=consistent seed=1"
+    group: str | None  # the sweep
+    job: str  # the preset, or "run"
+    tags: tuple[str, ...]
+    config: dict[str, Any]  # prompt, seed, steps and the option of every group; under "config" all of it, resolved
+    folder: Path
+
+
+@dataclass(frozen=True)
+class TrackedRow:
+    """A line of metrics.jsonl or evaluations.jsonl, with the pictures that belong to it."""
+
+    number: int  # its place in the run's history: 0, 1, 2, ...; however often a run is continued, the same
+    values: dict[str, float]  # step, prior_calls and seconds among them
+    pictures: dict[str, Path] = field(default_factory=dict)
+    histograms: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)  # N counts, N + 1 edges
+
+
+@dataclass(frozen=True)
+class TrackedResults:
+    """What a run that is done has left behind; of several particles, the first one's."""
+
+    number: int  # the place after the last row
+    step: int  # steps taken
+    values: dict[str, float]  # the numbers of summary.json
+    video: Path  # one turn
+    points: Float[np.ndarray, "N 6"] | None  # x y z in world units, r g b in [0, 255]; None for a radiance field
+    curves: dict[str, dict[str, list[float]]]  # chart -> line -> values at equally spaced azimuths, from 0 on
+    files: tuple[Path, ...]  # the scene, its config and its summary

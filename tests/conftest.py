@@ -24,6 +24,7 @@ def _one_thread():
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _no_network():
+def _no_network(tmp_path_factory):
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["WANDB_MODE"] = "offline"
+    os.environ["TRACKIO_DIR"] = str(tmp_path_factory.mktemp("trackio"))  # which it reads when it is imported

@@ -32,7 +32,7 @@ NEEDS = {
 }
 OPTIONS = sorted(
     f"{group.name}=[{file.stem}]"
-    if group.name in ("loss", "metric") and file.stem != "none"
+    if group.name in ("loss", "metric", "logger") and file.stem != "none"
     else f"{group.name}={file.stem}"
     for group in CONF.iterdir()
     if group.is_dir() and group.name not in ("hydra", "experiment", "scale")
@@ -62,6 +62,8 @@ def test_every_option_runs(option, cloud, monkeypatch):
     if option == "init=point_e":
         pytest.importorskip("point_e")
         random_point_e(cloud, monkeypatch)
+    if option == "logger=[trackio]":
+        pytest.importorskip("trackio")
     monkeypatch.setattr("gsd.init.sampled._folder", lambda: cloud / "kept")
     small = [o for o in SMALL if not (option.startswith("init=") and o.startswith("init."))]
     folder = launch(cloud / "run", *small, "steps=3", option, *needs)
@@ -75,7 +77,7 @@ def test_every_yaml_says_in_a_line_what_it_is(path):
     assert len(comments[0]) < 120
 
 
-@pytest.mark.parametrize("option", [o for o in OPTIONS if not o.endswith("=none")])
+@pytest.mark.parametrize("option", [o for o in OPTIONS if not o.endswith(("=none", "=[files]"))])
 def test_yaml_lists_every_option_of_its_class(option):
     """So that --help, --cfg and a typo's refusal know them all."""
     import inspect
@@ -118,6 +120,7 @@ def test_yaml_lists_every_option_of_its_class(option):
         ("prior=stable_diffusion prior.model=a/b", ["a/b is not on this machine", "network", "prior.model=/path"]),
         ("prior=stable_diffusion prior.dtype=fp16", ["prior.dtype=fp16 needs a GPU"]),
         ("turntable.views=0", ["turntable.views=0"]),
+        ("logger=wandbb", ["logger=wandbb", "choose files, tensorboard,", "did you mean wandb?"]),
     ],
 )
 def test_mistakes_are_refused_in_one_sentence(override, words, tmp_path, monkeypatch, capsys):
@@ -176,7 +179,7 @@ def test_help_and_completion_answer_within_a_second():
 
 def test_signature_names_what_can_change_a_result():
     base = signature(config())
-    for same in ("name=x", "device=cpu", "threads=1", "checkpoint_every=7", "images_every=0"):
+    for same in ("name=x", "device=cpu", "threads=1", "checkpoint_every=7", "images_every=0", "logger=[files,wandb]"):
         assert signature(config(same)) == base
     changed = ["seed=1", "steps=601", "prompt=an owl", "noising.spread=0.03", "noising=random", "loss=none"]
     signatures = [signature(config(o)) for o in changed]

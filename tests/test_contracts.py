@@ -13,7 +13,7 @@ from gsd.config import make
 from gsd.noising.reference import cameras, render, surface
 from gsd.random import Stream
 from gsd.schedule import at
-from gsd.types import Cameras, Condition, PointCloud, Score, StepState
+from gsd.types import Cameras, Condition, PointCloud, Score, StepState, TrackedResults, TrackedRow, TrackedRun
 
 CPU = torch.device("cpu")
 CONTEXT = {"prompt": "a corgi", "device": CPU, "steps": 10}
@@ -26,7 +26,7 @@ def options(group):
 
 def built(group, name, **context):
     """The object that GROUP=NAME makes."""
-    listed = group in ("loss", "metric")
+    listed = group in ("loss", "metric", "logger")
     small = [o for o in SMALL if o.split(".")[0] != group or name in ("menagerie", "shell", "orbit")]
     cfg = config(*small, f"{group}=[{name}]" if listed else f"{group}={name}")
     section = cfg[group][name] if listed else cfg[group]
@@ -222,3 +222,41 @@ def test_metric(name):
     blank = type(render(cams))(torch.ones(12, 3, 16, 16), torch.zeros(12, 1, 16, 16), torch.zeros(12, 1, 16, 16))
     for value in metric(blank, cams, "a corgi").values():
         assert isinstance(value, float | list)
+
+
+@pytest.mark.parametrize("name", [n for n in options("logger") if n != "files"])
+@pytest.mark.parametrize("left_by", [None, SystemExit(143), RuntimeError("failed")], ids=repr)
+def test_logger(name, left_by, tmp_path, capsys):
+    """It takes all that there is, and passes on what the run is left by."""
+    import numpy as np
+    from PIL import Image
+
+    pytest.importorskip(name)
+    logger = built("logger", name)
+    assert isinstance(logger, protocols.Logger)
+    Image.new("RGB", (8, 4)).save(tmp_path / "strip.png")
+    for file in ("turntable.mp4", "scene.ply", "config.yaml"):
+        (tmp_path / file).write_bytes(b"content")
+    config = {"noising": "random", "seed": 0, "config": {"prior": {"view_bias": 1.5}}}
+    run = TrackedRun("0123abcd", "seed=0", "sweep", "preset", ("preset", "0a1b2c+"), config, tmp_path)
+    cost = {"prior_calls": 4, "seconds": 0.5}
+    media = ({"pictures/strip": tmp_path / "strip.png"}, {"noise/histogram": ([1, 2], [-1.0, 0.0, 1.0])})
+    rows = [TrackedRow(0, {"step": 0, "loss/score": 1e-9} | cost, *media), TrackedRow(1, {"step": 1} | cost)]
+    points, curves = np.zeros((5, 6), np.float32), {"clip_view": {"front view": [0.1, 0.2]}}
+    files = (tmp_path / "scene.ply", tmp_path / "config.yaml")
+    results = TrackedResults(2, 2, {"janus": 1.0} | cost, tmp_path / "turntable.mp4", points, curves, files)
+    left = None
+    try:
+        with logger(run) as tracker:
+            assert tracker.known == 0
+            tracker.log(rows[:1])
+            tracker.log(rows[1:])
+            if left_by is not None:
+                raise left_by
+            tracker.finish(results)
+    except BaseException as error:
+        left = error
+    assert left is left_by
+    captured = capsys.readouterr()
+    assert "Traceback" not in captured.err
+    assert (captured.out + captured.err).count("\n") <= 1
