@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from gsd.experiment import Experiment
 
 # What cannot change a result, and so is no part of a run's identity.
-NOT_IN_SIGNATURE = ("name", "device", "threads", "checkpoint_every", "images_every", "evaluate_every", "logger", "hydra")
+NOT_IN_SIGNATURE = (
+    "name", "device", "threads", "checkpoint_every", "images_every", "evaluate_every", "logger", "hydra",
+)  # fmt: skip
 
 
 @dataclass

@@ -75,7 +75,9 @@ class Mirror:
             with self._guarded(name):
                 tracker.finish(self._results(summary))
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         for name in list(self._entered):
             with self._guarded(name):
                 self._entered.pop(name).__exit__(kind, error, trace)
@@ -110,7 +112,7 @@ class Mirror:
 class History:
     """The lines of a run folder as rows in the order in which they came about: what was measured after N steps, step N.
 
-    A checkpoint holds the lines up to a step, and a continued run adds the others anew: so a row's number stays the same.
+    A checkpoint holds the lines up to a step, and a continued run adds the others anew: so a row keeps its number.
     """
 
     def __init__(self, folder: RunFolder) -> None:

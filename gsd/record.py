@@ -31,11 +31,11 @@ class Recorder:
         self.experiment, self.folder, self.saved = experiment, folder, saved
         self.pending: list[dict[str, Any]] = []
         self.step, self.prior_calls, seconds = 0, 0, 0.0
-        saved = folder.load_checkpoint()
-        if saved:
-            self.step, self.prior_calls, seconds = saved["step"], saved["prior_calls"], saved["seconds"]
+        state = folder.load_checkpoint()
+        if state:
+            self.step, self.prior_calls, seconds = state["step"], state["prior_calls"], state["seconds"]
             for name, part in self._parts().items():
-                part.restore(saved[name])
+                part.restore(state[name])
         self.began = time.perf_counter() - seconds
 
     @property

@@ -16,7 +16,7 @@ from gsd.types import TrackedResults, TrackedRow, TrackedRun
 
 
 class TensorBoard:
-    """Event files in tensorboard/ of the run's folder. They are made anew whenever a run goes on, with its whole history.
+    """Event files in tensorboard/ of the run's folder, made anew with its whole history whenever a run goes on.
 
     An event's time is the run's own, in seconds since 0, so that the axis "relative" leaves out what measuring costs.
     """

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import PositiveFloat
 
 from gsd.errors import GsdError, reason
@@ -126,7 +127,8 @@ class Session:
 
         for row in rows:
             media: dict[str, Any] = {name: wandb.Image(str(path)) for name, path in row.pictures.items()}
-            media |= {name: wandb.Histogram(np_histogram=each) for name, each in row.histograms.items()}
+            for name, (counts, edges) in row.histograms.items():
+                media[name] = wandb.Histogram(np_histogram=(np.array(counts), np.array(edges)))
             self.run.log(row.values | media, step=row.number)
 
     def finish(self, results: TrackedResults) -> None:

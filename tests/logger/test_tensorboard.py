@@ -47,7 +47,8 @@ def test_every_number_is_there_once(run):
 
 def test_pictures_and_histograms_are_the_folders(run):
     folder, events = run
-    for tag, place, steps in (("pictures/strip", "strips", [0, 3, 6, 9]), ("pictures/front", "frames", [0, 3, 6, 9, 10])):
+    there = (("pictures/strip", "strips", [0, 3, 6, 9]), ("pictures/front", "frames", [0, 3, 6, 9, 10]))
+    for tag, place, steps in there:
         shown = events.Images(tag)
         assert [each.step for each in shown] == steps
         for each in shown:

@@ -32,7 +32,8 @@ def test_a_crashed_run_is_there_once_and_whole(tmp_path, monkeypatch, capfd):
     assert "warning" not in captured.err.lower()
     place = Path(os.environ["TRACKIO_DIR"])
     with sqlite3.connect(place / "p.db") as database:
-        rows = [(step, json.loads(row)) for step, row in database.execute("SELECT step, metrics FROM metrics ORDER BY id")]
+        found = database.execute("SELECT step, metrics FROM metrics ORDER BY id").fetchall()
+        rows = [(step, json.loads(row)) for step, row in found]
         ((config,),) = database.execute("SELECT config FROM configs").fetchall()
         ((name,),) = database.execute("SELECT DISTINCT run_name FROM metrics").fetchall()
     *told, (last, final) = rows
@@ -41,7 +42,8 @@ def test_a_crashed_run_is_there_once_and_whole(tmp_path, monkeypatch, capfd):
     assert name.endswith(")")
     assert json.loads(config)["noising"] == "consistent"
 
-    media = {(step, k): place / "media" / v["file_path"] for step, row in told for k, v in row.items() if "file_path" in str(v)}
+    values = [(step, key, value) for step, row in told for key, value in row.items()]
+    media = {(step, k): place / "media" / v["file_path"] for step, k, v in values if "file_path" in str(v)}
     files = {("pictures/strip", "strips"): (0, 3, 6, 9), ("pictures/front", "frames"): (0, 3, 6, 9, 10)}
     assert sorted(media) == sorted((step, key) for (key, _), steps in files.items() for step in steps)
     for (key, folder_name), steps in files.items():

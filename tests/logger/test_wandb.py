@@ -315,7 +315,7 @@ def test_a_run_is_done_whose_network_has_died(tmp_path, monkeypatch, capsys, acc
     """An artifact asks the server for its type, for which wandb itself waits about 20 s."""
     with Server() as server:
         account(server.url)
-        crash(monkeypatch, 3, lambda: server.__exit__())
+        crash(monkeypatch, 3, server.__exit__)
         began = time.monotonic()
         folder = launch(tmp_path / "run", *SMALL, "steps=8", "logger=wandb", "logger.wandb.finish_timeout=1")
         assert time.monotonic() - began < 60
@@ -343,7 +343,7 @@ def kill_service():
 
 def test_nothing_of_wandb_is_imported_without_it():
     code = (
-        "import sys; sys.path[:0] = ['tests']; from launch import SMALL, launch; from pathlib import Path; import tempfile;"
+        "import sys, tempfile; sys.path[:0] = ['tests']; from launch import SMALL, launch; from pathlib import Path;"
         "launch(Path(tempfile.mkdtemp()) / 'run', *SMALL, 'steps=1', 'metric=none');"
         "assert not {'wandb', 'tensorboard', 'trackio', 'scipy.stats'} & set(sys.modules)"
     )

@@ -24,7 +24,7 @@ def history(folder):
 class Recorded:
     """Keeps what it is told, and, as a server would, from one stretch of a run to the next."""
 
-    rows, runs, results, left = [], [], [], []  # noqa: RUF012
+    rows, runs, results, left = [], [], [], []
 
     def __init__(self, delay: float = 0.0):
         self.delay = delay

@@ -61,7 +61,7 @@ class Server:
             self.exit_codes.append(body["exitcode"])
         return {}
 
-    def _RunResumeStatus(self, variables):  # noqa: N802
+    def _RunResumeStatus(self, variables):
         if not self.runs:
             return {"model": None}
         last = self.runs[-1]
@@ -82,7 +82,7 @@ class Server:
         }
         return {"model": {"id": "p", "name": "gsd", "entity": {"id": "e", "name": "me"}, "bucket": bucket}}
 
-    def _UpsertBucket(self, variables):  # noqa: N802
+    def _UpsertBucket(self, variables):
         self.runs.append(variables)
         project = {"id": "p", "name": variables["project"], "entity": {"id": "e", "name": "me"}}
         bucket = {
@@ -97,10 +97,10 @@ class Server:
         }
         return {"upsertBucket": {"inserted": len(self.runs) == 1, "bucket": bucket}}
 
-    def _Viewer(self, variables):  # noqa: N802
+    def _Viewer(self, variables):
         viewer = {"id": "u", "username": "me", "entity": "me", "email": "", "flags": "{}", "admin": False}
         return {"viewer": viewer | {"teams": {"edges": []}, "apiKeys": {"edges": []}}}
 
-    def _CreateRunFiles(self, variables):  # noqa: N802
+    def _CreateRunFiles(self, variables):
         files = [{"name": name, "uploadUrl": f"{self.url}/upload"} for name in variables["files"]]
         return {"createRunFiles": {"runID": "x", "uploadHeaders": [], "files": files}}
