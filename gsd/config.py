@@ -24,9 +24,8 @@ if TYPE_CHECKING:
     from gsd.experiment import Experiment
 
 # What cannot change a result, and so is no part of a run's identity.
-NOT_IN_SIGNATURE = (
-    "name", "device", "threads", "checkpoint_every", "images_every", "evaluate_every", "logger", "hydra",
-)  # fmt: skip
+EVERY = ("checkpoint_every", "images_every", "evaluate_every")
+NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "logger", "hydra")
 
 
 @dataclass

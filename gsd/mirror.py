@@ -8,7 +8,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
@@ -75,12 +74,10 @@ class Mirror:
             with self._guarded(name):
                 tracker.finish(self._results(summary))
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: Any) -> None:
         for name in list(self._entered):
             with self._guarded(name):
-                self._entered.pop(name).__exit__(kind, error, trace)
+                self._entered.pop(name).__exit__(*error)
 
     @contextmanager
     def _guarded(self, name: str) -> Iterator[None]:
@@ -110,9 +107,9 @@ class Mirror:
 
 
 class History:
-    """The lines of a run folder as rows in the order in which they came about: what was measured after N steps, step N.
+    """The lines of a run folder as rows, in the order in which they came about: measured after N steps, then step N.
 
-    A checkpoint holds the lines up to a step, and a continued run adds the others anew: so a row keeps its number.
+    A checkpoint holds the lines up to a step and a continued run adds the others anew, so that a row keeps its number.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -133,11 +130,11 @@ class History:
 
     def _step(self, line: dict[str, Any], noise: dict[int, list[int]]) -> dict[str, Any]:
         step = line["step"]
-        edges = np.linspace(-SIGMAS, SIGMAS, BINS + 1).tolist()
+        edges = np.linspace(-SIGMAS, SIGMAS, BINS + 1)
         return {
             "values": line,
             "pictures": self._picture("pictures/strip", f"strips/{step:06d}.png"),
-            "histograms": {"noise/histogram": (noise[step], edges)} if step in noise else {},
+            "histograms": {"noise/histogram": (np.array(noise[step]), edges)} if step in noise else {},
         }
 
     def _evaluation(self, line: dict[str, Any]) -> dict[str, Any]:

@@ -24,11 +24,13 @@ FLUSH_EVERY = 25  # steps between writes: numbers stay on the device until then,
 class Recorder:
     """Consumes the states of a run and can take it up again from its folder.
 
-    saved: called after every checkpoint, which holds all that the folder has then; its time is not the run's.
+    on_checkpoint: called after each one, which holds all that the folder has then; its time is not the run's.
     """
 
-    def __init__(self, experiment: Experiment, folder: RunFolder, saved: Callable[[], None] | None = None) -> None:
-        self.experiment, self.folder, self.saved = experiment, folder, saved
+    def __init__(
+        self, experiment: Experiment, folder: RunFolder, on_checkpoint: Callable[[], None] | None = None
+    ) -> None:
+        self.experiment, self.folder, self.on_checkpoint = experiment, folder, on_checkpoint
         self.pending: list[dict[str, Any]] = []
         self.step, self.prior_calls, seconds = 0, 0, 0.0
         state = folder.load_checkpoint()
@@ -79,9 +81,9 @@ class Recorder:
         self.flush()
         parts = {name: part.state() for name, part in self._parts().items()}
         self.folder.save_checkpoint({"step": self.step, **self.totals, **parts})
-        if self.saved is not None:
+        if self.on_checkpoint is not None:
             began = time.perf_counter()
-            self.saved()
+            self.on_checkpoint()
             self.leave_out(time.perf_counter() - began)
 
     def _parts(self) -> dict[str, Any]:

@@ -184,7 +184,7 @@ class TrackedRow:
     number: int  # its place in the run's history: 0, 1, 2, ...; however often a run is continued, the same
     values: dict[str, float]  # step, prior_calls and seconds among them
     pictures: dict[str, Path] = field(default_factory=dict)
-    histograms: dict[str, tuple[list[int], list[float]]] = field(default_factory=dict)  # N counts, N + 1 edges
+    histograms: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)  # N counts, N + 1 edges
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from gsd import protocols
 from gsd.camera.orbit import Orbit
 from gsd.cli import CONF
 from gsd.config import make
+from gsd.export.ply import Splats, save_ply
 from gsd.noising.reference import cameras, render, surface
 from gsd.random import Stream
 from gsd.schedule import at
@@ -235,12 +236,15 @@ def test_logger(name, left_by, tmp_path, capsys):
     logger = built("logger", name)
     assert isinstance(logger, protocols.Logger)
     Image.new("RGB", (8, 4)).save(tmp_path / "strip.png")
-    for file in ("turntable.mp4", "scene.ply", "config.yaml"):
+    for file in ("turntable.mp4", "config.yaml"):
         (tmp_path / file).write_bytes(b"content")
+    three = torch.rand(4, 3)
+    save_ply(tmp_path / "scene.ply", Splats(three, torch.rand(4, 4), three, torch.zeros(4), three[:, None]))
     config = {"noising": "random", "seed": 0, "config": {"prior": {"view_bias": 1.5}}}
     run = TrackedRun("0123abcd", "seed=0", "sweep", "preset", ("preset", "0a1b2c+"), config, tmp_path)
     cost = {"prior_calls": 4, "seconds": 0.5}
-    media = ({"pictures/strip": tmp_path / "strip.png"}, {"noise/histogram": ([1, 2], [-1.0, 0.0, 1.0])})
+    histogram = (np.array([1, 2]), np.array([-1.0, 0.0, 1.0]))
+    media = ({"pictures/strip": tmp_path / "strip.png"}, {"noise/histogram": histogram})
     rows = [TrackedRow(0, {"step": 0, "loss/score": 1e-9} | cost, *media), TrackedRow(1, {"step": 1} | cost)]
     points, curves = np.zeros((5, 6), np.float32), {"clip_view": {"front view": [0.1, 0.2]}}
     files = (tmp_path / "scene.ply", tmp_path / "config.yaml")

@@ -16,7 +16,7 @@ from gsd.types import TrackedResults, TrackedRow, TrackedRun
 
 
 class TensorBoard:
-    """Event files in tensorboard/ of the run's folder, made anew with its whole history whenever a run goes on.
+    """Event files in tensorboard/ of the run's folder, made anew with the whole history whenever a run goes on.
 
     An event's time is the run's own, in seconds since 0, so that the axis "relative" leaves out what measuring costs.
     """
@@ -50,7 +50,7 @@ class Board:
             for name, path in row.pictures.items():
                 self.writer.add_image(name, np.asarray(Image.open(path)), dataformats="HWC", **at)
             for name, (counts, edges) in row.histograms.items():
-                self._histogram(name, np.asarray(counts), np.asarray(edges), at)
+                self._histogram(name, counts, edges, at)
         self.writer.flush()
 
     def finish(self, results: TrackedResults) -> None:

@@ -47,9 +47,8 @@ def test_every_number_is_there_once(run):
 
 def test_pictures_and_histograms_are_the_folders(run):
     folder, events = run
-    there = (("pictures/strip", "strips", [0, 3, 6, 9]), ("pictures/front", "frames", [0, 3, 6, 9, 10]))
-    for tag, place, steps in there:
-        shown = events.Images(tag)
+    for tag, place, steps in (("strip", "strips", [0, 3, 6, 9]), ("front", "frames", [0, 3, 6, 9, 10])):
+        shown = events.Images(f"pictures/{tag}")
         assert [each.step for each in shown] == steps
         for each in shown:
             ours = np.asarray(Image.open(folder / place / f"{each.step:06d}.png"))

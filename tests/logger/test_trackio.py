@@ -29,10 +29,10 @@ def test_a_crashed_run_is_there_once_and_whole(tmp_path, monkeypatch, capfd):
     assert [line for line in captured.out.splitlines() if "rackio" in line] == [
         "trackio: to look at the run: trackio show --project p"
     ] * 2
-    assert "warning" not in captured.err.lower()
+    assert "rackio" not in captured.err
     place = Path(os.environ["TRACKIO_DIR"])
     with sqlite3.connect(place / "p.db") as database:
-        found = database.execute("SELECT step, metrics FROM metrics ORDER BY id").fetchall()
+        found = database.execute("SELECT step, metrics FROM metrics ORDER BY id")
         rows = [(step, json.loads(row)) for step, row in found]
         ((config,),) = database.execute("SELECT config FROM configs").fetchall()
         ((name,),) = database.execute("SELECT DISTINCT run_name FROM metrics").fetchall()
@@ -42,8 +42,8 @@ def test_a_crashed_run_is_there_once_and_whole(tmp_path, monkeypatch, capfd):
     assert name.endswith(")")
     assert json.loads(config)["noising"] == "consistent"
 
-    values = [(step, key, value) for step, row in told for key, value in row.items()]
-    media = {(step, k): place / "media" / v["file_path"] for step, k, v in values if "file_path" in str(v)}
+    cells = [(step, key, value) for step, row in told for key, value in row.items() if "file_path" in str(value)]
+    media = {(step, key): place / "media" / value["file_path"] for step, key, value in cells}
     files = {("pictures/strip", "strips"): (0, 3, 6, 9), ("pictures/front", "frames"): (0, 3, 6, 9, 10)}
     assert sorted(media) == sorted((step, key) for (key, _), steps in files.items() for step in steps)
     for (key, folder_name), steps in files.items():

@@ -343,7 +343,7 @@ def kill_service():
 
 def test_nothing_of_wandb_is_imported_without_it():
     code = (
-        "import sys, tempfile; sys.path[:0] = ['tests']; from launch import SMALL, launch; from pathlib import Path;"
+        "import sys, tempfile; from pathlib import Path; sys.path[:0] = ['tests']; from launch import SMALL, launch;"
         "launch(Path(tempfile.mkdtemp()) / 'run', *SMALL, 'steps=1', 'metric=none');"
         "assert not {'wandb', 'tensorboard', 'trackio', 'scipy.stats'} & set(sys.modules)"
     )
