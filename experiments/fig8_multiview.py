@@ -2,6 +2,9 @@
 
     python experiments/fig8_multiview.py --run scale=laptop   # minutes, with the models that come with gsd
 
+On a laptop the multi-view prior is the exact one of the menagerie and the other a small network, so there the figure
+shows what each makes and compares no methods.
+
 Writes figure.png, figure.pdf, table.md and result.json.
 """
 

@@ -39,7 +39,7 @@ from gsd.statistics import Estimate, band, holm, mean, paired_p, rate
 FIGURE = gallery.Gallery(
     name="fig9",
     title="Convergence",
-    methods=janus.CELLS,
+    methods=dict(zip(("SDS", "3D noise alone", "loss alone", "GSD"), janus.CELLS.values(), strict=True)),
     prompts=("a full body of a cat with a hat", "a cute meercat"),
     common=("evaluate_every=25", "images_every=0", "turntable.views=60", "turntable.resolution=128"),
     seeds=5,
@@ -241,12 +241,12 @@ def draw(study: Study, found: Found, folder: Path) -> None:
     lines, strip, plots = -(-panels // 3), 0.98 * len(study.methods), 1.95
     figure = plt.figure(figsize=(9.4, strip + plots * lines + 0.95))
     width, height = figure.get_size_inches()
-    draw_strip(study, figure, left=0.85 / width, right=0.998, top=1 - 0.38 / height, bottom=1 - (0.38 + strip) / height)
+    draw_strip(study, figure, left=1.1 / width, right=0.998, top=1 - 0.38 / height, bottom=1 - (0.38 + strip) / height)
     below = figure.add_gridspec(
         lines,
         3,
         left=0.55 / width,
-        right=0.985,
+        right=0.975,
         top=plots * lines / height,
         bottom=0.42 / height,
         hspace=0.5,
@@ -262,6 +262,7 @@ def draw(study: Study, found: Found, folder: Path) -> None:
             draw_reached(next(rest), found, study.budget)
     for axis in axes:
         axis.set(xlabel="prior calls", xlim=(0, study.budget))
+        axis.locator_params(axis="x", nbins=4)
         axis.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0].get_legend_handles_labels()
     figure.legend(

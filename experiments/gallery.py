@@ -29,7 +29,7 @@ MEASURED = {  # title and range
 
 @dataclass(frozen=True)
 class Gallery:
-    """A figure: `methods` by name, as command-line settings; four views of each.
+    """A figure: `methods` by name, as command-line settings; four views of each, nearest of the eight in views/.
 
     against: method -> the one it is compared with; without an entry that is the first, and itself is nobody.
     """
@@ -173,11 +173,15 @@ def difference(runs: Sequence[Run], baseline: Sequence[Run]) -> dict[str, str]:
 
 
 def picture(run: Run, azimuth: float, kind: str = "rgb") -> Image.Image:
-    """The run's turntable picture nearest to an azimuth; kind: rgb, depth or alpha."""
+    """The run's turntable picture nearest to an azimuth, from where the truth finds its front if it has been asked.
+
+    kind: rgb, depth or alpha.
+    """
     files = {int(file.stem.split("_")[0]): file for file in (run.path / "views").glob(f"*_{kind}.png")}
     if not files:
         raise GsdError(f"{run.path} has no pictures in views/; delete its DONE and repeat its command.")
     count = run.config["turntable"]["views"]
+    azimuth -= run.summary.get("yaw_deg", 0.0)
     nearest = min(files, key=lambda view: abs((360 * view / count - azimuth + 180) % 360 - 180))
     return Image.open(files[nearest])
 

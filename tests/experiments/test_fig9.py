@@ -89,7 +89,7 @@ def test_curves_are_means_over_prompts_then_seeds(made, monkeypatch):
     half = 12.706 * np.std([26, 20], ddof=1) / 2**0.5
     band = result["curves"]["psnr_aligned"]["GSD"]
     assert (band["value"][2], band["high"][2] - band["value"][2]) == pytest.approx((23, half), rel=1e-3)
-    assert result["curves"]["gradient_cosine"]["loss"]["value"] == [None, 0.5, 0.5, 0.5, 0.5]
+    assert result["curves"]["gradient_cosine"]["loss alone"]["value"] == [None, 0.5, 0.5, 0.5, 0.5]
     with Image.open(out / "figure.png") as picture:
         assert min(picture.size) > 500
     assert (out / "figure.pdf").read_bytes().startswith(b"%PDF")

@@ -134,6 +134,16 @@ def test_pictures_are_cut_to_what_any_of_them_shows(tmp_path):
     assert gallery.cropped(Image.new("RGB", (200, 200)), (left, top, right, bottom)).size == (84, 84)
 
 
+def test_the_front_is_where_the_truth_finds_it(tmp_path):
+    """The view at azimuth a shows what a true animal shows from a + yaw."""
+    for yaw, shown in ((None, 30), (0.0, 30), (170.0, 220), (-40.0, 70)):
+        run = make(tmp_path / str(yaw), "x=1", "an owl", 0, {} if yaw is None else {"yaw_deg": yaw})
+        (run / "views").mkdir()
+        for view in range(12):
+            Image.new("RGB", (1, 1), (30 * view // 2, 0, 0)).save(run / "views" / f"{view:03d}_rgb.png")
+        assert gallery.picture(Run(run), 30.0).getpixel((0, 0))[0] == round(shown / 30) * 30 // 2
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("module", [fig6_gaussians, fig7_threefuse, fig8_multiview])
 def test_figures_of_presets_at_laptop_scale(module, tmp_path, monkeypatch):
