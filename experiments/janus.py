@@ -77,7 +77,7 @@ class Part:
 
 # What changed the share of coherent runs or the Janus rate by ten points or more in the runs for looking
 STANDING_OUT = ("2D integral", "GSD, eq. 9 in the loss")
-REGIMES_STANDING_OUT = ("four views",)
+REGIMES_STANDING_OUT = ("four views", "usual noise range", "no view words")
 
 
 def in_regimes(names: Iterable[str]) -> list[str]:
