@@ -1,6 +1,7 @@
 """Runs before any import of the package: shapes in signatures are checked in every test."""
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -8,6 +9,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import pytest
 import torch
 from jaxtyping import install_import_hook
+
+# A shell starts what runs in its background with SIGINT ignored, and so would every program that a test interrupts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = ["browser"]
 ROOT = Path(__file__).resolve().parents[1]

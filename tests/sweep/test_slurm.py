@@ -16,8 +16,6 @@ from gsd.sweep.clock import Clock
 from gsd.sweep.schedule import Schedule
 from gsd.sweep.slurm import SlurmLauncher
 
-pytestmark = pytest.mark.slow  # minutes, most of them waiting for the scheduler
-
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1")
 PATIENCE_S = 120
 
