@@ -16,7 +16,7 @@ from gsd.types import TrackedResults, TrackedRow, TrackedRun
 
 
 class TensorBoard:
-    """Event files in tensorboard/ of the run's folder, made anew with the whole history whenever a run goes on.
+    """Event files in tensorboard/NAME of the run's folder, made anew with the whole history whenever a run goes on.
 
     An event's time is the run's own, in seconds since 0, so that the axis "relative" leaves out what measuring costs.
     """
@@ -31,7 +31,8 @@ class TensorBoard:
 
         folder = run.folder / "tensorboard"
         shutil.rmtree(folder, ignore_errors=True)
-        with SummaryWriter(str(folder)) as writer:
+        name = run.name.replace("/", "_")[:100]  # what TensorBoard calls the run, after its folder
+        with SummaryWriter(str(folder / name)) as writer:
             yield Board(writer, run)
 
 

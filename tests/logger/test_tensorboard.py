@@ -30,7 +30,9 @@ def run(tmp_path_factory):
         with pytest.raises(RuntimeError):
             launch(folder, *LIGHT, *options)
     launch(folder, *LIGHT, *options)
-    events = EventAccumulator(str(folder / "tensorboard"), size_guidance={"scalars": 0, "images": 0, "histograms": 0})
+    (place,) = (folder / "tensorboard").iterdir()
+    assert place.name.endswith("steps=10")
+    events = EventAccumulator(str(place), size_guidance={"scalars": 0, "images": 0, "histograms": 0})
     return folder, events.Reload()
 
 
