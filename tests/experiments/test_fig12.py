@@ -56,7 +56,7 @@ def test_curves_margins_and_what_they_tell(made, monkeypatch):
     assert [row[""] for row in result["table"]] == ["SDS", "GSD", *fig12.KNOWN.values(), "GSD - SDS"]
     assert (sds["turns"], sds["Janus %"], two_faced["turns"], two_faced["Janus %"]) == (4, "50", 2, "100")
     assert sds["margin"] == "0.120 [0.060, 0.180]"  # of two prompts, both, or the one or the other alone
-    assert difference["margin"] == "+0.020 [+0.020, +0.020], p 0.5"  # all four pairs: 2 / 2**4, four times for four numbers
+    assert difference["margin"] == "+0.020 [+0.020, +0.020], p 0.5"  # 2 / 2**4, four times for four numbers
     assert float(true["margin"].split()[0]) > 3 * float(two_faced["margin"].split()[0])
     margin, harmonics, *rest = result["agreement"]
     janus, same, incoherent, animals = (margin[column] for column in list(margin)[1:])
