@@ -11,7 +11,9 @@ which is that of metric=truth, have a smaller margin than one without?
 The margin is the first circular harmonic of front minus back, along the yaw that suits the turn best; see
 metric=clip_view. Intervals and bands are of 95 % and redraw prompts with all their runs. The area under the ROC curve
 is the chance that CLIP's number is on the right side between a run with the fault and one without: 1/2 is guessing.
-"Same prompt" compares runs of one prompt only, so that what CLIP thinks of an animal does not help.
+"Same prompt" compares runs of one prompt only, so that what CLIP thinks of an animal does not help. An interval without
+width means that no redraw had a pair the wrong way round. p flips signs within pairs of the same prompt and seed and is
+adjusted (Holm) for the numbers of its row.
 
 Back views are rare here (view_bias 4), or there would be hardly a second face to see. Of runs without clip_view, it is
 measured by: python -m gsd.evaluate multirun/NAME metric=clip_view --views 120.
@@ -35,7 +37,7 @@ from jaxtyping import Float
 from gsd.cli import guarded
 from gsd.errors import GsdError
 from gsd.runs import Run
-from gsd.statistics import Estimate, bootstrap, bootstrap_band, paired_p
+from gsd.statistics import Estimate, bootstrap, bootstrap_band, holm, paired_p
 
 FIGURE = gallery.Gallery(
     name="fig12",
@@ -43,7 +45,7 @@ FIGURE = gallery.Gallery(
     methods={name: janus.CELLS[name] for name in ("SDS", "GSD")},
     prompts=janus.SUBJECTS,
     common=("prior.view_bias=4", "metric=[truth,clip_view]", "turntable.resolution=64", "images_every=0"),
-    seeds=3,
+    seeds=5,
 )
 KNOWN = {"true": "true animals", "two-faced": "two-faced animals"}
 CURVES = [f"clip_{word}" for word in calibration.WORDS]
@@ -53,6 +55,7 @@ NUMBERS = {  # and whether a fault should raise them
     "clip_janus_share": ("backs told front", 1),
 }  # fmt: skip
 
+Fault = Callable[[dict[str, Any]], bool]
 Rows = list[dict[str, Any]]  # each with prompt, the numbers and curves of clip_view, and where known janus and coherent
 
 
@@ -77,7 +80,7 @@ def _main(args: argparse.Namespace) -> None:
         raise GsdError("Runs with turntables of different lengths; add turntable.views=120, or another --name.")
     rows = [line(name, each) for name, each in sets.items()] + versus(*(sets[m] for m in FIGURE.methods))
     agree = agreement(of_runs, sets)
-    text = sweeps.as_table(rows) + "\n" + sweeps.as_table(agree)
+    text = "\n".join([sweeps.as_table(rows), sweeps.as_table(agree), verdict(of_runs)])
     sweeps.write(args.out, "table.md", text)
     sweeps.write(args.out, "result.json", {"table": rows, "agreement": agree, "each": sets})
     draw(sets, args.out)
@@ -151,7 +154,7 @@ def line(name: str, rows: Rows) -> dict[str, Any]:
 
 
 def versus(baseline: Rows, ours: Rows) -> list[dict[str, Any]]:
-    """The second method less the first, pair by pair of the same prompt and seed; p by flipping signs within pairs."""
+    """The second method less the first, pair by pair of the same prompt and seed."""
     other = {(row["prompt"], row["seed"]): row for row in baseline}
     pairs = [(row, other[row["prompt"], row["seed"]]) for row in ours if (row["prompt"], row["seed"]) in other]
     if not pairs:
@@ -164,8 +167,8 @@ def versus(baseline: Rows, ours: Rows) -> list[dict[str, Any]]:
     mine, theirs = ([pair[k] for pair in pairs] for k in (0, 1))
     if all("janus" in one for pair in pairs for one in pair):
         row["Janus %"] = f"{100 * np.mean([a['janus'] - b['janus'] for a, b in pairs]):+.0f}"
-    for key, (title, _) in NUMBERS.items():
-        p = paired_p([one[key] for one in mine], [one[key] for one in theirs])
+    ps = holm([paired_p([one[key] for one in mine], [one[key] for one in theirs]) for key in NUMBERS])
+    for (key, (title, _)), p in zip(NUMBERS.items(), ps, strict=True):
         row[title] = f"{text(estimate(mine, [a[key] - b[key] for a, b in pairs]), '+')}, p {p:.2g}"
     return [row]
 
@@ -180,17 +183,29 @@ def agreement(of_runs: Rows, sets: dict[str, Rows]) -> list[dict[str, Any]]:
     judged = [row for row in of_runs if "janus" in row]
     animals = [row for title in KNOWN.values() for row in sets[title]]
     bad, broken = (sum(test(row) for row in judged) for test in (_janus, _incoherent))
-    columns: dict[str, tuple[Rows, Callable[[dict[str, Any]], bool], bool]] = {
+    columns: dict[str, tuple[Rows, Fault, bool]] = {
         f"{bad} Janus, {len(judged) - bad} not": (judged, _janus, False),
         "the same, same prompt": (judged, _janus, True),
         f"{broken} incoherent, {len(judged) - broken} not": (judged, _incoherent, False),
         "two-faced, true": (animals, _janus, False),
     }
-    return [
-        {"area under ROC": title}
-        | {c: told(rows, key, sign, fault, same) for c, (rows, fault, same) in columns.items()}
-        for key, (title, sign) in NUMBERS.items()
-    ]
+    rows: list[dict[str, Any]] = []
+    for key, (title, sign) in NUMBERS.items():
+        found = {c: told(of, key, sign, fault, same) for c, (of, fault, same) in columns.items()}
+        rows.append({"area under ROC": title} | {c: text(e) if e else "" for c, e in found.items()})
+    return rows
+
+
+def verdict(of_runs: Rows) -> str:
+    """Whether the margin agrees with the truth, in a sentence."""
+    judged = [row for row in of_runs if "janus" in row]
+    found = told(judged, "clip_margin", NUMBERS["clip_margin"][1], _janus, False)
+    if found is None:
+        return "Whether the margin agrees with the truth's Janus verdict, these runs cannot tell.\n"
+    relation = "has no demonstrated relation to"
+    if found.low > 0.5 or found.high < 0.5:
+        relation = "agrees with" if found.low > 0.5 else "contradicts"
+    return f"Among these runs the margin {relation} the truth's Janus verdict (area {text(found)}).\n"
 
 
 def _janus(row: dict[str, Any]) -> bool:
@@ -201,8 +216,8 @@ def _incoherent(row: dict[str, Any]) -> bool:
     return row["coherent"] == 0
 
 
-def told(rows: Rows, key: str, sign: int, fault: Callable[[dict[str, Any]], bool], same_prompt: bool) -> str:
-    """The chance that a row with the fault has more of sign * number than one without; "" where it is not known."""
+def told(rows: Rows, key: str, sign: int, fault: Fault, same_prompt: bool) -> Estimate | None:
+    """The chance that a row with the fault has more of sign * number than one without; None where it is not known."""
     values, faulty = np.array([sign * row[key] for row in rows]), np.array([fault(row) for row in rows], bool)
     groups = clusters([row["prompt"] for row in rows])
     if same_prompt:
@@ -219,36 +234,41 @@ def told(rows: Rows, key: str, sign: int, fault: Callable[[dict[str, Any]], bool
         return calibration.area(values[index][bad], values[index][~bad]) if 0 < bad.sum() < len(bad) else np.nan
 
     if np.isnan(chance(np.concatenate(groups)) if groups else np.nan):
-        return ""
-    return text(bootstrap(groups, chance, draws=DRAWS))
+        return None
+    return bootstrap(groups, chance, draws=DRAWS)
 
 
 def draw(sets: dict[str, Rows], folder: Path) -> None:
     plt = sweeps.pyplot()
-    figure = plt.figure(figsize=(10, 5.4), layout="constrained")
-    grid = figure.add_gridspec(2, len(sets))
+    figure = plt.figure(figsize=(10, 5.4))
+    above = figure.add_gridspec(1, len(sets), left=0.055, right=0.985, top=0.95, bottom=0.58, wspace=0.07)
+    below = figure.add_gridspec(1, 2, left=0.055, right=0.985, top=0.44, bottom=0.08, wspace=0.13)
     for column, (name, rows) in enumerate(sets.items()):
-        axis = figure.add_subplot(grid[0, column], sharey=figure.axes[0] if column else None)
+        axis = figure.add_subplot(above[column], sharey=figure.axes[0] if column else None)
         for curve, word, colour in zip(CURVES, calibration.WORDS, ("#d55e00", "0.55", "#0072b2"), strict=True):
             draw_band(axis, rows, [row[curve] for row in rows], colour, f"{word} view of ...")
         axis.set_title(f"{name} ({len(rows)})", fontsize=9)
-        if column:
-            axis.tick_params(labelleft=False)
+        axis.tick_params(labelleft=not column)
     figure.axes[0].set_ylabel("CLIP similarity (cosine)")
     figure.axes[0].legend(frameon=False, fontsize=8)
-    margins, dots = figure.add_subplot(grid[1, : len(sets) // 2]), figure.add_subplot(grid[1, len(sets) // 2 :])
+    margins, dots = (figure.add_subplot(cell) for cell in below)
     for (name, rows), colour in zip(sets.items(), ("0.25", "#c0392b", "#009e73", "#cc79a7"), strict=True):
         differences = [np.subtract(row[CURVES[0]], row[CURVES[-1]]) for row in rows]
         draw_band(margins, rows, differences, colour, name)
     margins.axhline(0, color="0.6", lw=0.6)
     margins.set_title("front minus back", fontsize=9)
-    margins.legend(frameon=False, fontsize=8)
+    margins.legend(frameon=False, fontsize=8, loc="lower left")
     for column, rows in enumerate(sets.values()):
         draw_margins(dots, column, rows)
-    dots.set(xticks=range(len(sets)), xticklabels=list(sets), title="")
-    dots.set_title("margin of every turn", fontsize=9)
+    dots.set(xticks=range(len(sets)), xticklabels=list(sets))
+    dots.set_title("margin of every turn, side by side by prompt", fontsize=9)
     handles = {handle.get_label(): handle for handle in dots.get_legend_handles_labels()[0]}
-    dots.legend(handles.values(), handles.keys(), frameon=False, fontsize=8)
+    if handles:
+        labels = sorted(handles)[::-1]
+        dots.legend(
+            [handles[label] for label in labels], labels, frameon=False, fontsize=8, loc="center left",
+            bbox_to_anchor=(0.74, 0.5),
+        )  # fmt: skip
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
     for ending in ("png", "pdf"):
@@ -263,15 +283,20 @@ def draw_band(axis: Any, rows: Rows, curves: Sequence[Any], colour: str, label: 
     value, low, high = bootstrap_band(groups)
     axis.fill_between(azimuth, low, high, color=colour, alpha=0.18, lw=0)
     axis.plot(azimuth, value, color=colour, lw=1.3, label=label)
-    axis.set(xlim=(0, 360), xticks=range(0, 361, 90), xlabel="azimuth (degrees)")
+    axis.set(xlim=(0, 360), xticks=range(0, 360, 90), xlabel="azimuth (degrees)")
 
 
 def draw_margins(axis: Any, column: int, rows: Rows) -> None:
-    """A dot a turn, side by side by prompt; what the truth says of it is its colour."""
-    kinds = {1.0: ("#d55e00", "X", "Janus, says the truth"), 0.0: ("#0072b2", "o", "one face"), None: ("0.5", "o", "")}
+    """A dot a turn; what the truth says of it is its colour."""
     places = {prompt: k for k, prompt in enumerate(dict.fromkeys(row["prompt"] for row in rows))}
     for row in rows:
-        colour, marker, label = kinds[row.get("janus")]
+        colour, marker, label = "0.5", "o", "_"  # nobody knows
+        if row.get("janus") == 1:
+            colour, marker, label = "#d55e00", "X", "Janus"
+        elif row.get("coherent") == 0:
+            colour, marker, label = "#e6b800", "D", "incoherent"
+        elif "janus" in row:
+            colour, marker, label = "#0072b2", "o", "coherent"
         x = column + 0.7 * ((places[row["prompt"]] + 0.5) / len(places) - 0.5)
         axis.plot(x, row["clip_margin"], marker, color=colour, ms=5, mec="white", mew=0.5, label=label)
 

@@ -56,7 +56,7 @@ def test_curves_margins_and_what_they_tell(made, monkeypatch):
     assert [row[""] for row in result["table"]] == ["SDS", "GSD", *fig12.KNOWN.values(), "GSD - SDS"]
     assert (sds["turns"], sds["Janus %"], two_faced["turns"], two_faced["Janus %"]) == (4, "50", 2, "100")
     assert sds["margin"] == "0.120 [0.060, 0.180]"  # of two prompts, both, or the one or the other alone
-    assert difference["margin"] == "+0.020 [+0.020, +0.020], p 0.12"  # all four pairs: 2 / 2**4
+    assert difference["margin"] == "+0.020 [+0.020, +0.020], p 0.5"  # 2 / 2**4, four times for four numbers
     assert float(true["margin"].split()[0]) > 3 * float(two_faced["margin"].split()[0])
     margin, harmonics, *rest = result["agreement"]
     janus, same, incoherent, animals = (margin[column] for column in list(margin)[1:])
@@ -67,6 +67,7 @@ def test_curves_margins_and_what_they_tell(made, monkeypatch):
     assert incoherent == janus  # what is incoherent here is Janus
     assert harmonics["the same, same prompt"] == same
     assert all(row["the same, same prompt"].startswith("0.500") for row in rest)  # numbers that are the same for all
+    assert "the margin agrees with the truth's Janus verdict (area 0.750" in (made / "table.md").read_text()
     assert len(result["each"]["SDS"]) == 4
     with Image.open(made / "figure.png") as picture:
         assert picture.width > picture.height > 500

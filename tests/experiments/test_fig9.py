@@ -163,3 +163,16 @@ def test_from_nothing(tmp_path, monkeypatch):
         assert all(calls is not None for calls in result["calls_to"]["12.0"][method][0])
     call(monkeypatch, "--run", "--prompts", "an owl", "--seeds", "2", *small)  # nothing is missing
     assert len(find_runs(["multirun/fig9"])) == 8
+
+
+@pytest.mark.slow
+def test_a_network_as_prior_and_a_subject_without_truth(tmp_path, monkeypatch):
+    """The code path of Stable Diffusion, with the small model of its kind."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    small = ("prior=tiny", "metric=none", "steps=4", "evaluate_every=2", "init.points=500", "turntable.views=8")
+    call(monkeypatch, "--run", "--prompts", "a wombat, asleep", "--seeds", "1", *small)
+    result = json.loads((tmp_path / "outputs" / "fig9" / "result.json").read_text())
+    assert list(result["curves"]) == ["gradient_cosine"]
+    assert result["table"] == []
+    assert (tmp_path / "outputs" / "fig9" / "figure.png").exists()
