@@ -148,7 +148,7 @@ def estimate(rows: Rows, values: Sequence[float]) -> Estimate:
 
 
 def line(name: str, rows: Rows) -> dict[str, Any]:
-    cells = {title: text(estimate(rows, [row[key] for row in rows])) for key, (title, _) in NUMBERS.items()}
+    cells = {title: format(estimate(rows, [row[key] for row in rows]), ".3f") for key, (title, _) in NUMBERS.items()}
     verdicts = [100 * row["janus"] for row in rows if "janus" in row]
     return {"": name, "turns": len(rows), "Janus %": f"{np.mean(verdicts):.0f}" if verdicts else "", **cells}
 
@@ -169,13 +169,8 @@ def versus(baseline: Rows, ours: Rows) -> list[dict[str, Any]]:
         row["Janus %"] = f"{100 * np.mean([a['janus'] - b['janus'] for a, b in pairs]):+.0f}"
     ps = holm([paired_p([one[key] for one in mine], [one[key] for one in theirs]) for key in NUMBERS])
     for (key, (title, _)), p in zip(NUMBERS.items(), ps, strict=True):
-        row[title] = f"{text(estimate(mine, [a[key] - b[key] for a, b in pairs]), '+')}, p {p:.2g}"
+        row[title] = f"{estimate(mine, [a[key] - b[key] for a, b in pairs]):+.3f}, p {p:.2g}"
     return [row]
-
-
-def text(e: Estimate, sign: str = "") -> str:
-    value = f"{e.value:{sign}.3f}"
-    return value if np.isnan(e.low) else f"{value} [{e.low:{sign}.3f}, {e.high:{sign}.3f}]"
 
 
 def agreement(of_runs: Rows, sets: dict[str, Rows]) -> list[dict[str, Any]]:
@@ -192,7 +187,7 @@ def agreement(of_runs: Rows, sets: dict[str, Rows]) -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     for key, (title, sign) in NUMBERS.items():
         found = {c: told(of, key, sign, fault, same) for c, (of, fault, same) in columns.items()}
-        rows.append({"area under ROC": title} | {c: text(e) if e else "" for c, e in found.items()})
+        rows.append({"area under ROC": title} | {c: f"{e:.3f}" if e else "" for c, e in found.items()})
     return rows
 
 
@@ -205,7 +200,7 @@ def verdict(of_runs: Rows) -> str:
     relation = "has no demonstrated relation to"
     if found.low > 0.5 or found.high < 0.5:
         relation = "agrees with" if found.low > 0.5 else "contradicts"
-    return f"Among these runs the margin {relation} the truth's Janus verdict (area {text(found)}).\n"
+    return f"Among these runs the margin {relation} the truth's Janus verdict (area {found:.3f}).\n"
 
 
 def _janus(row: dict[str, Any]) -> bool:

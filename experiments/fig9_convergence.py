@@ -34,7 +34,7 @@ from PIL import Image
 from gsd.cli import guarded
 from gsd.errors import GsdError
 from gsd.runs import Run, calls_to_threshold
-from gsd.statistics import Estimate, band, holm, mean, paired_p, rate
+from gsd.statistics import band, holm, mean, paired_p, rate
 
 FIGURE = gallery.Gallery(
     name="fig9",
@@ -191,24 +191,18 @@ def table(reached: dict[float, dict[str, Float[np.ndarray, "P S"]]], budget: int
         for method, found in reached[threshold].items():
             spent, others = np.minimum(found, budget), np.minimum(baseline, budget)
             row = {"threshold": f"{threshold:g}", "method": method, "runs": found.size}
-            row["reached %"] = text(rate(int((found <= budget).sum()), found.size), 100)
+            row["reached %"] = format(rate(int((found <= budget).sum()), found.size) * 100, ".0f")
             median = np.quantile(found, 0.5, method="higher")
             row["median calls"] = f"{median:.0f}" if median <= budget else f"> {budget}"
-            row["mean calls"] = text(mean(spent.mean(0).tolist()))
+            row["mean calls"] = format(mean(spent.mean(0).tolist()), ".0f")
             row |= {"calls - baseline": "", "p": ""}
             if method != next(iter(reached[threshold])):
-                row["calls - baseline"] = text(mean((spent - others).mean(0).tolist()), sign="+")
+                row["calls - baseline"] = format(mean((spent - others).mean(0).tolist()), "+.0f")
                 ps.append((row, paired_p(spent.ravel().tolist(), others.ravel().tolist())))
             rows.append(row)
     for (row, _), p in zip(ps, holm([p for _, p in ps]), strict=True):
         row["p"] = f"{p:.2g}"
     return rows
-
-
-def text(e: Estimate, factor: float = 1, sign: str = "") -> str:
-    """Of one value there is no interval."""
-    value = f"{factor * e.value:{sign}.0f}"
-    return value if np.isnan(e.low) else f"{value} [{factor * e.low:{sign}.0f}, {factor * e.high:{sign}.0f}]"
 
 
 def as_data(study: Study, found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def row(method: str, runs: Sequence[Run], other: str, baseline: Sequence[Run]) -
     cells: dict[str, Any] = {"method": method, "runs": len(runs)}
     for key, (title, limits) in MEASURED.items():
         values = [r.summary[key] for r in runs if key in r.summary]
-        cells[title] = text(average(values, limits)) if values else ""
+        cells[title] = str(average(values, limits)) if values else ""
     calls = [r.summary["prior_calls"] for r in runs]
     cells |= {"prior calls": f"{sum(calls) / len(calls):.0f}", "compared with": "", "PSNR difference": "", "p": ""}
     compared = difference(runs, baseline) if other != method else {}
@@ -145,11 +145,6 @@ def average(values: Sequence[float], limits: tuple[float, float]) -> Estimate:
         return rate(int(sum(values)), len(values))
     found = mean(values)
     return replace(found, low=float(np.clip(found.low, *limits)), high=float(np.clip(found.high, *limits)))
-
-
-def text(estimate: Estimate) -> str:
-    """Of one value there is no interval."""
-    return f"{estimate.value:.3g}" if np.isnan(estimate.low) else str(estimate)
 
 
 def difference(runs: Sequence[Run], baseline: Sequence[Run]) -> dict[str, str]:
@@ -169,7 +164,7 @@ def difference(runs: Sequence[Run], baseline: Sequence[Run]) -> dict[str, str]:
         by_prompt.setdefault(prompt, []).append(found[prompt, seed] - others[prompt, seed])
     clusters = list(by_prompt.values()) if len(by_prompt) > 1 else [[d] for d in next(iter(by_prompt.values()))]
     p = paired_p([found[pair] for pair in shared], [others[pair] for pair in shared])
-    return {"PSNR difference": text(bootstrap([np.array(c) for c in clusters])), "p": f"{p:.2g}"}
+    return {"PSNR difference": str(bootstrap([np.array(c) for c in clusters])), "p": f"{p:.2g}"}
 
 
 def picture(run: Run, azimuth: float, kind: str = "rgb") -> Image.Image:

@@ -197,11 +197,7 @@ def bias_text(estimate: Estimate) -> str:
 
 
 def percent(e: Estimate, sign: str = "") -> str:
-    return f"{100 * e.value:{sign}.0f} [{100 * e.low:{sign}.0f}, {100 * e.high:{sign}.0f}]"
-
-
-def decibel(e: Estimate, sign: str = "") -> str:
-    return f"{e.value:{sign}.1f} [{e.low:{sign}.1f}, {e.high:{sign}.1f}]"
+    return f"{e * 100:{sign}.0f}"
 
 
 def grid_table(of: Callable[..., list[Outcome]]) -> list[dict[str, Any]]:
@@ -212,7 +208,7 @@ def grid_table(of: Callable[..., list[Outcome]]) -> list[dict[str, Any]]:
             if mine:
                 rows.append({
                     "view_bias": bias, "method": name, "runs": len(mine), "Janus %": percent(rate(mine, "janus")),
-                    "coherent %": percent(rate(mine, "coherent")), "PSNR dB": decibel(rate(mine, "psnr")),
+                    "coherent %": percent(rate(mine, "coherent")), "PSNR dB": format(rate(mine, "psnr"), ".1f"),
                     "view error": f"{rate(mine, 'view_error').value:.0f}",
                     "prior calls": f"{np.mean([o.prior_calls for o in mine]):.0f}",
                 })  # fmt: skip
@@ -233,7 +229,7 @@ def effect_rows(pairs: dict[str, tuple[list[Outcome], list[Outcome]]]) -> list[d
             "comparison": name, "pairs": len({o.pair for o in pairs[name][0]} & {o.pair for o in pairs[name][1]}),
             "Janus, points": percent(e["janus"][0], "+"), "p": f"{janus_p:.2g}",
             "coherent, points": percent(e["coherent"][0], "+"), "p ": f"{coherent_p:.2g}",
-            "PSNR dB": decibel(e["psnr"][0], "+"), "p  ": f"{e['psnr'][1]:.2g}",
+            "PSNR dB": format(e["psnr"][0], "+.1f"), "p  ": f"{e['psnr'][1]:.2g}",
         })  # fmt: skip
     return rows
 
@@ -267,7 +263,8 @@ def report(outcomes: list[Outcome]) -> tuple[str, dict[str, Any]]:
     sections[f"All methods at view_bias {BETWEEN}"] = [
         {
             "method": name, "runs": len(of(m, BETWEEN)), "Janus %": percent(rate(of(m, BETWEEN), "janus")),
-            "coherent %": percent(rate(of(m, BETWEEN), "coherent")), "PSNR dB": decibel(rate(of(m, BETWEEN), "psnr")),
+            "coherent %": percent(rate(of(m, BETWEEN), "coherent")),
+            "PSNR dB": format(rate(of(m, BETWEEN), "psnr"), ".1f"),
         }
         for name, m in leaders
     ]  # fmt: skip

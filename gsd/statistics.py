@@ -23,8 +23,17 @@ class Estimate:
     high: float
     count: int  # observations behind it
 
+    def __mul__(self, factor: float) -> Estimate:
+        """In another unit, as 100 times for percent."""
+        return Estimate(factor * self.value, factor * self.low, factor * self.high, self.count)
+
+    def __format__(self, spec: str) -> str:
+        """Each number by `spec`, such as "+.1f"; three digits without. The value alone where there is no interval."""
+        value, low, high = (format(each, spec or ".3g") for each in (self.value, self.low, self.high))
+        return value if np.isnan(self.low) else f"{value} [{low}, {high}]"
+
     def __str__(self) -> str:
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        return format(self)
 
 
 def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
@@ -53,10 +62,10 @@ def averaged(values: Float[np.ndarray, "n m"], clusters: Sequence[Hashable]) -> 
 
     Rows of a cluster (runs of one prompt) are not independent of each other: intervals are taken over what remains.
     """
-    names = dict.fromkeys(clusters)
+    names = {name: k for k, name in enumerate(dict.fromkeys(clusters))}
     if len(names) < 2:
         return values
-    labels = np.array([list(names).index(name) for name in clusters])
+    labels = np.array([names[name] for name in clusters])
     return np.stack([band(values[labels == k])[0] for k in range(len(names))])
 
 

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from gsd.statistics import averaged, band, bootstrap, bootstrap_band, holm, mean, paired_p, rate
+from gsd.statistics import Estimate, averaged, band, bootstrap, bootstrap_band, holm, mean, paired_p, rate
 
 
 def test_mean_of_three_seeds_by_hand():
@@ -20,6 +20,13 @@ def test_one_value_has_no_interval():
     assert np.isnan(mean([3.0]).low)
     assert mean([3.0]).value == 3
     assert np.isnan(bootstrap([np.array([3.0, 4.0])]).high)
+
+
+def test_an_estimate_as_text():
+    known, alone = Estimate(0.5, 0.25, 0.75, 9), Estimate(0.5, np.nan, np.nan, 1)
+    assert f"{known}" == str(known) == "0.5 [0.25, 0.75]"
+    assert f"{known * 100:+.0f}" == "+50 [+25, +75]"
+    assert f"{alone:.1f}" == "0.5"  # one observation has no interval
 
 
 def test_wilson_stays_inside_and_is_not_empty_at_the_ends():

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 from pydantic import PositiveFloat
 
 from gsd.errors import GsdError, reason
@@ -127,8 +126,7 @@ class Session:
 
         for row in rows:
             media: dict[str, Any] = {name: wandb.Image(str(path)) for name, path in row.pictures.items()}
-            for name, (counts, edges) in row.histograms.items():
-                media[name] = wandb.Histogram(np_histogram=(np.array(counts), np.array(edges)))
+            media |= {name: wandb.Histogram(np_histogram=each) for name, each in row.histograms.items()}
             self.run.log(row.values | media, step=row.number)
 
     def finish(self, results: TrackedResults) -> None:

@@ -12,10 +12,14 @@ SHOWN = 20  # runs that are not done; status shows them all
 
 
 def close(path: str | Path) -> int:
-    """Exit code: 0 if all runs are done. Results that cannot be summed up are still results."""
+    """Exit code: 0 if all runs that the last sweep into the folder asked for are done.
+
+    What an earlier one has left is listed too. Results that cannot be summed up are still results.
+    """
     from gsd.sweep.summary import write
 
-    rows = SweepFolder(path).rows()
+    folder = SweepFolder(path)
+    rows, sweeps = folder.rows(), folder.sweeps
     if any(row.state == "done" for row in rows):
         try:
             print("Summary:", *write(path))
@@ -28,5 +32,7 @@ def close(path: str | Path) -> int:
         print(table(missing[:SHOWN]))
         if len(missing) > SHOWN:
             print(f"... and {len(missing) - SHOWN} more: python -m gsd.sweep status {path}")
-    print(f"{path}: {count(rows)}." + (" The same command runs what is missing." if missing else ""))
-    return int(bool(missing))
+    own = [row for row in missing if not sweeps or row.name in sweeps[-1].jobs]
+    hint = " The same command runs what is missing." if own else " What is missing was asked for by an earlier command."
+    print(f"{path}: {count(rows)}." + (hint if missing else ""))
+    return int(bool(own))

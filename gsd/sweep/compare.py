@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gsd.report.data import NOMINAL, SEED, Row, Table, finite, read, show
 from gsd.statistics import LEVEL, Estimate, mean
-from gsd.sweep.summary import by_seed, differences, grid, interval, leaves_out_0
+from gsd.sweep.summary import by_seed, differences, grid, leaves_out_0
 
 CALLS = "prior_calls"  # a cost that is no accident of the machine
 
@@ -59,7 +59,7 @@ def regression_table(moves: Sequence[Move], before: str, after: str) -> str:
     moved = sum(move.moved for move in moves)
     lines = [["", "group", "metric", "before", "after", "difference"]]
     for m in moves:
-        numbers = [f"{m.before:.4g}", f"{m.after:.4g}", interval(m.difference, "+")]
+        numbers = [f"{m.before:.4g}", f"{m.after:.4g}", f"{m.difference:+.3g}"]
         lines.append(["moved" if m.moved else "", m.group, m.metric, *numbers])
     return (
         f"# {after} against {before}\n\n"

@@ -11,7 +11,7 @@ from typing import Any
 
 from gsd.errors import GsdError, did_you_mean
 from gsd.folder import RunFolder
-from gsd.report.data import COSTS, NOMINAL, SEED, Row, Table, finite, read, show
+from gsd.report.data import COSTS, NOMINAL, SEED, Row, Table, read, show
 from gsd.report.groups import Group, estimates, groupings, verdicts
 from gsd.statistics import Estimate, mean, paired_p
 from gsd.sweep.folder import SweepFolder, count
@@ -116,7 +116,7 @@ def _markdown(folder: SweepFolder, table: Table, groups: Sequence[Group], baseli
                 against = "" if label == baseline.label else _difference(rows, members[baseline.label], metric, yes_no)
                 estimate = means[label][metric]
                 mark = "baseline" if label == baseline.label else ""
-                lines.append([mark, *values, str(estimate.count), interval(estimate), against])
+                lines.append([mark, *values, str(estimate.count), str(estimate), against])
         if len(lines) > 1:
             parts.append(f"## {metric}\n\n{grid(lines)}\n")
     return "\n".join(parts)
@@ -130,18 +130,11 @@ def _difference(rows: list[Row], baseline: list[Row], metric: str, verdicts: fro
     if metric in verdicts:
         p = paired_p(pairs, [0.0] * len(pairs))
         return f"{estimate.value:+.3g}, p {p:.2g}{' *' if p < 0.05 else ''}"
-    return interval(estimate, "+") + (" *" if leaves_out_0(estimate) else "")
+    return f"{estimate:+.3g}" + (" *" if leaves_out_0(estimate) else "")
 
 
 def leaves_out_0(estimate: Estimate) -> bool:
     return estimate.low > 0 or estimate.high < 0
-
-
-def interval(estimate: Estimate, sign: str = "") -> str:
-    """One observation has no interval."""
-    if not finite(estimate.low):
-        return f"{estimate.value:{sign}.3g}"
-    return f"{estimate.value:{sign}.3g} [{estimate.low:{sign}.3g}, {estimate.high:{sign}.3g}]"
 
 
 def grid(lines: list[list[str]]) -> str:

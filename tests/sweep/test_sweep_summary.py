@@ -92,6 +92,17 @@ def test_the_end_of_a_sweep_says_what_is_missing_and_how_to_go_on(tmp_path, caps
     assert out.endswith("34 runs: 4 done, 30 pending. The same command runs what is missing.\n")
 
 
+def test_what_an_earlier_sweep_left_is_not_the_fault_of_the_last(tmp_path, capsys):
+    folder = grid(tmp_path / "s", {"random": RANDOM})
+    done = SweepFolder(folder).sweeps[0]
+    SweepFolder(folder).begin(sweep({"lost": ["seed=9"]}, ["earlier"]))
+    SweepFolder(folder).begin(done)
+    assert close(folder) == 0
+    out = capsys.readouterr().out
+    assert "pending  lost" in out
+    assert out.endswith("5 runs: 4 done, 1 pending. What is missing was asked for by an earlier command.\n")
+
+
 def test_nothing_done_is_nothing_to_sum_up(tmp_path, capsys):
     SweepFolder(tmp_path).begin(sweep({"a": ["seed=0"]}))
     assert close(tmp_path) == 1
