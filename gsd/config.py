@@ -162,8 +162,9 @@ def make(section: DictConfig, where: str, **context: Any) -> Any:
     model = pydantic.create_model(target.__name__, __config__={"arbitrary_types_allowed": True}, **options)
     unknown = [k for k in values if k not in options]
     if unknown:
-        choices = ", ".join(options) or "none"
-        raise GsdError(f"{where} has no option '{unknown[0]}'; it has {choices}{did_you_mean(unknown[0], options)}")
+        left = " ".join(f"~{where}.{key}" for key in unknown)
+        hint = did_you_mean(unknown[0], options) or f"; if a preset has it for another option, add {left}"
+        raise GsdError(f"{where} has no option '{unknown[0]}'; it has {', '.join(options) or 'none'}{hint}")
     try:
         checked = model(**values)
     except pydantic.ValidationError as error:

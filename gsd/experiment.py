@@ -68,7 +68,8 @@ def assemble(cfg: DictConfig) -> Experiment:
     camera = make(cfg.camera, "camera", **context)
     guidance = make(cfg.guidance, "guidance", **context)
     noising = make(cfg.noising, "noising", **context)
-    losses = {k: make(v, f"loss.{k}", **context) for k, v in cfg.loss.items()}
+    # A preset may leave numbers for a term that was not chosen
+    losses = {k: make(v, f"loss.{k}", **context) for k, v in cfg.loss.items() if "_target_" in v}
     _check_pairs(cfg, guidance, camera, noising, losses)
     loggers = {k: make(v, f"logger.{k}", **context) for k, v in cfg.logger.items()}
     sigma = make(cfg.sigma, "sigma", **context)

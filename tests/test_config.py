@@ -85,7 +85,8 @@ def test_yaml_lists_every_option_of_its_class(option):
     from hydra.utils import get_class
 
     group, name = option.replace("[", "").replace("]", "").split("=")
-    section = OmegaConf.load(CONF / group / f"{name}.yaml")
+    section = config(option)[group]
+    section = section[name] if option.endswith("]") else section
     parameters = set(inspect.signature(get_class(section._target_)).parameters)
     injected = {"prompt", "device", "steps", "densify", "seed"} | ({"points"} if group == "representation" else set())
     assert set(section) - {"_target_"} == parameters - injected

@@ -6,6 +6,7 @@ from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
 
 from gsd.cli import CONF
+from gsd.config import build
 
 PRESETS = sorted(f.stem for f in (CONF / "experiment").glob("*.yaml"))
 BASES = [name.removesuffix("_gsd") for name in PRESETS if name.endswith("_gsd")]
@@ -64,8 +65,16 @@ def test_gsd_differs_from_its_baseline_in_noise_views_and_loss_alone(base):
     assert ours["loss"] == theirs["loss"]
     assert {k for k in ours["camera"] if ours["camera"][k] != theirs["camera"][k]} <= {"groups", "views"}
     assert ours["camera"]["delta_deg"] == 5
-    assert ours["noising"]["upsample"] == 9
+    assert (ours["noising"]["upsample"], ours["noising"]["offsets"]) == (9, "isotropic")
     assert theirs["noising"]["_target_"].endswith("Random")
+
+
+@pytest.mark.parametrize("preset", ["paper", *(f"{base}_gsd" for base in BASES)])
+def test_noising_and_loss_of_a_preset_can_be_exchanged(preset):
+    """Its numbers for them go with them."""
+    scale = [] if preset == "paper" else ["scale=laptop"]
+    built = build(config(f"experiment={preset}", *scale, "noising=random", "loss=[sparsity]"))
+    assert (type(built.noising).__name__, list(built.losses)) == ("Random", ["sparsity"])
 
 
 @pytest.mark.parametrize(
@@ -101,5 +110,6 @@ def test_command_line_beats_scale_beats_preset():
 def test_scale_without_a_preset_and_presets_together():
     assert config("scale=laptop").camera.views == config().camera.views
     assert config("scale=laptop").turntable.views < config().turntable.views
-    both = config("experiment=[sds,paper]")
+    both = config("experiment=[paper,sds]")  # the later one wins
     assert both.prompting["_target_"].endswith("ViewDependent")
+    assert both.noising["_target_"].endswith("Random")
