@@ -30,7 +30,7 @@ def parser(doc: str | None, name: str) -> argparse.ArgumentParser:
     return options
 
 
-def launch(name: str, overrides: Sequence[str], seeds: Iterable[int], jobs: int) -> None:
+def launch(name: str, overrides: Sequence[str], seeds: Iterable[int | str], jobs: int) -> None:
     """python run.py -m name=NAME OVERRIDES seed=SEEDS, `jobs` runs at a time.
 
     Runs that are done are skipped and stopped ones go on, as always. Raises GsdError when one fails; the others end

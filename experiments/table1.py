@@ -3,7 +3,7 @@
     python experiments/table1.py multirun/sds multirun/gsd                   makes outputs/table1, to be served
     python experiments/table1.py                                             analyses it when people have answered
     python experiments/table1.py multirun/sds multirun/gsd --simulate 0.6    the whole chain, with made-up raters
-    python experiments/table1.py --run                                       the paper's baselines, run at laptop scale
+    python experiments/table1.py --run --jobs 2                              the paper's baselines, run at laptop scale
 
 Two baselines, as in the paper, are four sets: A1 B1 A2 B2. --run takes settings for its runs, as seed=0,1,2 or, with
 weights and a GPU, scale=null; the same command with another --out goes on where it was stopped.
@@ -16,14 +16,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import sweeps
 
 from gsd.cli import guarded
 from gsd.errors import GsdError
@@ -32,7 +31,6 @@ from gsd.study.report import write
 from gsd.study.simulate import Crowd, served, simulate
 from gsd.study.study import COLUMNS, VOTES, Study, load
 
-ROOT = Path(__file__).resolve().parents[1]
 BASELINES = ("gaussiandreamer", "prolificdreamer_3dfuse")  # of the paper's study
 RUNS = {"prompt": "a full body of a cat with a hat,an owl,a corgi", "seed": "0", "scale": "laptop"}
 
@@ -41,6 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", metavar="A B", help="as for python -m gsd.study make")
     parser.add_argument("--run", nargs="*", metavar="KEY=VALUE", help="make the runs first, in multirun/table1")
+    parser.add_argument("--jobs", type=int, default=1, help="how many of them at a time (1); more need gsd[cluster]")
     parser.add_argument("--out", type=Path, default=Path("outputs/table1"))
     parser.add_argument("--names", nargs=2, default=["Baseline", "Baseline + GSD (ours)"], metavar=("A", "B"))
     parser.add_argument("--show", choices=["turntable", "views"], default="views", help="six views, as in the paper")
@@ -56,7 +55,7 @@ def _run(args: argparse.Namespace) -> None:
     crowd = None if args.simulate is None else _crowd(args)
     if args.sets and args.run is not None:
         raise GsdError("--run makes its own sets; give either it or A and B.")
-    sets = args.sets if args.run is None else run(args.run)
+    sets = args.sets if args.run is None else run(args.run, args.jobs)
     if sets:
         simulated = str(crowd) if crowd else None
         make(sets, args.out, Options(names=tuple(args.names), show=args.show, simulated=simulated))
@@ -75,14 +74,13 @@ def _run(args: argparse.Namespace) -> None:
     print(f"{args.out}/figure.png, figure.pdf, result.json, table.md, votes.csv")
 
 
-def run(settings: Sequence[str]) -> list[str]:
+def run(settings: Sequence[str], jobs: int) -> list[str]:
     """Run what is lacking of the paper's two baselines with and without GSD; returns the four sets."""
     presets = [name + ending for name in BASELINES for ending in ("", "_gsd")]
-    given = {word.partition("=")[0] for word in settings}
-    words = [f"{key}={value}" for key, value in RUNS.items() if key not in given]
-    command = [sys.executable, str(ROOT / "run.py"), "-m", f"experiment={','.join(presets)}", "name=table1"]
-    if subprocess.run([*command, *words, *settings], check=False).returncode:
-        raise GsdError("The runs did not end well; the same command goes on with those that are lacking.")
+    swept = RUNS | sweeps.typed(settings)
+    seeds = swept.pop("seed")
+    words = [f"{key}={value}" for key, value in swept.items()]
+    sweeps.launch("table1", [f"experiment={','.join(presets)}", *words], [seeds], jobs)
     return [f"multirun/table1 experiment={preset}" for preset in presets]
 
 

@@ -67,7 +67,7 @@ def test_probabilities_are_checked(table1, sets, tmp_path):
 def test_the_papers_baselines_are_run_and_compared(table1, tmp_path, monkeypatch, capsys):
     """Two prompts, two baselines, with and without GSD: eight runs, four pairs in two blocks."""
     monkeypatch.chdir(tmp_path)
-    command = ["--simulate", 0.8, "--raters", 6, "--run", "steps=2", "prompt=an owl,a corgi", "threads=1"]
+    command = ["--simulate", 0.8, "--raters", 6, "--run", "steps=2", "prompt=an owl,a corgi"]
     table1("--out", "first", *command)
     runs = {file: file.stat().st_mtime_ns for file in tmp_path.glob("multirun/table1/*/DONE")}
     assert len(runs) == 8
