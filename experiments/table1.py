@@ -32,7 +32,7 @@ from gsd.study.simulate import Crowd, served, simulate
 from gsd.study.study import COLUMNS, VOTES, Study, load
 
 BASELINES = ("gaussiandreamer", "prolificdreamer_3dfuse")  # of the paper's study
-RUNS = {"prompt": "a full body of a cat with a hat,an owl,a corgi", "seed": "0", "scale": "laptop"}
+RUNS = {"prompt": "a full body of a cat with a hat,an owl", "seed": "0", "scale": "laptop"}
 
 
 def main() -> None:
