@@ -60,10 +60,7 @@ Rows = list[dict[str, Any]]  # each with prompt, the numbers and curves of clip_
 
 
 def main() -> None:
-    options = sweeps.parser(__doc__, FIGURE.name)
-    options.add_argument("--prompts", nargs="+", default=list(FIGURE.prompts))
-    options.add_argument("--seeds", type=int, default=FIGURE.seeds, help=f"of a method and prompt ({FIGURE.seeds})")
-    args = options.parse_args()
+    args = gallery.parser(__doc__, FIGURE).parse_args()
     guarded(lambda: _main(args))
 
 

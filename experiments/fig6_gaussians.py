@@ -1,7 +1,7 @@
 """Fig. 6 of the paper: 3D Gaussians from a point cloud, score distillation as usual and with GSD.
 
     python experiments/fig6_gaussians.py --run scale=laptop          # minutes, with the models that come with gsd
-    python experiments/fig6_gaussians.py --run --prompts "a corgi"   # Stable Diffusion on a GPU
+    python experiments/fig6_gaussians.py --run --prompt "a corgi"    # Stable Diffusion on a GPU
 
 GSD looks from six places a step where the baseline does from four. So beside the paper's two methods stands the
 baseline from GSD's places, at equal prior calls, and with it GSD is compared.

@@ -99,11 +99,12 @@ class Found:
 
 
 def main() -> None:
-    options = sweeps.parser(__doc__, FIGURE.name)
-    options.add_argument("--prompts", nargs="+", default=list(FIGURE.prompts))
-    options.add_argument("--seeds", type=int, default=FIGURE.seeds, help=f"of a method and prompt ({FIGURE.seeds})")
+    options = gallery.parser(__doc__, FIGURE)
     options.add_argument("--quality", default="psnr_aligned", metavar="KEY", help="of evaluations.jsonl (psnr_aligned)")
-    options.add_argument("--threshold", type=float, nargs="+", default=list(THRESHOLDS), help="the first is drawn")
+    options.add_argument(
+        "--threshold", type=float, action=gallery.Several, default=list(THRESHOLDS),
+        help=f"of the quality; again for another, the first is drawn ({', '.join(f'{t:g}' for t in THRESHOLDS)})",
+    )  # fmt: skip
     options.add_argument("--smooth", type=int, default=200, metavar="CALLS", help="for the gradient cosine (200)")
     args = options.parse_args()
     guarded(lambda: _main(args))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -46,13 +47,30 @@ class Gallery:
         return self.against.get(method, next(iter(self.methods)))
 
 
+class Several(argparse.Action):
+    """An option that may be given several times; the first one takes the default's place."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, value: Any, option: str | None = None) -> None:
+        given = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [value] if given is self.default else [*given, value])
+
+
+def parser(doc: str | None, gallery: Gallery) -> argparse.ArgumentParser:
+    """The options of a figure that compares methods on prompts and seeds."""
+    options, prompts = sweeps.parser(doc, gallery.name), list(gallery.prompts)
+    options.add_argument(
+        "--prompt", dest="prompts", action=Several, default=prompts, help=f"again for another ({', '.join(prompts)})"
+    )
+    options.add_argument(
+        "--seeds", type=int, default=gallery.seeds, help=f"of a method and prompt; 0 is shown ({gallery.seeds})"
+    )
+    return options
+
+
 def main(gallery: Gallery, doc: str | None) -> None:
     from gsd.cli import guarded
 
-    options = sweeps.parser(doc, gallery.name)
-    options.add_argument("--prompts", nargs="+", default=list(gallery.prompts))
-    options.add_argument("--seeds", type=int, default=gallery.seeds, help="a method and prompt; the first is shown")
-    args = options.parse_args()
+    args = parser(doc, gallery).parse_args()
     guarded(lambda: _main(gallery, args))
 
 

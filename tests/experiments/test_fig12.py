@@ -20,6 +20,7 @@ from gsd.runs import Run, find_runs
 SDS, GSD = fig12.FIGURE.methods.values()
 AZIMUTH = np.arange(TURNTABLE["views"]) * 360.0 / TURNTABLE["views"]
 PROMPTS = ("an owl", "a corgi")
+ASKED = ("--prompt", "an owl", "--prompt", "a corgi")
 
 
 def numbers(margin, janus, level=0.3):
@@ -50,7 +51,7 @@ def call(monkeypatch, *arguments):
 
 
 def test_curves_margins_and_what_they_tell(made, monkeypatch):
-    call(monkeypatch, "--prompts", *PROMPTS)
+    call(monkeypatch, *ASKED)
     result = json.loads((made / "result.json").read_text())
     sds, _, true, two_faced, difference = result["table"]
     assert [row[""] for row in result["table"]] == ["SDS", "GSD", *fig12.KNOWN.values(), "GSD - SDS"]
@@ -81,7 +82,7 @@ def test_runs_without_the_truth_have_no_verdict(tmp_path, monkeypatch):
     plain = {key: value for key, value in numbers(0.1, 0).items() if key.startswith("clip")}
     for method in (SDS, GSD):
         make(tmp_path / "multirun" / "fig12", method, "a wombat", 0, plain)
-    call(monkeypatch, "--prompts", "a wombat")
+    call(monkeypatch, "--prompt", "a wombat")
     result = json.loads((tmp_path / "outputs" / "fig12" / "result.json").read_text())
     assert [row["turns"] for row in result["table"]] == [1, 1, 2, 2, "1 pairs"]
     assert result["table"][0]["Janus %"] == ""
@@ -120,7 +121,7 @@ def test_from_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = ("steps=60", "checkpoint_every=1000", "init.points=1000", "turntable.views=24")
-    call(monkeypatch, "--run", "--prompts", *PROMPTS, "--seeds", "1", *small)
+    call(monkeypatch, "--run", *ASKED, "--seeds", "1", *small)
     result = json.loads((tmp_path / "outputs" / "fig12" / "result.json").read_text())
     assert [row["turns"] for row in result["table"]] == [2, 2, 2, 2, "2 pairs"]
     assert all(len(row["clip_front"]) == 24 for rows in result["each"].values() for row in rows)

@@ -19,6 +19,7 @@ from gsd.runs import find_runs
 
 SDS, _, _, GSD = fig9.FIGURE.methods.values()
 PROMPTS = ("an owl", "a corgi")
+ASKED = ("--prompt", "an owl", "--prompt", "a corgi")
 CALLS = (0, 100, 200, 300, 400)
 REACHED = {  # prior calls at which 25 dB are reached, by prompt and seed; None: never
     SDS: {("an owl", 0): 200, ("an owl", 1): 300, ("a corgi", 0): 400, ("a corgi", 1): None},
@@ -63,7 +64,7 @@ def cells(table):
 
 def test_calls_to_a_quality_count_the_runs_that_never_reach_it(made, monkeypatch):
     out = made()
-    call(monkeypatch, "--prompts", *PROMPTS, "--threshold", "25", "27")
+    call(monkeypatch, *ASKED, "--threshold", "25", "--threshold", "27")
     rows = {(row[0], row[1]): row[2:] for row in cells((out / "table.md").read_text())}
     assert len(rows) == 8
     runs, reached, median, mean, difference, p = rows["25", "SDS"]
@@ -81,7 +82,7 @@ def test_calls_to_a_quality_count_the_runs_that_never_reach_it(made, monkeypatch
 
 def test_curves_are_means_over_prompts_then_seeds(made, monkeypatch):
     out = made()
-    call(monkeypatch, "--prompts", *PROMPTS)
+    call(monkeypatch, *ASKED)
     result = json.loads((out / "result.json").read_text())
     assert result["prior_calls"] == list(CALLS)
     assert result["curves"]["psnr_aligned"]["SDS"]["value"] == [20, 20, 21.5, 23, 24.5]
@@ -104,7 +105,7 @@ def test_the_gradient_cosine_is_smoothed_over_calls_not_over_runs():
 def test_what_the_runs_lack_is_left_out(made, monkeypatch):
     """As with Stable Diffusion on a subject that the menagerie has not."""
     out = made(drop=("psnr_aligned", "view_error_deg", "face_fraction"))
-    call(monkeypatch, "--prompts", *PROMPTS)
+    call(monkeypatch, *ASKED)
     assert list(json.loads((out / "result.json").read_text())["curves"]) == ["gradient_cosine"]
     assert "no prompt on which all runs have measured psnr_aligned" in (out / "table.md").read_text()
     assert (out / "figure.png").exists()
@@ -112,7 +113,7 @@ def test_what_the_runs_lack_is_left_out(made, monkeypatch):
 
 def test_a_quality_where_less_is_better(made, monkeypatch):
     out = made()
-    call(monkeypatch, "--prompts", *PROMPTS, "--quality", "view_error_deg", "--threshold", "45")
+    call(monkeypatch, *ASKED, "--quality", "view_error_deg", "--threshold", "45")
     rows = cells((out / "table.md").read_text())
     assert {(row[3].split()[0], row[4]) for row in rows} == {("100", "300")}
 
@@ -120,7 +121,7 @@ def test_a_quality_where_less_is_better(made, monkeypatch):
 def test_seeds_that_a_method_lacks_are_left_out_for_all(made, monkeypatch, capsys, tmp_path):
     out = made()
     make(tmp_path / "multirun" / "fig9", SDS, "an owl", 7, evaluations=history(100))
-    call(monkeypatch, "--prompts", *PROMPTS)
+    call(monkeypatch, *ASKED)
     assert "Seeds that not all methods and prompts have are left out: 7." in capsys.readouterr().err
     assert json.loads((out / "result.json").read_text())["seeds"] == [0, 1]
 
@@ -129,7 +130,7 @@ def test_two_runs_of_one_kind_are_told_apart_by_what_is_typed(made, monkeypatch,
     made()
     make(tmp_path / "multirun" / "fig9", f"{SDS} steps=7", "an owl", 0, evaluations=history(100))
     with pytest.raises(SystemExit, match=r"are both SDS for 'an owl' with seed 0; add the settings"):
-        call(monkeypatch, "--prompts", *PROMPTS)
+        call(monkeypatch, *ASKED)
     runs = find_runs(["multirun/fig9"])
     only = gallery.Gallery(name="one", title="", methods={"SDS": SDS})
     assert len(gallery.select(runs, only, ["an owl"], ["steps=7"])["SDS", "an owl"]) == 1
@@ -142,7 +143,7 @@ def test_runs_that_measured_nothing_on_their_way_are_named(tmp_path, monkeypatch
     for method in fig9.FIGURE.methods.values():
         make(tmp_path / "multirun" / "fig9", method, "an owl", 0)
     with pytest.raises(SystemExit, match=r"measured nothing on its way; delete it and repeat with evaluate_every=25"):
-        call(monkeypatch, "--prompts", "an owl")
+        call(monkeypatch, "--prompt", "an owl")
 
 
 @pytest.mark.slow
@@ -151,7 +152,7 @@ def test_from_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = ("steps=40", "evaluate_every=10", "checkpoint_every=1000", "init.points=1000", "turntable.views=8")
-    call(monkeypatch, "--run", "--prompts", "an owl", "--seeds", "2", "--threshold", "12", *small)
+    call(monkeypatch, "--run", "--prompt", "an owl", "--seeds", "2", "--threshold", "12", *small)
     result = json.loads((tmp_path / "outputs" / "fig9" / "result.json").read_text())
     assert result["prior_calls"] == [0, 20, 40, 60, 80]
     assert list(result["curves"]) == list(fig9.QUANTITIES)
@@ -161,7 +162,7 @@ def test_from_nothing(tmp_path, monkeypatch):
         psnr = result["curves"]["psnr_aligned"][method]["value"]
         assert psnr[-1] > psnr[0] + 5
         assert all(calls is not None for calls in result["calls_to"]["12.0"][method][0])
-    call(monkeypatch, "--run", "--prompts", "an owl", "--seeds", "2", *small)  # nothing is missing
+    call(monkeypatch, "--run", "--prompt", "an owl", "--seeds", "2", *small)  # nothing is missing
     assert len(find_runs(["multirun/fig9"])) == 8
 
 
@@ -171,7 +172,7 @@ def test_a_network_as_prior_and_a_subject_without_truth(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = ("prior=tiny", "metric=none", "steps=4", "evaluate_every=2", "init.points=500", "turntable.views=8")
-    call(monkeypatch, "--run", "--prompts", "a wombat, asleep", "--seeds", "1", *small)
+    call(monkeypatch, "--run", "--prompt", "a wombat, asleep", "--seeds", "1", *small)
     result = json.loads((tmp_path / "outputs" / "fig9" / "result.json").read_text())
     assert list(result["curves"]) == ["gradient_cosine"]
     assert result["table"] == []

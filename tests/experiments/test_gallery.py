@@ -84,6 +84,13 @@ def test_every_method_of_a_figure_can_be_built(module):
         assert module.FIGURE.baseline(name) in module.FIGURE.methods
 
 
+def test_settings_may_follow_a_prompt():
+    options = gallery.parser("", TWO)
+    args = options.parse_args(["--run", "--prompt", "an owl", "--prompt", "a corgi", "steps=3", "scale=laptop"])
+    assert (args.prompts, args.overrides) == (["an owl", "a corgi"], ["steps=3", "scale=laptop"])
+    assert options.parse_args(["steps=3"]).prompts == list(TWO.prompts)
+
+
 def test_a_run_is_of_the_method_of_which_it_has_most(tmp_path):
     """A method may be another one with a setting more."""
     figure = gallery.Gallery(
@@ -159,7 +166,7 @@ def test_the_window_of_a_turn_is_square_and_holds_what_is_seen():
 def test_figures_of_presets_at_laptop_scale(module, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    call(monkeypatch, module.FIGURE, "--run", "--prompts", "an owl", "scale=laptop", "steps=20")
+    call(monkeypatch, module.FIGURE, "--run", "--prompt", "an owl", "scale=laptop", "steps=20")
     out = tmp_path / "outputs" / module.FIGURE.name
     assert (out / "figure.png").exists()
     calls = {row["method"]: row["prior_calls"] for row in json.loads((out / "result.json").read_text())}
@@ -174,7 +181,7 @@ def test_the_ablation_from_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = ("steps=10", "init.points=500", "turntable.views=8", "checkpoint_every=1000")
-    call(monkeypatch, fig10_ablation.FIGURE, "--run", "--prompts", "an owl", "--seeds", "1", *small)
+    call(monkeypatch, fig10_ablation.FIGURE, "--run", "--prompt", "an owl", "--seeds", "1", *small)
     each = json.loads((tmp_path / "outputs" / "fig10" / "result.json").read_text())
     assert [row["method"] for row in each] == list(fig10_ablation.FIGURE.methods)
     assert len({row["run"] for row in each}) == 10
