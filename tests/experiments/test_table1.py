@@ -75,7 +75,7 @@ def test_the_papers_baselines_are_run_and_compared(table1, tmp_path, monkeypatch
     assert [(pair.block, pair.prompt) for pair in study.pairs] == [
         (block, prompt) for block in (0, 1) for prompt in ("a corgi", "an owl")
     ]
-    assert "noising: random | consistent" in study.differences
+    assert "noising: random | paper" in study.differences
     table1("--out", "second", *command)  # nothing is run again
     assert runs == {file: file.stat().st_mtime_ns for file in tmp_path.glob("multirun/table1/*/DONE")}
     assert "| an owl (sets 2) | 0 |" in (tmp_path / "second" / "table.md").read_text()

@@ -30,6 +30,12 @@ def test_an_option_is_shown_where_it_differs_for_the_same_choice(tmp_path):
     assert {row.name: row.settings.get("noising.kernel") for row in table.rows} == {"a": "tent", "b": "box", "c": None}
 
 
+def test_numbers_that_a_preset_has_for_a_term_that_was_not_chosen_make_no_loss(tmp_path):
+    make(tmp_path / "a", {"loss": LOSS})
+    make(tmp_path / "b", {"loss": {"consistency": {"input": "score"}}})
+    assert [row.settings["loss"] for row in read([tmp_path]).rows] == ["consistency", "none"]
+
+
 def test_what_follows_from_what_was_typed_is_not_shown(tmp_path):
     def sweep(where, typed):
         for k, steps in enumerate((10, 20, 20)):
