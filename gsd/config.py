@@ -137,7 +137,7 @@ def build(cfg: DictConfig) -> Experiment:
     return assemble(cfg)
 
 
-def make(section: DictConfig, where: str, **context: Any) -> Any:
+def make(section: Any, where: str, **context: Any) -> Any:
     """The object a config section describes: its `_target_` called with the section's values.
 
     Values are checked against the target's signature (types, ranges, choices) by pydantic. `context` offers what no
@@ -146,6 +146,8 @@ def make(section: DictConfig, where: str, **context: Any) -> Any:
     import pydantic
     from hydra.utils import get_class
 
+    if not isinstance(section, DictConfig):
+        raise GsdError(f"{where} is {section!r} and should be a section with the options of a class, {where}._target_.")
     values: Any = OmegaConf.to_container(section, resolve=True)
     try:
         target: Any = get_class(values.pop("_target_"))

@@ -69,7 +69,7 @@ def assemble(cfg: DictConfig) -> Experiment:
     guidance = make(cfg.guidance, "guidance", **context)
     noising = make(cfg.noising, "noising", **context)
     # A preset may leave numbers for a term that was not chosen
-    losses = {k: make(v, f"loss.{k}", **context) for k, v in cfg.loss.items() if "_target_" in v}
+    losses = {k: make(v, f"loss.{k}", **context) for k, v in cfg.loss.items() if not _is_idle(v)}
     _check_pairs(cfg, guidance, camera, noising, losses)
     loggers = {k: make(v, f"logger.{k}", **context) for k, v in cfg.logger.items()}
     sigma = make(cfg.sigma, "sigma", **context)
@@ -114,6 +114,10 @@ def assemble(cfg: DictConfig) -> Experiment:
         loggers=loggers,
         turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(device),
     )
+
+
+def _is_idle(section: Any) -> bool:
+    return isinstance(section, DictConfig) and "_target_" not in section
 
 
 def make_scene(cfg: DictConfig, seed: int, points: PointCloud, context: dict[str, Any]) -> Representation:

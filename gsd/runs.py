@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import yaml
 
+from gsd import yaml_text
 from gsd.errors import GsdError
 from gsd.folder import RunFolder
 
@@ -190,16 +191,12 @@ def _yaml(text: str) -> Any:
     try:
         sections = [_section(part) for part in re.split(r"^(?=[^\s#])", text, flags=re.MULTILINE) if part]
     except yaml.YAMLError:
-        return _load(text)
+        return yaml_text.parse(text)
     whole = all(isinstance(section, dict) for section in sections)
-    return {key: value for section in sections for key, value in section.items()} if whole else _load(text)
+    return {key: value for section in sections for key, value in section.items()} if whole else yaml_text.parse(text)
 
 
-def _load(text: str) -> Any:
-    return yaml.load(text, getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-
-
-_section = lru_cache(maxsize=4096)(_load)
+_section = lru_cache(maxsize=4096)(yaml_text.parse)
 
 
 def _to_stderr(sentence: str) -> None:

@@ -15,6 +15,7 @@ from pretrained import random_point_e, random_shap_e
 from gsd.cli import CONF
 from gsd.config import build, make, signature
 from gsd.errors import GsdError
+from gsd.experiment import assemble
 
 # Options that need something of the user's, and what the test gives them.
 NEEDS = {
@@ -196,3 +197,11 @@ def test_make_gives_a_target_only_what_it_names():
         make(section, "prompting", prompt="an owl")
     with pytest.raises(GsdError, match="does not name a class"):
         make(OmegaConf.create({"_target_": "gsd.nothing.Nothing"}), "prior")
+    with pytest.raises(GsdError, match=r"loss\.consistency is None and should be a section"):
+        make(None, "loss.consistency")
+
+
+@pytest.mark.parametrize("typed", ["loss.consistency=3", "+loss.other=3", "loss.consistency=null", "metric.truth=3"])
+def test_a_value_in_place_of_a_section_is_refused(typed):
+    with pytest.raises(GsdError, match=r"(loss|metric)\.\w+ is (3|None) and should be a section"):
+        assemble(config(typed))

@@ -19,6 +19,7 @@ import yaml
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from gsd import yaml_text
 from gsd.errors import GsdError, did_you_mean
 from gsd.menagerie.ellipsoids import Ellipsoids
 
@@ -165,7 +166,7 @@ def load(path: Path = CREATURES) -> dict[str, Creature]:
     Raises: GsdError naming the creature, part and field at fault.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml_text.parse(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise GsdError(f"{path}: cannot be read as yaml: {' '.join(str(error).split())}.") from None
     if not isinstance(content, dict) or not isinstance(content.get("creatures"), dict) or not content["creatures"]:

@@ -108,7 +108,8 @@ class _Names:
         names = {}
         for group, section in config.items():
             if group in LISTS and isinstance(section, dict):
-                names[group] = "+".join(name for name, part in section.items() if "_target_" in part) or "none"
+                chosen = [name for name, part in section.items() if isinstance(part, dict) and "_target_" in part]
+                names[group] = "+".join(chosen) or "none"
             elif isinstance(section, dict) and ("_target_" in section or not section):
                 key = group + json.dumps(section, sort_keys=True)
                 guess = section["_target_"].split(".")[-2] if section else "none"

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gsd.errors import GsdError
 from gsd.export.ply import Splats
+from gsd.optim import Adam
 from gsd.random import Stream
 from gsd.rasterizer import rasterize
 from gsd.rasterizer.sh import colors_from_sh
@@ -62,7 +63,7 @@ class Gaussians(nn.Module):
         self.params = nn.ParameterDict(_start(points, sh_degree, opacity)).to(device)
         self.ids = torch.arange(len(points.xyz), device=device)
         groups = [{"params": [p], "name": name, "lr": 0.0} for name, p in self.params.items()]
-        self.optimizer = torch.optim.Adam(groups, eps=1e-15, betas=(0.9, 0.99))
+        self.optimizer = Adam(groups, eps=1e-15, betas=(0.9, 0.99))
         self.info: dict[str, Any] = {}
 
     def render(self, cameras: Cameras) -> Render:

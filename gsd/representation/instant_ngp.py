@@ -16,6 +16,7 @@ from gsd.field.composite import sum_rays, weigh
 from gsd.field.field import Normals, RadianceField, Shape
 from gsd.field.march import Rays, march, rays_of
 from gsd.field.occupancy import Occupancy
+from gsd.optim import Adam
 from gsd.random import Stream
 from gsd.schedule import Schedule, at
 from gsd.types import Cameras, PointCloud, Render, Scene, Share
@@ -99,7 +100,7 @@ class InstantNGP(nn.Module):
         }
         self.rates = {name: rate for name, (_, rate) in parts.items()}
         groups = [{"params": list(m.parameters()), "name": k, "lr": 0.0} for k, (m, _) in parts.items() if m]
-        self.optimizer = torch.optim.Adam(groups, eps=1e-15, betas=(0.9, 0.99), fused=True)
+        self.optimizer = Adam(groups, eps=1e-15, betas=(0.9, 0.99), fused=True)
         self.cloud = _as_scene(points.xyz.to(device))
         self.occupancy = Occupancy(occupancy_cells, bound, occupancy_decay, occupancy_threshold, device)
         self.occupancy_every, self.marched = occupancy_every, 0

@@ -118,6 +118,13 @@ def test_damaged_folders_are_named_and_left_out(tmp_path):
         assert any(f"/{name}" in sentence for sentence in table.left_out)
 
 
+def test_a_number_where_a_loss_term_should_be_is_no_term(tmp_path):
+    term = {"_target_": "gsd.loss.consistency.Consistency"}
+    make(tmp_path / "a", {"loss": {"consistency": term, "other": 3, "nothing": None}})
+    make(tmp_path / "b", {"loss": {"other": 3}})
+    assert {row.name: row.config["loss"] for row in read([tmp_path]).rows} == {"a": "consistency", "b": "none"}
+
+
 def test_several_folders_and_a_single_run(tmp_path, monkeypatch):
     make(tmp_path / "x" / "1", {"seed": 1})
     make(tmp_path / "y" / "1", {"seed": 2})

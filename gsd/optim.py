@@ -1,0 +1,21 @@
+"""PyTorch's Adam, without loading its compiler."""
+
+from __future__ import annotations
+
+from inspect import unwrap
+
+import torch
+
+
+class Adam(torch.optim.Adam):
+    """The same to the bit.
+
+    PyTorch wraps these methods for `torch.compile`, and each wrapper imports the compiler when it is first called: a
+    quarter of the time that a run takes to start, for what is never compiled here.
+    """
+
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
+    add_param_group = unwrap(torch.optim.Adam.add_param_group)
+    zero_grad = unwrap(torch.optim.Adam.zero_grad)
+    state_dict = unwrap(torch.optim.Adam.state_dict)
+    load_state_dict = unwrap(torch.optim.Adam.load_state_dict)
