@@ -175,18 +175,18 @@ def breaking_bias(outcomes: Sequence[Outcome], seed: int = 0) -> Estimate:
          for s in SUBJECTS]
     )  # fmt: skip
 
-    def crossing(subjects: Any) -> float:
-        broken = np.maximum.accumulate(np.nanmean(table[subjects], axis=0))  # a rising curve
+    def crossing(incoherent: Any) -> float:
+        broken = np.maximum.accumulate(incoherent)  # a rising curve
         if broken[-1] < 0.5:
             return np.inf
         if broken[0] >= 0.5:
             return -np.inf
         return float(np.interp(0.5, broken, BIASES))
 
-    everybody = np.arange(len(SUBJECTS))
-    drawn = [crossing(row) for row in np.random.default_rng(seed).integers(len(SUBJECTS), size=(2000, len(SUBJECTS)))]
+    chosen = np.random.default_rng(seed).integers(len(SUBJECTS), size=(2000, len(SUBJECTS)))
+    drawn = [crossing(row) for row in np.nanmean(table[chosen], axis=1)]
     low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
-    return Estimate(crossing(everybody), float(low), float(high), len(outcomes))
+    return Estimate(crossing(np.nanmean(table, axis=0)), float(low), float(high), len(outcomes))
 
 
 def bias_text(estimate: Estimate) -> str:

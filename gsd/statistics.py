@@ -104,10 +104,12 @@ def bootstrap(
     whole = float(statistic(np.concatenate(groups)))
     if len(groups) < 2:
         return Estimate(whole, np.nan, np.nan, len(groups))
-    redrawn = [
-        statistic(np.concatenate([groups[k] for k in chosen]))
-        for chosen in rng.integers(len(groups), size=(draws, len(groups)))
-    ]
+    chosen = rng.integers(len(groups), size=(draws, len(groups)))
+    if statistic is np.mean:  # which takes no more than each cluster's sum and count, and a hundredth of the time
+        sums, counts = np.array([g.sum() for g in groups]), np.array([len(g) for g in groups])
+        redrawn = sums[chosen].sum(1) / counts[chosen].sum(1)
+    else:
+        redrawn = np.array([statistic(np.concatenate([groups[k] for k in row])) for row in chosen])
     low, high = np.nanquantile(redrawn, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(whole, float(low), float(high), len(groups))
 
