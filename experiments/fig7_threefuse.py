@@ -1,7 +1,7 @@
 """Fig. 7 of the paper: Instant-NGP with 3DFuse, DreamFusion's and ProlificDreamer's loss, each as usual and with GSD.
 
     python experiments/fig7_threefuse.py --run --jobs 2 scale=laptop             # 20 minutes, with the models of gsd
-    python experiments/fig7_threefuse.py --run --jobs 2 scale=laptop steps=200   # a quarter of an hour
+    python experiments/fig7_threefuse.py --run --jobs 2 scale=laptop steps=200   # 12 minutes
 
 GSD looks from several places a step where the baselines do from one. So beside each stands the baseline from GSD's
 places, at equal prior calls, and with it GSD is compared.
