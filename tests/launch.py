@@ -4,12 +4,14 @@ import json
 import os
 import subprocess
 import sys
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gsd.config import register
 
@@ -27,6 +29,11 @@ SMALL = (
 
 def config(*overrides: str, hydra: bool = False) -> DictConfig:
     """The composed config, as run.py would see it."""
+    return deepcopy(_composed(overrides, hydra))
+
+
+@lru_cache(maxsize=256)  # a third of a second each
+def _composed(overrides: tuple[str, ...], hydra: bool) -> DictConfig:
     register()
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
@@ -37,7 +44,9 @@ def launch(folder: Path, *overrides: str) -> Path:
     """A whole run in this process; its folder is `folder`."""
     from gsd.run import run
 
-    cfg = config(*overrides, f"hydra.runtime.output_dir={folder}", hydra=True)
+    cfg = config(*overrides, hydra=True)
+    with read_write(cfg), open_dict(cfg):
+        cfg.hydra.runtime.output_dir = str(folder)
     HydraConfig.instance().set_config(cfg)
     run(OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"]))
     return folder

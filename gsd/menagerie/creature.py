@@ -10,7 +10,7 @@ from __future__ import annotations
 import colorsys
 import re
 from difflib import SequenceMatcher
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -69,11 +69,10 @@ class Creature(_Spec):
 
     def figure(self, variant: int = 0) -> Ellipsoids:
         """The ellipsoids of an individual: 0 as written, then the listed variants, then mild changes of the first."""
-        individual = self._individual(variant)
-        plain = _assemble(self, Variant())
-        low, high = plain.bounds()
-        scale = FIT_RADIUS / plain.moved(-(low + high) / 2, 1.0).radius()
-        return _assemble(self, individual).moved(-(low + high) / 2, scale * individual.size)
+        return _figure(self, variant)
+
+    def __hash__(self) -> int:
+        return hash(self.name)
 
     def _individual(self, index: int) -> Variant:
         listed = (Variant(), *self.variants)
@@ -81,6 +80,15 @@ class Creature(_Spec):
             return listed[index]
         golden = index * 0.618 % 1  # spreads any number of individuals evenly
         return Variant(hue=40 * golden - 20, value=1.1 - 0.35 * golden, size=1 - 0.25 * (index * 0.382 % 1))
+
+
+@lru_cache(maxsize=1000)  # metrics ask for the same ones again at each of their evaluations
+def _figure(creature: Creature, variant: int) -> Ellipsoids:
+    individual = creature._individual(variant)
+    plain = _assemble(creature, Variant())
+    low, high = plain.bounds()
+    scale = FIT_RADIUS / plain.moved(-(low + high) / 2, 1.0).radius()
+    return _assemble(creature, individual).moved(-(low + high) / 2, scale * individual.size)
 
 
 class _Placed(NamedTuple):
