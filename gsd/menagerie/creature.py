@@ -72,7 +72,7 @@ class Creature(_Spec):
         return _figure(self, variant)
 
     def __hash__(self) -> int:
-        return hash(self.name)
+        return hash(self.name)  # the other fields are dicts, which have none
 
     def _individual(self, index: int) -> Variant:
         listed = (Variant(), *self.variants)
