@@ -9,9 +9,11 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
+from gsd.backend.device import pick_device
 from gsd.config import make
 from gsd.errors import GsdError
 from gsd.geometry import turntable
+from gsd.particles import Particles
 from gsd.protocols import (
     Adapts,
     Guidance,
@@ -26,7 +28,6 @@ from gsd.protocols import (
     SeesPoints,
 )
 from gsd.random import Stream
-from gsd.representation.particles import Particles
 from gsd.types import Cameras, PointCloud
 
 
@@ -159,15 +160,3 @@ def _check_pairs(cfg: DictConfig, guidance: Guidance, camera: Any, noising: Nois
             "loss=consistency compares the views of a group, and camera.views is 1; "
             "set camera.views=2 or more, or loss=none."
         )
-
-
-def pick_device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise GsdError(f"device={name} is not a device; use auto, cpu or cuda.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise GsdError(f"device={name}: this PyTorch sees no CUDA device; use device=cpu, or install its CUDA build.")
-    return device

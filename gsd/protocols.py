@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from gsd.random import Stream
 from gsd.types import (
@@ -23,6 +24,8 @@ from gsd.types import (
     TrackedRow,
     TrackedRun,
 )
+
+Parameters = dict[str, nn.Parameter] | nn.ParameterDict  # of Gaussians, one row each
 
 
 @runtime_checkable
@@ -44,6 +47,33 @@ class Representation(Protocol):
 
     def state(self) -> dict[str, Any]:
         """Everything needed to go on bit for bit: tensors, numbers and strings only."""
+
+    def restore(self, state: dict[str, Any]) -> None: ...
+
+
+@runtime_checkable
+class Densifier(Protocol):
+    """Grows and prunes Gaussians. Called after optimizer.step() and before the gradients are cleared.
+
+    It works on a dict of parameters (means, quats wxyz, log_scales, opacity_logits and any other with one row per
+    Gaussian), the Adam optimiser that holds each in a group with that `name`, and the ids of the Gaussians. A Gaussian
+    that stays keeps its id and the optimiser's moments; every new one gets an id never used before and zero moments.
+    Parameters are replaced, not changed in place, because an earlier step's graph may still be alive.
+    """
+
+    def __call__(
+        self,
+        params: Parameters,
+        optimizer: torch.optim.Optimizer,
+        ids: Tensor,
+        info: dict[str, Any],
+        step: int,
+        rng: Stream,
+    ) -> Tensor:
+        """Replace parameters and optimiser state where the step asks for it; returns the ids."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit: tensors and numbers."""
 
     def restore(self, state: dict[str, Any]) -> None: ...
 
@@ -142,7 +172,7 @@ class Logger(Protocol):
     """A tracker that mirrors run folders: `with logger(run) as tracker`, once for every stretch that a run goes on.
 
     The block is left by SystemExit where a signal has stopped the run, and by its error where it has failed. What a
-    tracker itself raises ends its part and never the run, see `gsd.mirror`.
+    tracker itself raises ends its part and never the run, see `gsd.runner.mirror`.
     """
 
     def __call__(self, run: TrackedRun) -> AbstractContextManager[Tracker]: ...

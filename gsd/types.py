@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-# What a noising promises about its maps, and `python -m gsd.noising.check` holds it to: the pixels of a map are
+# What a noising promises about its maps, and `gsd noising-check` holds it to: the pixels of a map are
 # independent; each is N(0, 1); views of a group agree on what they both see.
 NoiseClaim = Literal["white", "unit", "shared"]
 

@@ -1,6 +1,6 @@
-"""Hydra looks for plugins in this namespace only; what they do is in gsd/sweep/."""
+"""Hydra looks for plugins in this namespace only; what they do is in gsd/tools/sweep/."""
 
-from gsd.sweep.sweeper import Sweeper as _Sweeper
+from gsd.tools.sweep.sweeper import Sweeper as _Sweeper
 
 
 class Sweeper(_Sweeper):
@@ -8,7 +8,7 @@ class Sweeper(_Sweeper):
 
 
 try:
-    from gsd.sweep.slurm import SlurmLauncher as _SlurmLauncher
+    from gsd.tools.sweep.slurm import SlurmLauncher as _SlurmLauncher
 except ImportError:  # without hydra-submitit-launcher
     pass
 else:

@@ -8,12 +8,9 @@ from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig
 
-from gsd.config import register
+from gsd.cli.hydra import compose, plain
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = (
@@ -29,26 +26,20 @@ SMALL = (
 
 def config(*overrides: str, hydra: bool = False) -> DictConfig:
     """The composed config, as run.py would see it."""
-    return deepcopy(_composed(overrides, hydra))
+    cfg = deepcopy(_composed(overrides))
+    return cfg if hydra else plain(cfg)
 
 
 @lru_cache(maxsize=256)  # a third of a second each
-def _composed(overrides: tuple[str, ...], hydra: bool) -> DictConfig:
-    register()
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        return compose("config", list(overrides), return_hydra_config=hydra)
+def _composed(overrides: tuple[str, ...]) -> DictConfig:
+    return compose(*overrides)
 
 
 def launch(folder: Path, *overrides: str) -> Path:
     """A whole run in this process; its folder is `folder`."""
-    from gsd.run import run
+    from gsd.runner.run import run
 
-    cfg = config(*overrides, hydra=True)
-    with read_write(cfg), open_dict(cfg):
-        cfg.hydra.runtime.output_dir = str(folder)
-    HydraConfig.instance().set_config(cfg)
-    run(OmegaConf.masked_copy(cfg, [k for k in cfg if k != "hydra"]))
+    run(config(*overrides, hydra=True), folder)
     return folder
 
 

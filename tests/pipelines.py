@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from gsd.compat import mend_torchvision
+from gsd.backend.torchvision_mend import mend_torchvision
 
 TOKENS = 24  # the prompt's, start and end included
 CHANNELS = (16, 32)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from gsd.compat import mend_torchvision
+from gsd.backend.torchvision_mend import mend_torchvision
 
 
 def tokenizer(tokens):
@@ -124,7 +124,7 @@ def random_point_e(folder: Path, monkeypatch, seed=0):
     from point_e.models.configs import MODEL_CONFIGS, model_from_config
     from point_e.models.download import MODEL_PATHS
 
-    from gsd.init.point_e_clip import Clip, standing_in
+    from gsd.init.parts.point_e_clip import Clip, standing_in
 
     random_clip(folder / "clip")
     torch.manual_seed(seed)

@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
 from pretrained import random_point_e, random_shap_e
 
-from gsd.cli import CONF
+from gsd.cli.errors import CONF
 from gsd.config import build, make, signature
 from gsd.errors import GsdError
 from gsd.experiment import assemble
@@ -65,7 +65,7 @@ def test_every_option_runs(option, cloud, monkeypatch):
         random_point_e(cloud, monkeypatch)
     if option == "logger=[trackio]":
         pytest.importorskip("trackio")
-    monkeypatch.setattr("gsd.init.sampled._folder", lambda: cloud / "kept")
+    monkeypatch.setattr("gsd.init.parts.sampled._folder", lambda: cloud / "kept")
     small = [o for o in SMALL if not (option.startswith("init=") and o.startswith("init."))]
     folder = launch(cloud / "run", *small, "steps=3", option, *needs)
     assert (folder / "DONE").exists()

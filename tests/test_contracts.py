@@ -8,11 +8,11 @@ from launch import config
 
 from gsd import protocols
 from gsd.camera.orbit import Orbit
-from gsd.cli import CONF
+from gsd.cli.errors import CONF
 from gsd.config import make
-from gsd.export.ply import Splats, save_ply
-from gsd.noising.reference import cameras, render, surface
+from gsd.noising.check.reference import cameras, render, surface
 from gsd.random import Stream
+from gsd.rasterizer.ply import Splats, save_ply
 from gsd.schedule import at
 from gsd.types import Cameras, Condition, PointCloud, Score, StepState, TrackedResults, TrackedRow, TrackedRun
 
@@ -112,7 +112,7 @@ def test_prompting(name):
 
 @pytest.mark.parametrize("name", options("init"))
 def test_init(name, folder, monkeypatch):
-    monkeypatch.setattr("gsd.init.sampled._folder", lambda: folder / "kept")
+    monkeypatch.setattr("gsd.init.parts.sampled._folder", lambda: folder / "kept")
     if name == "shap_e":
         from pretrained import random_shap_e
 

@@ -16,7 +16,7 @@ from gsd.geometry import (
     turntable,
     unproject,
 )
-from gsd.noising.reference import cameras, depth_along, render, surface
+from gsd.noising.check.reference import cameras, depth_along, render, surface
 
 angles = st.floats(-720, 720, allow_nan=False)
 

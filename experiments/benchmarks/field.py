@@ -23,12 +23,12 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import numpy as np
 import torch
 
+from gsd.backend.jit import njit
 from gsd.camera.orbit import Orbit
 from gsd.field.composite import sum_rays, weigh, weigh_torch
 from gsd.field.hashgrid import HashGrid, encode_torch, make_levels
 from gsd.field.march import Samples, march, rays_of
 from gsd.geometry import turntable
-from gsd.jit import njit
 from gsd.menagerie import load
 from gsd.menagerie.tracer import trace
 from gsd.random import Stream

@@ -2,9 +2,9 @@
 
     python experiments/benchmarks/noising.py [--quick] [--memory-only | --time-only] [--device cuda] [--out DIR]
 
-A call makes the maps of two views 5 degrees apart with 4 channels, values drawn anew, on gsd.noising.reference; figures
-are milliseconds a view. All options of a case take turns in one process, so that ratios hold on shared cores. Time is
-processor time of one thread, on CUDA the time between two events. Writes result.json, table.md and growth.png.
+A call makes the maps of two views 5 degrees apart with 4 channels, values drawn anew, on gsd.noising.check.reference;
+figures are milliseconds a view. All options of a case take turns in one process, so that ratios hold on shared cores.
+Time is processor time of one thread, on CUDA the time between two events. Writes result.json, table.md and growth.png.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ from typing import Any
 import torch
 from noising_report import plot, table
 
-from gsd.noising.check import configured
-from gsd.noising.reference import cameras, render, surface
+from gsd.noising.check.reference import cameras, render, surface
 from gsd.protocols import Noising
 from gsd.random import Stream
+from gsd.tools.noising_check import configured
 
 OPTIONS = {
     "random": "noising=random",

@@ -10,9 +10,9 @@ from typing import Any
 
 import torch
 
-from gsd.cache import cache_folder
-from gsd.compat import mend_torchvision
-from gsd.prior.checkpoint import TINY
+from gsd.backend.cache import cache_folder
+from gsd.backend.checkpoint import TINY
+from gsd.backend.torchvision_mend import mend_torchvision
 
 
 def random_stable_diffusion() -> Path:

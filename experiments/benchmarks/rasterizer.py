@@ -31,12 +31,12 @@ import numpy as np
 import torch
 from rasterizer_report import plot, table
 
+from gsd.backend.jit import njit
 from gsd.geometry import orbit
-from gsd.jit import njit
 from gsd.rasterizer import rasterize
 from gsd.rasterizer.compositing import block_rows, cover, pixel_offsets
-from gsd.rasterizer.kernels import backward_view, forward_view
 from gsd.rasterizer.layout import GRADIENT, LANES, ROW, TABLE, TBY, TILE, F, X, Y
+from gsd.rasterizer.render_kernels import backward_view, forward_view
 from gsd.rasterizer.simd import lowest_bit, splat, total
 
 Scene = dict[str, Any]

@@ -35,7 +35,7 @@ from random_stable_diffusion import random_stable_diffusion
 
 from gsd.config import build, register
 from gsd.experiment import Experiment
-from gsd.optimise import take_step
+from gsd.loop import take_step
 from gsd.types import Condition
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,18 +22,18 @@ from contextlib import nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from gsd.cli import guarded
+from gsd.cli.errors import guarded
 from gsd.errors import GsdError
-from gsd.sweep.folder import Job, Sweep, SweepFolder
+from gsd.results.sweep_folder import Job, Sweep, SweepFolder
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("steps=200", "images_every=50", "turntable.views=60", "turntable.resolution=64", "threads=1")
 REWRITTEN = ("config.yaml", "overrides.yaml", "summary.json")  # hold the seed
 COMMANDS = {
-    "status": ("gsd.sweep", "status"),
-    "status, again": ("gsd.sweep", "status"),
-    "summary, with the report": ("gsd.sweep", "summary"),
-    "report": ("gsd.report",),
+    "status": ("gsd.tools.sweep", "status"),
+    "status, again": ("gsd.tools.sweep", "status"),
+    "summary, with the report": ("gsd.tools.sweep", "summary"),
+    "report": ("gsd.tools.report",),
 }
 
 

@@ -9,7 +9,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsd import jit
+from gsd.backend.device import compiled
+from gsd.field import field_kernels as kernels
 from gsd.field.march import Samples
 
 
@@ -18,20 +19,16 @@ def weigh(thickness: Float[Tensor, " M"], samples: Samples) -> tuple[Float[Tenso
 
     thickness = density times the length of a step, so T_i = exp(-sum of the thickness of the samples in front).
     """
-    if _compiled(thickness):
+    if compiled(thickness):
         return _Weigh.apply(thickness, samples.offsets)
     return weigh_torch(thickness, samples)
 
 
 def sum_rays(values: Float[Tensor, "C M"], samples: Samples, ray: Int[Tensor, " M"]) -> Float[Tensor, "C R"]:
     """Sums over the samples of each ray; `ray` is samples.rays()."""
-    if _compiled(values):
+    if compiled(values):
         return _Sum.apply(values, samples.offsets, ray)
     return values.new_zeros(len(values), len(samples.offsets) - 1).index_add_(1, ray, values)
-
-
-def _compiled(values: Tensor) -> bool:
-    return values.device.type == "cpu" and values.dtype == torch.float32 and jit.available()
 
 
 def weigh_torch(thickness: Float[Tensor, " M"], samples: Samples) -> tuple[Float[Tensor, " M"], Float[Tensor, " M"]]:
@@ -45,8 +42,6 @@ def weigh_torch(thickness: Float[Tensor, " M"], samples: Samples) -> tuple[Float
 class _Weigh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, thickness: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
-        from gsd.field import kernels
-
         out, remaining = torch.empty_like(thickness), torch.empty_like(thickness)
         kernels.weights(thickness.detach().numpy(), offsets.numpy(), out.numpy(), remaining.numpy())
         ctx.save_for_backward(out, remaining, offsets)
@@ -56,8 +51,6 @@ class _Weigh(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_out: Tensor, _: Any) -> tuple[Tensor, None]:
-        from gsd.field import kernels
-
         out, remaining, offsets = (t.detach().numpy() for t in ctx.saved_tensors)
         grad = torch.empty(len(out))
         kernels.weights_backward(out, remaining, offsets, g_out.contiguous().numpy(), grad.numpy())
@@ -67,8 +60,6 @@ class _Weigh(torch.autograd.Function):
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, offsets: Tensor, ray: Tensor) -> Tensor:
-        from gsd.field import kernels
-
         out = torch.empty(len(values), len(offsets) - 1)
         kernels.sum_rays(values.detach().contiguous().numpy(), offsets.numpy(), out.numpy())
         ctx.save_for_backward(ray)

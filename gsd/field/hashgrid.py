@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from gsd import jit
+from gsd.backend.device import compiled
+from gsd.backend.threads import default_threads, each
 from gsd.errors import GsdError
-from gsd.threads import default_threads, each
+from gsd.field import field_kernels as kernels
 
 PRIMES = (1, 2654435761, 805459861)  # eq. 4 of the paper
 START = 1e-4  # features start uniform in [-START, START]
@@ -66,18 +67,15 @@ class HashGrid(nn.Module):
         self, xyz: Float[Tensor, "3 M"], share: float, known: Float[Tensor, "K M"] | None = None
     ) -> Float[Tensor, "K M"]:
         """Features; `known` are those of an earlier call without graph, to which the gradient is attached."""
-        if self._compiled():
+        if compiled(self.table):
             return _Encode.apply(self.table, xyz, self.levels, weights(self.levels, share), False, known)[0]
         return encode_torch(self.table, xyz, self.levels, weights(self.levels, share))[0]
 
     def jacobian(self, xyz: Float[Tensor, "3 M"], share: float) -> tuple[Float[Tensor, "K M"], Float[Tensor, "3 K M"]]:
         """Features and their derivatives by xyz; both pass gradients to the table."""
-        if self._compiled():
+        if compiled(self.table):
             return _Encode.apply(self.table, xyz, self.levels, weights(self.levels, share), True, None)
         return encode_torch(self.table, xyz, self.levels, weights(self.levels, share))
-
-    def _compiled(self) -> bool:
-        return self.table.device.type == "cpu" and self.table.dtype == torch.float32 and jit.available()
 
 
 def weights(levels: tuple[Level, ...], share: float) -> list[float]:
@@ -121,8 +119,6 @@ class _Encode(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, table, xyz, levels, weights, jacobian, known):
-        from gsd.field import kernels
-
         features, count = table.shape[1], xyz.shape[1]
         tasks = [(i, pair) for i in range(len(levels)) for pair in range(0, features, PAIR) if weights[i] > 0]
         ctx.set_materialize_grads(False)
@@ -151,8 +147,6 @@ class _Encode(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, g_out, g_jacobian):
-        from gsd.field import kernels
-
         (xyz,) = ctx.saved_tensors
         shape, levels, weights, tasks = ctx.kept
         grad, points = torch.zeros(shape), xyz.contiguous().numpy()

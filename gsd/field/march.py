@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gsd import jit
+from gsd.backend.device import compiled
+from gsd.field import field_kernels as kernels
 from gsd.geometry import NEAR, pixel_centres
 from gsd.types import Cameras
 
@@ -70,10 +71,8 @@ def march(
 
     shift is in [0, 1).
     """
-    if rays.near.device.type != "cpu" or rays.near.dtype != torch.float32 or not jit.available():
+    if not compiled(rays.near):
         return march_torch(rays, shift, step, occupied, bound)
-    from gsd.field import kernels
-
     longest = int((2 * bound) / step) + 2  # samples a ray at most
     times = torch.empty(len(shift) * longest)  # pages that are not written take no memory
     counts = torch.zeros(len(shift), dtype=torch.long)

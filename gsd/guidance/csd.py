@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.guidance.branches import contrast
-from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
+from gsd.guidance.parts.branches import contrast
+from gsd.guidance.parts.shaping import Clip, Scale, Weighting, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import at
@@ -19,7 +19,7 @@ class CSD:
 
     e is the noise predicted at x = z + sigma n, a = `guidance_scale`, b = `negative_scale`. The first difference is the
     gradient of an implicit classifier log p(y | x); nothing pulls towards p(x). Without a negative prompt the second is
-    0 and two branches are asked, also with one when a = b. w and clip: `gsd.guidance.shaping`.
+    0 and two branches are asked, also with one when a = b. w and clip: `gsd.guidance.parts.shaping`.
 
     The authors have a = 1; b goes from 0 to 1 over the first half of their coarse stage and from 1 to 0.5 over the
     refinement. That coarse stage has DeepFloyd IF, uniform w and gradients of norm 1. Perp-Neg adds to the first

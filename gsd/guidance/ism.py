@@ -7,14 +7,14 @@ from jaxtyping import Float
 from pydantic import PositiveFloat
 from torch import Tensor
 
-from gsd.guidance.branches import guide, predict
-from gsd.guidance.inversion import follow, grid
-from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
+from gsd.guidance.parts.branches import guide, predict
+from gsd.guidance.parts.inversion import follow, grid
+from gsd.guidance.parts.shaping import Clip, Scale, Weighting, shaped
+from gsd.noise_levels import sigma_at, step_at
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import at
 from gsd.types import Condition, Score, Share
-from gsd.vp import sigma_at, step_at
 
 
 class ISM:
@@ -23,8 +23,9 @@ class ISM:
     x_s is the DDIM inversion of z without the text, in steps of `inversion_step` from t = 0, where the given noise is
     added at the lowest level (sigma 0.03); x_t is one step further with e(x_s, ""), which is then the target. Steps t
     count 1000 of Stable Diffusion's schedule; sigma gives t. e_hat is guided as in SDS. w is sigma_t in the source. In
-    sigma space inversion is Euler's method (`gsd.guidance.inversion`). The source shrinks the interval from 100 to 80
-    over the first 1500 of 5000 steps and draws t up to 0.98, then 0.5; its noise has an offset of 0.1 a channel, which
+    sigma space inversion is Euler's method (`gsd.guidance.parts.inversion`). The source shrinks the interval from 100
+    to 80 over the first 1500 of 5000 steps and draws t up to 0.98, then 0.5; its noise has an offset of 0.1 a channel,
+    which
     is left out: at sigma 0.03 it is 0.003.
 
     A step asks for ceil(s / inversion_step) + 1 images without the text and one or two for e_hat.

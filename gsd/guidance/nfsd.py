@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.guidance.branches import contrast
-from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
+from gsd.guidance.parts.branches import contrast
+from gsd.guidance.parts.shaping import Clip, Scale, Weighting, shaped
+from gsd.noise_levels import TRAIN_STEPS, sigma_at
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import at
 from gsd.types import Condition, Score, Share
-from gsd.vp import TRAIN_STEPS, sigma_at
 
 UNWANTED = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
 
@@ -24,7 +24,7 @@ class NFSD:
     e(x, "") without the noise it removes: e(x, "") - e(x, y_neg) for t >= `threshold` (of 1000 steps; source 0.2),
     where both remove the same noise, and e(x, "") below, where there is little. y_neg are `unwanted`, the source's
     words, or the negative prompt if `prompting` has one. A prior that does not heed y_neg has d_D = 0 above the
-    threshold, and what remains there is classifier score distillation. w and clip: `gsd.guidance.shaping`.
+    threshold, and what remains there is classifier score distillation. w and clip: `gsd.guidance.parts.shaping`.
     """
 
     draws_own_noise = False

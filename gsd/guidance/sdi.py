@@ -7,14 +7,14 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
-from gsd.guidance.branches import guide
-from gsd.guidance.inversion import follow, grid
-from gsd.guidance.shaping import Clip, Scale, Weighting, shaped
+from gsd.guidance.parts.branches import guide
+from gsd.guidance.parts.inversion import follow, grid
+from gsd.guidance.parts.shaping import Clip, Scale, Weighting, shaped
+from gsd.noise_levels import TRAIN_STEPS, sigma_at, step_at
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import Schedule, at
 from gsd.types import Condition, Score, Share
-from gsd.vp import TRAIN_STEPS, sigma_at, step_at
 
 
 class SDI:
@@ -24,7 +24,8 @@ class SDI:
     put in at t, as eq. 10 says. (threestudio denoises x itself as if it were at t.) The inversion takes
     `inversion_steps` steps for the whole range of t, fewer for a smaller t, starts at the lowest level with z as it is
     and is guided by `inversion_scale`; each step may add noise, `eta` times the deviation of DDPM's posterior. In sigma
-    space it is Euler's method (`gsd.guidance.inversion`). w = sigma makes w (e_hat - k) the difference of latents.
+    space it is Euler's method (`gsd.guidance.parts.inversion`). w = sigma makes w (e_hat - k) the difference of
+    latents.
 
     Both scales follow diffusers; the source counts from the text alone, where its 7.5 and -7.5 are 8.5 and -6.5 here,
     except with Perp-Neg, as in its 3D runs: there they are 7.5 and -7.5 here too. It lowers t linearly from 0.98 to

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.guidance.branches import RescaleOf, guide
-from gsd.guidance.shaping import Clip, Scale, Weighting, scale_at, shaped
+from gsd.guidance.parts.branches import RescaleOf, guide
+from gsd.guidance.parts.shaping import Clip, Scale, Weighting, scale_at, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.types import Condition, Score, Share
@@ -21,9 +21,9 @@ class SDS:
     eps_hat = eps_uncond + guidance_scale (eps_text - eps_uncond), the convention of diffusers; threestudio's numbers
     are one lower; without a number, what suits the prior. At guidance_scale 1 the unconditional branch is not asked. A
     negative prompt takes the place of the unconditional branch, and Perp-Neg adds to the difference
-    (`gsd.guidance.branches.guide`). rescale in [0, 1] gives eps_hat the spread of eps_text (`rescaled` there), or, with
-    rescale_of=latents, the denoised latents that of the text alone, over all views of a group. w and clip:
-    `gsd.guidance.shaping`.
+    (`gsd.guidance.parts.branches.guide`). rescale in [0, 1] gives eps_hat the spread of eps_text (`rescaled` there),
+    or, with rescale_of=latents, the denoised latents that of the text alone, over all views of a group. w and clip:
+    `gsd.guidance.parts.shaping`.
 
     With weighting=sigma it is the gradient of MVDream's x0-reconstruction loss |z - D(x)|^2 / 2, D held fixed (Shi et
     al. 2023, section 3.2): z - D = z - (x - sigma eps_hat) = sigma (eps_hat - n). guidance=x0 has its numbers.

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.guidance.branches import guide
-from gsd.guidance.shaping import Clip, Scale, scale_at
+from gsd.guidance.parts.branches import guide
+from gsd.guidance.parts.shaping import Clip, Scale, scale_at
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.types import Condition, Score, Share

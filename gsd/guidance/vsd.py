@@ -11,9 +11,9 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from gsd.errors import GsdError
-from gsd.guidance.branches import guide
-from gsd.guidance.lora import HasNetwork, Lora, poses
-from gsd.guidance.shaping import Clip, Scale, Weighting, scale_at, shaped
+from gsd.guidance.parts.branches import guide
+from gsd.guidance.parts.lora import HasNetwork, Lora, poses
+from gsd.guidance.parts.shaping import Clip, Scale, Weighting, scale_at, shaped
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.schedule import at
@@ -35,7 +35,7 @@ class VSD:
     takes e_lora(x, y, 0) + s (e_lora(x, y, c) - e_lora(x, y, 0)), the camera guided and not the text; without `camera`
     e_lora(x, "") + s (e_lora(x, y) - e_lora(x, "")). rank, lr: of the LoRA, which has
     hundreds of steps to learn in by default and not the 25,000 of the sources at 1e-4; AdamW's other numbers are
-    threestudio's. w, clip: `gsd.guidance.shaping`.
+    threestudio's. w, clip: `gsd.guidance.parts.shaping`.
 
     The authors and threestudio put the LoRA on Stable Diffusion 2.1, which predicts velocities, beside the 2.1 base
     that guides; here it is on the prior's own network, which is held once. LoRA and embedding start as nothing

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
-from gsd.init.cloud import Growing, turned
+from gsd.init.parts.cloud import Growing, turned
 from gsd.menagerie.creature import find
 from gsd.menagerie.ellipsoids import Ellipsoids
 from gsd.random import Stream

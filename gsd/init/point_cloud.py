@@ -10,9 +10,9 @@ from plyfile import PlyData, PlyElementParseError, PlyHeaderParseError
 from pydantic import PositiveFloat
 
 from gsd.errors import GsdError
-from gsd.export.ply import SH_C0, load_ply
-from gsd.init.cloud import Growing, fitted, turned
+from gsd.init.parts.cloud import Growing, fitted, turned
 from gsd.random import Stream
+from gsd.rasterizer.ply import SH_C0, load_ply
 from gsd.types import PointCloud
 
 GREY = 0.5

@@ -10,11 +10,11 @@ from typing import Any, Literal
 import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from gsd.cache import cache_folder
+from gsd.backend.cache import cache_folder
 from gsd.errors import GsdError, reason
-from gsd.init.cloud import Growing
-from gsd.init.point_e_clip import Clip, locate_clip, standing_in
-from gsd.init.sampled import FRONT, Kept, placed
+from gsd.init.parts.cloud import Growing
+from gsd.init.parts.point_e_clip import Clip, locate_clip, standing_in
+from gsd.init.parts.sampled import FRONT, Kept, placed
 from gsd.random import Stream
 from gsd.types import PointCloud
 

@@ -11,11 +11,11 @@ from jaxtyping import Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from gsd.compat import mend_torchvision
+from gsd.backend.checkpoint import HUB_ID
+from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError, reason
-from gsd.init.cloud import Growing
-from gsd.init.sampled import FRONT, Kept, placed
-from gsd.prior.checkpoint import HUB_ID
+from gsd.init.parts.cloud import Growing
+from gsd.init.parts.sampled import FRONT, Kept, placed
 from gsd.random import Stream
 from gsd.types import PointCloud
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
-from gsd.cache import cache_folder, read, write
+from gsd.backend.cache import cache_folder, read, write
 from gsd.geometry import orbit
 from gsd.menagerie import tracer
 from gsd.menagerie.creature import Creature

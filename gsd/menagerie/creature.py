@@ -19,7 +19,6 @@ import yaml
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from gsd import yaml_text
 from gsd.errors import GsdError, did_you_mean
 from gsd.menagerie.ellipsoids import Ellipsoids
 
@@ -174,7 +173,7 @@ def load(path: Path = CREATURES) -> dict[str, Creature]:
     Raises: GsdError naming the creature, part and field at fault.
     """
     try:
-        content = yaml_text.parse(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise GsdError(f"{path}: cannot be read as yaml: {' '.join(str(error).split())}.") from None
     if not isinstance(content, dict) or not isinstance(content.get("creatures"), dict) or not content["creatures"]:

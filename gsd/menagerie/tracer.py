@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from gsd.jit import njit
+from gsd.backend.jit import njit
 from gsd.menagerie.ellipsoids import Ellipsoids
 from gsd.types import Cameras, Render
 

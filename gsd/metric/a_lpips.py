@@ -8,8 +8,8 @@ import torch
 from pydantic import Field
 from torch.nn.functional import interpolate
 
-from gsd.metric.lpips import Lpips
-from gsd.metric.similarity import sharpness, ssim
+from gsd.metric.parts.lpips import Lpips
+from gsd.metric.parts.similarity import sharpness, ssim
 from gsd.types import Cameras, Render
 
 

@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 
 from gsd.errors import GsdError
 from gsd.menagerie import Creature, find, load
-from gsd.metric.clip import load_clip
+from gsd.metric.parts.clip import load_clip
 from gsd.types import Cameras, Render
 
 
@@ -29,8 +29,8 @@ class ClipScore:
     true one does, often more, since fronts fit best; nor does it see whether views agree with each other. Scores of
     different models cannot be compared, and prompts differ in what their best picture would score.
 
-    model, pretrained: as for `gsd.metric.clip.load_clip`, which raises GsdError, as a missing or empty file of prompts
-    does. chunk: views encoded at a time.
+    model, pretrained: as for `gsd.metric.parts.clip.load_clip`, which raises GsdError, as a missing or empty file of
+    prompts does. chunk: views encoded at a time.
     """
 
     def __init__(

@@ -11,8 +11,8 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from gsd.geometry import angle_between
-from gsd.metric.clip import load_clip
-from gsd.statistics import bootstrap
+from gsd.metric.parts.clip import load_clip
+from gsd.statistics.resampling import bootstrap
 from gsd.types import Cameras, Render
 
 WORDS = ("front", "side", "back")
@@ -44,9 +44,9 @@ class ClipView:
     score the words as much as the picture: where "front view of" is nearest to everything, the Janus share is high for
     true objects too. A blurred or blank scene has flat curves, which is no sign of a second face. The paper itself
     finds no significant difference by these curves. What the small model tells on animals whose answer is known is
-    measured by `python experiments/train_tiny_clip.py --evaluate`.
+    measured by `python experiments/tiny/train_clip.py --evaluate`.
 
-    model, pretrained: as for `gsd.metric.clip.load_clip`, which raises GsdError. chunk: views encoded at a time.
+    model, pretrained: as for `gsd.metric.parts.clip.load_clip`, which raises GsdError. chunk: views encoded at a time.
     """
 
     def __init__(self, model: str = "tiny", pretrained: str | None = None, chunk: PositiveInt = 16) -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cosine_similarity, interpolate, max_pool2d
 
 from gsd.geometry import co_visible, correspond, in_bounds, resize_depth, sample
-from gsd.metric.features import gradient_features
+from gsd.metric.parts.features import gradient_features
 from gsd.types import Cameras, Render
 
 NEVER = 1e6  # world units: the depth of nothing

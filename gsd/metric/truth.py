@@ -13,10 +13,10 @@ from torch.nn.functional import interpolate
 from gsd.errors import GsdError
 from gsd.geometry import angle_between, resize_depth, turned_to
 from gsd.menagerie import Bank, build_bank, find, trace
-from gsd.metric.align import align
-from gsd.metric.faces import count_faces, from_front, shows_face, squared_distances
-from gsd.metric.similarity import gmsd, ssim
-from gsd.metric.surface import geometry_errors
+from gsd.metric.parts.align import align
+from gsd.metric.parts.faces import count_faces, from_front, shows_face, squared_distances
+from gsd.metric.parts.similarity import gmsd, ssim
+from gsd.metric.parts.surface import geometry_errors
 from gsd.types import Cameras, Render
 
 NOTHING_SEEN_DEG = 90.0  # the error of a view that shows no animal: that of a blind guess

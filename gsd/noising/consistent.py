@@ -12,12 +12,12 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.geometry import resize_depth
-from gsd.noising.background import sphere, without_translation
-from gsd.noising.base import Correlated
-from gsd.noising.canvas import Canvas, Cloud, Kernel, Values
-from gsd.noising.drift import Drift
-from gsd.noising.local import Offsets, frames
-from gsd.noising.operator import Layer, blend, identity, integral
+from gsd.noising.parts.correlated import Correlated
+from gsd.noising.points.background import sphere, without_translation
+from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Values
+from gsd.noising.points.drift import Drift
+from gsd.noising.points.local import Offsets, frames
+from gsd.noising.points.operator import Layer, blend, identity, integral
 from gsd.random import Stream
 from gsd.schedule import Schedule
 from gsd.types import Cameras, Render, Scene, Share
@@ -44,17 +44,17 @@ class Consistent(Correlated):
 
     normalization: exact, m_s = n / sqrt(N) + z_s - mean(z), whose covariance is I; eq7_8, the printed eq. 7 and 8,
         whose pixels have variance 1/N; sentence, the text beside them (n / N instead), whose sub-points are neither of
-        variance 1 nor independent. The last two are there to be caught by gsd.noising.check.
-    offsets, spread: where sub-points lie, see gsd.noising.local.frames; spread is in units of the local spacing (of
-        the Gaussian's own size for offsets=covariance).
+        variance 1 nor independent. The last two are there to be caught by gsd.tools.noising_check.
+    offsets, spread: where sub-points lie, see gsd.noising.points.local.frames; spread is in units of the local spacing
+        (of the Gaussian's own size for offsets=covariance).
     background: pixels without a surface see a sphere at infinity of `background_points` directions, or fresh noise.
     alpha: hard, a pixel is surface where alpha > 0.5; area, sqrt(alpha) surface + sqrt(1 - alpha) background, also
         exact, as the two are independent.
-    refresh: values are drawn anew at every iteration, every `interval` steps, or drift (ou: gsd.noising.drift, rate
-        `gamma`, a schedule). Kept values make the maps N(0, I) at every step still, but not independent of a geometry
-        that was optimised against them.
-    kernel: box as above, or tent: overlapping pixels made exactly white again (gsd.noising.whiten, with `ridge`);
-        views then share more.
+    refresh: values are drawn anew at every iteration, every `interval` steps, or drift (ou: gsd.noising.points.drift,
+        rate `gamma`, a schedule). Kept values make the maps N(0, I) at every step still, but not independent of a
+        geometry that was optimised against them.
+    kernel: box as above, or tent: overlapping pixels made exactly white again (gsd.noising.points.whiten, with
+        `ridge`); views then share more.
     """
 
     def __init__(

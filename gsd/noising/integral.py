@@ -10,9 +10,10 @@ from jaxtyping import Float, Int
 from pydantic import Field, PositiveFloat
 from torch import Tensor
 
-from gsd.noising import warp_kernels as kernels
-from gsd.noising.anchored import Anchored, Sparse, Split, split
-from gsd.noising.warp import Warp, inverse_of, same_surface
+from gsd.backend.device import compiled
+from gsd.noising.warped import warp_kernels as kernels
+from gsd.noising.warped.anchored import Anchored, Sparse, Split, split
+from gsd.noising.warped.warp import Warp, inverse_of, same_surface
 from gsd.types import Share
 
 RING = (0, 1, 2, 5, 8, 7, 6, 3)  # of a 3 x 3 grid by rows, the places around the centre, clockwise
@@ -72,7 +73,7 @@ class Owned:
 
     def __matmul__(self, x: Float[Tensor, "M C"]) -> Float[Tensor, "VP C"]:
         subs, own = x.split([self._drawn, self.pixels])
-        if x.device.type != "cpu" or x.dtype != torch.float32:
+        if not compiled(x):
             return self.sparse() @ x
         total = torch.zeros_like(own)
         kernels.add_owned(self.owner.numpy(), self.group.numpy(), subs.numpy(), total.numpy())
@@ -122,7 +123,7 @@ def cover(
     sub-pixels are dyadic, so that the test whether one lies in a triangle is exact. Triangles that turn their back to
     the anchor cover nothing, nor do those that would spread over more than WIDEST pixels of it.
     """
-    if x.device.type != "cpu":
+    if not compiled(depth):
         return cover_torch(x, y, inverse, depth, per_pixel, tolerance)
     owner = torch.full((depth.shape[0] * per_pixel, depth.shape[1] * per_pixel), -1, dtype=torch.int32)
     kernels.cover(

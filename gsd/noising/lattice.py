@@ -11,13 +11,14 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from gsd.backend.device import compiled
 from gsd.geometry import resize_depth, unproject
-from gsd.noising.background import without_translation
-from gsd.noising.base import Correlated
-from gsd.noising.canvas import Canvas, Cloud, Kernel, Values
-from gsd.noising.local import sort_into_cells
-from gsd.noising.local_kernels import assign
-from gsd.noising.operator import Layer, integral
+from gsd.noising.parts.correlated import Correlated
+from gsd.noising.points.background import without_translation
+from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Values
+from gsd.noising.points.local import sort_into_cells
+from gsd.noising.points.local_kernels import assign
+from gsd.noising.points.operator import Layer, integral
 from gsd.random import Stream
 from gsd.types import Cameras, Render, Scene, Share
 
@@ -99,7 +100,7 @@ class Lattice(Correlated):
 
 def cells(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
     """The lattice cells that points fall into, as a cloud: each at the mean of its points, its place as its id."""
-    if points.device.type != "cpu" or points.dtype != torch.float32:
+    if not compiled(points):
         return cells_torch(points, edge)
     count = len(points)
     keys, cell, moments = np.empty(count, np.int64), np.empty(count, np.int32), np.empty((count, 10))

@@ -1,9 +1,9 @@
-"""Two ways of warping noise that do not keep it white noise: negative controls (the baselines of Chang et al. 2024)."""
+"""Nearest warping of an anchor's noise: a negative control (a baseline of Chang et al. 2024)."""
 
 from __future__ import annotations
 
-from gsd.noising.anchored import Anchored, Sparse, copied
-from gsd.noising.warp import Warp
+from gsd.noising.warped.anchored import Anchored, Sparse, copied
+from gsd.noising.warped.warp import Warp
 from gsd.types import NoiseClaim
 
 
@@ -18,12 +18,3 @@ class Nearest(Anchored):
 
     def weave(self, warp: Warp) -> Sparse:
         return copied(warp.links("nearest"))
-
-
-class Bilinear(Anchored):
-    """Every pixel interpolates the four of the anchor around it: neighbours are alike and their variance is below 1."""
-
-    claims: frozenset[NoiseClaim] = frozenset({"shared"})
-
-    def weave(self, warp: Warp) -> Sparse:
-        return copied(warp.links("bilinear"))

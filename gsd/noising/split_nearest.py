@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from gsd.errors import GsdError
-from gsd.noising.anchored import Anchored, Split, split
-from gsd.noising.warp import Warp
+from gsd.noising.warped.anchored import Anchored, Split, split
+from gsd.noising.warped.warp import Warp
 
 
 class SplitNearest(Anchored):

@@ -18,7 +18,7 @@ from torch.nn.functional import interpolate
 from gsd.errors import GsdError
 from gsd.geometry import angle_between
 from gsd.menagerie import Bank, build_bank, find, load
-from gsd.prior.mixture import ByteImages
+from gsd.menagerie.mixture import ByteImages
 from gsd.types import Cameras, Condition
 
 Elevation = Annotated[float, Field(ge=-85, le=85)]

@@ -30,7 +30,7 @@ class MVDream(StableDiffusion):
     model: the hub id of a pipeline in the layout of diffusers, or a folder. Its UNet is either one of diffusers (with a
     class embedding of type "projection" for the camera) or has the names of LDM, as that of the default, whose folder
     brings code of its own for it: that code is not run, the weights are renamed while they are loaded
-    (`gsd.prior.convert.multiview_unet`). The authors' own file: python -m gsd.prior.convert mvdream.
+    (`gsd.prior.parts.convert.multiview_unet`). The authors' own file: gsd convert mvdream.
 
     Its authors let it guide by the x0-reconstruction loss (guidance=x0), without words for the view
     (prompting=plain) and with ", 3d asset" after the prompt.
@@ -111,7 +111,7 @@ class _Unet:
 
         if "model_channels" not in json.loads((folder / "config.json").read_text(encoding="utf-8")):
             return UNet2DConditionModel.from_pretrained(folder, variant=variant, torch_dtype=torch_dtype, **options)
-        from gsd.prior.convert import multiview_unet, read
+        from gsd.prior.parts.convert import multiview_unet, read
 
         stem = f"diffusion_pytorch_model{f'.{variant}' if variant else ''}"
         return multiview_unet(read(folder / f"{stem}.safetensors"), str(folder), torch_dtype=torch_dtype)

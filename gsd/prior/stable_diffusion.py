@@ -17,12 +17,12 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
-from gsd.compat import mend_torchvision
+from gsd.backend.checkpoint import locate
+from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
-from gsd.prior.checkpoint import locate
-from gsd.prior.text import Embeddings
+from gsd.noise_levels import step_at
+from gsd.prior.parts.text import Embeddings
 from gsd.types import Condition
-from gsd.vp import step_at
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 SNAP = 0.01  # a step this near to a whole one is that one: what is between comes from rounding

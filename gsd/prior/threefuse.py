@@ -9,9 +9,9 @@ from jaxtyping import Float
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
+from gsd.backend.checkpoint import locate_controlnet
 from gsd.errors import GsdError
-from gsd.prior.checkpoint import locate_controlnet
-from gsd.prior.depth import depth_picture
+from gsd.prior.parts.depth import depth_picture
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.types import Condition, PointCloud
 
@@ -20,8 +20,8 @@ class ThreeFuse(StableDiffusion):
     """StableDiffusion with a depth ControlNet (Zhang et al. 2023) that is shown the points a run starts from, as each
     of the step's cameras sees them (3DFuse, Seo et al. 2023).
 
-    The picture is `gsd.prior.depth.depth_picture` at the resolution of the images: inverse depth, near bright, empty 0,
-    the convention of MiDaS, which depth ControlNets were trained with. The ControlNet's residuals, times
+    The picture is `gsd.prior.parts.depth.depth_picture` at the resolution of the images: inverse depth, near bright,
+    empty 0, the convention of MiDaS, which depth ControlNets were trained with. The ControlNet's residuals, times
     `conditioning_scale`, enter every branch of guidance, the unconditional one too, in the one batch of the UNet; with
     vsd also that of the LoRA.
 

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from gsd.geometry import angle_between
-from gsd.prompting.words import Without, of_view
+from gsd.prompting.parts.words import Without, of_view
 from gsd.types import Cameras, Condition
 
 Decay = tuple[float, float, float]  # a, b, c of -(a exp(-b r) + c)
@@ -26,8 +26,8 @@ class PerpNeg:
 
     The numbers are threestudio's; the authors' own code has -2 for the front seen from behind, exponentials from -2 or
     -1 for the rest and 0 next to the negative's own view. Above elevation `overhead_deg` the prompt is "overhead view"
-    and nothing is led away from. How the guidance uses the weights: `gsd.guidance.branches`. `negative` and `without`
-    as in ViewDependent.
+    and nothing is led away from. How the guidance uses the weights: `gsd.guidance.parts.branches`. `negative` and
+    `without` as in ViewDependent.
     """
 
     def __init__(

@@ -12,7 +12,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd import jit
 from gsd.errors import GsdError, did_you_mean
 
 BACKENDS = ("auto", "cpu", "torch", "gsplat")
@@ -54,7 +53,7 @@ def rasterize(
     zero gradients.
 
     backend: "cpu" compiled, float32 whatever the input; "torch" plain tensors in the dtype given, on any device, slow;
-    "gsplat" for CUDA; "auto" takes gsplat for CUDA tensors, else cpu, else torch where numba is missing. threads bounds
+    "gsplat" for CUDA; "auto" takes gsplat for CUDA tensors, else cpu. threads bounds
     those of "cpu" (default: GSD_THREADS, else torch's, 1 for small scenes); the result does not depend on it.
 
     Raises GsdError for a wrong shape or dtype and for a backend that is unknown or cannot run here.
@@ -89,9 +88,6 @@ def rasterize(
             int(width), int(height), near_plane, far_plane, eps2d,
         )  # fmt: skip
     else:
-        from gsd.rasterizer.cpu import Options, Rasterize
-        from gsd.threads import default_threads
-
         if means.is_cuda:
             raise GsdError("backend='cpu' got CUDA tensors; move them to the CPU or take backend='gsplat'.")
         means2d = torch.zeros(C, N, 2, requires_grad=track)
@@ -139,9 +135,7 @@ def _choose(backend: str, means: Tensor) -> str:
         choices = ", ".join(BACKENDS)
         raise GsdError(f"There is no rasteriser backend {backend!r}; choose {choices}{did_you_mean(backend, BACKENDS)}")
     if backend == "auto":
-        return "gsplat" if means.is_cuda else "cpu" if jit.available() else "torch"
+        return "gsplat" if means.is_cuda else "cpu"
     if backend == "gsplat" and not means.is_cuda:
         raise GsdError("backend='gsplat' needs CUDA tensors; move the scene to a GPU or take backend='cpu'.")
-    if backend == "cpu" and not jit.available():
-        raise GsdError("backend='cpu' needs numba; `pip install numba`, or take backend='torch'.")
     return backend

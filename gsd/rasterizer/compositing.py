@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gsd.jit import njit
+from gsd.backend.jit import njit
 from gsd.rasterizer.layout import (
     AT_ALPHA_MAX,
     AT_ONE,

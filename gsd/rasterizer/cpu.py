@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from gsd.rasterizer import kernels
+from gsd.backend.threads import each
+from gsd.rasterizer import render_kernels as kernels
 from gsd.rasterizer.layout import GRADIENT, ROW, TABLE
 from gsd.rasterizer.projection import project_backward
-from gsd.threads import each
 
 CHUNK = 2560  # Gaussians whose gradients are chained to their parameters by one task
 

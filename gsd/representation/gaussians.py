@@ -10,11 +10,11 @@ from pydantic import Field
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
+from gsd.backend.adam import Adam
 from gsd.errors import GsdError
-from gsd.export.ply import Splats
-from gsd.optim import Adam
 from gsd.random import Stream
 from gsd.rasterizer import rasterize
+from gsd.rasterizer.ply import Splats
 from gsd.rasterizer.sh import colors_from_sh
 from gsd.schedule import Schedule, at
 from gsd.types import Cameras, PointCloud, Render, Scene

@@ -10,13 +10,13 @@ from jaxtyping import Float
 from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
+from gsd.backend.adam import Adam
 from gsd.errors import GsdError
 from gsd.field.background import Environment
 from gsd.field.composite import sum_rays, weigh
 from gsd.field.field import Normals, RadianceField, Shape
 from gsd.field.march import Rays, march, rays_of
 from gsd.field.occupancy import Occupancy
-from gsd.optim import Adam
 from gsd.random import Stream
 from gsd.schedule import Schedule, at
 from gsd.types import Cameras, PointCloud, Render, Scene, Share

@@ -7,10 +7,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.errors import GsdError
+from gsd.noise_levels import TRAIN_STEPS, vp_sigmas
 from gsd.random import Stream
 from gsd.schedule import Schedule, at
 from gsd.types import Cameras
-from gsd.vp import TRAIN_STEPS, vp_sigmas
 
 
 class VP:

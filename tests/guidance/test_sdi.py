@@ -6,7 +6,7 @@ from worlds import RNG, TEXTS, exact, levels, per_view
 
 from gsd.guidance.sdi import SDI
 from gsd.guidance.sds import SDS
-from gsd.vp import sigma_at
+from gsd.noise_levels import sigma_at
 
 
 def guided(world, x, sigma, scale):

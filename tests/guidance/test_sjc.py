@@ -3,8 +3,8 @@
 import torch
 from worlds import RNG, TEXTS, per_view
 
+from gsd.guidance.parts.shaping import Clip
 from gsd.guidance.sds import SDS
-from gsd.guidance.shaping import Clip
 from gsd.guidance.sjc import SJC
 
 

@@ -11,13 +11,13 @@ from worlds import RNG, TEXTS, exact, network, per_view
 
 from gsd import protocols
 from gsd.errors import GsdError
-from gsd.folder import RunFolder
 from gsd.guidance.csd import CSD
-from gsd.guidance.lora import poses
+from gsd.guidance.parts.lora import poses
 from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD
 from gsd.random import Stream
-from gsd.record import Recorder
+from gsd.results.folder import RunFolder
+from gsd.runner.recorder import Recorder
 from gsd.types import Condition
 
 PLAIN = "a corgi"

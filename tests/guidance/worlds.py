@@ -8,10 +8,10 @@ import torch
 from launch import config
 from pipelines import random_pipeline
 
+from gsd.backend.checkpoint import TINY
 from gsd.camera.orbit import Orbit
 from gsd.config import make
 from gsd.guidance.nfsd import UNWANTED
-from gsd.prior.checkpoint import TINY
 from gsd.random import Stream
 from gsd.types import Condition
 

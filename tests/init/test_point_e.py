@@ -10,8 +10,8 @@ from pretrained import random_clip, random_point_e
 
 from gsd.errors import GsdError
 from gsd.init import point_e
+from gsd.init.parts.point_e_clip import Clip
 from gsd.init.point_e import PointE, _load
-from gsd.init.point_e_clip import Clip
 from gsd.random import Stream
 from gsd.types import PointCloud
 
@@ -136,7 +136,7 @@ def test_clip_answers_as_transformers_does(tmp_path):
 def test_pictures_are_prepared_as_clip_does(tmp_path):
     from torchvision import transforms
 
-    from gsd.init.point_e_clip import MEAN, STD
+    from gsd.init.parts.point_e_clip import MEAN, STD
 
     random_clip(tmp_path)
     gradient = Image.linear_gradient("L").resize((50, 33)).convert("RGB")

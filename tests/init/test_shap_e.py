@@ -3,7 +3,7 @@ import torch
 from pretrained import random_shap_e
 
 from gsd.errors import GsdError
-from gsd.init import sampled
+from gsd.init.parts import sampled
 from gsd.init.shap_e import ShapE, _scattered, _srgb
 from gsd.random import Stream
 from gsd.types import PointCloud

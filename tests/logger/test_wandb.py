@@ -22,8 +22,8 @@ from wandb_server import Server
 from gsd.config import signature
 from gsd.errors import GsdError
 from gsd.logger.wandb import Wandb
-from gsd.mirror import cloud
-from gsd.provenance import commit
+from gsd.results.provenance import commit
+from gsd.runner.mirror import cloud
 
 KEY = "a" * 40
 LIGHT = (*SMALL, "metric.truth.resolution=16", "metric.truth.variants=1", "metric.truth.azimuths=12")
@@ -348,7 +348,7 @@ def test_wandb_whose_process_dies_is_left_alone(tmp_path):
 def test_no_tracker_is_imported_that_is_not_asked_for():
     """Nor what imports one; scipy.stats takes a second or two itself."""
     code = (
-        "import sys, gsd.experiment, gsd.finish, gsd.mirror, gsd.record;"
+        "import sys, gsd.experiment, gsd.runner.finish, gsd.runner.mirror, gsd.runner.recorder;"
         "assert not {'wandb', 'tensorboard', 'trackio', 'scipy.stats'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True)

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from gsd.camera.orbit import Orbit
 from gsd.errors import GsdError
 from gsd.geometry import correspond, in_bounds, sample, unproject
-from gsd.loss.consistency import Consistency, _Compiled, compare_torch, gradient_cosine, ordered_pairs
-from gsd.noising.reference import cameras, render
+from gsd.loss.consistency import Consistency
+from gsd.noising.check.reference import cameras, render
 from gsd.random import Stream
 from gsd.types import Render, Scene, Score, StepState
+from gsd.warping.compare import Compared, compare_torch, gradient_cosine, ordered_pairs
 
 seeds = st.integers(0, 2**31)
 
@@ -120,7 +121,7 @@ def test_kernel_equals_its_torch_twin(warp, degrees, size):
     shown, maps = render(cams), drawn(0, 3, 4, *size)
     maps[0, :, 8:10] = 0  # nothing to compare there
     values, gradients = [], []
-    for compare in (_Compiled.apply, compare_torch):
+    for compare in (Compared.apply, compare_torch):
         depth = shown.depth + 0.01 * torch.rand(shown.depth.shape, generator=torch.Generator().manual_seed(1))
         depth.requires_grad_()
         value = compare(maps, depth, shown.alpha, cams, ordered_pairs(cams, "all"), warp, 0.07)

@@ -4,8 +4,11 @@ import pytest
 import torch
 
 from gsd.errors import GsdError
-from gsd.loss.regularisers import Opaque, Orient, Sparsity, ZVariance
-from gsd.noising.reference import cameras
+from gsd.loss.opaque import Opaque
+from gsd.loss.orient import Orient
+from gsd.loss.sparsity import Sparsity
+from gsd.loss.z_variance import ZVariance
+from gsd.noising.check.reference import cameras
 from gsd.types import Render, Scene, Score, StepState
 
 

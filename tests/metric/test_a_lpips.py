@@ -6,13 +6,13 @@ import pytest
 import torch
 from torch.nn.functional import interpolate
 
-from gsd.compat import mend_torchvision
+from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.geometry import turntable
 from gsd.menagerie import load, trace
 from gsd.metric.a_lpips import ALpips
-from gsd.metric.lpips import Lpips
-from gsd.metric.similarity import ssim
+from gsd.metric.parts.lpips import Lpips
+from gsd.metric.parts.similarity import ssim
 
 CPU = torch.device("cpu")
 CAMERAS = turntable(60, 64)

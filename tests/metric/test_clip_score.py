@@ -6,8 +6,8 @@ import torch
 from gsd.errors import GsdError
 from gsd.geometry import turntable
 from gsd.menagerie import load, trace
-from gsd.metric.clip import TINY
 from gsd.metric.clip_score import ClipScore, menagerie_distractors
+from gsd.metric.parts.clip import TINY
 from gsd.protocols import Metric
 from gsd.types import Render
 

@@ -7,9 +7,9 @@ from PIL import Image
 
 from gsd.geometry import angle_between, turntable
 from gsd.menagerie import load, trace
-from gsd.metric.clip import TINY
 from gsd.metric.clip_score import ClipScore
 from gsd.metric.clip_view import WORDS, ClipView, classified, harmonic
+from gsd.metric.parts.clip import TINY
 from gsd.protocols import Metric
 from gsd.types import Render
 

@@ -9,7 +9,7 @@ from torch.nn.functional import interpolate
 
 from gsd.geometry import orbit, project, turntable, unproject
 from gsd.menagerie import Ellipsoids, load, trace
-from gsd.metric.features import gradient_features
+from gsd.metric.parts.features import gradient_features
 from gsd.metric.reprojection import Reprojection, neighbours
 
 CAMERAS = turntable(48, 64)

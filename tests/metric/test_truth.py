@@ -7,7 +7,7 @@ from torch.nn.functional import interpolate
 from gsd.errors import GsdError
 from gsd.geometry import angle_between, turntable
 from gsd.menagerie import load, trace
-from gsd.metric.faces import count_faces
+from gsd.metric.parts.faces import count_faces
 from gsd.metric.truth import Truth
 from gsd.protocols import Metric
 from gsd.types import Render

@@ -11,10 +11,10 @@ import torch
 from warps import plane
 
 from gsd.geometry import correspond, sample
-from gsd.noising.canvas import reach
+from gsd.noising.check.reference import cameras, render, surface
 from gsd.noising.consistent import Consistent
+from gsd.noising.points.canvas import reach
 from gsd.noising.random import Random
-from gsd.noising.reference import cameras, render, surface
 from gsd.random import Stream
 from gsd.types import Render, Scene
 

@@ -2,10 +2,10 @@ import pytest
 import torch
 from warps import RNG, SCENE, aligned, bad_input, near, operator
 
+from gsd.noising.check.reference import cameras, render, visible_in_both
+from gsd.noising.check.statistics import Operator
 from gsd.noising.integral import Integral, cover, cover_torch
-from gsd.noising.reference import cameras, render, visible_in_both
-from gsd.noising.statistics import Operator
-from gsd.noising.warp import Warp
+from gsd.noising.warped.warp import Warp
 
 CHANG, DENG = Integral("chang"), Integral("deng")
 both = pytest.mark.parametrize("noising", [CHANG, DENG], ids=["chang", "deng"])

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
+from gsd.noising.check.reference import cameras, render, surface
 from gsd.noising.lattice import Lattice, cells, cells_torch
-from gsd.noising.reference import cameras, render, surface
 from gsd.random import Stream
 from gsd.types import Render
 

@@ -5,9 +5,10 @@ import torch
 from scipy import stats
 from warps import RNG, SCENE, aligned, near, operator, variances
 
-from gsd.noising.nearest import Bilinear, Nearest
-from gsd.noising.reference import cameras, render
-from gsd.noising.warp import Warp
+from gsd.noising.bilinear import Bilinear
+from gsd.noising.check.reference import cameras, render
+from gsd.noising.nearest import Nearest
+from gsd.noising.warped.warp import Warp
 
 
 def test_nearest_repeats_standard_normal_values():

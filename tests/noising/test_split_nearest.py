@@ -7,9 +7,9 @@ from warps import RNG, SCENE, near, operator
 
 from gsd.config import build
 from gsd.errors import GsdError
-from gsd.noising.reference import cameras, render
+from gsd.noising.check.reference import cameras, render
 from gsd.noising.split_nearest import SplitNearest
-from gsd.noising.warp import Warp
+from gsd.noising.warped.warp import Warp
 
 NOISING = SplitNearest()
 

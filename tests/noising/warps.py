@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import torch
 
-from gsd.noising.reference import cameras, render, surface, visible_in_both
-from gsd.noising.statistics import Operator
+from gsd.noising.check.reference import cameras, render, surface, visible_in_both
+from gsd.noising.check.statistics import Operator
 from gsd.random import Stream
 from gsd.types import Cameras, Render
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from gsd.errors import GsdError
 from gsd.geometry import orbit
-from gsd.prior import mixture
+from gsd.menagerie import mixture
+from gsd.menagerie.mixture import ByteImages
 from gsd.prior.menagerie import Menagerie
-from gsd.prior.mixture import ByteImages
 from gsd.protocols import Prior
 from gsd.types import Condition
 

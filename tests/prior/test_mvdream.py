@@ -15,8 +15,8 @@ from gsd.errors import GsdError
 from gsd.geometry import orbit
 from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD
-from gsd.prior import convert
 from gsd.prior.mvdream import Joint, MVDream, pose
+from gsd.prior.parts import convert
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.types import Condition

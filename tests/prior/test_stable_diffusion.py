@@ -12,17 +12,17 @@ import torch
 from launch import ROOT
 from pipelines import edit, random_pipeline
 
+from gsd.backend import checkpoint
 from gsd.errors import GsdError
 from gsd.geometry import orbit
 from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD
 from gsd.menagerie import load, trace
-from gsd.prior import checkpoint
+from gsd.noise_levels import vp_sigmas
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.protocols import Prior
 from gsd.random import Stream
 from gsd.types import Condition
-from gsd.vp import vp_sigmas
 
 
 @pytest.fixture(scope="module")

@@ -5,19 +5,19 @@ import torch
 from launch import SMALL, config
 from pipelines import edit, random_controlnet, random_pipeline
 
+from gsd.backend import checkpoint
 from gsd.config import build, make
 from gsd.errors import GsdError
 from gsd.geometry import turntable
-from gsd.guidance.branches import guide
 from gsd.guidance.csd import CSD
 from gsd.guidance.ism import ISM
 from gsd.guidance.nfsd import NFSD
+from gsd.guidance.parts.branches import guide
 from gsd.guidance.sdi import SDI
 from gsd.guidance.sds import SDS
 from gsd.guidance.sjc import SJC
 from gsd.guidance.vsd import VSD
-from gsd.prior import checkpoint
-from gsd.prior.depth import depth_picture
+from gsd.prior.parts.depth import depth_picture
 from gsd.prior.threefuse import ThreeFuse
 from gsd.protocols import Prior, SeesPoints
 from gsd.random import Stream

@@ -4,7 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gsd.geometry import orbit
-from gsd.prompting.view_dependent import Interpolated, Plain, ViewDependent
+from gsd.prompting.interpolated import Interpolated
+from gsd.prompting.plain import Plain
+from gsd.prompting.view_dependent import ViewDependent
 from gsd.types import Condition
 
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from splats import NAMES, ball, gradients
 
-from gsd import jit
+from gsd.backend import jit
 from gsd.errors import GsdError
 from gsd.rasterizer import rasterize
 

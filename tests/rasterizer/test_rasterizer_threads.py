@@ -8,10 +8,10 @@ import pytest
 import torch
 from splats import ball, gradients
 
+from gsd.backend.jit import FASTMATH
+from gsd.backend.threads import default_threads, each
 from gsd.errors import GsdError
-from gsd.jit import FASTMATH
 from gsd.rasterizer import rasterize
-from gsd.threads import default_threads, each
 
 
 def same(a, b):

@@ -5,7 +5,7 @@ import torch
 from launch import SMALL, config
 
 from gsd.config import build
-from gsd.optimise import optimise
+from gsd.loop import optimise
 from gsd.representation.gaussians import Gaussians
 from gsd.types import PointCloud
 

@@ -1,0 +1,297 @@
+"""Fig. 12 of the paper: how similar CLIP finds every view of a turn to "front, side and back view of" the prompt.
+
+    python experiments/figures/fig12_clip.py --run --jobs 2   # minutes, on the menagerie
+    python experiments/figures/fig12_clip.py --run prior=stable_diffusion metric=clip_view metric.clip_view.model=CLIP
+
+The paper finds that these curves prove nothing. So beside those of the runs stand the curves of what is known: of the
+prompts' true animals (an individual that no prior and no CLIP was trained on) and of the same with a second face on the
+back, seen by the same cameras and the same CLIP. Then the runs themselves are asked: does a run with a Janus verdict,
+which is that of metric=truth, have a smaller margin than one without?
+
+The margin is the first circular harmonic of front minus back, along the yaw that suits the turn best; see
+metric=clip_view. Intervals and bands are of 95 % and redraw prompts with all their runs. The area under the ROC curve
+is the chance that CLIP's number is on the right side between a run with the fault and one without: 1/2 is guessing.
+"Same prompt" compares runs of one prompt only, so that what CLIP thinks of an animal does not help. An interval without
+width means that no redraw had a pair the wrong way round. p flips signs within pairs of the same prompt and seed and is
+adjusted (Holm) for the numbers of its row.
+
+Back views are rare here (view_bias 4), or there would be hardly a second face to see. Of runs without clip_view, it is
+measured by: gsd evaluate multirun/NAME metric=clip_view --views 120.
+Writes figure.png, figure.pdf, table.md and result.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import clip_evaluate as calibration
+import gallery
+import janus
+import numpy as np
+import sweeps
+from jaxtyping import Float
+
+from gsd.cli.errors import guarded
+from gsd.errors import GsdError
+from gsd.results.runs import Run
+from gsd.statistics.estimates import Estimate
+from gsd.statistics.resampling import bootstrap, bootstrap_band, holm, paired_p
+
+FIGURE = gallery.Gallery(
+    name="fig12",
+    title="CLIP similarity by azimuth",
+    methods={name: janus.CELLS[name] for name in ("SDS", "GSD")},
+    prompts=janus.SUBJECTS,
+    common=("prior.view_bias=4", "metric=[truth,clip_view]", "turntable.resolution=64", "images_every=0"),
+    seeds=5,
+)
+KNOWN = {"true": "true animals", "two-faced": "two-faced animals"}
+CURVES = [f"clip_{word}" for word in calibration.WORDS]
+DRAWS = 2000  # of a bootstrap
+NUMBERS = {  # and whether a fault should raise them
+    "clip_margin": ("margin", -1), "clip_harmonic": ("harmonic", -1), "clip_view_accuracy": ("views told right", -1),
+    "clip_janus_share": ("backs told front", 1),
+}  # fmt: skip
+
+Fault = Callable[[dict[str, Any]], bool]
+Rows = list[dict[str, Any]]  # each with prompt, the numbers and curves of clip_view, and where known janus and coherent
+
+
+def main() -> None:
+    args = gallery.parser(__doc__, FIGURE).parse_args()
+    guarded(lambda: _main(args))
+
+
+def _main(args: argparse.Namespace) -> None:
+    if args.run:
+        gallery.launch(FIGURE, args)
+    chosen = gallery.select(sweeps.runs_of(args.name), FIGURE, args.prompts, args.overrides)
+    sets: dict[str, Rows] = {m: [] for m in FIGURE.methods}
+    for (method, _), runs in chosen.items():
+        sets[method] += [seen(run) for run in runs]
+    of_runs = [row for rows in sets.values() for row in rows]
+    sets |= known(next(iter(chosen.values()))[0], args.prompts, len(of_runs[0][CURVES[0]]))
+    if len({len(row[CURVES[0]]) for rows in sets.values() for row in rows}) > 1:
+        raise GsdError("Runs with turntables of different lengths; add turntable.views=120, or another --name.")
+    rows = [line(name, each) for name, each in sets.items()] + versus(*(sets[m] for m in FIGURE.methods))
+    agree = agreement(of_runs, sets)
+    text = "\n".join([sweeps.as_table(rows), sweeps.as_table(agree), verdict(of_runs)])
+    sweeps.write(args.out, "table.md", text)
+    sweeps.write(args.out, "result.json", {"table": rows, "agreement": agree, "each": sets})
+    draw(sets, args.out)
+    print(text, f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
+
+
+def seen(run: Run) -> dict[str, Any]:
+    """What clip_view and the truth say of a run."""
+    found = run.summary
+    if CURVES[0] not in found:
+        raise GsdError(
+            f"{run.path} has no curves; measure them: gsd evaluate {run.path.parent} metric=clip_view --views 120."
+        )
+    row = {key: found[key] for key in ("prompt", "seed", *NUMBERS, "clip_yaw_deg", *CURVES)} | {"run": str(run.path)}
+    return row | ({"janus": found["janus"], "coherent": janus.coherent(found)} if "janus" in found else {})
+
+
+def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:
+    """The curves of animals with one face and with two, by the cameras and the CLIP of a run; of the prompts' animals.
+
+    Of the whole menagerie where it has none of the prompts.
+    """
+    from omegaconf import OmegaConf
+
+    from gsd.config import make
+    from gsd.geometry import turntable
+    from gsd.menagerie import load
+    from gsd.metric.clip_view import ClipView
+
+    own = like.config["metric"].get("clip_view")
+    metric: ClipView = make(OmegaConf.create(own), "metric.clip_view") if own else ClipView()
+    t = like.config["turntable"] | like.summary.get("evaluated", {}).get("clip_view", {})
+    cameras = turntable(views, t["resolution"], t["fov"], t["distance"], t["elevation"])
+    animals = [p for p in prompts if _in_menagerie(p)] or [calibration.prompt(name) for name in load()]
+    return {
+        title: [
+            {"prompt": p, **numbers, "janus": float(kind == "two-faced")}
+            for p, numbers in zip(animals, calibration.known(metric, kind, animals, cameras), strict=True)
+        ]
+        for kind, title in KNOWN.items()
+    }
+
+
+def _in_menagerie(prompt: str) -> bool:
+    from gsd.menagerie import find
+
+    try:
+        return bool(find(prompt))
+    except GsdError:
+        return False
+
+
+def clusters(prompts: Sequence[str]) -> list[Float[np.ndarray, " _"]]:
+    """Indices to be redrawn together: those of a prompt, or of nothing else where there is only one prompt."""
+    names = np.array(prompts) if len(set(prompts)) > 1 else np.arange(len(prompts))
+    return [np.flatnonzero(names == name).astype(float) for name in dict.fromkeys(names.tolist())]
+
+
+def estimate(rows: Rows, values: Sequence[float]) -> Estimate:
+    """The mean of a value a row."""
+    data = np.asarray(values, float)
+    groups = [data[group.astype(int)] for group in clusters([row["prompt"] for row in rows])]
+    return bootstrap(groups, draws=DRAWS)
+
+
+def line(name: str, rows: Rows) -> dict[str, Any]:
+    cells = {title: format(estimate(rows, [row[key] for row in rows]), ".3f") for key, (title, _) in NUMBERS.items()}
+    verdicts = [100 * row["janus"] for row in rows if "janus" in row]
+    return {"": name, "turns": len(rows), "Janus %": f"{np.mean(verdicts):.0f}" if verdicts else "", **cells}
+
+
+def versus(baseline: Rows, ours: Rows) -> list[dict[str, Any]]:
+    """The second method less the first, pair by pair of the same prompt and seed."""
+    other = {(row["prompt"], row["seed"]): row for row in baseline}
+    pairs = [(row, other[row["prompt"], row["seed"]]) for row in ours if (row["prompt"], row["seed"]) in other]
+    if not pairs:
+        return []
+    row: dict[str, Any] = {
+        "": " - ".join(reversed(list(FIGURE.methods))),
+        "turns": f"{len(pairs)} pairs",
+        "Janus %": "",
+    }
+    mine, theirs = ([pair[k] for pair in pairs] for k in (0, 1))
+    if all("janus" in one for pair in pairs for one in pair):
+        row["Janus %"] = f"{100 * np.mean([a['janus'] - b['janus'] for a, b in pairs]):+.0f}"
+    ps = holm([paired_p([one[key] for one in mine], [one[key] for one in theirs]) for key in NUMBERS])
+    for (key, (title, _)), p in zip(NUMBERS.items(), ps, strict=True):
+        row[title] = f"{estimate(mine, [a[key] - b[key] for a, b in pairs]):+.3f}, p {p:.2g}"
+    return [row]
+
+
+def agreement(of_runs: Rows, sets: dict[str, Rows]) -> list[dict[str, Any]]:
+    """A row a number of CLIP: how well it tells runs with a fault, and two-faced animals, from the others."""
+    judged = [row for row in of_runs if "janus" in row]
+    animals = [row for title in KNOWN.values() for row in sets[title]]
+    bad, broken = (sum(test(row) for row in judged) for test in (_janus, _incoherent))
+    columns: dict[str, tuple[Rows, Fault, bool]] = {
+        f"{bad} Janus, {len(judged) - bad} not": (judged, _janus, False),
+        "the same, same prompt": (judged, _janus, True),
+        f"{broken} incoherent, {len(judged) - broken} not": (judged, _incoherent, False),
+        "two-faced, true": (animals, _janus, False),
+    }
+    rows: list[dict[str, Any]] = []
+    for key, (title, sign) in NUMBERS.items():
+        found = {c: told(of, key, sign, fault, same) for c, (of, fault, same) in columns.items()}
+        rows.append({"area under ROC": title} | {c: f"{e:.3f}" if e else "" for c, e in found.items()})
+    return rows
+
+
+def verdict(of_runs: Rows) -> str:
+    """Whether the margin agrees with the truth, in a sentence."""
+    judged = [row for row in of_runs if "janus" in row]
+    found = told(judged, "clip_margin", NUMBERS["clip_margin"][1], _janus, False)
+    if found is None:
+        return "Whether the margin agrees with the truth's Janus verdict, these runs cannot tell.\n"
+    relation = "has no demonstrated relation to"
+    if found.low > 0.5 or found.high < 0.5:
+        relation = "agrees with" if found.low > 0.5 else "contradicts"
+    return f"Among these runs the margin {relation} the truth's Janus verdict (area {found:.3f}).\n"
+
+
+def _janus(row: dict[str, Any]) -> bool:
+    return row["janus"] == 1
+
+
+def _incoherent(row: dict[str, Any]) -> bool:
+    return row["coherent"] == 0
+
+
+def told(rows: Rows, key: str, sign: int, fault: Fault, same_prompt: bool) -> Estimate | None:
+    """The chance that a row with the fault has more of sign * number than one without; None where it is not known."""
+    values, faulty = np.array([sign * row[key] for row in rows]), np.array([fault(row) for row in rows], bool)
+    groups = clusters([row["prompt"] for row in rows])
+    if same_prompt:
+        parts = [(values[g][faulty[g]], values[g][~faulty[g]]) for g in (group.astype(int) for group in groups)]
+        pairs = np.array([len(a) * len(b) for a, b in parts])
+        won = np.array([calibration.area(a, b) * len(a) * len(b) if len(a) * len(b) else 0.0 for a, b in parts])
+        groups = [np.array([float(k)]) for k in range(len(parts))]
+
+    def chance(chosen: Float[np.ndarray, " n"]) -> float:
+        index = chosen.astype(int)
+        if same_prompt:
+            return float(won[index].sum() / pairs[index].sum()) if pairs[index].any() else np.nan
+        bad = faulty[index]
+        return calibration.area(values[index][bad], values[index][~bad]) if 0 < bad.sum() < len(bad) else np.nan
+
+    if np.isnan(chance(np.concatenate(groups)) if groups else np.nan):
+        return None
+    return bootstrap(groups, chance, draws=DRAWS)
+
+
+def draw(sets: dict[str, Rows], folder: Path) -> None:
+    plt = sweeps.pyplot()
+    figure = plt.figure(figsize=(10, 5.4))
+    above = figure.add_gridspec(1, len(sets), left=0.055, right=0.985, top=0.95, bottom=0.58, wspace=0.07)
+    below = figure.add_gridspec(1, 2, left=0.055, right=0.985, top=0.44, bottom=0.08, wspace=0.13)
+    for column, (name, rows) in enumerate(sets.items()):
+        axis = figure.add_subplot(above[column], sharey=figure.axes[0] if column else None)
+        for curve, word, colour in zip(CURVES, calibration.WORDS, ("#d55e00", "0.55", "#0072b2"), strict=True):
+            draw_band(axis, rows, [row[curve] for row in rows], colour, f"{word} view of ...")
+        axis.set_title(f"{name} ({len(rows)})", fontsize=9)
+        axis.tick_params(labelleft=not column)
+    figure.axes[0].set_ylabel("CLIP similarity (cosine)")
+    figure.axes[0].legend(frameon=False, fontsize=8)
+    margins, dots = (figure.add_subplot(cell) for cell in below)
+    for (name, rows), colour in zip(sets.items(), ("0.25", "#c0392b", "#009e73", "#cc79a7"), strict=True):
+        differences = [np.subtract(row[CURVES[0]], row[CURVES[-1]]) for row in rows]
+        draw_band(margins, rows, differences, colour, name)
+    margins.axhline(0, color="0.6", lw=0.6)
+    margins.set_title("front minus back", fontsize=9)
+    margins.legend(frameon=False, fontsize=8, loc="lower left")
+    for column, rows in enumerate(sets.values()):
+        draw_margins(dots, column, rows)
+    dots.set(xticks=range(len(sets)), xticklabels=list(sets))
+    dots.set_title("margin of every turn, side by side by prompt", fontsize=9)
+    handles = {handle.get_label(): handle for handle in dots.get_legend_handles_labels()[0]}
+    if handles:
+        labels = sorted(handles)[::-1]
+        dots.legend(
+            [handles[label] for label in labels], labels, frameon=False, fontsize=8, loc="center left",
+            bbox_to_anchor=(0.74, 0.5),
+        )  # fmt: skip
+    for axis in figure.axes:
+        axis.spines[["top", "right"]].set_visible(False)
+    for ending in ("png", "pdf"):
+        figure.savefig(folder / f"figure.{ending}", dpi=170)
+    plt.close(figure)
+
+
+def draw_band(axis: Any, rows: Rows, curves: Sequence[Any], colour: str, label: str) -> None:
+    """The mean over prompts and runs by azimuth."""
+    data, azimuth = np.array(curves), np.arange(len(curves[0])) * 360 / len(curves[0])
+    groups = [data[group.astype(int)] for group in clusters([row["prompt"] for row in rows])]
+    value, low, high = bootstrap_band(groups)
+    axis.fill_between(azimuth, low, high, color=colour, alpha=0.18, lw=0)
+    axis.plot(azimuth, value, color=colour, lw=1.3, label=label)
+    axis.set(xlim=(0, 360), xticks=range(0, 360, 90), xlabel="azimuth (degrees)")
+
+
+def draw_margins(axis: Any, column: int, rows: Rows) -> None:
+    """A dot a turn; what the truth says of it is its colour."""
+    places = {prompt: k for k, prompt in enumerate(dict.fromkeys(row["prompt"] for row in rows))}
+    for row in rows:
+        colour, marker, label = "0.5", "o", "_"  # nobody knows
+        if row.get("janus") == 1:
+            colour, marker, label = "#d55e00", "X", "Janus"
+        elif row.get("coherent") == 0:
+            colour, marker, label = "#e6b800", "D", "incoherent"
+        elif "janus" in row:
+            colour, marker, label = "#0072b2", "o", "coherent"
+        x = column + 0.7 * ((places[row["prompt"]] + 0.5) / len(places) - 0.5)
+        axis.plot(x, row["clip_margin"], marker, color=colour, ms=5, mec="white", mew=0.5, label=label)
+
+
+if __name__ == "__main__":
+    main()

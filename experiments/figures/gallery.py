@@ -1,0 +1,257 @@
+"""Pictures of several methods on several prompts, as in Fig. 6, 7, 8 and 10 of the paper, and what was measured."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sweeps
+from PIL import Image
+
+from gsd.errors import GsdError
+from gsd.results.runs import Run
+from gsd.statistics.estimates import Estimate, mean, rate
+from gsd.statistics.resampling import bootstrap, paired_p
+
+VIEWS = (0.0, 90.0, 180.0, 270.0)  # degrees from the front
+SEEN, MARGIN = 25, 0.01  # of 255, from which a pixel is part of what is shown; of a picture's side
+MEASURED = {  # title and range
+    "psnr_aligned": ("PSNR dB", (0, np.inf)),
+    "view_error_deg": ("view error", (0, 180)),
+    "face_fraction": ("face share", (0, 1)),
+    "janus": ("Janus", (0, 1)),
+}
+
+
+@dataclass(frozen=True)
+class Gallery:
+    """A figure: `methods` by name, as command-line settings; four views of each, nearest of the eight in views/.
+
+    against: method -> the one it is compared with; without an entry that is the first, and itself is nobody.
+    """
+
+    name: str
+    title: str
+    methods: dict[str, str]
+    prompts: Sequence[str] = ("a full body of a cat with a hat", "an owl", "a corgi")
+    common: Sequence[str] = ()  # settings of all methods
+    seeds: int = 1
+    against: Mapping[str, str] = field(default_factory=dict)
+
+    def baseline(self, method: str) -> str:
+        return self.against.get(method, next(iter(self.methods)))
+
+
+class Several(argparse.Action):
+    """An option that may be given several times; the first one takes the default's place."""
+
+    def __call__(self, parser: Any, namespace: argparse.Namespace, value: Any, option: str | None = None) -> None:
+        given = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, [value] if given is self.default else [*given, value])
+
+
+def parser(doc: str | None, gallery: Gallery) -> argparse.ArgumentParser:
+    """The options of a figure that compares methods on prompts and seeds."""
+    options, prompts = sweeps.parser(doc, gallery.name), list(gallery.prompts)
+    options.add_argument(
+        "--prompt", dest="prompts", action=Several, default=prompts, help=f"again for another ({', '.join(prompts)})"
+    )
+    options.add_argument(
+        "--seeds", type=int, default=gallery.seeds, help=f"of a method and prompt; 0 is shown ({gallery.seeds})"
+    )
+    return options
+
+
+def main(gallery: Gallery, doc: str | None) -> None:
+    from gsd.cli.errors import guarded
+
+    args = parser(doc, gallery).parse_args()
+    guarded(lambda: _main(gallery, args))
+
+
+def _main(gallery: Gallery, args: Any) -> None:
+    if args.run:
+        launch(gallery, args)
+    chosen = select(sweeps.runs_of(args.name), gallery, args.prompts, args.overrides)
+    methods = {name: [r for (m, _), runs in chosen.items() if m == name for r in runs] for name in gallery.methods}
+    rows = [row(name, runs, gallery.baseline(name), methods[gallery.baseline(name)]) for name, runs in methods.items()]
+    sweeps.write(args.out, "table.md", sweeps.as_table(rows))
+    each = [
+        {"method": method, "prompt": prompt, "run": str(run.path), **measured(run)}
+        for (method, prompt), runs in chosen.items()
+        for run in runs
+    ]
+    sweeps.write(args.out, "result.json", each)
+    draw(gallery, args.prompts, chosen, args.out)
+    print(sweeps.as_table(rows), f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
+
+
+def launch(gallery: Gallery, args: Any) -> None:
+    """Every method on every prompt and seed, as far as it is missing. What is typed comes before `common`."""
+    typed = sweeps.typed(args.overrides).keys()
+    common = [item for item in gallery.common if not _parts(item) & typed]
+    for method in gallery.methods.values():
+        swept = f"prompt={','.join(quoted(p) for p in args.prompts)}"
+        sweeps.launch(args.name, [*method.split(), *common, *args.overrides, swept], range(args.seeds), args.jobs)
+
+
+def _parts(item: str) -> set[str]:
+    """The keys that a setting lies under, with its own: prior.view_bias=4 means nothing to another prior."""
+    keys = item.split("=", 1)[0].split(".")
+    return {".".join(keys[: count + 1]) for count in range(len(keys))}
+
+
+def quoted(prompt: str) -> str:
+    """As Hydra reads it inside a list of choices."""
+    return '"' + prompt.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def select(
+    runs: Sequence[Run], gallery: Gallery, prompts: Sequence[str], overrides: Sequence[str] = ()
+) -> dict[tuple[str, str], list[Run]]:
+    """(method, prompt) -> its runs with these overrides, by seed.
+
+    A run is of the method of which it has most settings. Raises GsdError where there is none, or two of the same seed.
+    """
+    typed = sweeps.typed(overrides)
+    chosen: dict[tuple[str, str], list[Run]] = {(m, p): [] for m in gallery.methods for p in prompts}
+    for run in sorted(runs, key=lambda r: r.summary["seed"]):
+        had = sweeps.settings(run).items()
+        fitting = [m for m, text in gallery.methods.items() if sweeps.typed(text.split()).items() <= had]
+        if fitting and run.summary["prompt"] in prompts and typed.items() <= had:
+            method = max(fitting, key=lambda m: len(gallery.methods[m].split()))
+            chosen[method, run.summary["prompt"]].append(run)
+    for (method, prompt), found in chosen.items():
+        if not found:
+            raise GsdError(f"There is no run of {method} for {prompt!r}; add --run to launch what is missing.")
+        for one, other in pairwise(found):
+            if one.summary["seed"] == other.summary["seed"]:
+                raise GsdError(
+                    f"{one.path} and {other.path} are both {method} for {prompt!r} with seed {one.summary['seed']}; "
+                    "add the settings in which they differ, or give one set a folder of its own by --name."
+                )
+    return chosen
+
+
+def measured(run: Run) -> dict[str, Any]:
+    return {key: run.summary[key] for key in (*MEASURED, "prior_calls", "seconds") if key in run.summary}
+
+
+def row(method: str, runs: Sequence[Run], other: str, baseline: Sequence[Run]) -> dict[str, Any]:
+    """A line of the table: means over prompts and seeds, and how far from the method `other`.
+
+    Intervals are Student's, cut at what is possible; Wilson's for the share of runs with a Janus verdict. The
+    difference is that of pairs with the same prompt and seed; its interval redraws prompts, or pairs of one prompt.
+    """
+    cells: dict[str, Any] = {"method": method, "runs": len(runs)}
+    for key, (title, limits) in MEASURED.items():
+        values = [r.summary[key] for r in runs if key in r.summary]
+        cells[title] = str(average(values, limits)) if values else ""
+    calls = [r.summary["prior_calls"] for r in runs]
+    cells |= {"prior calls": f"{sum(calls) / len(calls):.0f}", "compared with": "", "PSNR difference": "", "p": ""}
+    compared = difference(runs, baseline) if other != method else {}
+    return cells | ({"compared with": other, **compared} if compared else {})
+
+
+def average(values: Sequence[float], limits: tuple[float, float]) -> Estimate:
+    if set(values) <= {0, 1}:  # verdicts
+        return rate(int(sum(values)), len(values))
+    found = mean(values)
+    return replace(found, low=float(np.clip(found.low, *limits)), high=float(np.clip(found.high, *limits)))
+
+
+def difference(runs: Sequence[Run], baseline: Sequence[Run]) -> dict[str, str]:
+    found, others = (
+        {
+            (r.summary["prompt"], r.summary["seed"]): r.summary["psnr_aligned"]
+            for r in some
+            if "psnr_aligned" in r.summary
+        }
+        for some in (runs, baseline)
+    )
+    shared = sorted(found.keys() & others.keys())
+    if not shared:
+        return {}
+    by_prompt: dict[str, list[float]] = {}
+    for prompt, seed in shared:
+        by_prompt.setdefault(prompt, []).append(found[prompt, seed] - others[prompt, seed])
+    clusters = list(by_prompt.values()) if len(by_prompt) > 1 else [[d] for d in next(iter(by_prompt.values()))]
+    p = paired_p([found[pair] for pair in shared], [others[pair] for pair in shared])
+    return {"PSNR difference": str(bootstrap([np.array(c) for c in clusters])), "p": f"{p:.2g}"}
+
+
+def picture(run: Run, azimuth: float, kind: str = "rgb") -> Image.Image:
+    """The run's turntable picture nearest to an azimuth, from where the truth finds its front if it has been asked.
+
+    kind: rgb, depth or alpha.
+    """
+    files = {int(file.stem.split("_")[0]): file for file in (run.path / "views").glob(f"*_{kind}.png")}
+    if not files:
+        raise GsdError(f"{run.path} has no pictures in views/; delete its DONE and repeat its command.")
+    count = run.config["turntable"]["views"]
+    azimuth -= run.summary.get("yaw_deg", 0.0)
+    nearest = min(files, key=lambda view: abs((360 * view / count - azimuth + 180) % 360 - 180))
+    return Image.open(files[nearest])
+
+
+def window(runs: Sequence[Run]) -> tuple[float, float, float, float]:
+    """The square around everything that the pictures show, as shares of their sides: left, top, right, bottom."""
+    boxes = []
+    for alpha in (picture(run, azimuth, "alpha").convert("L") for run in runs for azimuth in VIEWS):
+        box = alpha.point([255 * (value > SEEN) for value in range(256)]).getbbox()
+        boxes += [np.array(box) / alpha.width] if box else []
+    if not boxes:
+        return 0.0, 0.0, 1.0, 1.0
+    low, high = np.min(boxes, 0)[:2] - MARGIN, np.max(boxes, 0)[2:] + MARGIN
+    side = min(1.0, float((high - low).max()))
+    left, top = np.clip((low + high - side) / 2, 0, 1 - side)
+    return float(left), float(top), float(left) + side, float(top) + side
+
+
+def cropped(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+    left, top, right, bottom = (round(share * image.width) for share in box)
+    return image.crop((left, top, right, bottom))
+
+
+def draw(gallery: Gallery, prompts: Sequence[str], chosen: dict[tuple[str, str], list[Run]], folder: Path) -> None:
+    """Rows are prompts and a block of four views a method, or the other way round where that makes fewer blocks."""
+    plt, methods = sweeps.pyplot(), list(gallery.methods)
+    turned = len(methods) > len(prompts)
+    lines, blocks = (methods, list(prompts)) if turned else (list(prompts), methods)
+    figure = plt.figure(figsize=(len(VIEWS) * len(blocks) + 1.3, len(lines) + 0.6))
+    height, width = figure.get_figheight(), figure.get_figwidth()
+    box = window([runs[0] for runs in chosen.values()])
+    outer = figure.add_gridspec(
+        len(lines),
+        len(blocks),
+        left=1.25 / width,
+        right=0.995,
+        top=1 - 0.5 / height,
+        bottom=0.01,
+        wspace=0.03,
+        hspace=0.04,
+    )
+    for i, line in enumerate(lines):
+        for j, block in enumerate(blocks):
+            run = chosen[(line, block) if turned else (block, line)][0]
+            inner = outer[i, j].subgridspec(1, len(VIEWS), wspace=0.0)
+            for k, azimuth in enumerate(VIEWS):
+                axis = figure.add_subplot(inner[k])
+                axis.imshow(cropped(picture(run, azimuth), box))
+                axis.set(xticks=[], yticks=[])
+                axis.spines[:].set_visible(False)
+                if i == 0 and k == 0:
+                    axis.set_title(textwrap.shorten(block, 48), fontsize=9, loc="left", pad=4)
+                if j == 0 and k == 0:
+                    axis.text(-0.08, 0.5, textwrap.fill(line, 16), fontsize=8, ha="right", va="center",
+                              transform=axis.transAxes)  # fmt: skip
+    figure.suptitle(gallery.title, fontsize=10, y=1 - 0.05 / height)
+    for ending in ("png", "pdf"):
+        figure.savefig(folder / f"figure.{ending}", dpi=170)
+    plt.close(figure)

@@ -1,0 +1,337 @@
+"""The Janus benchmark: how often each method grows further faces, against how rare back views are for the prior.
+
+    python experiments/figures/janus.py --run [--parts grid looking ...] [--jobs 2]   # resumable; about 8 s per run
+    python experiments/figures/janus.py   # only reads multirun/janus
+    python experiments/figures/janus.py --also docs/results/janus.csv    # with the published runs, without --run
+
+Subjects x seeds x methods x view_bias on the menagerie, where the right answer is known, at equal prior calls. A run is
+coherent when it has one front, no Janus verdict and a view error below 20 degrees; runs that fail otherwise are mostly
+backs or melted fronts all around. Pairs share subject, seed and bias, so also their start, cameras and noise levels.
+Intervals redraw subjects; p values flip signs within pairs. Seeds 0 to 4 are for looking, at every method and setting;
+5 to 9 for confirming those that stood out. The grid of the four cells, on all seeds, was fixed before any of its runs.
+
+Writes result.json, runs.csv, table.md, figure.png and figure.pdf.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import sweeps
+
+from gsd.cli.errors import guarded
+from gsd.errors import GsdError
+from gsd.results.runs import Run
+from gsd.statistics.estimates import Estimate
+from gsd.statistics.resampling import bootstrap, holm, paired_p
+
+SUBJECTS = (
+    "a cat with a hat", "a goose made out of gold", "an owl", "a corgi", "an elephant", "a teddy bear", "a penguin",
+    "a cute meercat",
+)  # fmt: skip
+BIASES = (2, 4, 8)
+BETWEEN = 4  # the bias at which everything beside the grid is compared: plain score distillation fails in half the runs
+LOOKING, CONFIRMING = range(5), range(5, 10)
+SMALL = ("images_every=0", "checkpoint_every=1000", "turntable.views=60", "turntable.resolution=64")
+COHERENT_DEG = 20.0
+
+CELLS = {
+    "SDS": "noising=random loss=none",
+    "3D noise": "noising=consistent loss=none",
+    "loss": "noising=random loss=consistency",
+    "GSD": "noising=consistent loss=consistency",
+}
+OTHERS = {
+    "nearest": "noising=nearest loss=none",
+    "bilinear": "noising=bilinear loss=none",
+    "split nearest": "noising=split_nearest loss=none",
+    "2D integral": "noising=integral loss=none",
+    "lattice": "noising=lattice loss=none",
+    "3D noise, tent": "noising=consistent loss=none noising.kernel=tent",
+    "3D noise kept 30 steps": "noising=consistent loss=none noising.refresh=interval noising.interval=30",
+    "3D noise drifting": "noising=consistent loss=none noising.refresh=ou",
+    "GSD, weight 0.1": "noising=consistent loss=consistency loss.consistency.weight=0.1",
+    "GSD, eq. 9 in the loss": "noising=consistent loss=consistency loss.consistency.input=score",
+}
+REGIMES = {  # both methods are run in each
+    "four views": "camera.views=4 steps=300",
+    "15 degrees apart": "camera.delta_deg=15",
+    "30 degrees apart": "camera.delta_deg=30",
+    "usual noise range": "sigma.t_min=0.02",
+    "no view words": "prompting=plain",
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """Runs that are launched together: every method with every bias and seed, on all subjects."""
+
+    methods: Sequence[str]
+    biases: Sequence[int]
+    seeds: range
+
+
+# What changed the share of coherent runs or the Janus rate by ten points or more in the runs for looking
+STANDING_OUT = ("2D integral", "GSD, eq. 9 in the loss")
+REGIMES_STANDING_OUT = ("four views", "usual noise range", "no view words")
+
+
+def in_regimes(names: Iterable[str]) -> list[str]:
+    return [f"{CELLS[cell]} {REGIMES[name]}" for name in names for cell in ("SDS", "GSD")]
+
+
+PARTS = {
+    "grid": Part(list(CELLS.values()), BIASES, LOOKING),
+    "looking": Part([*OTHERS.values(), *in_regimes(REGIMES)], [BETWEEN], LOOKING),
+    "grid2": Part(list(CELLS.values()), BIASES, CONFIRMING),
+    "confirming": Part(
+        [*(OTHERS[name] for name in STANDING_OUT), *in_regimes(REGIMES_STANDING_OUT)], [BETWEEN], CONFIRMING
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    method: str  # as in PARTS
+    subject: str
+    bias: int
+    seed: int
+    janus: float
+    coherent: float
+    psnr: float
+    view_error: float
+    prior_calls: int
+
+    @property
+    def pair(self) -> tuple[str, int, int]:
+        return self.subject, self.bias, self.seed
+
+
+def outcome(run: Run, everywhere: Sequence[str] = ()) -> Outcome:
+    """What came out of a run; `everywhere`: overrides that all runs have, and that name no method."""
+    typed, found = sweeps.settings(run), run.summary
+    known = {
+        *(item.split("=")[0] for item in (*SMALL, *everywhere)),
+        "name",
+        "threads",
+        "prompt",
+        "seed",
+        "prior.view_bias",
+    }
+    return Outcome(
+        method=" ".join(f"{key}={value}" for key, value in typed.items() if key not in known),
+        subject=found["prompt"],
+        bias=int(typed["prior.view_bias"]),
+        seed=found["seed"],
+        janus=found["janus"],
+        coherent=coherent(found),
+        psnr=found["psnr_aligned"],
+        view_error=found["view_error_deg"],
+        prior_calls=found["prior_calls"],
+    )
+
+
+def coherent(found: dict[str, Any]) -> float:
+    """1 for a run's summary with one front, no Janus verdict and views about where they belong, else 0."""
+    fronts = max(found["face_count"], found["front_count"])
+    return float(found["janus"] == 0 and fronts == 1 and found["view_error_deg"] < COHERENT_DEG)
+
+
+def read(file: Path) -> list[Outcome]:
+    """The outcomes of a runs.csv."""
+    if not file.is_file():
+        raise GsdError(f"{file} does not exist; --also takes the runs.csv of an earlier call.")
+    kinds = {"str": str, "int": int, "float": float}
+    with file.open(newline="") as lines:
+        rows = list(csv.DictReader(lines))
+    return [Outcome(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Outcome)}) for row in rows]
+
+
+def rate(outcomes: Sequence[Outcome], quantity: str) -> Estimate:
+    """A mean over runs, with the interval of redrawing subjects."""
+    clusters = [[getattr(o, quantity) for o in outcomes if o.subject == s] for s in SUBJECTS]
+    return bootstrap([np.array(c) for c in clusters if c])
+
+
+def effect(a: Sequence[Outcome], b: Sequence[Outcome], quantity: str) -> tuple[Estimate, float]:
+    """The mean difference a - b over pairs, redrawing subjects, and the p of no difference; nan without pairs."""
+    others = {o.pair: getattr(o, quantity) for o in b}
+    pairs = [(o.subject, getattr(o, quantity), others[o.pair]) for o in a if o.pair in others]
+    if not pairs:
+        return Estimate(np.nan, np.nan, np.nan, 0), np.nan
+    clusters = [np.array([x - y for subject, x, y in pairs if subject == s]) for s in SUBJECTS]
+    estimate = bootstrap([c for c in clusters if len(c)])
+    return estimate, paired_p([x for _, x, _ in pairs], [y for _, _, y in pairs])
+
+
+def breaking_bias(outcomes: Sequence[Outcome], seed: int = 0) -> Estimate:
+    """The view_bias at which half the runs are incoherent, on straight lines between the biases; redrawing subjects."""
+    table = np.array(
+        [[np.mean([1 - o.coherent for o in outcomes if (o.subject, o.bias) == (s, b)] or [np.nan]) for b in BIASES]
+         for s in SUBJECTS]
+    )  # fmt: skip
+
+    def crossing(incoherent: Any) -> float:
+        broken = np.maximum.accumulate(incoherent)  # a rising curve
+        if broken[-1] < 0.5:
+            return np.inf
+        if broken[0] >= 0.5:
+            return -np.inf
+        return float(np.interp(0.5, broken, BIASES))
+
+    chosen = np.random.default_rng(seed).integers(len(SUBJECTS), size=(2000, len(SUBJECTS)))
+    drawn = [crossing(row) for row in np.nanmean(table[chosen], axis=1)]
+    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
+    return Estimate(crossing(np.nanmean(table, axis=0)), float(low), float(high), len(outcomes))
+
+
+def bias_text(estimate: Estimate) -> str:
+    def text(value: float) -> str:
+        return f"> {BIASES[-1]}" if value == np.inf else f"< {BIASES[0]}" if value == -np.inf else f"{value:.1f}"
+
+    return f"{text(estimate.value)} [{text(estimate.low)}, {text(estimate.high)}]"
+
+
+def percent(e: Estimate, sign: str = "") -> str:
+    return f"{e * 100:{sign}.0f}"
+
+
+def grid_table(of: Callable[..., list[Outcome]]) -> list[dict[str, Any]]:
+    rows = []
+    for bias in BIASES:
+        for name, method in CELLS.items():
+            mine = of(method, bias)
+            if mine:
+                rows.append({
+                    "view_bias": bias, "method": name, "runs": len(mine), "Janus %": percent(rate(mine, "janus")),
+                    "coherent %": percent(rate(mine, "coherent")), "PSNR dB": format(rate(mine, "psnr"), ".1f"),
+                    "view error": f"{rate(mine, 'view_error').value:.0f}",
+                    "prior calls": f"{np.mean([o.prior_calls for o in mine]):.0f}",
+                })  # fmt: skip
+    return rows
+
+
+def effect_rows(pairs: dict[str, tuple[list[Outcome], list[Outcome]]]) -> list[dict[str, Any]]:
+    """A row a comparison (a against b); p of the Janus and coherent columns together adjusted by Holm."""
+    found = {
+        name: {q: effect(a, b, q) for q in ("janus", "coherent", "psnr")} for name, (a, b) in pairs.items() if a and b
+    }
+    ps = [found[name][q][1] for name in found for q in ("janus", "coherent")]
+    adjusted = iter(holm(ps))
+    rows = []
+    for name, e in found.items():
+        janus_p, coherent_p = next(adjusted), next(adjusted)
+        rows.append({
+            "comparison": name, "pairs": len({o.pair for o in pairs[name][0]} & {o.pair for o in pairs[name][1]}),
+            "Janus, points": percent(e["janus"][0], "+"), "p": f"{janus_p:.2g}",
+            "coherent, points": percent(e["coherent"][0], "+"), "p ": f"{coherent_p:.2g}",
+            "PSNR dB": format(e["psnr"][0], "+.1f"), "p  ": f"{e['psnr'][1]:.2g}",
+        })  # fmt: skip
+    return rows
+
+
+def report(outcomes: list[Outcome]) -> tuple[str, dict[str, Any]]:
+    """Markdown and the same as data."""
+
+    def of(method: str, bias: int | None = None, seeds: range | None = None) -> list[Outcome]:
+        return [
+            o for o in outcomes if o.method == method and bias in (None, o.bias) and (seeds is None or o.seed in seeds)
+        ]
+
+    sds, noise, loss, gsd = CELLS.values()
+    components = {
+        "3D noise alone - SDS": (of(noise), of(sds)),
+        "loss alone - SDS": (of(loss), of(sds)),
+        "GSD - SDS": (of(gsd), of(sds)),
+        "GSD - 3D noise alone": (of(gsd), of(noise)),
+        "GSD - loss alone": (of(gsd), of(loss)),
+    }
+    by_bias = {f"GSD - SDS at view_bias {b}": (of(gsd, b), of(sds, b)) for b in BIASES}
+    leaders = sorted(
+        (m for m in {**CELLS, **OTHERS}.items() if of(m[1], BETWEEN)),
+        key=lambda m: -rate(of(m[1], BETWEEN), "coherent").value,
+    )
+    sections = {"The four cells": grid_table(of), "What each component does, all biases": effect_rows(components)}
+    sections["By how rare back views are"] = effect_rows(by_bias)
+    sections["The bias at which half the runs break"] = [
+        {"method": name, "view_bias": bias_text(breaking_bias(of(m)))} for name, m in CELLS.items() if of(m)
+    ]
+    sections[f"All methods at view_bias {BETWEEN}"] = [
+        {
+            "method": name, "runs": len(of(m, BETWEEN)), "Janus %": percent(rate(of(m, BETWEEN), "janus")),
+            "coherent %": percent(rate(of(m, BETWEEN), "coherent")),
+            "PSNR dB": format(rate(of(m, BETWEEN), "psnr"), ".1f"),
+        }
+        for name, m in leaders
+    ]  # fmt: skip
+    for title, seeds in (("looking, seeds 0 to 4", LOOKING), ("confirming, seeds 5 to 9", CONFIRMING)):
+        pairs = {f"{name} - SDS": (of(m, BETWEEN, seeds), of(sds, BETWEEN, seeds)) for name, m in OTHERS.items()}
+        pairs |= {
+            f"GSD - SDS, {name}": (of(f"{gsd} {x}", BETWEEN, seeds), of(f"{sds} {x}", BETWEEN, seeds))
+            for name, x in REGIMES.items()
+        }
+        pairs["GSD - SDS, defaults"] = (of(gsd, BETWEEN, seeds), of(sds, BETWEEN, seeds))
+        sections[f"Where does it help? ({title})"] = effect_rows(pairs)
+    text = "\n".join(f"## {title}\n\n{sweeps.as_table(rows)}" for title, rows in sections.items() if rows)
+    return text, sections
+
+
+def draw(outcomes: list[Outcome], folder: Any) -> None:
+    plt = sweeps.pyplot()
+    figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+    quantities = (("janus", "Janus rate"), ("coherent", "coherent runs"), ("psnr", "aligned PSNR (dB)"))
+    for axis, (quantity, title) in zip(axes, quantities, strict=True):
+        for k, (name, method) in enumerate(CELLS.items()):
+            estimates = [
+                rate([o for o in outcomes if (o.method, o.bias) == (method, b)] or outcomes, quantity) for b in BIASES
+            ]
+            x, middle = np.arange(len(BIASES)) + 0.08 * (k - 1.5), np.array([e.value for e in estimates])
+            spread = np.array([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]])
+            axis.errorbar(x, middle, spread, label=name, marker="o", ms=3.5, lw=1.2, capsize=2)
+        axis.set(xticks=range(len(BIASES)), xticklabels=BIASES, xlabel="view_bias", title=title)
+        if quantity != "psnr":
+            axis.set_ylim(-0.03, 1.03)
+        axis.spines[["top", "right"]].set_visible(False)
+    axes[0].legend(frameon=False, fontsize=8)
+    for ending in ("png", "pdf"):
+        figure.savefig(folder / f"figure.{ending}", dpi=170)
+    plt.close(figure)
+
+
+def main() -> None:
+    options = sweeps.parser(__doc__, "janus")
+    options.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what --run launches")
+    options.add_argument("--also", type=Path, help="a runs.csv, of another machine or an earlier day, to read as well")
+    args = options.parse_args()
+    guarded(lambda: _main(args))
+
+
+def _main(args: Any) -> None:
+    for part in (PARTS[name] for name in args.parts if args.run):
+        for method in part.methods:
+            swept = [f"prompt={','.join(SUBJECTS)}", f"prior.view_bias={','.join(map(str, part.biases))}"]
+            sweeps.launch(args.name, [*SMALL, *method.split(), *swept, *args.overrides], part.seeds, args.jobs)
+    published = read(args.also) if args.also else []
+    here = Path("multirun", args.name).is_dir() or not published
+    outcomes = [outcome(run, args.overrides) for run in sweeps.runs_of(args.name)] if here else []
+    known = {(o.method, o.pair) for o in outcomes}
+    outcomes += [o for o in published if (o.method, o.pair) not in known]
+    text, sections = report(outcomes)
+    sweeps.write(args.out, "table.md", text)
+    sweeps.write(args.out, "result.json", sections)
+    with (args.out / "runs.csv").open("w", newline="") as file:
+        rows = [vars(o) for o in sorted(outcomes, key=lambda o: (o.method, o.pair))]
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    draw(outcomes, args.out)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

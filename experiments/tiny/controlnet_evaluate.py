@@ -1,0 +1,109 @@
+"""Does a sample show the animal from where the cloud is seen, with the ControlNet of prior.controlnet=tiny and without?
+
+Both draw the same noise. The judge is the menagerie's exact posterior, as in tiny_prior_evaluate.py.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import prior_data as data
+import torch
+from jaxtyping import Float
+from prior_evaluate import BATCH, SCALE, STEPS, classify, contact_sheet, load_pipeline, prompt
+from torch import Tensor
+
+from gsd.geometry import angle_between, orbit
+from gsd.init.menagerie import MenagerieCloud
+from gsd.menagerie import load, trace
+from gsd.prior.menagerie import Menagerie
+from gsd.prior.parts.depth import depth_picture
+from gsd.random import Stream
+
+AZIMUTHS = (0, 60, 120, 180, 240, 300)
+ON_SHEET = (0, 2, 3)  # of AZIMUTHS
+ELEVATION = 15.0
+RADIUS, FILL = 0.05, 1  # of the discs, as in the presets for prior.model=tiny
+NEAR = 30  # degrees
+INK = 0.93  # what is darker in any channel is the animal: the ground is white
+
+
+def evaluate(pipeline: Path, controlnet: Path, out: Path) -> dict[str, Any]:
+    """Write sheet.png (a row per creature: cloud, without, with, for some azimuths) and result.json."""
+    from diffusers import ControlNetModel, StableDiffusionControlNetPipeline
+
+    began = time.time()
+    plain = load_pipeline(pipeline)
+    network: Any = ControlNetModel.from_pretrained(controlnet, local_files_only=True)
+    steered: Any = StableDiffusionControlNetPipeline(**plain.components, controlnet=network.float().eval())
+    steered.set_progress_bar_config(disable=True)
+    pictures, outlines = _scenes()
+    asked = torch.tensor(AZIMUTHS).repeat(len(load())).float()
+    judge = Menagerie(next(iter(load())), view_bias=0.0)
+    result: dict[str, Any] = {"samples": len(asked)}
+    drawn = {}
+    for words in ("without_view_words", "with_view_words"):
+        for name, pipe in (("plain", plain), ("controlnet", steered)):
+            rgb = _sample(pipe, words == "with_view_words", pictures if pipe is steered else None)
+            drawn[words, name] = rgb
+            result[f"{name}_{words}"] = _judged(judge, rgb, asked, outlines)
+    result |= {"ddim_steps": STEPS, "guidance_scale": SCALE, "seconds": round(time.time() - began, 1)}
+    shown = [drawn["without_view_words", name].unflatten(0, (-1, len(AZIMUTHS))) for name in ("plain", "controlnet")]
+    columns = torch.stack([pictures.unflatten(0, (-1, len(AZIMUTHS))), *shown], 2)[:, list(ON_SHEET)]
+    contact_sheet(columns.flatten(0, 2), list(load())).save(out / "sheet.png")
+    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
+    print(json.dumps(result, indent=1))
+    return result
+
+
+def _scenes() -> tuple[Float[Tensor, "B 3 R R"], Float[Tensor, "B R R"]]:
+    """A rough cloud of every creature seen from AZIMUTHS, and the outline of the creature itself."""
+    full = torch.ones(len(AZIMUTHS))
+    cameras = orbit(
+        torch.tensor(AZIMUTHS).float(), ELEVATION * full, 2.2 * full, 40 * full, data.RESOLUTION, data.RESOLUTION
+    )
+    pictures, outlines = [], []
+    for number, (name, creature) in enumerate(load().items()):
+        variant = number % data.VARIANTS
+        cloud = MenagerieCloud(prompt(name), yaw=0.0, variant=variant)(Stream(1, name))
+        pictures.append(depth_picture(cloud.xyz, cameras, RADIUS, FILL).expand(-1, 3, -1, -1))
+        outlines.append(trace(creature.figure(variant), cameras).alpha[:, 0] > 0.5)
+    return torch.cat(pictures), torch.cat(outlines).float()
+
+
+def _sample(pipe: Any, words: bool, pictures: Float[Tensor, "B 3 R R"] | None) -> Float[Tensor, "B 3 R R"]:
+    """One image in [0, 1] for every picture, from noise that depends on the number of the image alone."""
+    texts = [prompt(name) + (_view(azimuth) if words else "") for name in load() for azimuth in AZIMUTHS]
+    generator, images = torch.Generator().manual_seed(0), []
+    for first in range(0, len(texts), BATCH):
+        part = slice(first, first + BATCH)
+        seen = {} if pictures is None else {"image": pictures[part]}
+        settings = {"num_inference_steps": STEPS, "guidance_scale": SCALE, "output_type": "pt"}
+        images.append(pipe(texts[part], generator=generator, **settings, **seen).images.float())
+    return torch.cat(images)
+
+
+def _view(azimuth: int) -> str:
+    """The words nearest to an azimuth."""
+    return ", " + ("front view", "left side view", "back view", "right side view")[round(azimuth / 90) % 4]
+
+
+def _judged(
+    judge: Menagerie, rgb: Float[Tensor, "B 3 R R"], asked: Float[Tensor, " B"], outlines: Float[Tensor, "B R R"]
+) -> dict[str, float]:
+    names = [name for name in load() for _ in AZIMUTHS]
+    found = classify(judge, rgb)
+    away = angle_between(torch.tensor([azimuth for _, azimuth, _ in found]), asked).abs()
+    ink = (rgb < INK).any(1)
+    there = outlines > 0.5
+    overlap = (ink & there).sum((1, 2)) / (ink | there).sum((1, 2)).clamp(min=1)
+    return {
+        f"azimuth_within_{NEAR}_deg": float((away <= NEAR).float().mean()),
+        "azimuth_median_error_deg": float(away.median()),
+        "outline_iou": float(overlap.mean()),
+        "right_animal": sum(name == other for (name, _, _), other in zip(found, names, strict=True)) / len(names),
+        "psnr_to_nearest": sum(psnr for _, _, psnr in found) / len(found),
+    }

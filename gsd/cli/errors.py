@@ -1,0 +1,61 @@
+"""Errors as one sentence: what the user can mend ends in exit code 1, without a traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+from gsd.errors import GsdError, did_you_mean
+
+
+def guarded(main: Callable[[], None]) -> None:
+    """Run a command. A user's mistake ends in one sentence on stderr and exit code 1, anything else as usual."""
+    import hydra.errors
+    import omegaconf.errors
+
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises instead of printing and exiting
+    try:
+        main()
+    except GsdError as error:
+        sys.exit(f"error: {error}")
+    except (hydra.errors.HydraException, omegaconf.errors.OmegaConfBaseException) as error:
+        sys.exit(f"error: {explained(error)}")
+
+
+def missing_plugin(launcher: str, package: str) -> str:
+    """Hydra's own error names a class and no package."""
+    extra = "ray" if package == "hydra_ray_launcher" else "cluster"
+    plugin = package.replace("_", "-")
+    return f"hydra/launcher={launcher} needs {plugin}: pip install -e '.[{extra}]' in a checkout of gsd."
+
+
+def explained(error: Exception) -> str:
+    """Hydra's and OmegaConf's errors, with the valid choices and the nearest match."""
+    import hydra.errors
+    import omegaconf.errors
+
+    cause = error.__cause__ or error
+    first_line = next(iter(str(error).splitlines()), "")
+    if isinstance(error, hydra.errors.OverrideParseException) or "Ambiguous value" in first_line:
+        return (
+            f"{first_line}. A list needs brackets, a sweep needs -m, and text with commas, brackets or quotes needs "
+            "quotes inside quotes: prompt='\"a cat, with a hat\"'."
+        )
+    missing = str(getattr(error, "missing_cfg_file", ""))
+    if missing == "hydra/launcher/submitit_slurm":  # which conf/hydra/launcher/slurm.yaml extends
+        return missing_plugin("slurm", "hydra_submitit_launcher")
+    if isinstance(error, hydra.errors.MissingConfigException) and error.options is not None:
+        group, _, wrong = missing.rpartition("/")
+        choices = [o for o in error.options if o]
+        return f"{group}={wrong} does not exist; choose {', '.join(choices)}{did_you_mean(wrong, choices)}"
+    if isinstance(cause, omegaconf.errors.ConfigKeyError | omegaconf.errors.ConfigAttributeError):
+        key = str(cause.full_key or cause.key)
+        parent = cause.parent_node
+        choices = [str(k) for k in parent] if parent is not None else []
+        where = key.rpartition(".")[0] or "the config"
+        return (
+            f"'{key}' does not exist; {where} has {', '.join(choices)}{did_you_mean(key.rpartition('.')[2], choices)}"
+        )
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines) + (f" ({str(cause).splitlines()[0]})" if cause is not error else "")

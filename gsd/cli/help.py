@@ -1,0 +1,60 @@
+"""The text of --help, read off the config folders without importing anything heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gsd.cli.folders import CONF, own_folders
+
+USAGE = """\
+gsd [KEY=VALUE ...]                     one run: outputs/PROMPT/SIGNATURE/ (python run.py is the same)
+gsd -m noising=random,consistent        a sweep: multirun/NAME/SIGNATURE/ for each run
+gsd -m ... hydra/launcher=slurm         on a cluster; also joblib, ray; then gsd sweep --help
+gsd experiment=NAME                     a preset;  --cfg job shows the config it makes
+gsd --config-dir FOLDER ...             with options of your own: FOLDER/GROUP/OPTION.yaml (also $GSD_CONF)
+gsd COMMAND --help                      programs on run folders: {commands}
+
+The same command again continues an unfinished run and skips a finished one.
+
+Groups (GROUP=OPTION; * marks the default, [a,b] chooses several):"""
+
+
+def help_text(commands: dict[str, str]) -> str:
+    """Usage, every group with its options, one line each, and the top-level settings."""
+    lines = [USAGE.format(commands=", ".join(commands))]
+    defaults = _defaults()
+    folders = [CONF, *own_folders()]
+    groups = sorted({p.name for folder in folders for p in folder.iterdir() if p.is_dir()} - {"hydra", "__pycache__"})
+    for group in groups:
+        lines.append(f"\n  {group}")
+        for option in sorted(file for folder in folders for file in (folder / group).glob("*.yaml")):
+            mark = "*" if option.stem in defaults.get(group, "") else " "
+            lines.append(f"   {mark} {option.stem:<18} {_summary(option)}")
+    lines += ["\nSettings (KEY=VALUE, GROUP.KEY=VALUE):\n"]
+    lines += [f"  {line}" for line in _settings()]
+    lines += ["", 'Completion in bash: eval "$(python run.py -sc install=bash)"; --hydra-help for Hydra\'s own flags.']
+    return "\n".join(lines)
+
+
+def _main_config() -> list[str]:
+    return (CONF / "config.yaml").read_text().splitlines()
+
+
+def _defaults() -> dict[str, list[str]]:
+    """group -> chosen options, from the defaults list of config.yaml."""
+    entries = [line.strip()[2:].split(":", 1) for line in _main_config() if line.startswith("  - ") and ":" in line]
+    return {e[0].strip(): e[1].split("#")[0].strip(" []").replace(" ", "").split(",") for e in entries}
+
+
+def _settings() -> list[str]:
+    """The lines of config.yaml between the defaults list and Hydra's own settings."""
+    lines = _main_config()
+    start = next(i for i, line in enumerate(lines) if line.startswith("prompt:"))
+    stop = next(i for i, line in enumerate(lines) if line.startswith("hydra:"))
+    return [line for line in lines[start:stop] if line.strip()]
+
+
+def _summary(option: Path) -> str:
+    """The first comment of a yaml that is not a package directive."""
+    comments = (line for line in option.read_text().splitlines() if line.startswith("#"))
+    return next((c.lstrip("# ") for c in comments if not c.startswith("# @package")), "")

@@ -1,0 +1,66 @@
+"""Hydra's part of the work: composing a config, and what a job of Hydra knows of itself.
+
+The one file that asks Hydra's global state; everything else reads the node `hydra` that a config brings along.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from gsd.cli.folders import CONF, own_folders, use
+from gsd.config import register
+
+KEPT = ("mode", "overrides.task", "runtime.choices", "runtime.output_dir", "sweep.dir")  # of the node `hydra`
+
+
+def compose(*overrides: str) -> DictConfig:
+    """The config that `python run.py OVERRIDES` makes.
+
+    Args:
+        overrides: as on the command line, for example "noising=random", "steps=50".
+
+    Returns:
+        The config, which may be changed before it is built. Its node `hydra` remembers overrides and choices.
+
+    Raises:
+        hydra.errors.HydraException or omegaconf.errors.OmegaConfBaseException for an option or a key that does not
+        exist; `gsd.cli.errors.explained` has them as one sentence.
+
+    Example:
+        >>> cfg = gsd.compose("noising=random", "steps=50")
+        >>> cfg.noising._target_
+        'gsd.noising.random.Random'
+    """
+    import hydra
+
+    register()
+    use(own_folders())
+    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = hydra.compose("config", list(overrides), return_hydra_config=True)
+    return _with(cfg, cfg.hydra)
+
+
+def of_job(cfg: DictConfig) -> DictConfig:
+    """The config of a job of Hydra, with what Hydra knows of the job in its node `hydra`."""
+    from hydra.core.hydra_config import HydraConfig
+
+    use(own_folders())
+    return _with(cfg, HydraConfig.get())
+
+
+def plain(cfg: DictConfig) -> DictConfig:
+    """The config without the node `hydra`."""
+    return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+
+
+def _with(cfg: DictConfig, hydra: Any) -> DictConfig:
+    node = OmegaConf.create({})
+    for key in KEPT:
+        if not OmegaConf.is_missing(OmegaConf.select(hydra, key.rpartition(".")[0]) or hydra, key.rpartition(".")[2]):
+            OmegaConf.update(node, key, OmegaConf.select(hydra, key))
+    made = plain(cfg)
+    with read_write(made), open_dict(made):
+        made.hydra = node
+    return made

@@ -1,1 +1,0 @@
-"""The W&B workspace and report of a sweep, as code: python -m gsd.dashboard multirun/NAME"""

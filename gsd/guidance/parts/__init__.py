@@ -1,0 +1,1 @@
+"""What guidances share: branches, inversion, LoRA, weights and clipping."""

@@ -1,0 +1,1 @@
+"""What starts share: clouds and sampled models."""

@@ -1,0 +1,60 @@
+"""The loop: one generator that yields what happened in each step. Logging, metrics and checkpoints consume it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import torch
+
+from gsd.experiment import Experiment
+from gsd.schedule import at
+from gsd.types import StepState
+
+Lap = Callable[[str], None]  # told the name of every stage when it ends, for example `gsd.runner.profile.Profile`
+
+
+def optimise(experiment: Experiment, start: int = 0, lap: Lap | None = None) -> Iterator[StepState]:
+    """Run steps `start` ... `experiment.steps` - 1; a state is yielded after its update has been applied."""
+    lap = lap or _unwatched
+    for step in range(start, experiment.steps):
+        yield take_step(experiment, step, lap)
+        lap("record")
+
+
+def take_step(e: Experiment, step: int, lap: Lap | None = None) -> StepState:
+    """One step of score distillation (eq. 10 and 13): render, noise, ask the prior, back-propagate, update."""
+    lap = lap or _unwatched
+    drawn = e.camera(e.stream("camera", step))
+    condition = e.prompting(drawn)  # before they are on the device, which choosing words by their angles would wait for
+    cameras = drawn.to(e.device)
+    sigma = e.sigma(cameras, e.stream("sigma", step))
+    lap("camera")
+    render = e.representation.render(cameras)
+    scene = e.representation.scene()
+    lap("render")
+    z = e.prior.encode(render.rgb)
+    lap("encode")
+    views, channels, height, width = z.shape
+    noise = e.noising(scene, render, cameras, (views, channels, height, width), e.stream("noising", step))
+    lap("noise")
+    condition = replace(condition, cameras=cameras)
+    score = e.guidance(e.prior, z.detach(), noise, sigma, condition, e.stream("guidance", step))
+    lap("prior")
+    state = StepState(step, cameras, render, scene, z, noise, sigma, score)
+    terms = {"score": (score.gradient * z).sum() / views}
+    for name, loss in e.losses.items():
+        weight = at(loss.weight, step)
+        if weight != 0:
+            terms[name] = weight * loss(state)
+    total = torch.stack(list(terms.values())).sum()
+    lap("loss")
+    total.backward()
+    lap("backward")
+    e.representation.step()
+    lap("optimiser")
+    return replace(state, terms=terms)
+
+
+def _unwatched(stage: str) -> None:
+    pass

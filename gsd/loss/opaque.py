@@ -1,0 +1,21 @@
+"""Pixels are either object or background."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from gsd.schedule import Schedule
+from gsd.types import StepState
+
+
+class Opaque:
+    """mean binary entropy of alpha, clamped to [1e-3, 1 - 1e-3]: pixels are either object or not (threestudio)."""
+
+    def __init__(self, weight: Schedule = 1.0) -> None:
+        self.weight = weight
+
+    def __call__(self, state: StepState) -> Float[Tensor, ""]:
+        alpha = state.render.alpha.clamp(1e-3, 1 - 1e-3)
+        return F.binary_cross_entropy(alpha, alpha)

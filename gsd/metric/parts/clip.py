@@ -1,0 +1,202 @@
+"""CLIP for the metrics: an open_clip model, found on this machine or on the hub, opened once in a process.
+
+Only safetensors are read; a pickle is refused, whoever offers it. Nothing is downloaded but what is named: the weights
+of a tag or a hub id, on first use.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from gsd.backend.torchvision_mend import mend_torchvision
+from gsd.errors import GsdError, did_you_mean, reason
+
+TINY = Path(__file__).parents[1] / "tiny_clip"
+CONFIG = "open_clip_config.json"
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # open_clip takes these before pickles
+BESIDE = ("*.json", "*.txt", "*.model")  # the config and what tokenizers are made of
+HUB = "hf-hub:"
+HOLDING = f"that holds {CONFIG} and {WEIGHTS[0]}"
+
+
+class Clip:
+    """A frozen open_clip model in float32. It moves to where the images are; what it returns lies on the CPU."""
+
+    def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor], preprocess: dict[str, Any]) -> None:
+        self.model, self.tokenizer = model.float().eval().requires_grad_(False), tokenizer
+        size = preprocess["size"]
+        self.size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
+        self.mode = "bilinear" if preprocess["interpolation"] == "bilinear" else "bicubic"
+        self.mean, self.std = (torch.tensor(preprocess[name])[:, None, None] for name in ("mean", "std"))
+
+    @torch.no_grad()
+    def similarity(self, rgb: Float[Tensor, "V 3 H W"], texts: Sequence[str], chunk: int) -> Float[Tensor, "V K"]:
+        """Cosine of every image in [0, 1] with every text; `chunk` images are encoded at a time."""
+        self.model.to(rgb.device)
+        features = [self.model.encode_image(self._prepared(part), normalize=True) for part in rgb.split(chunk)]
+        tokens = self.tokenizer(list(texts)).to(rgb.device)
+        return (torch.cat(features) @ self.model.encode_text(tokens, normalize=True).T).float().cpu()
+
+    def _prepared(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 3 h w"]:
+        """As the model's own preprocessing, which works on 8-bit images, makes a square one: squeezed, normalised."""
+        small = interpolate(rgb.float(), self.size, mode=self.mode, antialias=True, align_corners=False).clamp(0, 1)
+        return (small - self.mean.to(rgb.device)) / self.std.to(rgb.device)
+
+
+def load_clip(model: str, pretrained: str | None, option: str) -> Clip:
+    """The model of the options `option`.model and `option`.pretrained, the same object for the same ones.
+
+    model       "tiny" (shipped), a folder in the layout that open_clip reads as local-dir:FOLDER, "hf-hub:OWNER/NAME",
+                or a name that open_clip knows, such as ViT-B-32
+    pretrained  with such a name: open_clip's tag, such as laion2b_s34b_b79k, or a .safetensors file
+
+    Raises GsdError, one sentence with what to do, for a model that is unknown, missing, damaged or pickled.
+    """
+    if model == "tiny" and not all((TINY / name).exists() for name in (CONFIG, WEIGHTS[0])):
+        raise GsdError(
+            f"{option}.model=tiny: its weights are not in {TINY}; make them with python experiments/tiny/train_clip.py,"
+            f" or set {option}.model to a folder {HOLDING}."
+        )
+    folder = TINY if model == "tiny" else Path(model.removeprefix("local-dir:")).expanduser()
+    if model == "tiny" or folder.exists() or model.startswith(HUB):
+        if pretrained is not None:
+            raise GsdError(
+                f"{option}.pretrained={pretrained} belongs to a model that open_clip knows by name, and {model} has "
+                f"weights of its own; set {option}.pretrained=null."
+            )
+        if model.startswith(HUB):
+            wanted, asked = (*BESIDE, *WEIGHTS), f"{option}.model={model}"
+            folder = _from_hub(model.removeprefix(HUB), wanted, lambda found: _checked(found, option), asked, option)
+        return _open(f"local-dir:{_checked(folder, option)}", None, (), option)
+    return _named(model, pretrained, option)
+
+
+def _checked(folder: Path, option: str) -> Path:
+    """The folder itself, if it holds a model as safetensors."""
+    if not (folder / CONFIG).is_file():
+        raise GsdError(f"{option}.model={folder}: {CONFIG} is missing; give a folder {HOLDING}.")
+    if not any((folder / name).is_file() for name in WEIGHTS):
+        raise GsdError(
+            f"{option}.model={folder} has no {WEIGHTS[0]}, and gsd reads no pickles; give a folder {HOLDING}, or "
+            "convert weights you trust with safetensors.torch.save_file."
+        )
+    return folder
+
+
+def _named(model: str, pretrained: str | None, option: str) -> Clip:
+    """One of open_clip's architectures with weights from a tag or a file."""
+    mend_torchvision()
+    import open_clip
+
+    if model not in open_clip.list_models():
+        raise GsdError(
+            f"{option}.model={model} is neither tiny, a folder, {HUB}OWNER/NAME nor a name that open_clip knows"
+            f"{did_you_mean(model, open_clip.list_models()) or '.'}"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(model)
+    if pretrained is None:
+        raise GsdError(
+            f"{option}.model={model} needs weights; set {option}.pretrained to a .safetensors file or one of its "
+            f"tags: {', '.join(tags)}."
+        )
+    file = Path(pretrained).expanduser()
+    if file.is_file():
+        if file.suffix != ".safetensors":
+            raise GsdError(
+                f"{option}.pretrained={pretrained} may be a pickle, which can run any code when it is read; convert "
+                "weights you trust with safetensors.torch.save_file and give the .safetensors file."
+            )
+        return _open(model, file, (), option)
+    settings: dict[str, Any] = open_clip.get_pretrained_cfg(model, pretrained)
+    if not settings:
+        raise GsdError(
+            f"{option}.pretrained={pretrained} is neither a file nor a tag of {model}, which has {', '.join(tags)}"
+            f"{did_you_mean(pretrained, tags) or '.'}"
+        )
+    forced = {f"image_{name}": settings[name] for name in ("mean", "std", "interpolation") if settings.get(name)}
+    forced["force_quick_gelu"] = bool(settings.get("quick_gelu"))
+    weights = _tag_weights(settings, f"{option}.model={model} {option}.pretrained={pretrained}", option)
+    return _open(model, weights, tuple(forced.items()), option)
+
+
+def _tag_weights(settings: dict[str, Any], asked: str, option: str) -> Path:
+    """The safetensors of a tag, which most repositories hold beside the pickle that open_clip's list names."""
+    repository, _, name = settings.get("hf_hub", "").rpartition("/")
+    file = Path(name).with_suffix(".safetensors").name if name else WEIGHTS[0]
+
+    def check(folder: Path) -> Path:
+        if not (folder / file).is_file():
+            raise GsdError(
+                f"{asked} has no {file}, and gsd reads no pickles; take another tag, or set "
+                f"{option}.model=/path/to/a/copy {HOLDING}."
+            )
+        return folder / file
+
+    return _from_hub(repository, (file,), check, asked, option) if repository else check(Path(file))
+
+
+def _from_hub(repository: str, wanted: Sequence[str], check: Callable[[Path], Path], asked: str, option: str) -> Path:
+    """What `check` finds in a repository's folder on this machine, else after downloading the wanted files."""
+    import huggingface_hub
+
+    def fetch(local: bool) -> Path:
+        return check(
+            Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(wanted), local_files_only=local))
+        )
+
+    try:
+        return fetch(True)
+    except (OSError, ValueError, GsdError):
+        pass  # not there, or not all of it
+    try:
+        return fetch(False)
+    except GsdError:
+        raise
+    except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
+        raise GsdError(
+            f"{asked} is not on this machine and cannot be downloaded ({reason(error)}); run once with a network (and "
+            f"HF_HUB_OFFLINE unset), or set {option}.model=/path/to/a/copy {HOLDING}."
+        ) from error
+
+
+def _open(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...], option: str) -> Clip:
+    try:
+        return _opened(name, weights, forced)
+    except Exception as error:  # open_clip, safetensors, transformers and torch each have their own
+        what = name.removeprefix("local-dir:") if weights is None else weights
+        raise GsdError(
+            f"{option}: {what} cannot be opened ({reason(error)}); copy or download it again, or set "
+            f"{option}.model=tiny {option}.pretrained=null."
+        ) from error
+
+
+@lru_cache(maxsize=2)
+def _opened(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...]) -> Clip:
+    mend_torchvision()
+    import open_clip
+
+    pretrained = None if weights is None else str(weights)
+    with _quiet():
+        model = open_clip.create_model_and_transforms(name, pretrained=pretrained, **dict(forced))[0]
+        return Clip(model, open_clip.get_tokenizer(name), open_clip.get_model_preprocess_cfg(model))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the dozen lines that open_clip writes to the root logger, which Hydra shows, for every model."""
+    before = logging.root.manager.disable
+    logging.disable(max(before, logging.INFO))
+    try:
+        yield
+    finally:
+        logging.disable(before)

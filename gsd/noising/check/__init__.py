@@ -1,0 +1,1 @@
+"""The bench that holds a noising to what it claims."""

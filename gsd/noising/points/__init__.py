@@ -1,0 +1,1 @@
+"""Noise that lives on points: values by counter, canvas, sub-points, whitening."""

@@ -1,0 +1,254 @@
+"""From points with values to maps: sub-points, visibility and the integral over a pixel.
+
+Everything runs by numba kernels on CPU float32 tensors and by plain torch elsewhere; `*_torch` are the twins.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gsd.backend.device import compiled
+from gsd.geometry import NEAR, project
+from gsd.noising.points import paint_kernels
+from gsd.noising.points.counter import hashed, normal
+from gsd.noising.points.whiten import whiten
+from gsd.random import Stream
+from gsd.types import Cameras
+
+Kernel = Literal["box", "tent"]
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """K points, each split into `upsample` sub-points at points[k] + frames[k] u, where u depends on the ids alone."""
+
+    points: Float[Tensor, "K 3"]
+    frames: Float[Tensor, "K 3 3"]
+    ids: Int[Tensor, " K"]
+    upsample: int
+    key: int  # of the places
+
+    def places(self) -> Float[Tensor, "K N 3"]:
+        u = bell(self.key, child_ids(self.ids, self.upsample)).unflatten(0, (len(self.ids), self.upsample))
+        return self.points[:, None] + torch.einsum("kij,knj->kni", self.frames, u.to(self.frames.dtype))
+
+
+@dataclass(frozen=True)
+class Values:
+    """The noise of the sub-points: m_s = own n + fresh (z_s - mean z) of independent N(0, 1) n and z.
+
+    With own = 1 / sqrt(N) and fresh = 1 the m_s are independent N(0, 1) and sum_s m_s / sqrt(N) = n: conditional
+    upsampling (Chang et al. 2024, eq. 7). They are drawn from the ids, or given as they are now in `stored`.
+    """
+
+    rng: Stream
+    own: float
+    fresh: float
+    stored: Float[Tensor, "K N C"] | None = None
+
+    def keys(self) -> tuple[int, int]:
+        return self.rng.sub("parent").key(), self.rng.sub("child").key()
+
+    def of(self, ids: Int[Tensor, " K"], upsample: int, channels: int) -> Float[Tensor, "K N C"]:
+        """Drawn for some ids."""
+        if not compiled(ids):
+            return self.of_torch(ids, upsample, channels)
+        out = torch.empty(len(ids), upsample, channels)
+        keys = [np.uint64(key) for key in self.keys()]
+        paint_kernels.sub_values(
+            ids.numpy(), upsample, *keys, np.float32(self.own), np.float32(self.fresh), out.numpy()
+        )
+        return out
+
+    def of_torch(self, ids: Int[Tensor, " K"], upsample: int, channels: int) -> Float[Tensor, "K N C"]:
+        n, z = (normal(key, i, channels) for key, i in zip(self.keys(), (ids, child_ids(ids, upsample)), strict=True))
+        z = z.unflatten(0, (len(ids), upsample))
+        return self.own * n[:, None] + self.fresh * (z - z.mean(1, keepdim=True))
+
+
+def child_ids(ids: Int[Tensor, " K"], upsample: int) -> Int[Tensor, " M"]:
+    """The ids of the `upsample` sub-points of every point, parent by parent."""
+    return (ids[:, None] * upsample + torch.arange(upsample, device=ids.device)).flatten()
+
+
+def bell(key: int, ids: Int[Tensor, " M"]) -> Float[Tensor, "M 3"]:
+    """Three independent numbers of mean 0 and variance 1 an id, each the sum of three uniform ones.
+
+    Where a sub-point lies need not be normal to the last digit: this is five times as fast as `normal`, and bounded
+    by 3. Seven bits each: 3 x 3 x 7 of the 64.
+    """
+    bits = hashed(key, ids)[:, None, None] >> (21 * torch.arange(3, device=ids.device)[:, None]
+                                               + 7 * torch.arange(3, device=ids.device))  # fmt: skip
+    return ((bits & 127).sum(2) - 190.5).float() * 0.015625476
+
+
+class Canvas:
+    """V maps that are being painted with the values of sub-points.
+
+    kernel: box, a sub-point feeds the pixel that contains it and a pixel is sum(m) / sqrt(count) (eq. 8 of the paper);
+    tent, it feeds the four nearest pixels with bilinear weights, and what neighbouring pixels then have in common is
+    taken out by the symmetric inverse square root of their Gram matrix, see gsd.noising.points.whiten. Either way the
+    maps are exactly N(0, I) for independent N(0, 1) values, whatever the geometry, and pixels nothing reached get fresh
+    noise.
+    """
+
+    def __init__(
+        self, shape: tuple[int, int, int, int], kernel: Kernel, ridge: float, dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.shape, self.kernel, self.ridge = shape, kernel, ridge
+        views, channels, height, width = shape
+        self.total = torch.zeros(views, height * width, channels, dtype=dtype, device=device)
+        moments = 1 if kernel == "box" else 5
+        self.weight = torch.zeros(views, height * width, moments, dtype=dtype, device=device)
+
+    def paint(
+        self,
+        cloud: Cloud,
+        values: Values,
+        cameras: Cameras,
+        accepts: Bool[Tensor, "V 1 h w"],
+        depth: Float[Tensor, "V 1 h w"] | None = None,
+        tolerance: float = 0.0,
+    ) -> None:
+        """Add what each view sees of the cloud.
+
+        Seen is what lies in front of the camera, in a pixel that `accepts` it and, if depth is given, within
+        `tolerance` of it (camera z, world units). NaN and infinite points are seen by nobody.
+        """
+        if not compiled(self.total) or cloud.points.dtype != torch.float32:
+            self.paint_torch(cloud, values, cameras, accepts, depth, tolerance)
+            return
+        views, _, channels = self.total.shape
+        stored = np.empty((0, 1, channels), np.float32) if values.stored is None else values.stored.numpy()
+        surface = torch.empty(views, 0) if depth is None else depth.flatten(1)
+        paint_kernels.paint(
+            self.kernel == "tent",
+            cloud.points.contiguous().numpy(),
+            cloud.frames.contiguous().numpy(),
+            cloud.ids.contiguous().numpy(),
+            cloud.upsample,
+            np.uint64(cloud.key),
+            np.array(values.keys(), np.uint64),
+            np.float32(values.own),
+            np.float32(values.fresh),
+            stored,
+            cameras.viewmats.contiguous().numpy(),
+            cameras.Ks.contiguous().numpy(),
+            cameras.width,
+            cameras.height,
+            np.float32(NEAR),
+            accepts.flatten(1).numpy(),
+            surface.contiguous().numpy(),
+            np.float32(tolerance),
+            self.total.numpy(),
+            self.weight.numpy(),
+        )
+
+    def paint_torch(
+        self,
+        cloud: Cloud,
+        values: Values,
+        cameras: Cameras,
+        accepts: Bool[Tensor, "V 1 h w"],
+        depth: Float[Tensor, "V 1 h w"] | None = None,
+        tolerance: float = 0.0,
+    ) -> None:
+        pixel, share = reach(cloud, cameras, accepts, depth, tolerance, self.kernel)
+        seen = (pixel >= 0).flatten(2).any(2).any(0).unflatten(0, (-1, cloud.upsample)).any(1).nonzero()[:, 0]
+        if values.stored is None:
+            drawn = values.of(cloud.ids[seen], cloud.upsample, self.total.shape[2])
+        else:
+            drawn = values.stored[seen]
+        rows = child_ids(seen, cloud.upsample)
+        drawn, share = (x.to(self.total.dtype) for x in (drawn.flatten(0, 1), share[:, rows]))
+        pixel = pixel[:, rows]
+        area = self.total.shape[1]
+        view, point, corner = (pixel >= 0).nonzero(as_tuple=True)  # dropping the misses first is several times faster
+        where = view * area + pixel[view, point, corner]
+        weight = share[view, point, corner]
+        self.total.flatten(0, 1).index_add_(0, where, weight[:, None] * drawn[point])
+        moments = [weight**2]
+        if self.kernel == "tent":
+            moments += [_product(pixel, share, view, point, corner, step) for step in ((0, 1), (1, -1), (1, 0), (1, 1))]
+        self.weight.flatten(0, 1).index_add_(0, where, torch.stack(moments, 1))
+
+    def maps(self, rng: Stream) -> Float[Tensor, "V C h w"]:
+        """Ends the painting."""
+        if self.kernel == "tent":
+            return whiten(self.total, self.weight, self.shape, self.ridge, rng)
+        if not compiled(self.total):
+            return self.maps_torch(rng)
+        out = torch.empty(self.shape)
+        paint_kernels.normalise(self.total.numpy(), self.weight.numpy(), np.uint64(rng.key()), out.flatten(2).numpy())
+        return out
+
+    def maps_torch(self, rng: Stream) -> Float[Tensor, "V C h w"]:
+        count = self.weight[..., 0]
+        maps = self.total * count.clamp_min(1).rsqrt()[..., None]
+        view, pixel = (count == 0).nonzero(as_tuple=True)
+        maps[view, pixel] = normal(rng.key(), view * count.shape[1] + pixel, maps.shape[2]).to(maps.dtype)
+        return maps.transpose(1, 2).reshape(self.shape)
+
+
+def reach(
+    cloud: Cloud,
+    cameras: Cameras,
+    accepts: Bool[Tensor, "V 1 h w"],
+    depth: Float[Tensor, "V 1 h w"] | None,
+    tolerance: float,
+    kernel: Kernel,
+) -> tuple[Int[Tensor, "V M E"], Float[Tensor, "V M E"]]:
+    """The pixels that each sub-point feeds in each view, flat, -1 for none, and its weight there (0 for none).
+
+    E is 1 for the box and 4 for the tent: the corners (0, 0), (0, 1), (1, 0), (1, 1).
+    """
+    coords, z = project(cloud.places().flatten(0, 1), cameras)
+    front = (z > NEAR) & coords.isfinite().all(-1)
+    coords = torch.where(front[..., None], coords, torch.full_like(coords, -9.0)).clamp(-9, 1e6)
+    if kernel == "box":
+        place, share = coords.floor()[:, :, None], torch.ones_like(coords[..., :1])
+    else:
+        lower = (coords - 0.5).floor()
+        right, down = (coords - 0.5 - lower).unbind(-1)
+        corners = coords.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
+        place = lower[:, :, None] + corners
+        share = torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], -1)
+    x, y = place.long().unbind(-1)
+    inside = (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height) & (share > 0)
+    pixel = torch.where(inside, y * cameras.width + x, 0)
+    views = pixel.shape[0]
+    seen = inside & accepts.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel)
+    if depth is not None:
+        there = depth.flatten(1).gather(1, pixel.flatten(1)).view(views, -1, pixel.shape[2])
+        seen &= (z[..., None] - there).abs() < tolerance
+    return torch.where(seen, pixel, -1), torch.where(seen, share, 0.0)
+
+
+def _product(
+    pixel: Int[Tensor, "V M 4"],
+    share: Float[Tensor, "V M 4"],
+    view: Int[Tensor, " E"],
+    point: Int[Tensor, " E"],
+    corner: Int[Tensor, " E"],
+    step: tuple[int, int],
+) -> Float[Tensor, " E"]:
+    """Each entry's weight times the same sub-point's weight one step (dy, dx) on, 0 where that is no corner of it."""
+    dy, dx = corner // 2 + step[0], corner % 2 + step[1]
+    valid = (dy < 2) & (dx >= 0) & (dx < 2)
+    other = torch.where(valid, 2 * dy + dx, 0)
+    return share[view, point, corner] * share[view, point, other] * valid
+
+
+def near_cone(directions: Float[Tensor, "K 3"], axes: Float[Tensor, "V 3"], cosine: float) -> Int[Tensor, " S"]:
+    """Which unit directions lie within the cone of the given cosine about any of the axes."""
+    if not compiled(directions):
+        return (axes @ directions.T > cosine).any(0).nonzero()[:, 0]
+    out = np.empty(len(directions), np.int64)
+    found = paint_kernels.near_cone(directions.numpy(), axes.contiguous().numpy(), np.float32(cosine), out)
+    return torch.from_numpy(out[:found])

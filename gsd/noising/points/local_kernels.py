@@ -1,0 +1,148 @@
+"""Numba kernels of gsd.noising.points.local; the torch twins stand there."""
+
+import numpy as np
+
+from gsd.backend.jit import njit
+
+_REACH = 1 << 20  # cells in either direction of the centre that a packed key can tell apart
+
+
+@njit
+def middle(points):
+    """The median of the finite points, and their median distance from it; zeros if there are none."""
+    kept, n = np.empty((3, len(points))), 0
+    for k in range(len(points)):
+        if np.isfinite(points[k, 0]) and np.isfinite(points[k, 1]) and np.isfinite(points[k, 2]):
+            kept[:, n] = points[k]
+            n += 1
+    centre, distance = np.zeros(3), np.zeros(n)
+    if n == 0:
+        return centre, 0.0
+    for i in range(3):
+        centre[i] = np.median(kept[i, :n])
+    for k in range(n):
+        distance[k] = np.sqrt(((kept[:, k] - centre) ** 2).sum())
+    return centre, np.median(distance)
+
+
+@njit
+def assign(points, centre, size, keys, cell, moments):
+    """Sort points into cubic cells: cell[k] = its cell or -1, keys[c], moments[c] = 1, x, y, z, xx, xy, xz, yy, yz, zz.
+
+    Coordinates are taken from the centre. Returns the number of cells found and the hash table that leads to them.
+    """
+    capacity = 16
+    while capacity < 2 * len(points):
+        capacity *= 2
+    table = np.full(capacity, -1, np.int32)
+    found = 0
+    for k in range(len(points)):
+        x, y, z = points[k, 0] - centre[0], points[k, 1] - centre[1], points[k, 2] - centre[2]
+        fx, fy, fz = np.floor(x / size), np.floor(y / size), np.floor(z / size)
+        cell[k] = -1
+        if not (abs(fx) < _REACH - 1 and abs(fy) < _REACH - 1 and abs(fz) < _REACH - 1):  # NaN fails too
+            continue
+        key = pack(np.int64(fx), np.int64(fy), np.int64(fz))
+        slot = _slot(key, table, keys)
+        if table[slot] < 0:
+            table[slot] = found
+            keys[found] = key
+            moments[found, :] = 0
+            found += 1
+        c = table[slot]
+        cell[k] = c
+        m = moments[c]
+        m[0] += 1
+        m[1] += x
+        m[2] += y
+        m[3] += z
+        m[4] += x * x
+        m[5] += x * y
+        m[6] += x * z
+        m[7] += y * y
+        m[8] += y * z
+        m[9] += z * z
+    return found, table
+
+
+@njit
+def pack(x, y, z):
+    """One key for the integer coordinates of a cell."""
+    return ((x + _REACH) << np.int64(42)) | ((y + _REACH) << np.int64(21)) | (z + _REACH)
+
+
+@njit
+def _slot(key, table, keys):
+    """Where a key is in the table, or the free place where it belongs (linear probing)."""
+    mask = np.uint64(len(table) - 1)
+    x = np.uint64(key)
+    x = (x ^ (x >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
+    slot = (x ^ (x >> np.uint64(29))) & mask
+    while table[slot] >= 0 and keys[table[slot]] != key:
+        slot = (slot + np.uint64(1)) & mask
+    return slot
+
+
+@njit
+def describe(found, table, keys, moments, side, spacing, normal, flatness):
+    """Of every cell, from the points of the 27 cells around it, a patch of surface `side` wide."""
+    total = moments[:found].copy()
+    for shift in range(14, 27):  # half of the neighbours: what I add to one it adds to me
+        dx, dy, dz = np.int64(shift // 9 - 1), np.int64(shift // 3 % 3 - 1), np.int64(shift % 3 - 1)
+        offset = (dx << np.int64(42)) + (dy << np.int64(21)) + dz
+        for c in range(found):
+            other = table[_slot(keys[c] + offset, table, keys)]
+            if other >= 0:
+                for i in range(10):
+                    total[c, i] += moments[other, i]
+                    total[other, i] += moments[c, i]
+    for c in range(found):
+        spacing[c] = side / np.sqrt(total[c, 0])
+        flatness[c] = _flattest(total[c], normal[c])
+
+
+@njit
+def _flattest(m, normal):
+    """The direction of least variance, and 1 - the ratio of the two smallest variances."""
+    n = m[0]
+    x, y, z = m[1] / n, m[2] / n, m[3] / n
+    a, b, c = m[4] / n - x * x, m[5] / n - x * y, m[6] / n - x * z
+    d, e, f = m[7] / n - y * y, m[8] / n - y * z, m[9] / n - z * z
+    mean = (a + d + f) / 3
+    p = np.sqrt(((a - mean) ** 2 + (d - mean) ** 2 + (f - mean) ** 2 + 2 * (b * b + c * c + e * e)) / 6)
+    normal[:] = 0
+    if n < 4 or p <= 1e-12 * mean or mean <= 0:
+        return 0.0
+    ka, kd, kf = a - mean, d - mean, f - mean
+    half = (ka * (kd * kf - e * e) - b * (b * kf - e * c) + c * (b * e - kd * c)) / (2 * p**3)
+    angle = np.arccos(min(1.0, max(-1.0, half))) / 3
+    largest = mean + 2 * p * np.cos(angle)
+    least = mean + 2 * p * np.cos(angle + 2 * np.pi / 3)
+    middle = 3 * mean - largest - least
+    if middle <= 0:  # all on a line
+        return 0.0
+    a, d, f = a - least, d - least, f - least
+    best = 0.0
+    for which in range(3):  # the normal is across any two rows of A - least I; take the pair that tells most
+        if which == 0:
+            u, v, w = b * e - c * d, c * b - a * e, a * d - b * b
+        elif which == 1:
+            u, v, w = b * f - c * e, c * c - a * f, a * e - b * c
+        else:
+            u, v, w = d * f - e * e, e * c - b * f, b * e - d * c
+        length = np.sqrt(u * u + v * v + w * w)
+        if length > best:
+            best = length
+            normal[0], normal[1], normal[2] = u / length, v / length, w / length
+    return 1 - max(least, 0.0) / middle if best > 0 else 0.0
+
+
+@njit
+def fill_frames(cell, spacing, normal, flatness, spread, smallest, frames):
+    """frames[k] = spread spacing (I - flatness n n^T) of the point's cell; `smallest` times I where it has none."""
+    for k in range(len(cell)):
+        c = cell[k]
+        s, flat = (spread * spacing[c], flatness[c]) if c >= 0 else (spread * smallest, 0.0)
+        for i in range(3):
+            for j in range(3):
+                frames[k, i, j] = (s if i == j else 0.0) - (s * flat * normal[c, i] * normal[c, j] if c >= 0 else 0.0)

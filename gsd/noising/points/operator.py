@@ -1,0 +1,51 @@
+"""The painting as a matrix: maps = A values. Too slow to make noise with; what the tests of exactness look at."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from gsd.noising.points.canvas import Cloud, reach
+from gsd.types import Cameras
+
+# A cloud and who sees it: cameras, accepting pixels, depth or None, tolerance; as Canvas.paint takes them.
+Layer = tuple[Cloud, Cameras, Bool[Tensor, "V 1 h w"], Float[Tensor, "V 1 h w"] | None, float]
+
+
+def integral(layers: list[Layer], rows: int) -> Float[Tensor, "R M"]:
+    """The box canvas on which all layers are painted: sparse, float64, rows of unit length, R = V h w.
+
+    The columns are the sub-points of the layers, one after the other, then a fresh value for every pixel, used where
+    no sub-point fell.
+    """
+    row, column = torch.empty(2, 0, dtype=torch.int64, device=layers[0][2].device)
+    start = 0
+    for cloud, cameras, accepts, depth, tolerance in layers:
+        pixel = reach(cloud, cameras, accepts, depth, tolerance, "box")[0][..., 0]
+        view, point = (pixel >= 0).nonzero(as_tuple=True)
+        row = torch.cat([row, view * (rows // len(cameras)) + pixel[view, point]])
+        column = torch.cat([column, point + start])
+        start += pixel.shape[1]
+    count = torch.bincount(row, minlength=rows)
+    empty = (count == 0).nonzero()[:, 0]
+    entries = torch.stack([torch.cat([row, empty]), torch.cat([column, start + empty])])
+    values = count.clamp_min(1).double().rsqrt()[entries[0]]
+    return torch.sparse_coo_tensor(entries, values, (rows, start + rows), check_invariants=True)
+
+
+def identity(rows: int, device: torch.device) -> Float[Tensor, "R R"]:
+    """Fresh values everywhere."""
+    diagonal = torch.arange(rows, device=device).expand(2, -1)
+    return torch.sparse_coo_tensor(
+        diagonal, torch.ones(rows, dtype=torch.float64, device=device), (rows, rows), check_invariants=True
+    )
+
+
+def blend(a: Float[Tensor, "R M"], b: Float[Tensor, "R N"], share: Float[Tensor, " R"]) -> Float[Tensor, "R K"]:
+    """sqrt(share) of the rows of a beside sqrt(1 - share) of those of b, K = M + N."""
+    both = []
+    for matrix, weight in ((a.coalesce(), share), (b.coalesce(), 1 - share)):
+        scaled = matrix.values() * weight.double().sqrt()[matrix.indices()[0]]
+        both.append(torch.sparse_coo_tensor(matrix.indices(), scaled, matrix.shape, check_invariants=True))
+    return torch.cat(both, 1)

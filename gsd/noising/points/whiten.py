@@ -1,0 +1,115 @@
+"""Loewdin splat noise: overlapping pixels made independent, each moved as little as possible.
+
+With B the weights of the values in the pixels, rows of unit length, and G = B B^T, the map is
+    n = (G + ridge I)^(-1/2) (B m + sqrt(ridge) z),
+whose covariance is I for any geometry, m and z being independent N(0, I). Of all exact maps that B m could be turned
+into this is the nearest one (Loewdin 1950, symmetric orthogonalisation), so what views share survives best. `ridge`
+bounds the condition of G; pixels that no value reaches are z itself. The inverse root is a Chebyshev polynomial of the
+nine-point stencil G.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import pad
+
+from gsd.backend.device import compiled
+from gsd.noising.points import paint_kernels
+from gsd.noising.points.counter import normal
+from gsd.random import Stream
+
+_ERROR = 1e-3  # |lambda p(lambda)^2 - 1| allowed anywhere in the spectrum: the covariance is I to this
+_STEP = 0.25  # the spectrum's bound is rounded up to this, so that few polynomials are ever made
+_MOST = 4.0  # no eigenvalue of G is larger: a sub-point touches four pixels
+
+
+def whiten(
+    total: Float[Tensor, "V P C"],
+    weight: Float[Tensor, "V P 5"],
+    shape: tuple[int, int, int, int],
+    ridge: float,
+    rng: Stream,
+) -> Float[Tensor, "V C h w"]:
+    """total = sums of weighted values, weight = sums of products of weights as canvas.Canvas makes them."""
+    views, channels, height, width = shape
+    z = normal(rng.key(), torch.arange(views * height * width, device=total.device), channels).to(total.dtype)
+    length = weight[..., :1].sqrt()
+    start = torch.where(length > 0, total / length.clamp_min(1e-20), 0.0) + ridge**0.5 * z.view_as(total)
+    start = start.transpose(1, 2).unflatten(2, (height, width))
+    diagonal = ((length > 0).to(total.dtype) + ridge).view(views, height, width)
+    if not compiled(total):
+        return whiten_torch(start, diagonal, weight, ridge)
+    out = np.zeros((views, channels, height + 2, width + 2), np.float32)
+    rim = (1, 1, 1, 1)
+    starts, diagonals = pad(start, rim).numpy(), pad(diagonal, rim).numpy()
+    planes = np.empty((4, height + 2, width + 2), np.float32)
+    for v in range(views):
+        bound = paint_kernels.stencil(weight[v].numpy(), width, height, planes)
+        polynomial, scale, shift = inverse_root(ridge, _rounded(float(bound)))
+        paint_kernels.chebyshev(
+            diagonals[v], planes, polynomial, np.float32(scale), np.float32(shift), starts[v], out[v]
+        )
+    return torch.from_numpy(out)[:, :, 1:-1, 1:-1].contiguous()
+
+
+def whiten_torch(
+    start: Float[Tensor, "V C h w"], diagonal: Float[Tensor, "V h w"], weight: Float[Tensor, "V P 5"], ridge: float
+) -> Float[Tensor, "V C h w"]:
+    """The twin: the same polynomial by shifted tensors, with one bound on the spectrum for all views."""
+    height, width = start.shape[2:]
+    planes = _planes(weight.unflatten(1, (height, width)))
+    polynomial, scale, shift = inverse_root(ridge, _MOST)
+
+    def multiply(t: Tensor) -> Tensor:
+        g = diagonal[:, None] * t
+        for plane, (dy, dx) in zip(planes, ((0, 1), (1, -1), (1, 0), (1, 1)), strict=True):
+            g = g + plane[:, None] * _moved(t, dy, dx) + _moved(plane[:, None] * t, -dy, -dx)
+        return scale * g - shift * t
+
+    before, now = start, multiply(start)
+    out = polynomial[0] * before + polynomial[1] * now
+    for c in polynomial[2:]:
+        before, now = now, 2 * multiply(now) - before
+        out = out + c * now
+    return out
+
+
+def _planes(weight: Float[Tensor, "V h w 5"]) -> list[Float[Tensor, "V h w"]]:
+    """Products of the unit rows of a pixel and its neighbour at (0, 1), (1, -1), (1, 0), (1, 1)."""
+    inverse = torch.where(weight[..., 0] > 0, weight[..., 0].clamp_min(1e-30).rsqrt(), 0.0)
+    steps = ((0, 1), (1, -1), (1, 0), (1, 1))
+    return [weight[..., i + 1] * inverse * _moved(inverse, dy, dx) for i, (dy, dx) in enumerate(steps)]
+
+
+def _moved(t: Float[Tensor, "*n h w"], dy: int, dx: int) -> Float[Tensor, "*n h w"]:
+    """t at (y + dy, x + dx), 0 outside."""
+    height, width = t.shape[-2:]
+    padded = pad(t, (1, 1, 1, 1))
+    return padded[..., 1 + dy : 1 + dy + height, 1 + dx : 1 + dx + width]
+
+
+def _rounded(bound: float) -> float:
+    return min(_MOST, _STEP * max(1, math.ceil(bound / _STEP)))
+
+
+@lru_cache(maxsize=64)
+def inverse_root(ridge: float, largest: float) -> tuple[np.ndarray, float, float]:
+    """Chebyshev coefficients of lambda^(-1/2) on [ridge, largest + ridge], and the map scale lambda - shift to [-1, 1].
+
+    The shortest series with |lambda p(lambda)^2 - 1| < 1e-3 throughout.
+    """
+    low, high = ridge, largest + ridge
+    scale, shift = 2 / (high - low), (high + low) / (high - low)
+    series = np.polynomial.Chebyshev.interpolate(lambda x: ((x + shift) / scale) ** -0.5, 1000).coef
+    angle = np.linspace(0, np.pi, 4001)
+    eigenvalue, value, degree = (np.cos(angle) + shift) / scale, np.full_like(angle, series[0]), 0
+    while degree == 0 or np.abs(eigenvalue * value**2 - 1).max() >= _ERROR:
+        degree += 1
+        value += series[degree] * np.cos(degree * angle)
+    return series[: degree + 1], scale, shift

@@ -1,0 +1,1 @@
+"""Noise that is carried from an anchor view into the others."""

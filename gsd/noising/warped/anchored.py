@@ -1,0 +1,171 @@
+"""Noise maps as linear functions of independent normal values, and the noisings whose views all follow one anchor."""
+
+from __future__ import annotations
+
+import warnings
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, Int
+from pydantic import PositiveFloat
+from torch import Tensor
+
+from gsd.backend.device import compiled
+from gsd.noising.parts.correlated import Correlated
+from gsd.noising.points.counter import normal
+from gsd.noising.warped import warp_kernels as kernels
+from gsd.noising.warped.warp import Links, Warp
+from gsd.random import Stream
+from gsd.types import Cameras, Render, Scene, Share
+
+
+@runtime_checkable
+class Matrix(Protocol):
+    """A matrix of V * h * w rows that takes values [columns, C] to pixels (numbered by view, row and column)."""
+
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    def __matmul__(self, x: Float[Tensor, "M C"]) -> Float[Tensor, "R C"]: ...
+    def coo(self) -> Float[Tensor, "R M"]:
+        """Its entries as a sparse tensor, float64."""
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """The matrix whose entry e adds weight[e] times row column[e] of what it is multiplied with to row row[e]."""
+
+    row: Int[Tensor, " E"]
+    column: Int[Tensor, " E"]
+    weight: Float[Tensor, " E"]  # float64
+    shape: tuple[int, int]
+
+    def __matmul__(self, x: Float[Tensor, "M C"]) -> Float[Tensor, "R C"]:
+        if not compiled(x):
+            return self.matmul_torch(x)
+        out = torch.zeros(self.shape[0], x.shape[1])
+        kernels.add_rows(self.row.numpy(), self.column.numpy(), self.weight.numpy(), x.numpy(), out.numpy())
+        return out
+
+    def matmul_torch(self, x: Float[Tensor, "M C"]) -> Float[Tensor, "R C"]:
+        # index_put_, unlike index_add_, adds in the same order every time on CUDA
+        out = x.new_zeros(self.shape[0], x.shape[1])
+        return out.index_put_((self.row,), self.weight.to(x.dtype)[:, None] * x[self.column], accumulate=True)
+
+    @property
+    def T(self) -> Sparse:
+        return Sparse(self.column, self.row, self.weight, self.shape[::-1])
+
+    def coo(self) -> Float[Tensor, "R M"]:
+        return torch.sparse_coo_tensor(
+            torch.stack([self.row, self.column]), self.weight, self.shape, check_invariants=True
+        ).coalesce()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Every anchor's value is shared out among those that ask for it, and a pixel sums what it gets.
+
+    The parts of a value x are share x + (1 - share share^T) z for fresh z, where `share` [parts, values] has
+    orthonormal columns. So they are independent N(0, 1) and those of one value, weighted with their shares, sum to
+    it: conditional upsampling (Chang et al. 2024, eq. 7) or, for unequal shares, the increments of a Brownian bridge
+    (Deng et al. 2025). `take` [pixels, parts] has orthonormal rows. Multiplied with the anchors' values and one z a
+    part, below each other.
+    """
+
+    take: Sparse
+    share: Sparse
+    origin: Int[Tensor, " VP"]  # which anchor's value a column of `share` is
+    anchors: int
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.take.shape[0], self.anchors + self.take.shape[1]
+
+    def __matmul__(self, x: Float[Tensor, "M C"]) -> Float[Tensor, "R C"]:
+        anchors, z = x.split([self.anchors, self.take.shape[1]])
+        return self.take @ (z + self.share @ (anchors[self.origin] - self.share.T @ z))
+
+    def coo(self) -> Float[Tensor, "R M"]:
+        drawn = Sparse(
+            self.share.row, self.origin[self.share.column], self.share.weight, (self.share.shape[0], self.anchors)
+        )
+        take, share = self.take.coo(), self.share.coo()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # that torch's CSR format, which a product passes, is in beta
+            return torch.cat([take @ drawn.coo(), take - (take @ share) @ share.T], 1).coalesce()
+
+
+class Anchored(Correlated):
+    """The first view of each group, the anchor, has fresh noise; the others take theirs from it, warped.
+
+    A pixel is carried into the anchor by its rendered depth, and takes only from pixels that show the same surface: z
+    within `depth_tolerance` (world units). The background, a sphere at infinity, is one more surface. What the anchor
+    does not see gets fresh noise. All this is decided by geometry alone, so the maps are linear in independent values.
+    """
+
+    def __init__(self, depth_tolerance: PositiveFloat = 0.1, sqrt_beta: Share = 1.0) -> None:
+        super().__init__(sqrt_beta)
+        self.depth_tolerance = depth_tolerance
+
+    @abstractmethod
+    def weave(self, warp: Warp) -> Matrix:
+        """What makes V * h * w pixels of independent values."""
+
+    def maps(
+        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
+    ) -> Float[Tensor, "V C h w"]:
+        views, channels, *size = shape
+        matrix = self.weave(Warp(render, cameras, (size[0], size[1]), self.depth_tolerance))
+        values = normal(rng.key(), torch.arange(matrix.shape[1], device=render.depth.device), channels)
+        return (matrix @ values).view(views, *size, channels).permute(0, 3, 1, 2).contiguous()
+
+    def operator(
+        self, scene: Scene, render: Render, cameras: Cameras, size: tuple[int, int], rng: Stream
+    ) -> Float[Tensor, "P M"]:
+        """The matrix itself, sparse float64: the maps of one channel are it times independent N(0, 1) values.
+
+        Pixels are numbered by view, row and column.
+        """
+        return self.weave(Warp(render, cameras, size, self.depth_tolerance)).coo()
+
+
+def copied(links: Links) -> Sparse:
+    """Each pixel is the weighted mean of the values it asks for; a pixel without any takes a value of its own.
+
+    Not white noise: a value that two pixels ask for appears in both, and means have a smaller variance.
+    """
+    pixels = len(links.origin)
+    total = _sums(links.weight, links.target, pixels)
+    empty = (total == 0).nonzero()[:, 0]
+    return Sparse(
+        torch.cat([links.target, empty]),
+        torch.cat([links.origin[links.source], links.anchors + empty]),
+        torch.cat([links.weight / total[links.target], torch.ones_like(total[empty])]),
+        (pixels, links.anchors + pixels),
+    )
+
+
+def split(links: Links) -> Split:
+    """Each value is shared out among the pixels of a view that ask for it, in proportion to their weights."""
+    pixels, parts = len(links.origin), len(links.source)
+    share = (links.weight / _sums(links.weight, links.source, pixels)[links.source]).sqrt()
+    area = _sums(share**2, links.target, pixels)
+    empty = (area == 0).nonzero()[:, 0]
+    part = torch.arange(parts + len(empty), device=empty.device)
+    return Split(
+        take=Sparse(
+            torch.cat([links.target, empty]),
+            part,
+            torch.cat([share / area[links.target].sqrt(), torch.ones_like(area[empty])]),
+            (pixels, len(part)),
+        ),
+        share=Sparse(part[:parts], links.source, share, (len(part), pixels)),
+        origin=links.origin,
+        anchors=links.anchors,
+    )
+
+
+def _sums(values: Float[Tensor, " E"], index: Int[Tensor, " E"], size: int) -> Float[Tensor, " {size}"]:
+    return values.new_zeros(size).index_put_((index,), values, accumulate=True)

@@ -1,0 +1,1 @@
+"""What priors are made of: texts, depth pictures, converted checkpoints."""

@@ -1,0 +1,1 @@
+"""What reads run folders: single runs, tables of runs, sweeps, where a result came from."""

@@ -1,0 +1,33 @@
+"""What metrics say of a scene: its turntable, the numbers, their means over particles."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import torch
+
+from gsd.protocols import Metric, Representation
+from gsd.types import Cameras, Render
+
+CHUNK = 8  # views rendered at a time
+
+
+def render_turntable(scene: Representation, cameras: Cameras) -> Render:
+    """Every view of the evaluation cameras, a few at a time."""
+    parts = [scene.render(cameras[views]) for views in torch.arange(len(cameras)).split(CHUNK)]
+    return Render(*(torch.cat([getattr(p, k) for p in parts]) for k in ("rgb", "depth", "alpha")))
+
+
+def measure(metrics: dict[str, Metric], show: Render, cameras: Cameras, prompt: str) -> dict[str, Any]:
+    """What all metrics say of a turntable."""
+    measured: dict[str, Any] = {}
+    for metric in metrics.values():
+        measured |= metric(show, cameras, prompt)
+    return measured
+
+
+def means(metrics: list[dict[str, Any]]) -> dict[str, float]:
+    """Of the numbers; curves are left to each scene's own."""
+    numbers = [name for name, value in metrics[0].items() if not isinstance(value, list)]
+    return {name: statistics.mean(each[name] for each in metrics) for name in numbers}

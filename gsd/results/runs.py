@@ -1,0 +1,204 @@
+"""Run folders as tables, reports and figures read them: where they lie, what was asked for, what came out."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from gsd.errors import GsdError
+from gsd.results.folder import RunFolder
+
+Status = Literal["done", "failed", "unfinished"]
+MARKS = frozenset({"config.yaml", "DONE", "FAILED", "checkpoint.pt"})  # a folder with one of these is a run's
+TAIL = 20_000  # bytes, more than a line of metrics.jsonl has
+DEPTH = 3  # folders below the given one in which runs are looked for: outputs/NAME/SIGNATURE
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Its files are read when they are asked for; one that is damaged raises GsdError, naming it."""
+
+    path: Path
+
+    @property
+    def signature(self) -> str:
+        return self.path.name
+
+    @property
+    def status(self) -> Status:
+        if (self.path / "DONE").exists():
+            return "done"
+        return "failed" if (self.path / "FAILED").exists() else "unfinished"
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The final numbers, the options chosen and the cost; empty for a run that is not done.
+
+        What `gsd evaluate` has measured since takes the place of the same numbers; "evaluated" then says on
+        what turntable, metric by metric.
+        """
+        summary = _read(self.path / "summary.json", json.loads) if self.status == "done" else {}
+        return _with_later(summary, self.evaluation) if summary else summary
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any]:
+        """evaluation.json, see `gsd.tools.evaluate`; empty where nothing was measured after the run."""
+        file = self.path / "evaluation.json"
+        return _read(file, json.loads) if file.exists() else {}
+
+    @cached_property
+    def config(self) -> dict[str, Any]:
+        """The resolved config, to be read only; empty for a run that failed before it was resolved."""
+        return _read(self.path / "config.yaml", _yaml) if (self.path / "config.yaml").exists() else {}
+
+    @cached_property
+    def overrides(self) -> list[str]:
+        """What was typed, for example ["noising=random", "seed=1"]."""
+        return _read(self.path / "overrides.yaml", _yaml, list) if (self.path / "overrides.yaml").exists() else []
+
+    @property
+    def step(self) -> int:
+        """Steps recorded so far, of the last whole line of metrics.jsonl; what is damaged counts as none."""
+        try:
+            with (self.path / "metrics.jsonl").open("rb") as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
+                return json.loads(file.read().split(b"\n")[-2])["step"] + 1
+        except (OSError, ValueError, LookupError, TypeError):
+            return 0
+
+    @property
+    def reason(self) -> str:
+        """Of a run that failed: the last line that FAILED has, which of a traceback is the exception."""
+        try:
+            lines = (self.path / "FAILED").read_text(encoding="utf-8", errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+    def records(self) -> list[dict[str, Any]]:
+        """Every step's numbers."""
+        return self._lines("metrics.jsonl")
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """What was measured during the run, see `gsd.runner.convergence`; empty with evaluate_every=0."""
+        return self._lines("evaluations.jsonl")
+
+    def _lines(self, name: str) -> list[dict[str, Any]]:
+        try:
+            return RunFolder(self.path).records(name)
+        except ValueError as error:
+            raise GsdError(f"{self.path / name} is damaged: {error}.") from error
+
+
+def calls_to_threshold(
+    evaluations: Sequence[dict[str, Any]], threshold: float, key: str = "psnr_aligned", larger_is_better: bool = True
+) -> int | None:
+    """The prior calls after which a run is as good as `threshold` and stays so; None if it never is.
+
+    As fine as the evaluations are close: the first of those that reach it and after which none falls back.
+    """
+    sign = 1 if larger_is_better else -1
+    reached = None
+    for record in evaluations:
+        if sign * record[key] < sign * threshold:
+            reached = None
+        elif reached is None:
+            reached = record["prior_calls"]
+    return reached
+
+
+def find_runs(folders: Iterable[str | Path]) -> list[Run]:
+    """The runs at or below the folders, in the order of their paths.
+
+    Raises GsdError for a folder that does not exist or holds no run.
+    """
+    found: dict[Path, None] = {}
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise GsdError(f"{folder} does not exist; give a run folder, or one that holds run folders.")
+        below = list(_search(folder, DEPTH))
+        if not below:
+            raise GsdError(
+                f"{folder} holds no run; give outputs/NAME/SIGNATURE, or a folder above such, as multirun/NAME."
+            )
+        found |= dict.fromkeys(below)
+    return [Run(path) for path in sorted(found)]
+
+
+def done_runs(folders: Iterable[str | Path], complain: Callable[[str], None] | None = None) -> list[Run]:
+    """The runs that are done and whole; each other one is named in a sentence to `complain` (default: stderr)."""
+    complain = complain or _to_stderr
+    good = []
+    for run in find_runs(folders):
+        try:
+            if run.status == "done" and run.summary:
+                good.append(run)
+            else:
+                complain(f"{run.path} is {run.status}, left out.")
+        except GsdError as error:
+            complain(f"{error} Left out.")
+    return good
+
+
+def _with_later(summary: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:
+    """A summary with the numbers of evaluation.json."""
+    summary = dict(summary)
+    for name, measured in evaluation.get("metrics", {}).items():
+        summary |= measured["numbers"]
+        each = measured.get("particles", [])
+        if len(each) == len(summary.get("particles", [])) > 0:
+            summary["particles"] = [old | new for old, new in zip(summary["particles"], each, strict=True)]
+        on = {key: measured[key] for key in ("views", "resolution")}
+        summary["evaluated"] = summary.get("evaluated", {}) | {name: on}
+    return summary
+
+
+def _search(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        entries = list(os.scandir(folder))
+    except PermissionError:
+        return
+    if MARKS & {entry.name for entry in entries}:
+        yield folder
+    elif depth:
+        for entry in entries:
+            if entry.is_dir() and not entry.name.startswith("."):
+                yield from _search(Path(entry.path), depth - 1)
+
+
+def _read(file: Path, parse: Callable[[str], Any], kind: type = dict) -> Any:
+    try:
+        content = parse(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise GsdError(f"{file} cannot be read: {' '.join(str(error).split())}.") from error
+    if not isinstance(content, kind):
+        raise GsdError(f"{file} is damaged: it holds no {kind.__name__}.")
+    return content
+
+
+def _yaml(text: str) -> Any:
+    """The configs of a sweep are made of the same sections, so that each different one is parsed once."""
+    try:
+        sections = [_section(part) for part in re.split(r"^(?=[^\s#])", text, flags=re.MULTILINE) if part]
+    except yaml.YAMLError:
+        return _section(text)
+    whole = all(isinstance(section, dict) for section in sections)
+    return {key: value for section in sections for key, value in section.items()} if whole else _section(text)
+
+
+@lru_cache(maxsize=4096)
+def _section(text: str) -> Any:
+    return yaml.load(text, yaml.CSafeLoader)  # ten times as fast as PyYAML's own parser
+
+
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,146 @@
+"""The folder of a sweep: sweep.json says what was asked for, the runs' folders what has come of it.
+
+A folder may take several sweeps, one after the other: sweep.json has the last of each command.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from gsd.errors import GsdError
+from gsd.results.folder import Holder, RunFolder
+from gsd.results.runs import Run, find_runs
+
+State = Literal["failed", "damaged", "running", "pending", "done"]  # in the order in which they are listed
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that a sweep asks for."""
+
+    overrides: list[str]  # what the sweep varies
+    steps: int
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep as it was begun."""
+
+    command: list[str]  # run.py and its arguments
+    cwd: str
+    launcher: str
+    commit: str | None
+    began: str  # ISO 8601
+    jobs: dict[str, Job]  # name of the run's folder -> job
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where a run stands."""
+
+    name: str  # of its folder, below the sweep's
+    state: State
+    step: int
+    steps: int | None  # None for a run that no sweep has asked for
+    overrides: list[str]
+    note: str = ""  # the reason of a failure, who runs it, where it was left
+
+
+class SweepFolder:
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Refuse a second sweep into the same folder at the same time."""
+        with RunFolder(self.path).lock():
+            yield
+
+    @property
+    def holder(self) -> Holder | None:
+        return RunFolder(self.path).holder
+
+    @property
+    def sweeps(self) -> list[Sweep]:
+        """In the order in which they began; empty where none has been recorded."""
+        try:
+            content = json.loads((self.path / "sweep.json").read_text())
+            return [Sweep(**s | {"jobs": {k: Job(**j) for k, j in s["jobs"].items()}}) for s in content]
+        except FileNotFoundError:
+            return []
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+            raise GsdError(f"{self.path / 'sweep.json'} is damaged ({error}); delete it: the runs stay.") from error
+
+    def begin(self, sweep: Sweep) -> list[str]:
+        """Record a sweep, in the place of one with the same command or the same runs.
+
+        Returns what is worth saying of a sweep that has been here before.
+        """
+        before = self.sweeps
+        kept = [s for s in before if s.command != sweep.command and s.jobs.keys() != sweep.jobs.keys()]
+        content = json.dumps([asdict(s) for s in (*kept, sweep)], indent=1)
+        try:
+            RunFolder(self.path).write("sweep.json", content + "\n")
+        except OSError as error:
+            raise GsdError(f"{self.path} cannot be written to: {error.strerror}.") from error
+        return [
+            f"The config that this command makes has changed since {s.began} (commit {s.commit}): "
+            f"{len(sweep.jobs.keys() - s.jobs.keys())} of {len(sweep.jobs)} runs have a new signature and are new runs."
+            for s in before
+            if s.command == sweep.command and s.jobs.keys() != sweep.jobs.keys()
+        ]
+
+    def rows(self) -> list[Row]:
+        """Every run that a sweep has asked for or that lies here, those that need attention first."""
+        jobs = {name: job for sweep in self.sweeps for name, job in sweep.jobs.items()}
+        runs = {str(run.path.relative_to(self.path)): run for run in self._runs(bool(jobs))}
+        found = [_row(name, run, jobs.get(name)) for name, run in runs.items()]
+        missing = [Row(name, "pending", 0, job.steps, job.overrides) for name, job in jobs.items() if name not in runs]
+        order = State.__args__  # type: ignore[attr-defined]
+        return sorted([*found, *missing], key=lambda row: (order.index(row.state), row.overrides, row.name))
+
+    def _runs(self, planned: bool) -> list[Run]:
+        try:
+            return find_runs([self.path])
+        except GsdError:
+            if planned and self.path.is_dir():
+                return []  # nothing has begun yet
+            raise
+
+
+def _row(name: str, run: Run, job: Job | None) -> Row:
+    steps, overrides = (job.steps, job.overrides) if job else (None, [])
+    try:
+        if run.status == "done":
+            cost = run.summary["seconds"]
+            return Row(name, "done", steps or 0, steps, overrides or run.summary["overrides"], f"{cost:.0f} s")
+    except (GsdError, KeyError) as error:
+        return Row(name, "damaged", 0, steps, overrides, f"{error} Delete the folder to run it again.")
+    holder = RunFolder(run.path).holder
+    if holder:
+        return Row(name, "running", run.step, steps, overrides, str(holder))
+    if run.status == "failed":
+        return Row(name, "failed", run.step, steps, overrides, run.reason)
+    return Row(name, "pending", run.step, steps, overrides, "stopped")
+
+
+def count(rows: Iterable[Row]) -> str:
+    """'8 runs: 6 done, 1 failed, 1 pending'."""
+    states = Counter(row.state for row in rows)
+    parts = [f"{states[s]} {s}" for s in ("done", "failed", "damaged", "running", "pending") if states[s]]
+    return f"{states.total()} runs: {', '.join(parts) or 'none'}"
+
+
+def table(rows: list[Row]) -> str:
+    """A line a run: state, folder, steps, settings, note."""
+    cells = [["state", "run", "step", "settings", ""]] + [
+        [row.state, row.name, f"{row.step}/{row.steps or '?'}", " ".join(row.overrides), row.note] for row in rows
+    ]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)

@@ -1,0 +1,196 @@
+"""Run folders as the rows of a report: status, settings that differ, metrics, cost."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from gsd.config import NOT_IN_SIGNATURE
+from gsd.errors import GsdError
+from gsd.results.runs import Run, Status, find_runs
+
+SEED = "seed"
+COSTS = ("seconds", "prior_calls", "peak_memory_mb")
+NOT_METRICS = frozenset({"prompt", "options", "overrides", "seed", "particles", "versions", "commit", *COSTS})
+# A run's own choice among equals: shown for each run, but no mean of it says anything.
+NOMINAL = frozenset({"yaw_deg", "clip_yaw_deg", "variant"})
+LISTS = ("loss", "metric")  # groups that hold several options by name
+NO_SETTINGS = frozenset({*NOT_IN_SIGNATURE, "profile", "metric"})  # how a run is done and measured, not what it is
+REASON_CHARS = 4000  # of a traceback
+
+
+@dataclass
+class Row:
+    """One run. Its settings are those in which the runs of the report differ, the seed last."""
+
+    path: Path
+    name: str  # its path below what all runs have in common
+    status: Status
+    reason: str  # why a run failed, or how far it came; empty for one that is done
+    typed: frozenset[str]  # keys of its overrides
+    config: dict[str, Any]  # flat, strings and numbers: "noising.kernel" -> "tent", "noising" -> "consistent"
+    metrics: dict[str, float]
+    turns: dict[str, list[float]]  # metrics with a value for each view of the turntable
+    cost: dict[str, float]
+    provenance: dict[str, str]  # commit and versions, as "versions.torch"
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Table:
+    """All runs of a report in the order of their settings, and what had to be left out of it."""
+
+    rows: list[Row]
+    settings: list[str]  # groups first, the seed last
+    left_out: list[str]  # a sentence for each damaged folder
+
+    @cached_property
+    def metrics(self) -> list[str]:
+        return list(dict.fromkeys(name for row in self.rows for name in row.metrics))
+
+
+def read(folders: Iterable[str | Path]) -> Table:
+    """Every run at or below the folders. Raises GsdError for a folder that does not exist or holds no run."""
+    runs = find_runs(folders)
+    runs.sort(key=lambda run: run.status != "done")  # those done say what their options are called
+    paths = [run.path.resolve() for run in runs]
+    above = _common(paths)
+    rows, left_out, names = [], [], _Names()
+    for run, path in zip(runs, paths, strict=True):
+        try:
+            # A Run keeps what it has read: of thousands that would be too much
+            rows.append(_row(Run(run.path), str(path.relative_to(above)), names))
+        except GsdError as error:
+            left_out.append(str(error))
+    differing = _differing(rows)
+    for row in rows:
+        row.settings = {key: row.config[key] for key in differing if key in row.config}
+    return Table(sorted(rows, key=lambda row: _order(row, differing)), differing, left_out)
+
+
+def _row(run: Run, name: str, names: _Names) -> Row:
+    summary, config = run.summary, run.config
+    if run.status == "done" and not config:
+        raise GsdError(f"{run.path} is done but has no config.yaml.")
+    overrides = summary.get("overrides", []) if summary else run.overrides
+    typed = dict(str(o).lstrip("+~").split("=", 1) for o in overrides if "=" in str(o))
+    options = {k: v for k, v in summary.get("options", {}).items() if isinstance(v, str)}
+    flat = _flat(config) | names.of(config, options, typed)
+    flat |= {key: options[key] for key in ("experiment", "scale") if key in options}
+    measured = {k: v for k, v in summary.items() if k not in NOT_METRICS}
+    return Row(
+        path=run.path,
+        name=name if name != "." else run.path.resolve().name,
+        status=run.status,
+        reason=_reason(run, config),
+        typed=frozenset(typed),
+        config=flat,
+        metrics={k: float(v) for k, v in measured.items() if finite(v)},
+        turns={k: v for k, v in measured.items() if isinstance(v, list) and v and all(map(finite, v))},
+        cost={k: float(summary[k]) for k in COSTS if finite(summary.get(k))},
+        provenance=_flat({"commit": summary.get("commit"), "versions": summary.get("versions", {})}) if summary else {},
+    )
+
+
+class _Names:
+    """What the options of groups are called. A config holds their classes; the names are in the summaries of runs that
+    are done, and a run that is not takes the name of an equal section, what was typed, or the class's module."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, str] = {}
+
+    def of(self, config: dict[str, Any], options: dict[str, str], typed: dict[str, str]) -> dict[str, str]:
+        names = {}
+        for group, section in config.items():
+            if group in LISTS and isinstance(section, dict):
+                chosen = [name for name, part in section.items() if isinstance(part, dict) and "_target_" in part]
+                names[group] = "+".join(chosen) or "none"
+            elif isinstance(section, dict) and ("_target_" in section or not section):
+                key = group + json.dumps(section, sort_keys=True)
+                guess = section["_target_"].split(".")[-2] if section else "none"
+                names[group] = options.get(group) or self.known.get(key) or typed.get(group) or guess
+                self.known[key] = names[group]
+        return names
+
+
+def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            flat |= _flat(value, f"{prefix}{key}.")
+        elif key != "_target_":
+            flat[f"{prefix}{key}"] = value if isinstance(value, str) or finite(value) else show(value)
+    return flat
+
+
+def _differing(rows: list[Row]) -> list[str]:
+    """The settings in which runs differ: groups first, the seed last.
+
+    What follows from another is not counted. An option that only some choices of a group have, or have with another
+    default, follows from the choice: two runs must differ in it with the same choice. And what nobody typed follows
+    from a group or a typed setting whose value fixes it, as steps of schedules follow from the length of the run.
+    """
+    seen: dict[str, dict[Any, set[str]]] = {}
+    for row in rows:
+        for key, value in row.config.items():
+            group = key.split(".")[0]
+            if group not in NO_SETTINGS:
+                choice = row.config.get(group) if group != key and group not in LISTS else None
+                seen.setdefault(key, {}).setdefault(choice, set()).add(show(value))
+    groups = {key.split(".")[0] for key in seen if "." in key}
+    keys = [key for key, choices in seen.items() if any(len(values) > 1 for values in choices.values())]
+    typed = frozenset().union(*(row.typed for row in rows))
+    firm = [key for key in keys if key in groups or any(f"{key}.".startswith(f"{t}.") for t in typed)]
+    loose = [
+        key for key in keys if key not in firm and not any(_fixes(rows, each, key) for each in firm if each != SEED)
+    ]
+    kept = [key for key in keys if key == SEED or key in firm or key in loose]
+    return sorted(kept, key=lambda key: (key == SEED, key not in groups, key))
+
+
+def _fixes(rows: list[Row], one: str, other: str) -> bool:
+    """Whether runs with the same value of the one have the same of the other."""
+    fixed: dict[str, str] = {}
+    pairs = ((show(row.config.get(one)), show(row.config.get(other))) for row in rows if row.config)
+    return all(fixed.setdefault(a, b) == b for a, b in pairs)
+
+
+def _order(row: Row, settings: list[str]) -> list[Any]:
+    """Numbers before words, what is missing last."""
+    values = [row.settings.get(key) for key in settings]
+    return [(v is None, not finite(v), float(v) if finite(v) else 0.0, show(v)) for v in values] + [row.name]
+
+
+def _reason(run: Run, config: dict[str, Any]) -> str:
+    if run.status == "failed":
+        text = (run.path / "FAILED").read_text(encoding="utf-8", errors="replace").strip()
+        return text[-REASON_CHARS:] or "no reason is given in FAILED"
+    if run.status == "unfinished":
+        return f"at step {run.step} of {config.get('steps', '?')}" if run.step else "no step is recorded yet"
+    return ""
+
+
+def _common(paths: list[Path]) -> Path:
+    """The deepest folder that holds all of them; of one run, the run itself."""
+    common = paths[0]
+    while not all(path.is_relative_to(common) for path in paths):
+        common = common.parent
+    return common
+
+
+def finite(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def show(value: object) -> str:
+    """A setting in the words of a config."""
+    if isinstance(value, str):
+        return value
+    if type(value) in (int, float) and finite(value):
+        return repr(value)  # what json says too, in a tenth of the time: there are many
+    return json.dumps(value, ensure_ascii=False, default=str)

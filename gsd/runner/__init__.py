@@ -1,0 +1,1 @@
+"""What writes a run folder: the run itself and the watchers of its loop."""

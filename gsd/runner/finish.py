@@ -1,0 +1,83 @@
+"""What a finished run leaves behind: turntable, pictures, scene, metrics, summary."""
+
+from __future__ import annotations
+
+import resource
+from typing import Any
+
+import imageio.v2 as imageio
+import torch
+from omegaconf import DictConfig
+
+from gsd.experiment import Experiment
+from gsd.particles import Particles
+from gsd.protocols import Representation
+from gsd.rasterizer.ply import save_ply
+from gsd.results.folder import RunFolder
+from gsd.results.measure import means, measure, render_turntable
+from gsd.results.provenance import commit, versions
+from gsd.runner.pictures import depth_picture, grid, png, uint8
+from gsd.types import Render
+
+FPS = 30
+STRIP_VIEWS = 8
+
+
+@torch.no_grad()
+def finish(
+    experiment: Experiment, folder: RunFolder, asked: DictConfig, seconds: float, prior_calls: int
+) -> dict[str, Any]:
+    """Render, measure, export; write summary.json and DONE. Returns the summary. Can be repeated after a crash.
+
+    Of several particles, the first one's files are where a single scene's are and the others' in particle_1/ and so on;
+    summary.json has the mean of every number, and the numbers of each under "particles".
+    """
+    scene = experiment.representation
+    scenes = scene.scenes if isinstance(scene, Particles) else (scene,)
+    metrics = [_leave(s, experiment, folder, f"particle_{k}/" if k else "") for k, s in enumerate(scenes)]
+    summary = {
+        "prompt": experiment.prompt,
+        "options": options(experiment, asked),
+        "overrides": list(asked.overrides.task),
+        "seed": experiment.seed,
+        **(metrics[0] if len(metrics) == 1 else means(metrics) | {"particles": metrics}),
+        "prior_calls": prior_calls,
+        "seconds": round(seconds, 3),
+        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "versions": versions(),
+        "commit": commit(),
+    }
+    folder.finish(summary)
+    return summary
+
+
+def _leave(scene: Representation, experiment: Experiment, folder: RunFolder, prefix: str) -> dict[str, Any]:
+    """The files of one scene, and what the metrics say of it."""
+    show = render_turntable(scene, experiment.turntable)
+    _write_pictures(show, folder, prefix)
+    export = getattr(scene, "splats", None)
+    if export is not None:
+        with folder.replacing(f"{prefix}scene.ply") as temporary:
+            save_ply(temporary, export())
+    return measure(experiment.metrics, show, experiment.turntable, experiment.prompt)
+
+
+def _write_pictures(show: Render, folder: RunFolder, prefix: str) -> None:
+    """turntable.mp4 and .png (a strip of eight views), and rgb, depth and alpha of those views in views/."""
+    with folder.replacing(f"{prefix}turntable.mp4") as temporary:
+        # imageio knows the container by the ending, which the temporary name keeps
+        imageio.mimwrite(temporary, [uint8(x) for x in show.rgb], fps=FPS, quality=8, macro_block_size=1)
+    chosen = torch.arange(STRIP_VIEWS) * len(show.rgb) // STRIP_VIEWS
+    depth, alpha = depth_picture(show), show.alpha.expand(-1, 3, -1, -1)
+    folder.write(f"{prefix}turntable.png", png(grid(show.rgb[chosen][None])))
+    for view in chosen.unique().tolist():
+        for name, picture in (("rgb", show.rgb), ("depth", depth), ("alpha", alpha)):
+            folder.write(f"{prefix}views/{view:03d}_{name}.png", png(picture[view]))
+
+
+def options(experiment: Experiment, asked: DictConfig) -> dict[str, Any]:
+    """group -> the option chosen, as typed on the command line; a list for losses and metrics."""
+    choices = asked.runtime.choices
+    lists = ("loss", "metric", "logger")
+    single = {k: v for k, v in choices.items() if not (k.startswith("hydra/") or "@" in k or k in lists)}
+    return single | {"loss": list(experiment.losses), "metric": list(experiment.metrics)}

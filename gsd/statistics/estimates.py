@@ -1,0 +1,87 @@
+"""Intervals and tests over seeds, for numbers that few runs give. Every interval is two-sided, at 95 % unless told."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from jaxtyping import Float
+from scipy import stats
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number and the interval that holds it; low and high are nan where the data cannot say."""
+
+    value: float
+    low: float
+    high: float
+    count: int  # observations behind it
+
+    def __mul__(self, factor: float) -> Estimate:
+        """In another unit, as 100 times for percent."""
+        return Estimate(factor * self.value, factor * self.low, factor * self.high, self.count)
+
+    def __format__(self, spec: str) -> str:
+        """Each number by `spec`, such as "+.1f"; three digits without. The value alone where there is no interval."""
+        value, low, high = (format(each, spec or ".3g") for each in (self.value, self.low, self.high))
+        return value if np.isnan(self.low) else f"{value} [{low}, {high}]"
+
+    def __str__(self) -> str:
+        return format(self)
+
+
+def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
+    """The mean with Student's interval; of one value, the value."""
+    data = np.asarray(values, float)
+    centre, count = float(data.mean()), len(data)
+    if count < 2:
+        return Estimate(centre, np.nan, np.nan, count)
+    half = _reach(count, level) * float(data.std(ddof=1))
+    return Estimate(centre, centre - half, centre + half, count)
+
+
+def band(
+    values: Float[np.ndarray, "n m"], level: float = LEVEL
+) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
+    """`mean` of each column at once, of what is not nan in it: values, lows and highs."""
+    count = np.isfinite(values).sum(0)
+    centre = np.where(np.isfinite(values), values, 0).sum(0) / np.where(count, count, np.nan)
+    squares = np.where(np.isfinite(values), values - centre, 0) ** 2
+    half = np.array([_reach(n, level) for n in count.tolist()]) * np.sqrt(squares.sum(0) / np.maximum(count - 1, 1))
+    return centre, centre - half, centre + half
+
+
+def averaged(values: Float[np.ndarray, "n m"], clusters: Sequence[Hashable]) -> Float[np.ndarray, "k m"]:
+    """The mean row of each cluster, of what is not nan; all rows as they are where there is but one cluster.
+
+    Rows of a cluster (runs of one prompt) are not independent of each other: intervals are taken over what remains.
+    """
+    names = {name: k for k, name in enumerate(dict.fromkeys(clusters))}
+    if len(names) < 2:
+        return values
+    labels = np.array([names[name] for name in clusters])
+    return np.stack([band(values[labels == k])[0] for k in range(len(names))])
+
+
+@lru_cache
+def _reach(count: int, level: float) -> float:
+    """Half of Student's interval of a mean, in standard deviations of the values."""
+    return float(stats.t.ppf((1 + level) / 2, count - 1)) / count**0.5 if count > 1 else np.nan
+
+
+def rate(successes: float, count: int, level: float = LEVEL) -> Estimate:
+    """A proportion with Wilson's interval; the successes may be means of clusters, and count the clusters."""
+    share = successes / count
+    return Estimate(share, *wilson(share, count, float(stats.norm.ppf((1 + level) / 2))), count)
+
+
+def wilson(share: float, count: float, quantile: float) -> tuple[float, float]:
+    """Wilson's interval of a share of `count` independent values: what it lies within `quantile` standard errors of."""
+    z = quantile / count**0.5
+    middle, half = share + z**2 / 2, z * (share * (1 - share) + z**2 / 4) ** 0.5
+    return max(0.0, (middle - half) / (1 + z**2)), min(1.0, (middle + half) / (1 + z**2))

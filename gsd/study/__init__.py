@@ -1,1 +1,0 @@
-"""A user study on runs, as the paper's Table 1: python -m gsd.study make, serve, analyse."""

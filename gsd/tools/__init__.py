@@ -1,0 +1,1 @@
+"""Programs on run folders; each is a command `gsd NAME ...`."""

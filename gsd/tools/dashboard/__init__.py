@@ -1,0 +1,1 @@
+"""The W&B workspace and report of a sweep, as code: gsd dashboard multirun/NAME"""

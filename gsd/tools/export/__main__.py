@@ -1,0 +1,49 @@
+"""The scene of a run as a file: gsd export RUN_FOLDER --format glb|obj|ply|splat|spz
+
+glb and obj are meshes with vertex colours (y up, front along +z), ply, splat and spz are Gaussians (ply and splat: y
+down, front along -z; spz: y up, front along +z). The last checkpoint is taken, so a run need not be finished.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from gsd.cli.errors import guarded
+from gsd.errors import GsdError
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="gsd export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("folder", type=Path, help="outputs/PROMPT/SIGNATURE, or a folder below multirun/")
+    parser.add_argument("--format", help="glb, obj, ply, splat or spz; without it, the ending of --out")
+    parser.add_argument("--out", type=Path, help="without it, scene.FORMAT in the run folder")
+    parser.add_argument("--resolution", type=int, default=160, help="of a mesh: voxels along its longest side (160)")
+    parser.add_argument(
+        "--level", type=float, help="of a field's mesh: density of the surface; without it, half of that where rays end"
+    )
+    parser.add_argument("--particle", type=int, default=0, help="which scene of a run with particles=K (0)")
+    args = parser.parse_args()
+    guarded(lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> None:
+    from gsd.backend.device import pick_device
+    from gsd.tools.export.scene import FORMATS, export
+
+    kind = args.format or (args.out.suffix.lstrip(".") if args.out else "")
+    if kind not in FORMATS:
+        raise GsdError(f"--format {kind or 'is missing'}: choose {', '.join(FORMATS)}.")
+    if args.resolution < 8 or (args.level is not None and not args.level > 0):
+        raise GsdError("--resolution must be at least 8 and --level above 0.")
+    out = args.out or args.folder / f"scene.{kind}"
+    if out.suffix != f".{kind}":
+        raise GsdError(f"--out {out} must end in .{kind}, the format asked for.")
+    step = export(args.folder, kind, out, args.resolution, args.level, args.particle, pick_device("auto"))
+    print(f"{out} (the scene after {step} steps)")
+
+
+if __name__ == "__main__":
+    main()

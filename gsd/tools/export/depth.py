@@ -1,0 +1,99 @@
+"""The surface of anything that renders depth: truncated signed distances, fused from views all around."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gsd.errors import GsdError
+from gsd.geometry import in_bounds, project, rotation_matrices, sample
+from gsd.rasterizer import rasterize
+from gsd.tools.export.mesh import Mesh, normals, surface
+from gsd.tools.export.views import SOLID, View, around, colours, seen_points
+from gsd.types import Cameras, Render
+
+TRUNCATION = 3.0  # voxels
+HALF_WIDTH = math.sqrt(2 * math.log(2))  # standard deviations from a Gaussian's centre to half its peak
+
+
+@torch.no_grad()
+def mesh_of_depth(representation: Any, resolution: int, device: torch.device) -> Mesh:
+    """TSDF fusion (Curless and Levoy 1996), `resolution` voxels along the longest side of the object.
+
+    Behind a surface a view says nothing, except that pixels without the object are empty all along; what no view has
+    seen counts as inside.
+    """
+    views = [(cameras, _shown(representation, cameras)) for cameras in around(device)]
+    low, high = _bounds(views)
+    spacing = float((high - low).max()) / resolution
+    low = low - 2 * TRUNCATION * spacing
+    count = ((high - low) / spacing + 2 * TRUNCATION).ceil().long().tolist()
+    distance = _fused(views, low, spacing, count)
+    vertices, faces = surface(-distance, 0.0, low, spacing)
+    rgb = colours(views, vertices.to(device), normals(vertices, faces).to(device), TRUNCATION * spacing)
+    return Mesh(vertices, faces, rgb.clamp(0, 1))
+
+
+def _shown(representation: Any, cameras: Cameras) -> Render:
+    """The render of one view, with the depth of Gaussians brought forward from their centres to their near side.
+
+    Rasterisers give a Gaussian one depth, its centre's. Where a few large ones make a round shape, all views would
+    agree on its middle and carve the rest away. The way from centre to near side is rendered like a colour.
+    """
+    show = representation.render(cameras)
+    if not hasattr(representation, "splats"):
+        return show
+    s = representation.splats()
+    forward = cameras.viewmats[0, 2, :3]
+    along = (forward @ rotation_matrices(s.quats)) * s.log_scales.exp()
+    ahead = HALF_WIDTH * along.norm(dim=-1)
+    size = (cameras.width, cameras.height)
+    opacities = s.opacity_logits.sigmoid()
+    drawn, alpha, _ = rasterize(
+        s.means,
+        s.quats,
+        s.log_scales.exp(),
+        opacities,
+        ahead[:, None].repeat(1, 3),
+        cameras.viewmats,
+        cameras.Ks,
+        *size,
+    )
+    mean = (drawn[..., :1] / alpha.clamp_min(1e-8)).permute(0, 3, 1, 2)
+    return replace(show, depth=show.depth - mean)
+
+
+def _bounds(views: list[View]) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
+    """The box around all surface points that some view sees, within the unit ball's."""
+    corners = []
+    for view in views:
+        points = seen_points(view)
+        if len(points):
+            corners += [points.amin(0), points.amax(0)]
+    if not corners:
+        raise GsdError("There is no surface: the scene is nowhere more than half opaque; let the run go on for longer.")
+    box = torch.stack(corners).clamp(-1, 1)
+    return box.amin(0), box.amax(0)
+
+
+def _fused(views: list[View], low: Float[Tensor, " 3"], spacing: float, count: list[int]) -> Float[Tensor, "X Y Z"]:
+    """The mean over views of the signed distance in units of the truncation, in [-1, 1]; negative inside."""
+    axes = [low[i] + spacing * torch.arange(n, device=low.device) for i, n in enumerate(count)]
+    points = torch.cartesian_prod(*axes)
+    total, weight = torch.zeros(len(points), device=low.device), torch.zeros(len(points), device=low.device)
+    for cameras, show in views:
+        coords, z = project(points, cameras)
+        seen = sample(torch.cat([show.depth, show.alpha], 1), coords[:, None], "nearest")[0, :, 0]
+        signed = (seen[0] - z[0]) / (TRUNCATION * spacing)
+        solid = seen[1] > SOLID
+        known = in_bounds(coords[0], cameras.width, cameras.height) & (~solid | (signed > -1))
+        total += known * torch.where(solid, signed.clamp(-1, 1), 1.0)
+        weight += known
+    mean = torch.where(weight > 0, total / weight.clamp_min(1), -1.0)
+    beyond = points.norm(dim=-1) > 1  # there is nothing, and not every view looks there
+    return mean.masked_fill(beyond, 1.0).view(*count)

@@ -1,0 +1,146 @@
+"""Curves of runs, thinned to what a plot can show, and their means over the runs of a group."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from gsd.errors import GsdError
+from gsd.results.table import finite
+from gsd.statistics.estimates import averaged, band
+
+AXES = ("step", "prior_calls", "seconds")
+BINS = 100  # points of a curve
+LINES = 1500  # of a file that are read: for longer runs every second, third ...
+FILES = {"metrics.jsonl": "", "evaluations.jsonl": "evaluation/"}  # and what goes before their quantities' names
+
+
+@dataclass(frozen=True)
+class Curves:
+    """The quantities of a run over its steps; nan where a record lacks one."""
+
+    axes: dict[str, Float[np.ndarray, " R"]]
+    values: dict[str, Float[np.ndarray, " R"]]
+
+    @property
+    def last(self) -> float:
+        return float(self.axes["step"].max())
+
+
+@dataclass(frozen=True)
+class Binned:
+    """Means over spans of steps, the same spans for every run of a report."""
+
+    bins: Int[np.ndarray, " B"]
+    axes: dict[str, Float[np.ndarray, " B"]]
+    values: dict[str, Float[np.ndarray, " B"]]
+
+
+@dataclass(frozen=True)
+class Band:
+    """A quantity over the runs of a group: mean and interval for each span of steps."""
+
+    axes: dict[str, Float[np.ndarray, " B"]]
+    value: Float[np.ndarray, " B"]
+    low: Float[np.ndarray, " B"]
+    high: Float[np.ndarray, " B"]
+
+
+def read(folder: Path) -> list[Curves]:
+    """Of a run, one for each file it has. Raises GsdError for one that is damaged; a last line cut off is left out."""
+    found = []
+    for name, prefix in FILES.items():
+        if (folder / name).exists():
+            records = _records(folder / name)
+            if records:
+                found.append(_curves(records, prefix))
+    return found
+
+
+def _records(file: Path) -> list[dict[str, Any]]:
+    try:
+        lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+        kept = lines[:: max(1, len(lines) // LINES)]
+        records = [json.loads(line) for line in kept if line]
+    except (OSError, ValueError) as error:
+        raise GsdError(f"{file} is damaged: {error}.") from error
+    if not all(isinstance(record, dict) and finite(record.get("step")) for record in records):
+        raise GsdError(f"{file} is damaged: a line is no record with a step.")
+    return records
+
+
+def _curves(records: list[dict[str, Any]], prefix: str) -> Curves:
+    columns = {}
+    for name in dict.fromkeys(name for record in records for name in record):
+        try:
+            column = np.array([record.get(name) for record in records], float)
+        except (TypeError, ValueError):
+            continue  # words, not numbers
+        if column.ndim == 1:  # not a list at each step, as the views of a turntable are
+            columns[name] = np.where(np.isfinite(column), column, np.nan)
+    axes = {name: column for name, column in columns.items() if name in AXES}
+    return Curves(axes, {prefix + name: column for name, column in columns.items() if name not in AXES})
+
+
+def span(runs: Sequence[Curves]) -> int:
+    """Steps to a point: what makes at most BINS points of the longest run."""
+    return max([1, *(-(-int(curves.last + 1) // BINS) for curves in runs)])
+
+
+def binned(curves: Curves, span: int) -> Binned:
+    bins, index = np.unique(curves.axes["step"] // span, return_inverse=True)
+
+    def mean(column: Float[np.ndarray, " R"]) -> Float[np.ndarray, " B"]:
+        known = np.isfinite(column)
+        count = np.bincount(index, known, len(bins))
+        return np.bincount(index, np.where(known, column, 0), len(bins)) / np.where(count, count, np.nan)
+
+    return Binned(
+        bins.astype(int),
+        {name: mean(column) for name, column in curves.axes.items()},
+        {name: mean(column) for name, column in curves.values.items()},
+    )
+
+
+def bands(runs: Sequence[Binned], prompts: Sequence[Hashable]) -> dict[str, Band]:
+    """quantity -> its band over the runs that have it, at the mean of their steps, calls and seconds.
+
+    prompts: of each run; where there are several, over the means of each prompt's runs.
+    """
+    having: dict[str, list[int]] = {}
+    for index, run in enumerate(runs):
+        for name in run.values:
+            having.setdefault(name, []).append(index)
+    found: dict[str, Band] = {}
+    for several in set(map(tuple, having.values())):  # quantities of the same runs share their axes
+        names = [name for name in having if tuple(having[name]) == several]
+        found |= _bands([runs[index] for index in several], names, [prompts[index] for index in several])
+    return {name: found[name] for name in having}
+
+
+def _bands(runs: Sequence[Binned], names: Sequence[str], prompts: Sequence[Hashable]) -> dict[str, Band]:
+    bins = np.unique(np.concatenate([run.bins for run in runs]))
+    places = [np.searchsorted(bins, run.bins) for run in runs]
+
+    def over(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+        rows = np.full((len(runs), len(bins)), np.nan)
+        for row, place, column in zip(rows, places, columns, strict=True):
+            row[place] = column
+        return band(averaged(rows, prompts))
+
+    axes = {axis: over([r.axes[axis] for r in runs])[0] for axis in AXES if all(axis in r.axes for r in runs)}
+    return {name: Band(axes, *over([run.values[name] for run in runs])) for name in names}
+
+
+def turns(runs: Sequence[list[float]], prompts: Sequence[Hashable]) -> Band:
+    """Of a metric with a value for each view of the turntable, over the degrees of the turn; prompts as in `bands`."""
+    views = max(map(len, runs))
+    whole = [k for k, run in enumerate(runs) if len(run) == views]
+    degrees, values = np.arange(views) * 360 / views, np.array([runs[k] for k in whole], float)
+    return Band({"azimuth": degrees}, *band(averaged(values, [prompts[k] for k in whole])))

@@ -1,0 +1,136 @@
+"""What a page shows of a run, small enough to be part of it: pictures of steps, turntable, Gaussians."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from PIL import Image
+
+from gsd.errors import GsdError, reason
+
+RUNS = 40  # with media in one page
+# Bytes of each kind in one page, before base64 makes them a third more
+TURNTABLES, PICTURES, NOISES, SCENES = 8_000_000, 6_500_000, 2_000_000, 4_500_000
+STEPS = 8  # pictures of a kind and run
+COLUMNS, NOISE = 4, 2  # of a strip: rgb, depth, noise, gradient
+TALLEST = 1024  # pixels of a picture's longer side
+VIDEO_SIDE, QUALITIES = 256, (28, 36, 44)  # pixels and x264's rate factors of a turntable that is encoded again
+SPLAT_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Picture:
+    step: int
+    file: bytes  # JPEG, which takes a tenth of WebP's time; noise as PNG
+    rows: int  # of equal tiles, one a view
+
+
+@dataclass(frozen=True)
+class Gaussians:
+    splat: bytes  # as in a .splat file, the most visible first
+    count: int
+    total: int  # in the scene, of which `count` are here
+
+
+def pictures(folder: Path, share: int) -> list[Picture]:
+    """Of the .png files of a folder, NNNNNN.png each for a step: evenly chosen, the first and the last among them.
+
+    share: bytes for all of them. Raises GsdError for a file that is no picture.
+    """
+    files = sorted(file for file in folder.glob("*.png") if file.stem.isdigit())
+    chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), STEPS)).round().astype(int))
+    return [_picture(files[index], share // len(chosen)) for index in chosen]
+
+
+def noise(folder: Path, share: int) -> Picture | None:
+    """The noise of the last strip, exactly as it is there; of as many views, the first ones, as fit into the share."""
+    files = sorted(file for file in folder.glob("*.png") if file.stem.isdigit())
+    if not files:
+        return None
+    strip = _opened(files[-1])
+    side, views = strip.width // COLUMNS, _rows(strip)
+    for count in range(views, 0, -1):
+        column = strip.crop((NOISE * side, 0, (NOISE + 1) * side, count * strip.height // views))
+        if len(png := _encoded(column, "PNG")) <= share:
+            return Picture(int(files[-1].stem), png, count)
+    return None
+
+
+def _picture(file: Path, share: int) -> Picture:
+    image = _opened(file)
+    rows = _rows(image)
+    image.thumbnail((TALLEST, TALLEST))
+    while len(jpeg := _encoded(image, "JPEG", quality=70)) > share and min(image.size) > 32:
+        image = image.resize((image.width // 2, image.height // 2), Image.Resampling.BOX)
+    return Picture(int(file.stem), jpeg, rows)
+
+
+def _opened(file: Path) -> Image.Image:
+    try:
+        return Image.open(file).convert("RGB")
+    except (OSError, ValueError, SyntaxError) as error:
+        raise GsdError(f"{file} is no picture: {reason(error)}.") from error
+
+
+def _rows(strip: Image.Image) -> int:
+    return max(1, round(COLUMNS * strip.height / strip.width))
+
+
+def _encoded(image: Image.Image, kind: str, **how: int) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **how)
+    return buffer.getvalue()
+
+
+def turntable(file: Path, share: int) -> bytes:
+    """The mp4 as it is where it fits, else encoded again, smaller. Raises GsdError where that cannot be."""
+    whole = file.read_bytes()
+    if whole[4:8] != b"ftyp":
+        raise GsdError(f"{file} is no mp4.")
+    for quality in QUALITIES if len(whole) > share else ():
+        whole = _smaller(file, quality)
+        if len(whole) <= share:
+            break
+    if len(whole) > share:
+        raise GsdError(f"{file} is too long for a report: even small it takes {len(whole) // 1000} kB.")
+    return whole
+
+
+def _smaller(file: Path, quality: int) -> bytes:
+    import imageio_ffmpeg
+
+    side = f"trunc(min({VIDEO_SIDE},iw)/2)*2"
+    how = ["-an", "-vf", f"scale='{side}':-2", "-c:v", "libx264", "-preset", "veryfast", "-pix_fmt", "yuv420p"]
+    with TemporaryDirectory() as folder:
+        small = Path(folder) / "small.mp4"
+        call = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(file), *how, "-crf", str(quality), str(small)]
+        done = subprocess.run(call, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise GsdError(f"{file} cannot be read: {' '.join(done.stderr.split())[:200]}.")
+        return small.read_bytes()
+
+
+def gaussians(file: Path, share: int) -> Gaussians:
+    """A scene.ply without view-dependent colour, cut down to the most visible Gaussians if need be.
+
+    Raises GsdError for a file that cannot be read.
+    """
+    from gsd.rasterizer.ply import load_ply
+    from gsd.tools.export.splat import save_splat
+
+    try:
+        splats = load_ply(file)
+        with TemporaryDirectory() as folder:
+            save_splat(Path(folder) / "scene.splat", splats)
+            data = (Path(folder) / "scene.splat").read_bytes()
+    except GsdError:
+        raise
+    except Exception as error:  # plyfile raises many kinds for a damaged file
+        raise GsdError(f"{file} is damaged: {reason(error)}.") from error
+    kept = data[: share // SPLAT_BYTES * SPLAT_BYTES]
+    return Gaussians(kept, len(kept) // SPLAT_BYTES, len(splats.means))

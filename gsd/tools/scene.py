@@ -1,0 +1,32 @@
+"""A scene from its run folder alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import OmegaConf
+
+from gsd.errors import GsdError
+from gsd.experiment import make_scene
+from gsd.results.folder import RunFolder
+from gsd.types import PointCloud
+
+
+def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
+    """A scene as the last checkpoint has it, and that checkpoint's step; nothing else of the run is made."""
+    if not (folder / "config.yaml").is_file():
+        raise GsdError(f"{folder} is no run folder: it has no config.yaml; give outputs/PROMPT/SIGNATURE.")
+    saved = RunFolder(folder).read_checkpoint()
+    if saved is None:
+        raise GsdError(f"{folder} has no checkpoint yet; let the run go on, or repeat its command.")
+    cfg: Any = OmegaConf.load(folder / "config.yaml")
+    if not 0 <= particle < cfg.particles:
+        raise GsdError(f"--particle {particle}: this run has {cfg.particles}; choose from 0 to {cfg.particles - 1}.")
+    nowhere = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3))  # the checkpoint brings the scene
+    context = {"prompt": cfg.prompt, "device": device, "steps": cfg.steps}
+    scene = make_scene(cfg, cfg.seed + particle, nowhere, context)
+    state = saved["representation"]
+    scene.restore(state["scenes"][particle] if cfg.particles > 1 else state)
+    return scene, saved["step"]

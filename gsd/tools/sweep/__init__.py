@@ -1,0 +1,1 @@
+"""Sweeps: their folders, launchers, summaries and schedules. gsd sweep status multirun/NAME"""

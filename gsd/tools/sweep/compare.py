@@ -1,0 +1,82 @@
+"""Two results of the same sweep, run by run: which metric has moved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gsd.results.table import NOMINAL, SEED, Row, Table, finite, read, show
+from gsd.statistics.estimates import LEVEL, Estimate, mean
+from gsd.tools.sweep.summary import by_seed, differences, grid, leaves_out_0
+
+CALLS = "prior_calls"  # a cost that is no accident of the machine
+
+
+@dataclass(frozen=True)
+class Move:
+    """A metric of a group, before and after. The interval of the difference holds for all rows together."""
+
+    group: str
+    metric: str
+    before: float
+    after: float
+    difference: Estimate  # after less before, paired by seed
+
+    @property
+    def moved(self) -> bool:
+        """By more than its interval; of one seed, that it differs cannot be told from chance, and is no move."""
+        return leaves_out_0(self.difference)
+
+
+def compare(before: Path, after: Path) -> list[Move]:
+    """Every metric of every group of runs that are done in both folders, what has moved first.
+
+    Groups are those of `after`, alike but for the seed. Intervals are Student's at a level that lets any of them miss
+    with 5 % only (Bonferroni), or a table of a hundred numbers would raise an alarm every night.
+    """
+    old, new = read([before]), read([after])
+    settings = [key for key in new.settings if key != SEED]
+    groups, olds = _by(new, settings), _by(old, settings)
+    metrics = [name for name in (*new.metrics, CALLS) if name not in NOMINAL]
+    pairs = {
+        (label, metric): differences(rows, olds[label], metric)
+        for label, rows in groups.items()
+        if label in olds
+        for metric in metrics
+    }
+    pairs = {key: values for key, values in pairs.items() if values}
+    level = 1 - (1 - LEVEL) / max(1, len(pairs))
+    moves = [
+        Move(label, metric, _mean(olds[label], metric), _mean(groups[label], metric), mean(values, level))
+        for (label, metric), values in pairs.items()
+    ]
+    return sorted(moves, key=lambda move: not move.moved)
+
+
+def regression_table(moves: Sequence[Move], before: str, after: str) -> str:
+    """Markdown: what has moved, then the rest."""
+    moved = sum(move.moved for move in moves)
+    lines = [["", "group", "metric", "before", "after", "difference"]]
+    for m in moves:
+        numbers = [f"{m.before:.4g}", f"{m.after:.4g}", f"{m.difference:+.3g}"]
+        lines.append(["moved" if m.moved else "", m.group, m.metric, *numbers])
+    return (
+        f"# {after} against {before}\n\n"
+        f"{moved} of {len(moves)} numbers have moved. Differences are paired by seed; their intervals hold together at "
+        f"{LEVEL:.0%} (Student, Bonferroni).\n\n{grid(lines)}\n"
+    )
+
+
+def _by(table: Table, settings: list[str]) -> dict[str, list[Row]]:
+    groups: dict[str, list[Row]] = {}
+    for row in table.rows:
+        if row.status == "done":
+            label = " ".join(f"{key}={show(row.config[key])}" for key in settings if key in row.config)
+            groups.setdefault(label or "all runs", []).append(row)
+    return groups
+
+
+def _mean(rows: list[Row], metric: str) -> float:
+    values = [value for value in by_seed(rows, metric).values() if finite(value)]
+    return sum(values) / len(values)

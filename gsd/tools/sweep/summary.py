@@ -1,0 +1,145 @@
+"""What a sweep says: its runs in summary.csv, means over seeds and differences in summary.md, a page in report.html."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from gsd.errors import GsdError, did_you_mean
+from gsd.results.folder import RunFolder
+from gsd.results.groups import Group, estimates, groupings, verdicts
+from gsd.results.sweep_folder import SweepFolder, count
+from gsd.results.table import COSTS, NOMINAL, SEED, Row, Table, read, show
+from gsd.statistics.estimates import Estimate, mean
+from gsd.statistics.resampling import paired_p
+
+HEAD = """# {name}
+
+{counts}. Commit {commits}.
+
+Means over seeds with 95 % intervals, Student's or, for a yes or no, Wilson's. Differences are to **{baseline}**, paired
+by seed; * marks an interval that leaves out 0, or McNemar's p below 0.05 for a yes or no. Each stands for itself: one
+in twenty is marked by chance alone.
+"""
+
+
+def write(path: str | Path, baseline: str | None = None) -> list[Path]:
+    """Write summary.csv, summary.md and report.html into the sweep's folder and return their paths.
+
+    baseline: the settings, or some of them, of the group that the others are compared with; without it, the first that
+    the sweep asks for. Raises GsdError where no run is done.
+    """
+    from gsd.tools import report
+
+    folder = SweepFolder(path)
+    table = read([folder.path])
+    for sentence in table.left_out:
+        print(sentence, file=sys.stderr)
+    groups = _in_order(folder, table)
+    if not groups:
+        raise GsdError(f"{folder.path} has no run that is done, so there is nothing to sum up.")
+    text = _markdown(folder, table, groups, _chosen(groups, baseline))
+    RunFolder(folder.path).write("summary.csv", _csv(table))
+    RunFolder(folder.path).write("summary.md", text)
+    report.write_table(table, folder.path / "report.html")
+    return [folder.path / name for name in ("summary.csv", "summary.md", "report.html")]
+
+
+def by_seed(rows: Iterable[Row], metric: str) -> dict[Any, float]:
+    """seed -> number, of the runs that have it."""
+    numbers = ((row.config.get(SEED), (row.metrics | row.cost).get(metric)) for row in rows if row.status == "done")
+    return {seed: value for seed, value in numbers if value is not None}
+
+
+def differences(rows: Iterable[Row], baseline: Iterable[Row], metric: str) -> list[float]:
+    """Of the seeds that both have."""
+    a, b = by_seed(rows, metric), by_seed(baseline, metric)
+    return [a[seed] - b[seed] for seed in a if seed in b]
+
+
+def _in_order(folder: SweepFolder, table: Table) -> list[Group]:
+    """The groups of runs that are alike but for the seed and of which one is done, as the sweeps ask for them."""
+    names = list(dict.fromkeys(name for sweep in folder.sweeps for name in sweep.jobs))
+    places = {(folder.path / name).resolve(): k for k, name in enumerate(names)}
+    first = [places.get(row.path.resolve(), len(places)) for row in table.rows]
+    groups = [g for g in groupings(table)[0].groups if any(table.rows[k].status == "done" for k in g.members)]
+    return sorted(groups, key=lambda group: min(first[k] for k in group.members))
+
+
+def _chosen(groups: Sequence[Group], baseline: str | None) -> Group:
+    if baseline is None:
+        return groups[0]
+    fitting = [group for group in groups if set(baseline.split()) <= set(group.label.split(" "))]
+    if len(fitting) != 1:
+        labels = [group.label for group in groups]
+        some = "; ".join(labels[:8]) + (" ..." if len(labels) > 8 else "")
+        hint = did_you_mean(baseline, labels)
+        raise GsdError(f"--baseline '{baseline}' fits {len(fitting)} groups, not one. They are: {some}{hint}")
+    return fitting[0]
+
+
+def _csv(table: Table) -> str:
+    rows = table.rows
+    costs = [name for name in COSTS if any(name in row.cost for row in rows)]
+    out = io.StringIO()
+    lines = csv.writer(out, lineterminator="\n")
+    lines.writerow(["run", "status", *table.settings, *table.metrics, *costs, "commit"])
+    for row in rows:
+        numbers = row.metrics | row.cost
+        lines.writerow(
+            [row.name, row.status, *(row.settings.get(k, "") for k in table.settings)]
+            + [numbers.get(name, "") for name in (*table.metrics, *costs)]
+            + [row.provenance.get("commit", "")]
+        )
+    return out.getvalue()
+
+
+def _markdown(folder: SweepFolder, table: Table, groups: Sequence[Group], baseline: Group) -> str:
+    members = {group.label: [table.rows[k] for k in group.members] for group in groups}
+    yes_no = verdicts(table)
+    means = {label: estimates(rows, yes_no) for label, rows in members.items()}
+    settings = [key for key in table.settings if key != SEED]
+    commits = sorted({str(row.provenance.get("commit")) for row in table.rows if row.status == "done"})
+    parts = [
+        HEAD.format(
+            name=folder.path.name, counts=count(folder.rows()), commits=", ".join(commits), baseline=baseline.label
+        )
+    ]
+    for metric in (*(m for m in table.metrics if m not in NOMINAL), *COSTS):
+        lines = [["", *settings, "runs", "mean", "difference"]] if settings else [["", "runs", "mean", "difference"]]
+        for label, rows in members.items():
+            if metric in means[label]:
+                values = [show(rows[0].settings.get(key, "")) for key in settings]
+                against = "" if label == baseline.label else _difference(rows, members[baseline.label], metric, yes_no)
+                estimate = means[label][metric]
+                mark = "baseline" if label == baseline.label else ""
+                lines.append([mark, *values, str(estimate.count), str(estimate), against])
+        if len(lines) > 1:
+            parts.append(f"## {metric}\n\n{grid(lines)}\n")
+    return "\n".join(parts)
+
+
+def _difference(rows: list[Row], baseline: list[Row], metric: str, verdicts: frozenset[str]) -> str:
+    pairs = differences(rows, baseline, metric)
+    if not pairs:
+        return "no seed in common"
+    estimate = mean(pairs)
+    if metric in verdicts:
+        p = paired_p(pairs, [0.0] * len(pairs))
+        return f"{estimate.value:+.3g}, p {p:.2g}{' *' if p < 0.05 else ''}"
+    return f"{estimate:+.3g}" + (" *" if leaves_out_0(estimate) else "")
+
+
+def leaves_out_0(estimate: Estimate) -> bool:
+    return estimate.low > 0 or estimate.high < 0
+
+
+def grid(lines: list[list[str]]) -> str:
+    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    padded = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in cells]
+    return "\n".join([padded[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *padded[1:]])

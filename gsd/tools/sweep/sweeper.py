@@ -1,0 +1,139 @@
+"""Hydra's grid of runs, of which only those are launched that are missing or have failed. hydra/sweeper=gsd."""
+
+from __future__ import annotations
+
+import sys
+import time
+import traceback
+from importlib.util import find_spec
+from pathlib import Path
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Quote, QuotedString
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from gsd.cli.errors import missing_plugin
+from gsd.errors import GsdError
+from gsd.results.provenance import commit
+from gsd.results.runs import Run
+from gsd.results.sweep_folder import Job, Sweep, SweepFolder, count
+from gsd.tools.sweep.queue import active, told
+
+MANY = 100  # configs take a tenth of a second each
+
+
+class Sweeper(BasicSweeper):
+    """As Hydra's basic sweeper, but one folder takes all runs and no other sweep meanwhile, what is done is left out,
+    and a run that fails does not end the sweep: the folders say what has become of each run.
+    """
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        _require_plugin(config)
+        # Launchers compose every run's config anew, perhaps on another machine: the folder must not depend on either.
+        path = Path(config.hydra.sweep.dir).absolute()
+        with open_dict(config):
+            config.hydra.sweep.dir = str(path)
+            config.hydra.overrides.hydra.append(into(path))
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+
+    def sweep(self, arguments: list[str]) -> None:
+        assert self.config is not None
+        folder = SweepFolder(self.config.hydra.sweep.dir)
+        jobs = self._jobs(arguments)
+        with folder.lock():
+            _refuse_beside_jobs(folder)
+            for sentence in folder.begin(self._record(jobs)):
+                print(sentence)
+            todo = self._missing(folder, jobs)
+            if todo:
+                self._launch(folder, todo)
+
+    def _jobs(self, arguments: list[str]) -> dict[str, tuple[list[str], int]]:
+        """Name of the run's folder -> overrides, steps. Every config is composed, so that mistakes show before a start.
+
+        Two jobs that make the same config are one run.
+        """
+        assert self.hydra_context is not None
+        assert self.config is not None
+        loader = self.hydra_context.config_loader
+        parsed = OverridesParser.create(loader).parse_overrides([*self._parse_config(), *arguments])
+        (grid,) = self.split_arguments(parsed, None)
+        if len(grid) > MANY:
+            print(f"The configs of {len(grid)} runs are composed first.", flush=True)
+        jobs = {}
+        for number, overrides in enumerate(grid):
+            config = loader.load_sweep_config(self.config, overrides)
+            with open_dict(config):
+                config.hydra.job.num, config.hydra.job.id = number, str(number)
+            jobs[str(OmegaConf.select(config, "hydra.sweep.subdir"))] = (overrides, config.steps)
+        return jobs
+
+    def _record(self, jobs: dict[str, tuple[list[str], int]]) -> Sweep:
+        assert self.config is not None
+        common = set.intersection(*(set(overrides) for overrides, _ in jobs.values())) if len(jobs) > 1 else set()
+        return Sweep(
+            command=[str(Path(sys.argv[0]).absolute()), *sys.argv[1:]],
+            cwd=str(Path.cwd()),
+            launcher=self.config.hydra.runtime.choices["hydra/launcher"],
+            commit=commit(),
+            began=time.strftime("%Y-%m-%dT%H:%M:%S"),
+            jobs={name: Job([o for o in overrides if o not in common], n) for name, (overrides, n) in jobs.items()},
+        )
+
+    def _missing(self, folder: SweepFolder, jobs: dict[str, tuple[list[str], int]]) -> list[list[str]]:
+        """The overrides of the runs that are to be launched."""
+        rows = [row for row in folder.rows() if row.name in jobs]
+        todo = {row.name for row in rows if row.state in ("failed", "pending")}
+        print(f"{folder.path}: {count(rows)}; {len(todo)} to do.", flush=True)
+        now = commit()
+        made = {str(Run(folder.path / row.name).summary.get("commit")) for row in rows if row.state == "done"}
+        if made - {str(now)}:
+            print(
+                f"What is done is kept, though commit {', '.join(sorted(made))} made it, not {now}; name=... runs all."
+            )
+        for name in todo:
+            (folder.path / name / "FAILED").unlink(missing_ok=True)  # of the last attempt
+        return [overrides for name, (overrides, _) in jobs.items() if name in todo]
+
+    def _launch(self, folder: SweepFolder, todo: list[list[str]]) -> None:
+        assert self.launcher is not None
+        first = 0
+        try:
+            for batch in self.split_overrides_to_chunks(todo, self.max_batch_size):
+                self.launcher.launch(batch, initial_job_idx=first)
+                first += len(batch)
+        except GsdError:
+            raise
+        except OSError as error:  # no folder for a run can be made
+            print(error, file=sys.stderr)
+        except Exception:  # a launcher that loses a worker may give up on all; each run is told of below
+            traceback.print_exc()
+        except (KeyboardInterrupt, SystemExit) as stop:
+            print(f"{folder.path}: {count(folder.rows())}; the same command continues.")
+            raise SystemExit(130 if isinstance(stop, KeyboardInterrupt) else stop.code) from None
+
+
+def _refuse_beside_jobs(folder: SweepFolder) -> None:
+    """A sweep may have ended, by Ctrl-C, and its jobs not."""
+    try:
+        jobs = active(folder.path)
+    except GsdError:  # no Slurm here
+        return
+    if jobs:
+        raise GsdError(
+            f"{told(jobs.values())} An earlier sweep into {folder.path} left them; wait for them, or end them by "
+            f"gsd sweep cancel {folder.path}"
+        )
+
+
+def into(path: Path) -> str:
+    """The override that puts a sweep into a folder."""
+    return f"hydra.sweep.dir={QuotedString(str(path.absolute()), Quote.single).with_quotes()}"
+
+
+def _require_plugin(config: DictConfig) -> None:
+    package = config.hydra.launcher._target_.split(".")[1]
+    if package.startswith("hydra_") and find_spec(f"hydra_plugins.{package}") is None:
+        raise GsdError(missing_plugin(config.hydra.runtime.choices["hydra/launcher"], package))

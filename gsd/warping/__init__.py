@@ -1,0 +1,1 @@
+"""Maps of neighbouring views compared through the rendered depth."""

@@ -1,0 +1,145 @@
+"""Cosines between the maps of neighbouring views, warped by the rendered depth (eq. 11 to 13 of the paper)."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from gsd.geometry import (
+    NEAR,
+    Sampler,
+    angle_between,
+    co_visible,
+    correspond,
+    pixel_centres,
+    relative_projection,
+    resize_depth,
+    sample,
+)
+from gsd.types import Cameras, StepState
+from gsd.warping import compare_kernel as kernels
+
+VANISHING = 1e-24  # |a|^2 |b|^2 of two maps at a pixel below which they have no direction to compare
+
+Pairs = Literal["all", "neighbours"]
+
+
+def compare_torch(
+    maps: Float[Tensor, "V C h w"],
+    depth: Float[Tensor, "V 1 H W"],
+    alpha: Float[Tensor, "V 1 H W"],
+    cameras: Cameras,
+    pairs: tuple[Int[Tensor, " P"], Int[Tensor, " P"]],
+    warp: Sampler,
+    tolerance: float,
+) -> Float[Tensor, ""]:
+    """Sum of o (1 - cos) over pairs of views and pixels of the depth; differentiable in depth. Cameras are H x W."""
+    similarity, mask = _compared(maps, depth, alpha, cameras, pairs, warp, tolerance)
+    return (mask * (1 - similarity)).sum()
+
+
+def _compared(
+    maps: Float[Tensor, "V C h w"],
+    depth: Float[Tensor, "V 1 H W"],
+    alpha: Float[Tensor, "V 1 H W"],
+    cameras: Cameras,
+    pairs: tuple[Int[Tensor, " P"], Int[Tensor, " P"]],
+    warp: Sampler,
+    tolerance: float,
+) -> tuple[Float[Tensor, "P H W"], Bool[Tensor, "P H W"]]:
+    """cos(g_i(p), g_j(p_ij)) and the mask o of eq. 13."""
+    i, j = pairs
+    (height, width), (rows, cols) = depth.shape[-2:], maps.shape[-2:]
+    coords, z = correspond(depth[i], cameras[i], cameras[j])
+    mask = co_visible(coords, z, alpha[i], depth[j], alpha[j], tolerance)
+    scale = depth.new_tensor([cols / width, rows / height])
+    here = (pixel_centres(height, width, depth.dtype, depth.device) * scale).expand(len(maps), -1, -1, -1)
+    mine, theirs = sample(maps, here, warp)[i], sample(maps[j], coords * scale, warp)
+    return cosine(mine, theirs), mask
+
+
+@torch.no_grad()
+def gradient_cosine(state: StepState, tolerance: float = 0.07) -> float | None:
+    """How well the gradients of a step agree between views: the mean of o cos(g_i(p), g_j(p_ij)) where o is 1.
+
+    In [-1, 1]; of the gradients that were applied (`Score.gradient`), over all pairs of views of a group and pixels of
+    the latents, warped bilinearly by the rendered depth. None where no two views of a group share a pixel.
+    """
+    maps, alpha = state.score.gradient, state.render.alpha
+    depth, alpha = resize_depth(state.render.depth, alpha, (maps.shape[-2], maps.shape[-1]))
+    cameras = state.cameras.resized(maps.shape[-1], maps.shape[-2])
+    pairs = ordered_pairs(cameras, "all")
+    similarity, mask = _compared(maps, depth, alpha, cameras, pairs, "bilinear", tolerance)
+    return float(similarity[mask].mean()) if mask.any() else None
+
+
+class Compared(torch.autograd.Function):
+    """compare_torch by the numba kernel, five to fifteen times as fast on the CPU: value and derivative in one pass."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        maps: Tensor,
+        depth: Tensor,
+        alpha: Tensor,
+        cameras: Cameras,
+        pairs: tuple[Tensor, Tensor],
+        warp: Sampler,
+        tolerance: float,
+    ) -> Tensor:
+        i, j = pairs
+        rays, shifts = relative_projection(cameras[i], cameras[j])
+        grad = torch.zeros(depth[:, 0].shape)
+        total = torch.tensor(
+            kernels.compare(
+                F.pad(maps.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).numpy(),
+                depth.detach()[:, 0].contiguous().numpy(),
+                alpha[:, 0].contiguous().numpy(),
+                i.contiguous().numpy(),
+                j.contiguous().numpy(),
+                rays.contiguous().numpy(),
+                shifts.contiguous().numpy(),
+                np.float32(NEAR),
+                np.float32(tolerance),
+                np.float32(VANISHING),
+                warp == "bilinear",
+                grad.numpy(),
+            ),
+            dtype=torch.float32,
+        )
+        ctx.grad = grad.view_as(depth)
+        if warp == "nearest":
+            ctx.mark_non_differentiable(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, scale: Tensor) -> tuple[Tensor | None, ...]:
+        return None, ctx.grad * scale, None, None, None, None, None
+
+
+def cosine(a: Float[Tensor, "P C h w"], b: Float[Tensor, "P C h w"]) -> Float[Tensor, "P h w"]:
+    """Over channels; 0 with derivative 0 where either vanishes."""
+    product = (a * a).sum(1) * (b * b).sum(1)
+    defined = product > VANISHING
+    return torch.where(defined, (a * b).sum(1) * torch.where(defined, product, 1.0).rsqrt(), 0.0)
+
+
+def ordered_pairs(cameras: Cameras, which: Pairs) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
+    """(i, j), i != j, of views in the same group: all of them, or those next to each other in azimuth."""
+    group = cameras.group
+    same = group[:, None] == group
+    if which == "all":
+        i, j = same.fill_diagonal_(False).nonzero(as_tuple=True)
+        return i, j
+    anchor = same.int().argmax(1)  # the first view of the group
+    order = angle_between(cameras.azimuth, cameras.azimuth[anchor]).argsort(stable=True)
+    order = order[group[order].argsort(stable=True)]
+    left, right = order[:-1], order[1:]
+    linked = group[left] == group[right]
+    left, right = left[linked], right[linked]
+    return torch.cat([left, right]), torch.cat([right, left])

@@ -1,0 +1,146 @@
+"""The training of prior=tiny on a handful of images: resumable to the bit, and its result loads as Stable Diffusion."""
+
+import json
+import math
+import os
+import signal
+import sys
+
+import pytest
+import torch
+from launch import ROOT
+from torch.nn.functional import avg_pool2d
+
+from gsd.backend.torchvision_mend import mend_torchvision
+from gsd.menagerie import find
+from gsd.types import Condition
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """The script, with a world of 20 creatures x 2 elevations x 4 azimuths."""
+    mend_torchvision()
+    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "tiny"))
+    import prior_data as tiny_prior_data
+    import train_prior as train_tiny_prior
+    import training as tiny_training
+
+    for name, value in {"VARIANTS": 1, "ELEVATIONS": (0.0, 50.0), "LEVEL": 1, "AZIMUTHS": 4}.items():
+        monkeypatch.setattr(tiny_prior_data, name, value)
+    for name, value in {"UNET_BATCH": 4, "VAE_BATCH": 2}.items():
+        monkeypatch.setattr(train_tiny_prior, name, value)
+    monkeypatch.setattr(tiny_training, "LOG_STEPS", 2)
+    return train_tiny_prior
+
+
+def _main(training, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["train_tiny_prior.py", *map(str, arguments)])
+    training.main()
+
+
+@pytest.mark.slow
+def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypatch, tmp_path):
+    from gsd.prior.stable_diffusion import StableDiffusion
+
+    steps = ("--vae-steps", 3, "--unet-steps", 4)
+    straight, broken = tmp_path / "straight", tmp_path / "broken"
+    _main(training, monkeypatch, "--out", straight, "--to", straight / "pipeline", *steps)
+
+    update = training.Training._update
+    with monkeypatch.context() as patch:
+
+        def interrupted(self, loss):
+            if (self.name, self.step) in (("vae", 1), ("unet", 2)):
+                os.kill(os.getpid(), signal.SIGTERM)
+            return update(self, loss)
+
+        patch.setattr(training.Training, "_update", interrupted)
+        with pytest.raises(SystemExit, match="stopped at step 2 of vae"):
+            _main(training, monkeypatch, "--out", broken, "--to", broken / "pipeline", *steps)
+        with pytest.raises(SystemExit, match="stopped at step 3 of unet"):
+            _main(training, monkeypatch, "--out", broken, "--to", broken / "pipeline", *steps)
+    _main(training, monkeypatch, "--out", broken, "--to", broken / "pipeline", *steps)
+
+    for part in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"):
+        one, other = ((f / "pipeline" / f"{part}.safetensors").read_bytes() for f in (straight, broken))
+        assert one == other
+    stages = [json.loads(line)["stage"] for line in (broken / "curve.jsonl").read_text().splitlines()]
+    assert {"vae", "unet"} == set(stages)
+    assert (broken / "curve.png").exists()
+    assert sum(f.stat().st_size for f in (straight / "pipeline").rglob("*") if f.is_file()) < 10e6
+
+    prior = StableDiffusion(str(straight / "pipeline"))
+    assert (prior.latent_shape, prior.prediction) == ((4, 16, 16), "v_prediction")
+    z = prior.encode(torch.rand(2, 3, 64, 64))
+    assert prior.denoise(z.detach(), torch.ones(2), Condition(("an owl", ""))).isfinite().all()
+
+
+def test_an_untrained_autoencoder_already_passes_on_colours(training):
+    import prior_networks as networks
+
+    torch.manual_seed(0)
+    model, rgb = networks.vae(), training.data.images()[::3].float() / 127.5 - 1
+    networks.start_from_colours(model, rgb)
+    with torch.no_grad():
+        z = model.encode(rgb).latent_dist.mean
+        out = model.decode(z).sample
+    assert torch.allclose(z.std((0, 2, 3)), torch.ones(4), atol=1e-2)
+    coarse, wanted = (avg_pool2d(x, 4) for x in (out, rgb))
+    explained = 1 - (coarse - wanted).square().mean((0, 2, 3)) / wanted.var((0, 2, 3))
+    assert explained.min() > 0.9
+
+
+def test_latents_are_normalised_without_changing_the_images(training):
+    torch.manual_seed(0)
+    model, pictures = training.vae().eval(), training.data.images()
+    with torch.no_grad():
+        before = model.decode(training._encode(model, pictures[:8])).sample
+        training._normalise(model, training._encode(model, pictures))
+        z = training._encode(model, pictures)
+        after = model.decode(z[:8]).sample
+    assert torch.allclose(before, after, atol=1e-4)
+    assert torch.allclose(z.mean((0, 2, 3)), torch.zeros(4), atol=1e-3)
+    assert torch.allclose(z.std((0, 2, 3)) * training.SCALING, torch.ones(4), atol=1e-3)
+
+
+def test_captions_name_what_is_in_the_picture(training):
+    data = training.data
+    rng, captions = torch.Generator().manual_seed(0), data.Captions()
+    named, fronts, backs = 0, [], []
+    for _ in range(2000):
+        item = captions.draw(rng)
+        creature, azimuth = item.image // 8, item.image % 4
+        if captions.creatures[creature].words[0].lower() in item.caption.lower():
+            named += 1
+            assert find(item.caption).name == captions.creatures[creature].name
+        if item.caption.endswith(", back view"):
+            backs.append(azimuth == 2)
+        elif "view" not in item.caption:
+            fronts.append(azimuth == 0)
+    assert named > 600
+    share = math.exp(2) / (math.exp(2) + 2 + math.exp(-2))  # of four azimuths by exp(2 cos a), or exp(-2 cos a)
+    for hits in (fronts, backs):
+        assert abs(sum(hits) / len(hits) - share) < 4 * (share * (1 - share) / len(hits)) ** 0.5
+
+
+def test_the_tokenizer_knows_its_words_and_copes_with_others(training):
+    tokenizer = training.data.make_tokenizer(77)
+    assert tokenizer.tokenize("a LEGO wizard, left side view") == [
+        f"{word}</w>" for word in ("a", "lego", "wizard", ",", "left", "side", "view")
+    ]
+    ids = tokenizer("a wombat with 漢字 and ünïcode!").input_ids
+    assert len(ids) > 20
+    assert tokenizer.eos_token_id not in ids[:-1]
+    again = training.data.make_tokenizer(77)  # a training that goes on, and what is exported, must know the same ids
+    assert again.get_vocab() == tokenizer.get_vocab()
+    assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
+
+
+@pytest.mark.slow
+def test_what_is_shipped_draws_the_right_animals_and_backs(training, tmp_path):
+    from prior_evaluate import evaluate
+
+    result = evaluate(training.PACKAGED, tmp_path)
+    assert (result["samples"], result["back_samples"]) == (200, 100)
+    assert result["right_animal"] >= 0.9
+    assert result["back_within_90_deg"] >= 0.8

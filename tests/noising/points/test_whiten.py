@@ -1,0 +1,73 @@
+"""The tent canvas against the inverse root taken by an eigendecomposition of the dense Gram matrix."""
+
+import numpy as np
+import pytest
+import torch
+
+from gsd.noising.check.reference import cameras, render, surface
+from gsd.noising.points.canvas import Canvas, Cloud, Values, reach
+from gsd.noising.points.counter import normal
+from gsd.noising.points.whiten import inverse_root
+from gsd.random import Stream
+
+CPU, SIZE, CHANNELS = torch.device("cpu"), 16, 3
+AREA = SIZE * SIZE
+
+
+def scene(points):
+    cams = cameras(0.0, 5.0, size=SIZE)
+    shown, s = render(cams), surface(points)
+    cloud = Cloud(s.points, 0.02 * torch.eye(3).expand(points, 3, 3), s.ids, 2, 7)
+    return cloud, cams, shown.alpha > 0.5, shown.depth
+
+
+def dense(cloud, cams, accepts, depth):
+    """B with rows of unit length (or 0), float64, of every view."""
+    pixel, share = reach(cloud, cams, accepts, depth, 0.1, "tent")
+    B = torch.zeros(len(cams), AREA + 1, pixel.shape[1], dtype=torch.float64)
+    points = torch.arange(pixel.shape[1])[:, None].expand_as(pixel[0])
+    for v in range(len(cams)):
+        B[v, pixel[v], points] = share[v].double()  # -1 is the last row, which is dropped
+    B = B[:, :AREA]
+    return B / B.norm(dim=2, keepdim=True).clamp_min(1e-20)
+
+
+def maps(cloud, cams, accepts, depth, ridge, dtype):
+    canvas = Canvas((len(cams), CHANNELS, SIZE, SIZE), "tent", ridge, dtype, CPU)
+    (canvas.paint if dtype == torch.float32 else canvas.paint_torch)(
+        cloud, Values(Stream(0, "v"), 2**-0.5, 1.0), cams, accepts, depth, 0.1
+    )
+    return canvas.maps(Stream(0, "z"))
+
+
+@pytest.mark.parametrize("points", [40, 3000])
+@pytest.mark.parametrize("ridge", [0.05, 0.01])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equals_the_dense_inverse_root(points, ridge, dtype):
+    parts = scene(points)
+    B = dense(*parts)
+    m = Values(Stream(0, "v"), 2**-0.5, 1.0).of(parts[0].ids, 2, CHANNELS).flatten(0, 1).double()
+    z = normal(Stream(0, "z").key(), torch.arange(2 * AREA), CHANNELS).double().view(2, AREA, CHANNELS)
+    values, vectors = torch.linalg.eigh(B @ B.mT + ridge * torch.eye(AREA, dtype=torch.float64))
+    root = (vectors * values.rsqrt()[:, None]) @ vectors.mT
+    expected = root @ (B @ m + ridge**0.5 * z)
+    found = maps(*parts, ridge, dtype).flatten(2).mT.double()
+    assert (found - expected).abs().max() < 5e-3
+    assert ((found - expected).norm() / expected.norm()) < 1e-3
+    assert torch.allclose(found[:, B[0].norm(dim=1) == 0][0], z[0][B[0].norm(dim=1) == 0], atol=1e-2)
+
+
+@pytest.mark.parametrize("ridge", [0.2, 0.02, 0.005])
+@pytest.mark.parametrize("largest", [1.0, 2.5, 4.0])
+def test_polynomial_is_the_inverse_root(ridge, largest):
+    coefficients, scale, shift = inverse_root(ridge, largest)
+    x = np.linspace(ridge, largest + ridge, 5000)
+    p = np.polynomial.chebyshev.chebval(scale * x - shift, coefficients)
+    assert np.abs(x * p**2 - 1).max() < 1.1e-3
+    shorter = np.polynomial.chebyshev.chebval(scale * x - shift, coefficients[:-1])
+    assert np.abs(x * shorter**2 - 1).max() > 0.9e-3  # no longer than it must be
+
+
+def test_no_eigenvalue_is_above_four():
+    B = dense(*scene(3000))
+    assert torch.linalg.eigvalsh(B @ B.mT).max() <= 4 + 1e-9

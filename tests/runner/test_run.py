@@ -1,0 +1,193 @@
+import json
+import random
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+import torch
+from launch import SMALL, launch, records, same, shell, start
+
+from gsd.errors import GsdError
+from gsd.results.folder import RunFolder
+
+OUTPUTS = ("config.yaml", "overrides.yaml", "metrics.jsonl", "summary.json", "checkpoint.pt", "scene.ply", "DONE")
+
+
+def test_a_run_leaves_everything_and_a_second_call_does_nothing(tmp_path, capsys):
+    folder = launch(tmp_path / "run", *SMALL, "steps=5", "images_every=2")
+    for name in (*OUTPUTS, "turntable.mp4", "turntable.png", "views/000_rgb.png", "views/000_depth.png"):
+        assert (folder / name).exists(), name
+    assert sorted(p.name for p in (folder / "strips").iterdir()) == ["000000.png", "000002.png", "000004.png"]
+    assert not list(folder.glob(".*.tmp"))
+    assert [r["step"] for r in records(folder)] == [0, 1, 2, 3, 4]
+    summary = json.loads((folder / "summary.json").read_text())
+    assert summary["prior_calls"] == 10
+    assert summary["options"]["noising"] == "consistent"
+    assert {"psnr_aligned", "view_error_deg", "face_fraction", "face_count", "seconds"} <= summary.keys()
+
+    before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+    capsys.readouterr()
+    launch(folder, *SMALL, "steps=5", "images_every=2")
+    assert "Already done" in capsys.readouterr().out
+    assert before == {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        (),
+        (
+            "densify=default",
+            "densify.start=1",
+            "densify.every=3",
+            "densify.grow_gradient=1e-6",
+            "densify.reset_every=7",
+        ),
+    ],
+    ids=["plain", "densify"],
+)
+def test_interrupted_anywhere_and_continued_equals_undisturbed(tmp_path, extra, monkeypatch):
+    """A crash after any step, at several random steps of one run, leaves no trace in the result."""
+    import gsd.loop
+
+    overrides = (*SMALL, "steps=14", *extra)
+    straight = launch(tmp_path / "straight", *overrides)
+    real, rng = gsd.loop.take_step, random.Random(0)
+    for attempt in range(6):
+        crash_at = rng.randrange(14)
+
+        def take_step(experiment, step, lap, crash_at=crash_at):
+            if step == crash_at:
+                raise RuntimeError("pulled the plug")
+            return real(experiment, step, lap)
+
+        monkeypatch.setattr(gsd.loop, "take_step", take_step)
+        try:
+            launch(tmp_path / "broken", *overrides)
+        except RuntimeError:
+            assert "pulled the plug" in (tmp_path / "broken" / "FAILED").read_text()
+        else:
+            assert attempt > 0  # the checkpoint lay beyond the step that crashes
+            break
+    monkeypatch.setattr(gsd.loop, "take_step", real)
+    launch(tmp_path / "broken", *overrides)
+    assert not (tmp_path / "broken" / "FAILED").exists()
+    same(straight, tmp_path / "broken")
+
+
+def test_killed_and_continued_equals_undisturbed(tmp_path):
+    """SIGKILL at random moments of a real process."""
+    arguments = [*SMALL, "steps=300", "checkpoint_every=20"]
+    code, _, err = shell(tmp_path, *arguments, "name=straight")
+    assert code == 0, err
+    rng = random.Random(1)
+    for _ in range(3):
+        process = start(tmp_path, *arguments, "name=killed")
+        while process.poll() is None and not list(tmp_path.glob("outputs/killed/*/checkpoint.pt")):
+            time.sleep(0.01)
+        time.sleep(rng.random() * 0.8)
+        process.kill()
+        process.wait()
+    code, _, err = shell(tmp_path, *arguments, "name=killed")
+    assert code == 0, err
+    (straight,), (killed,) = tmp_path.glob("outputs/straight/*"), tmp_path.glob("outputs/killed/*")
+    assert straight.name == killed.name  # the name is no part of a run's identity
+    same(straight, killed)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signals_stop_at_a_checkpoint(tmp_path, number):
+    process = start(tmp_path, *SMALL, "steps=100000", "checkpoint_every=50")
+    while not list(tmp_path.glob("outputs/*/*/checkpoint.pt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + number
+    assert "the same command continues" in out
+    (folder,) = tmp_path.glob("outputs/*/*")
+    assert not (folder / "FAILED").exists()
+    saved = RunFolder(folder).load_checkpoint()
+    assert saved["step"] == len(records(folder))
+
+
+@pytest.mark.parametrize(("part", "named"), [("noising", "noise/std"), ("prior", "score/gradient_rms")])
+def test_numbers_that_are_not_finite_stop_the_run_and_name_the_culprit(tmp_path, monkeypatch, part, named):
+    import gsd.noising.consistent
+    import gsd.prior.menagerie
+
+    owner, method = {
+        "noising": (gsd.noising.consistent.Consistent, "__call__"),
+        "prior": (gsd.prior.menagerie.Menagerie, "denoise"),
+    }[part]
+    real, calls = getattr(owner, method), iter(range(1000))
+    monkeypatch.setattr(
+        owner, method, lambda *args: real(*args) * (torch.nan if next(calls) == 6 else 1.0), raising=True
+    )
+    with pytest.raises(GsdError, match=rf"Step 6: {named} is not finite"):
+        launch(tmp_path / "run", *SMALL, "steps=12")
+    folder = RunFolder(tmp_path / "run")
+    assert folder.load_checkpoint()["step"] == 4  # the last good one
+    assert "not finite" in (folder / "FAILED").read_text()
+    assert not folder.done
+
+
+def test_two_processes_cannot_share_a_folder(tmp_path):
+    folder = RunFolder(tmp_path / "run")
+    with folder.lock(), pytest.raises(GsdError, match="Another process"), RunFolder(tmp_path / "run").lock():
+        pass
+
+
+def test_damaged_checkpoint_is_named(tmp_path):
+    folder = launch(tmp_path / "run", *SMALL, "steps=4")
+    (folder / "DONE").unlink()
+    (folder / "checkpoint.pt").write_bytes(b"nonsense")
+    with pytest.raises(GsdError, match=r"checkpoint.pt is damaged .* delete it"):
+        launch(folder, *SMALL, "steps=4")
+
+
+def test_adding_a_component_does_not_shift_another(tmp_path):
+    """The cameras and noise levels of a run do not depend on its noising or losses."""
+    a = launch(tmp_path / "a", *SMALL, "steps=3", "noising=random", "loss=none")
+    b = launch(tmp_path / "b", *SMALL, "steps=3", "loss=[consistency,opaque,tv,sparsity,scale]")
+    assert [r["sigma"] for r in records(a)] == [r["sigma"] for r in records(b)]
+    assert np.isclose(records(a)[0]["render/rgb"], records(b)[0]["render/rgb"], atol=0)
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A small disk of its own and what changes its size or mode: mount -o remount,..."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=32k", "tmpfs", str(place)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    yield place, lambda how: subprocess.run(["mount", "-o", f"remount,{how}", str(place)], check=True)
+    subprocess.run(["umount", str(place)], check=True)
+
+
+@pytest.mark.parametrize("kilobytes", [0, 12, 32, 64, 96])
+def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path, disk, kilobytes):
+    place, remount = disk
+    remount(f"size={kilobytes + 4}k")
+    overrides = (*SMALL, "steps=12", "checkpoint_every=3")
+    with pytest.raises(GsdError, match=r"No space is left|cannot be made: No space left"):
+        launch(place / "run", *overrides)
+    assert not (place / "run/DONE").exists()
+    remount("size=8m")
+    same(launch(place / "run", *overrides), launch(tmp_path / "straight", *overrides))
+    assert sorted(p.name for p in (place / "run").glob(".*")) == [".lock"]
+
+
+def test_a_disk_that_takes_nothing(disk):
+    place, remount = disk
+    remount("ro")
+    with pytest.raises(GsdError, match="cannot be made: Read-only file system"):
+        launch(place / "run", *SMALL)
+    remount("rw")
+    (place / "run").mkdir()
+    remount("ro")
+    with pytest.raises(GsdError, match="cannot be written to: Read-only file system"):
+        launch(place / "run", *SMALL)

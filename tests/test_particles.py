@@ -1,0 +1,62 @@
+"""Particles against the same scenes trained apart."""
+
+import itertools
+import json
+import statistics
+from dataclasses import replace
+
+import torch
+from launch import SMALL, config, launch, records
+
+from gsd.config import build
+from gsd.loop import optimise, take_step
+from gsd.results.folder import RunFolder
+from gsd.runner.recorder import Recorder
+
+FEW = (*SMALL, "particles=2", "steps=6", "noising=random", "loss=none")
+
+
+def test_scenes_take_turns_and_a_step_moves_one_alone():
+    experiment = build(config(*FEW))
+    scenes = experiment.representation.scenes
+    assert not torch.equal(scenes[0].params["means"], scenes[1].params["means"])
+    for state in optimise(experiment):
+        taken = [scene.steps_taken for scene in scenes]
+        assert taken == [state.step // 2 + 1, (state.step + 1) // 2]
+        assert torch.equal(state.scene.ids, scenes[state.step % 2].ids)
+
+
+def test_a_particle_is_the_scene_it_would_be_alone():
+    """A guidance that learns nothing leaves only cameras and noise in common."""
+    both = build(config(*FEW))
+    list(optimise(both))
+    scene = build(config(*FEW, "particles=1", "steps=3")).representation
+    for step in (0, 2, 4):
+        take_step(replace(both, representation=scene), step)
+    for name, p in scene.params.items():
+        assert torch.equal(p, both.representation.scenes[0].params[name])
+
+
+def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
+    straight = launch(tmp_path / "straight", *FEW)
+    summary = json.loads((straight / "summary.json").read_text())
+    values = [each["psnr_aligned"] for each in summary["particles"]]
+    assert len(set(values)) == 2
+    assert summary["psnr_aligned"] == statistics.mean(values)
+    for name in ("turntable.png", "scene.ply", "views/000_rgb.png"):
+        first, second = (straight / name).read_bytes(), (straight / "particle_1" / name).read_bytes()
+        assert first != second, name
+    broken = tmp_path / "broken"
+    stop_after(broken, 4)
+    launch(broken, *FEW)
+    assert records(straight) == records(broken)
+    for name in ("scene.ply", "particle_1/scene.ply"):
+        assert (straight / name).read_bytes() == (broken / name).read_bytes()
+
+
+def stop_after(folder, steps):
+    """As a crash right after the checkpoint at `steps` leaves it."""
+    experiment = build(config(*FEW))
+    recorder = Recorder(experiment, RunFolder(folder))
+    for state in itertools.islice(optimise(experiment), steps):
+        recorder.add(state)

@@ -1,0 +1,28 @@
+"""Real runs, small ones, of two methods; their folders have names that no rater may ever see."""
+
+import pytest
+from launch import SMALL, launch
+from studies import NAMES
+
+from gsd.tools.study.make import Options, make
+
+METHODS = (("noising=random", "loss=none"), ("noising=consistent", "loss=consistency"))
+SIZE = ("turntable.views=12", "turntable.resolution=64", "metric=none", "steps=2")
+
+
+@pytest.fixture(scope="session")
+def sets(tmp_path_factory):
+    """Two folders of runs: three seeds of a cat, and one owl that only the first has."""
+    root = tmp_path_factory.mktemp("runs")
+    for name, method in zip(NAMES, METHODS, strict=True):
+        for seed in range(3):
+            launch(root / name / f"secretcat{seed}", *SMALL, *SIZE, *method, f"seed={seed}")
+    launch(root / NAMES[0] / "secretowl", *SMALL, *SIZE, *METHODS[0], "prompt=an owl")
+    return [str(root / name) for name in NAMES]
+
+
+@pytest.fixture
+def folder(sets, tmp_path):
+    """A study of the two sets, with five trials: three pairs, one of them mirrored, and one broken scene."""
+    make(sets, tmp_path / "study", Options(seed=3, broken=1, names=NAMES))
+    return tmp_path / "study"

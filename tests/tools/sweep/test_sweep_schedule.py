@@ -1,0 +1,94 @@
+"""Schedules are written for who keeps the time, and installed once."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from launch import ROOT, SMALL
+
+from gsd.config import register
+from gsd.errors import GsdError
+from gsd.tools.sweep.clock import Clock
+from gsd.tools.sweep.schedule import Schedule
+
+NIGHTLY = ("experiment=nightly_ablation", "name=a b", *SMALL)
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path, monkeypatch):
+    register()
+    monkeypatch.chdir(tmp_path)
+
+
+def program(folder, name, text):
+    """An executable on PATH."""
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"#!/bin/bash\n{text}\n")
+    (folder / name).chmod(0o755)
+
+
+def test_the_script_calls_a_tick_with_this_code_and_environment(tmp_path):
+    schedule = Schedule(NIGHTLY, Clock(every="0 2 * * *"), "cron", keep=7)
+    (script,) = schedule.write()
+    assert script == tmp_path / "multirun/a b/tick.sh"
+    # The program is taken for another, which tells how it was called
+    program(tmp_path / "bin", "python", 'printf "%s\\n" "$PWD" "$PYTHONPATH" "$PATH" "$@"')
+    script.write_text(script.read_text().replace(f"exec {sys.executable} ", f"exec {tmp_path}/bin/python "))
+    out = subprocess.run([str(script)], cwd="/", env={}, capture_output=True, text=True, check=True).stdout
+    assert out.splitlines() == [
+        str(tmp_path), str(ROOT), os.environ["PATH"], "-m", "gsd", "sweep", "tick", str(tmp_path / "multirun/a b"),
+        *NIGHTLY, "--keep", "7",
+    ]  # fmt: skip
+
+
+def test_cron_has_one_line_for_a_name(tmp_path, monkeypatch):
+    """crontab is taken for a file: the interface is to list it and to replace it."""
+    program(tmp_path / "bin", "crontab", f'[ "$1" = -l ] && exec cat {tmp_path}/table || cat > {tmp_path}/table')
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    for every in ("0 2 * * *", "30 3 * * 1-5"):
+        schedule = Schedule(NIGHTLY, Clock(every=every), "cron")
+        schedule.write()
+        schedule.install()
+        if every == "0 2 * * *":
+            (tmp_path / "table").write_text("@daily another\n" + (tmp_path / "table").read_text())
+    script, log = (f"{tmp_path}/multirun/a b/{name}" for name in ("tick.sh", "schedule.log"))
+    assert (tmp_path / "table").read_text() == (
+        f"@daily another\n30 3 * * 1-5 '{script}' >> '{log}' 2>&1 # gsd-a b\n"
+    )  # fmt: skip
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd")
+def test_systemd_accepts_the_units():
+    files = Schedule(NIGHTLY[:1], Clock(every="0 2 * * 1-5"), "systemd").write()
+    assert [file.name for file in files] == ["tick.sh", "gsd-nightly_ablation.service", "gsd-nightly_ablation.timer"]
+    done = subprocess.run(
+        ["systemd-analyze", "verify", *map(str, files[1:])], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_slurm_books_the_next_tick_first_and_has_its_options_on_top():
+    schedule = Schedule(NIGHTLY[:1], Clock(begin="02:00"), "slurm", sbatch=["--partition=cpu", "--time=60"])
+    lines = schedule.write()[0].read_text().splitlines()
+    options = [line for line in lines if line.startswith("#SBATCH")]
+    assert options == lines[1 : 1 + len(options)]
+    assert {"#SBATCH --begin=02:00", "#SBATCH --dependency=singleton", "#SBATCH --partition=cpu"} <= set(options)
+    assert lines[-2] == f"sbatch {schedule.script}"
+    assert lines[-1].startswith("exec ")
+
+
+def test_mistakes_show_when_it_is_written(tmp_path, monkeypatch):
+    with pytest.raises(GsdError, match="experiment=sds is no sweep"):
+        Schedule(["experiment=sds"], Clock(begin="02:00"), "cron").write()
+    with pytest.raises(GsdError, match="need a time of day"):
+        Schedule(NIGHTLY, Clock(begin="now+1hour"), "cron").write()
+    assert not (tmp_path / "multirun").exists()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for backend, program in (("cron", "crontab"), ("systemd", "systemctl"), ("slurm", "squeue")):
+        schedule = Schedule(NIGHTLY, Clock(begin="02:00"), backend)
+        monkeypatch.setenv("HOME", str(tmp_path))
+        schedule.write()
+        with pytest.raises(GsdError, match=program):
+            schedule.install()

@@ -1,0 +1,178 @@
+"""Sweeps as a user starts them: what is run, what is left out, what is said, and the exit code."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from launch import ROOT, SMALL, config, shell, start
+from omegaconf import OmegaConf
+
+from gsd.errors import GsdError
+from gsd.results.sweep_folder import SweepFolder
+from gsd.tools.sweep.sweeper import _require_plugin
+
+ISM = ("steps=3", "guidance=ism", "loss=none", "noising=random,consistent", "seed=0,1")  # refuses consistent noise
+JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+
+
+def command(cwd, *arguments):
+    """gsd sweep ARGUMENTS: exit code, stdout, stderr."""
+    call = [sys.executable, "-m", "gsd", "sweep", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(call, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return done.returncode, done.stdout, done.stderr
+
+
+def wait_for_a_run(sweep, process):
+    """The folder of a run that has got to a checkpoint, and the pid of who runs it."""
+    while True:
+        for checkpoint in sweep.glob("*/checkpoint.pt"):
+            if not (checkpoint.parent / "DONE").exists():
+                return checkpoint.parent, json.loads((checkpoint.parent / ".lock").read_text())["pid"]
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+
+
+def test_a_sweep_and_its_second_call(tmp_path):
+    sweep = ["-m", *SMALL, "steps=2", "noising=random,consistent", "loss=none,consistency", "seed=0,1,1"]
+    code, out, err = shell(tmp_path, *sweep)
+    assert code == 0, err
+    assert "8 runs: 8 pending; 8 to do." in out
+    assert out.endswith("multirun/sweep: 8 runs: 8 done.\n")
+    folder = tmp_path / "multirun/sweep"
+    done = list(folder.glob("*/DONE"))
+    assert len(done) == 8
+    assert all((folder / name).exists() for name in ("summary.csv", "summary.md", "report.html"))
+    (recorded,) = SweepFolder(folder).sweeps
+    assert recorded.command == [str(ROOT / "run.py"), *sweep]
+    assert sorted(recorded.jobs) == sorted(path.parent.name for path in done)
+    assert {len(job.overrides) for job in recorded.jobs.values()} == {3}  # what is swept, nothing else
+    times = [path.stat().st_mtime_ns for path in done]
+    code, out, err = shell(tmp_path, *sweep)
+    assert code == 0, err
+    assert "8 runs: 8 done; 0 to do." in out
+    assert [path.stat().st_mtime_ns for path in done] == times
+
+
+def test_a_failure_does_not_hide_the_others_and_is_all_that_is_run_again(tmp_path):
+    for line in ("4 runs: 4 pending; 4 to do.", "4 runs: 2 done, 2 failed; 2 to do."):
+        fails_in_two_of_four(tmp_path, line)
+    reasons = [path.read_text() for path in tmp_path.glob("multirun/sweep/*/FAILED")]
+    assert [reason.startswith("guidance ISM finds") for reason in reasons] == [True, True]
+
+
+def test_a_failure_beside_others(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install 'gsd[cluster]'")
+    fails_in_two_of_four(tmp_path, "4 runs: 4 pending; 4 to do.", *JOBLIB)
+
+
+def fails_in_two_of_four(tmp_path, line, *launcher):
+    code, out, err = shell(tmp_path, "-m", *SMALL, *ISM, *launcher)
+    assert code == 1, err
+    assert line in out
+    assert out.count("guidance ISM finds its own noise") == 2
+    assert out.endswith("4 runs: 2 done, 2 failed. The same command runs what is missing.\n")
+
+
+def test_a_sweep_from_outside(tmp_path):
+    """While it runs a second one is refused and status sees it; cancel stops it at a checkpoint; retry ends it."""
+    sweep, arguments = tmp_path / "multirun/sweep", ["-m", *SMALL, "steps=400", "seed=0,1"]
+    process = start(tmp_path, *arguments)
+    run, pid = wait_for_a_run(sweep, process)
+    os.kill(pid, signal.SIGSTOP)
+    code, _, err = shell(tmp_path, *arguments)
+    assert code == 1
+    assert f"Another process (pid {process.pid} on" in err
+    code, out, err = command(tmp_path, "status", "multirun/sweep")
+    assert code == 0, err
+    assert "2 runs by basic, begun" in out
+    assert f"running  {run.name}" in out
+    assert out.endswith("multirun/sweep: 2 runs: 1 running, 1 pending.\n")
+    code, out, err = command(tmp_path, "cancel", "multirun/sweep")
+    assert "told to stop at a checkpoint" in out
+    os.kill(pid, signal.SIGCONT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 143, err
+    assert out.endswith("multirun/sweep: 2 runs: 2 pending; the same command continues.\n")
+    assert command(tmp_path, "cancel", "multirun/sweep")[1] == "Nothing of it runs.\n"
+    code, out, err = command(tmp_path.parent, "retry", str(sweep), "images_every=0")
+    assert code == 0, err
+    assert out.endswith("2 runs: 2 done.\n")
+    assert command(tmp_path, "retry", "multirun/sweep")[1] == "Nothing is missing.\n"
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install 'gsd[cluster]'")
+    process = start(tmp_path, "-m", *SMALL, "steps=200", "seed=range(3)", "name=s", *JOBLIB)
+    _, pid = wait_for_a_run(tmp_path / "multirun/s", process)
+    os.kill(pid, signal.SIGKILL)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert "TerminatedWorkerError" in err
+    assert "The same command runs what is missing." in out.splitlines()[-1]
+    code, out, err = command(tmp_path, "retry", "multirun/s")
+    assert code == 0, err
+    assert out.endswith("multirun/s: 3 runs: 3 done.\n")
+
+
+def test_presets_that_are_swept_lie_in_one_folder(tmp_path):
+    code, _, err = shell(tmp_path, "-m", *SMALL, "steps=1", "experiment=sds,paper")
+    assert code == 0, err
+    assert len(list(tmp_path.glob("multirun/sweep/*/DONE"))) == 2
+    assert os.listdir(tmp_path / "multirun") == ["sweep"]
+
+
+def test_a_place_where_nothing_can_be_written(tmp_path):
+    (tmp_path / "multirun").write_text("a file")
+    code, _, err = shell(tmp_path, "-m", *SMALL, "seed=0,1")
+    assert code == 1
+    assert err.strip().splitlines()[-1].startswith("error: The run folder ")
+    assert err.strip().endswith("cannot be made: Not a directory.")
+
+
+def test_a_wrong_value_stops_the_sweep_before_it_starts(tmp_path):
+    code, _, err = shell(tmp_path, "-m", *SMALL, "noising=random,consistant")
+    assert code == 1
+    assert "did you mean consistent?" in err
+    assert not (tmp_path / "multirun").exists()
+
+
+def test_a_launcher_without_its_package_names_it(tmp_path):
+    target = {"_target_": "hydra_plugins.hydra_absent_launcher.Absent"}
+    hydra = {"launcher": target, "runtime": {"choices": {"hydra/launcher": "absent"}}}
+    with pytest.raises(
+        GsdError, match=r"hydra/launcher=absent needs hydra-absent-launcher: pip install 'gsd\[cluster\]'"
+    ):
+        _require_plugin(OmegaConf.create({"hydra": hydra}))
+    hidden = f"""
+import runpy, sys
+sys.modules["hydra_plugins.hydra_submitit_launcher"] = None
+sys.argv = ["run.py", "-m", "seed=0,1", "hydra/launcher=slurm"]
+runpy.run_path("{ROOT / "run.py"}", run_name="__main__")
+"""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    call = [sys.executable, "-W", "ignore", "-c", hidden]
+    done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr == "error: hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'gsd[cluster]'.\n"
+
+
+def test_slurm_is_missed_in_one_sentence(tmp_path, monkeypatch):
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'gsd[cluster]'")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    code, _, err = shell(tmp_path, "-m", *SMALL, "seed=0,1", "hydra/launcher=slurm")
+    assert code == 1
+    assert err.startswith("error: There is no Slurm here (no sbatch)")
+
+
+@pytest.mark.parametrize("launcher", ["slurm", "joblib", "ray"])
+def test_launchers_are_composed(launcher):
+    if launcher == "slurm":
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'gsd[cluster]'")
+    launcher = config(f"hydra/launcher={launcher}", hydra=True).hydra.launcher
+    assert OmegaConf.to_container(launcher)["_target_"].startswith("hydra_plugins.")
