@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from gsd.cli.folders import CONF, own_folders, use
 from gsd.config import register
 
-KEPT = ("mode", "overrides.task", "runtime.choices", "runtime.output_dir", "sweep.dir")  # of the node `hydra`
+KEPT = ("mode", "overrides.task", "runtime.choices")  # of the node `hydra`
 
 
 def compose(*overrides: str) -> DictConfig:
@@ -39,7 +39,7 @@ def compose(*overrides: str) -> DictConfig:
     use(own_folders())
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = hydra.compose("config", list(overrides), return_hydra_config=True)
-    return _with(cfg, cfg.hydra)
+    return _with(cfg, cfg.hydra, "sweep.dir")
 
 
 def of_job(cfg: DictConfig) -> DictConfig:
@@ -47,7 +47,7 @@ def of_job(cfg: DictConfig) -> DictConfig:
     from hydra.core.hydra_config import HydraConfig
 
     use(own_folders())
-    return _with(cfg, HydraConfig.get())
+    return _with(cfg, HydraConfig.get(), "runtime.output_dir")
 
 
 def plain(cfg: DictConfig) -> DictConfig:
@@ -55,12 +55,10 @@ def plain(cfg: DictConfig) -> DictConfig:
     return OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
 
 
-def _with(cfg: DictConfig, hydra: Any) -> DictConfig:
-    node = OmegaConf.create({})
-    for key in KEPT:
-        if not OmegaConf.is_missing(OmegaConf.select(hydra, key.rpartition(".")[0]) or hydra, key.rpartition(".")[2]):
-            OmegaConf.update(node, key, OmegaConf.select(hydra, key))
+def _with(cfg: DictConfig, hydra: Any, *more: str) -> DictConfig:
     made = plain(cfg)
     with read_write(made), open_dict(made):
-        made.hydra = node
+        made.hydra = {}
+        for key in (*KEPT, *more):
+            OmegaConf.update(made.hydra, key, OmegaConf.select(hydra, key), force_add=True)
     return made
