@@ -79,7 +79,7 @@ def register() -> None:
     resolvers: dict[str, Callable[..., Any]] = {
         "gsd.signature": _signature_of_root,
         "gsd.name": _run_name,
-        "gsd.tools.sweep": _sweep_name,
+        "gsd.sweep": _sweep_name,
         "gsd.step": _step,
         "gsd.scene_steps": _scene_steps,
         "gsd.laptop": _laptop,
