@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import torch
 from jaxtyping import Float, Int
 from pydantic import Field
+from torch import Tensor
 
 from gsd.densify.parts.rows import Count, Ids, replace_rows
 from gsd.geometry import rotation_matrices

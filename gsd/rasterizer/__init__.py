@@ -88,6 +88,9 @@ def rasterize(
             int(width), int(height), near_plane, far_plane, eps2d,
         )  # fmt: skip
     else:
+        from gsd.backend.threads import default_threads
+        from gsd.rasterizer.cpu import Options, Rasterize
+
         if means.is_cuda:
             raise GsdError("backend='cpu' got CUDA tensors; move them to the CPU or take backend='gsplat'.")
         means2d = torch.zeros(C, N, 2, requires_grad=track)
