@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
 from pretrained import random_point_e, random_shap_e
 
-from gsd.cli.errors import CONF
+from gsd.cli.folders import CONF
 from gsd.config import build, make, signature
 from gsd.errors import GsdError
 from gsd.experiment import assemble

@@ -8,7 +8,7 @@ from launch import config
 
 from gsd import protocols
 from gsd.camera.orbit import Orbit
-from gsd.cli.errors import CONF
+from gsd.cli.folders import CONF
 from gsd.config import make
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.random import Stream

@@ -5,7 +5,7 @@ from launch import SMALL, config, launch
 from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
 
-from gsd.cli.errors import CONF
+from gsd.cli.folders import CONF
 from gsd.config import build
 
 PRESETS = sorted(f.stem for f in (CONF / "experiment").glob("*.yaml"))

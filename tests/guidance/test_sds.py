@@ -1,36 +1,9 @@
 import pytest
 import torch
+from worlds import RNG, Pull, inputs
 
 from gsd.guidance.sds import SDS
 from gsd.guidance.sjc import SJC
-from gsd.random import Stream
-from gsd.types import Condition
-
-RNG = Stream(0, "guidance")
-
-
-class Pull:
-    """A prior that pulls each view towards a constant that its text names."""
-
-    latent_shape = (2, 4, 4)
-    guidance_scale = 1.0
-
-    def encode(self, rgb):
-        return rgb
-
-    def decode(self, z):
-        return z
-
-    def denoise(self, x, sigma, condition):
-        towards = x.new_tensor([float(t or 0) for t in condition.texts]).view(-1, 1, 1, 1)
-        return x + (towards - x) * (sigma**2 / (1 + sigma**2)).view(-1, 1, 1, 1)
-
-
-def inputs():
-    g = torch.Generator().manual_seed(0)
-    z, n = (torch.randn(3, 2, 4, 4, generator=g, dtype=torch.float64) for _ in range(2))
-    sigma = torch.tensor([0.1, 1.0, 14.0], dtype=torch.float64)
-    return z, n, sigma, Condition(("1", "2", "3"))
 
 
 @pytest.mark.parametrize("method", [SDS, SJC])

@@ -6,9 +6,8 @@ import sys
 
 import numpy as np
 import pytest
-from launch import SMALL, launch
+from launch import SMALL, crash, launch
 from PIL import Image
-from test_mirror import crash
 from trackers import history, lines
 
 from gsd.errors import GsdError

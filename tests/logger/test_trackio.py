@@ -7,8 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from launch import SMALL, launch
-from test_mirror import crash
+from launch import SMALL, crash, launch
 from trackers import history, lines
 
 from gsd.errors import GsdError

@@ -12,10 +12,9 @@ import time
 
 import numpy as np
 import pytest
-from launch import ROOT, SMALL, config, launch, shell, start
+from launch import ROOT, SMALL, config, crash, launch, shell, start
 from offline import offline
 from omegaconf import OmegaConf
-from test_mirror import crash
 from trackers import history, lines
 from wandb_server import Server
 

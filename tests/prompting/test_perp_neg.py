@@ -4,7 +4,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from test_view_dependent import looking
+from views import looking
 
 from gsd.prompting.perp_neg import PerpNeg
 from gsd.protocols import Prompting

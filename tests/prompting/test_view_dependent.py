@@ -2,18 +2,12 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from views import looking
 
-from gsd.geometry import orbit
 from gsd.prompting.interpolated import Interpolated
 from gsd.prompting.plain import Plain
 from gsd.prompting.view_dependent import ViewDependent
 from gsd.types import Condition
-
-
-def looking(*angles, elevation=0.0):
-    az = torch.tensor(angles, dtype=torch.float32)
-    full = torch.ones_like(az)
-    return orbit(az, elevation * full, 2.0 * full, 40.0 * full, 8, 8)
 
 
 def test_plain():

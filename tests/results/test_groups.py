@@ -7,7 +7,7 @@ from made_runs import CONFIG, CONSISTENT, make
 
 from gsd.results.groups import estimates, groupings, importance, verdicts
 from gsd.results.table import read
-from gsd.statistics.estimates import estimates as statistics
+from gsd.statistics import estimates as statistics
 
 PSNR = {("random", 0): 20.0, ("random", 1): 22.0, ("random", 2): 21.0, ("consistent", 0): 25.0, ("consistent", 1): 27.0}
 

@@ -7,7 +7,7 @@ import signal
 import imageio.v2 as imageio
 import numpy as np
 import pytest
-from launch import SMALL, config, launch, records, same
+from launch import SMALL, config, crash, launch, records, same
 from plyfile import PlyData
 from trackers import Faulty, Recorded, history
 
@@ -29,21 +29,6 @@ def _clear():
 
 def told():
     return [row.values for row in Recorded.rows]
-
-
-def crash(monkeypatch, at, action=None):
-    """The run's step `at` does `action` before anything else, or raises."""
-    real = gsd.loop.take_step
-
-    def take_step(experiment, step, lap):
-        if step == at:
-            if action is None:
-                raise RuntimeError("pulled the plug")
-            action()
-        return real(experiment, step, lap)
-
-    monkeypatch.setattr(gsd.loop, "take_step", take_step)
-    return lambda: monkeypatch.setattr(gsd.loop, "take_step", real)
 
 
 def test_every_line_and_picture_is_told_once_and_in_order(tmp_path):

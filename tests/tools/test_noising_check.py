@@ -6,13 +6,14 @@ import pytest
 import torch
 from scipy import stats
 
+from gsd.cli.folders import options
 from gsd.errors import GsdError
 from gsd.noising.check import statistics
 from gsd.noising.check.acceptance import check
 from gsd.noising.check.reference import RADII, area, cameras, surface, visible_in_both
 from gsd.noising.random import Random
 from gsd.tools import noising_check as command
-from gsd.tools.noising_check import configured, options
+from gsd.tools.noising_check import configured
 from gsd.types import NoiseClaim
 
 FEW = 50  # draws
@@ -22,13 +23,13 @@ def failures(findings):
     return {f.test for f in findings if f.failed}
 
 
-@pytest.mark.parametrize("name", options())
+@pytest.mark.parametrize("name", options("noising"))
 def test_option_keeps_its_claims(name):
     assert failures(check(configured([f"noising={name}"]), draws=FEW)) == set()
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", options())
+@pytest.mark.parametrize("name", options("noising"))
 def test_option_keeps_its_claims_at_full_size(name):
     assert failures(check(configured([f"noising={name}"]))) == set()
 

@@ -1,7 +1,7 @@
 """Branch arithmetic against formulas written out, on a prior that is linear in what its texts name."""
 
 import torch
-from test_sds import RNG, Pull, inputs
+from worlds import RNG, Pull, inputs
 
 from gsd.guidance.parts.branches import guide, perpendicular
 from gsd.guidance.sds import SDS

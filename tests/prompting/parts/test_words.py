@@ -1,5 +1,5 @@
 import pytest
-from test_view_dependent import looking
+from views import looking
 
 from gsd.errors import GsdError
 from gsd.prompting.interpolated import Interpolated

@@ -4,9 +4,9 @@ import json
 
 import pytest
 from launch import SMALL, launch
-from report.made_runs import CONSISTENT, make, record
+from made_runs import CONSISTENT, make, record
+from made_sweep import grid, run
 from specs import BARS, LINES, MEDIA, chapters, of_kind, panels, sections, sent
-from sweep.made_sweep import grid, run
 
 from gsd.errors import GsdError
 from gsd.tools.dashboard.content import content

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from fake_wandb import KEY, PROJECT, REPORT, USER, WORKSPACE, Wandb, serving
+from made_sweep import grid
 from specs import sent
-from sweep.made_sweep import grid
 
 from gsd.tools.dashboard import __main__ as command
 

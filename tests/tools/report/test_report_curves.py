@@ -7,7 +7,7 @@ import pytest
 from made_runs import record
 
 from gsd.errors import GsdError
-from gsd.statistics.estimates import estimates as statistics
+from gsd.statistics import estimates as statistics
 from gsd.tools.report.curves import BINS, LINES, bands, binned, read, span, turns
 
 

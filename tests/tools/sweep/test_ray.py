@@ -4,8 +4,7 @@ import os
 import signal
 
 import pytest
-from launch import SMALL, same, start
-from test_sweeper import wait_for_a_run
+from launch import SMALL, same, start, wait_for_a_run
 
 pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="pip install 'gsd[ray]'")
 

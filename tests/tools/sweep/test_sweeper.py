@@ -1,14 +1,12 @@
 """Sweeps as a user starts them: what is run, what is left out, what is said, and the exit code."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
-import time
 
 import pytest
-from launch import ROOT, SMALL, config, shell, start
+from launch import ROOT, SMALL, config, shell, start, sweep_command, wait_for_a_run
 from omegaconf import OmegaConf
 
 from gsd.errors import GsdError
@@ -17,24 +15,6 @@ from gsd.tools.sweep.sweeper import _require_plugin
 
 ISM = ("steps=3", "guidance=ism", "loss=none", "noising=random,consistent", "seed=0,1")  # refuses consistent noise
 JOBLIB = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
-
-
-def command(cwd, *arguments):
-    """gsd sweep ARGUMENTS: exit code, stdout, stderr."""
-    call = [sys.executable, "-m", "gsd", "sweep", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(call, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    return done.returncode, done.stdout, done.stderr
-
-
-def wait_for_a_run(sweep, process):
-    """The folder of a run that has got to a checkpoint, and the pid of who runs it."""
-    while True:
-        for checkpoint in sweep.glob("*/checkpoint.pt"):
-            if not (checkpoint.parent / "DONE").exists():
-                return checkpoint.parent, json.loads((checkpoint.parent / ".lock").read_text())["pid"]
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
 
 
 def test_a_sweep_and_its_second_call(tmp_path):
@@ -87,22 +67,22 @@ def test_a_sweep_from_outside(tmp_path):
     code, _, err = shell(tmp_path, *arguments)
     assert code == 1
     assert f"Another process (pid {process.pid} on" in err
-    code, out, err = command(tmp_path, "status", "multirun/sweep")
+    code, out, err = sweep_command(tmp_path, "status", "multirun/sweep")
     assert code == 0, err
     assert "2 runs by basic, begun" in out
     assert f"running  {run.name}" in out
     assert out.endswith("multirun/sweep: 2 runs: 1 running, 1 pending.\n")
-    code, out, err = command(tmp_path, "cancel", "multirun/sweep")
+    code, out, err = sweep_command(tmp_path, "cancel", "multirun/sweep")
     assert "told to stop at a checkpoint" in out
     os.kill(pid, signal.SIGCONT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert out.endswith("multirun/sweep: 2 runs: 2 pending; the same command continues.\n")
-    assert command(tmp_path, "cancel", "multirun/sweep")[1] == "Nothing of it runs.\n"
-    code, out, err = command(tmp_path.parent, "retry", str(sweep), "images_every=0")
+    assert sweep_command(tmp_path, "cancel", "multirun/sweep")[1] == "Nothing of it runs.\n"
+    code, out, err = sweep_command(tmp_path.parent, "retry", str(sweep), "images_every=0")
     assert code == 0, err
     assert out.endswith("2 runs: 2 done.\n")
-    assert command(tmp_path, "retry", "multirun/sweep")[1] == "Nothing is missing.\n"
+    assert sweep_command(tmp_path, "retry", "multirun/sweep")[1] == "Nothing is missing.\n"
 
 
 @pytest.mark.slow
@@ -115,7 +95,7 @@ def test_a_worker_that_is_killed(tmp_path):
     assert process.returncode == 1
     assert "TerminatedWorkerError" in err
     assert "The same command runs what is missing." in out.splitlines()[-1]
-    code, out, err = command(tmp_path, "retry", "multirun/s")
+    code, out, err = sweep_command(tmp_path, "retry", "multirun/s")
     assert code == 0, err
     assert out.endswith("multirun/s: 3 runs: 3 done.\n")
 

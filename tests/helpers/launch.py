@@ -4,15 +4,17 @@ import json
 import os
 import subprocess
 import sys
+import time
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+import gsd.loop
 from gsd.cli.hydra import compose, plain
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     "init.points=150",
     "camera.resolution=16",
@@ -72,3 +74,36 @@ def same(a, b):
     free = ("seconds", "peak_memory_mb", "overrides")  # the clock, and name=, which is typed but changes nothing
     one, other = (json.loads((x / "summary.json").read_text()) for x in (a, b))
     assert {k: v for k, v in one.items() if k not in free} == {k: v for k, v in other.items() if k not in free}
+
+
+def crash(monkeypatch, at, action=None):
+    """The run's step `at` does `action` before anything else, or raises."""
+    real = gsd.loop.take_step
+
+    def take_step(experiment, step, lap):
+        if step == at:
+            if action is None:
+                raise RuntimeError("pulled the plug")
+            action()
+        return real(experiment, step, lap)
+
+    monkeypatch.setattr(gsd.loop, "take_step", take_step)
+    return lambda: monkeypatch.setattr(gsd.loop, "take_step", real)
+
+
+def sweep_command(cwd, *arguments):
+    """gsd sweep ARGUMENTS: exit code, stdout, stderr."""
+    call = [sys.executable, "-m", "gsd", "sweep", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(call, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
+    return done.returncode, done.stdout, done.stderr
+
+
+def wait_for_a_run(sweep, process):
+    """The folder of a run that has got to a checkpoint, and the pid of who runs it."""
+    while True:
+        for checkpoint in sweep.glob("*/checkpoint.pt"):
+            if not (checkpoint.parent / "DONE").exists():
+                return checkpoint.parent, json.loads((checkpoint.parent / ".lock").read_text())["pid"]
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)

@@ -2,7 +2,7 @@
 
 import json
 
-from report.made_runs import make
+from made_runs import make
 
 from gsd.results.sweep_folder import Job, Sweep, SweepFolder
 

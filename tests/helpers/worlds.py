@@ -109,3 +109,27 @@ def levels(t):
     """sigma at whole steps t, from the definition of Stable Diffusion's schedule."""
     abar = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0)[t]
     return ((1 - abar) / abar).sqrt().float()
+
+
+class Pull:
+    """A prior that pulls each view towards a constant that its text names."""
+
+    latent_shape = (2, 4, 4)
+    guidance_scale = 1.0
+
+    def encode(self, rgb):
+        return rgb
+
+    def decode(self, z):
+        return z
+
+    def denoise(self, x, sigma, condition):
+        towards = x.new_tensor([float(t or 0) for t in condition.texts]).view(-1, 1, 1, 1)
+        return x + (towards - x) * (sigma**2 / (1 + sigma**2)).view(-1, 1, 1, 1)
+
+
+def inputs():
+    g = torch.Generator().manual_seed(0)
+    z, n = (torch.randn(3, 2, 4, 4, generator=g, dtype=torch.float64) for _ in range(2))
+    sigma = torch.tensor([0.1, 1.0, 14.0], dtype=torch.float64)
+    return z, n, sigma, Condition(("1", "2", "3"))
