@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, get_type_hints
+from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
@@ -22,6 +22,10 @@ from gsd.errors import GsdError, did_you_mean
 
 if TYPE_CHECKING:
     from gsd.experiment import Experiment
+    from gsd.types import Context
+
+Part = TypeVar("Part")
+CONTEXT = "context"  # the constructor parameter that takes what no yaml can hold
 
 # What cannot change a result, and so is no part of a run's identity.
 EVERY = ("checkpoint_every", "images_every", "evaluate_every")
@@ -137,47 +141,92 @@ def build(cfg: DictConfig) -> Experiment:
     return assemble(cfg)
 
 
-def make(section: Any, where: str, **context: Any) -> Any:
-    """The object a config section describes: its `_target_` called with the section's values.
+def make(section: Any, where: str, context: Context, kind: type[Part]) -> Part:
+    """The object that a config section describes: its `_target_`, called with the section's values.
 
-    Values are checked against the target's signature (types, ranges, choices) by pydantic. `context` offers what no
-    yaml can hold (prompt, device, points ...); a target takes from it the parameters it names.
+    Args:
+        section: a node of the config with `_target_` and the options of that class.
+        where: the section's key, for messages, such as "guidance" or "loss.tv".
+        context: what no yaml can hold; a class that has a constructor parameter `context` gets it.
+        kind: the protocol that the object must fulfil, such as `gsd.protocols.Guidance`.
+
+    Returns:
+        The object. Its values were checked by pydantic against the constructor's signature (types, ranges, choices).
+
+    Raises:
+        GsdError: a class that cannot be imported or does not fulfil the protocol; an option that is unknown, missing,
+            of a wrong type or out of range.
+
+    Example:
+        >>> cfg = gsd.compose("noising=lattice", "noising.cell=0.5")
+        >>> noising = make(cfg.noising, "noising", Context(), Noising)
     """
     import pydantic
-    from hydra.utils import get_class
 
-    if not isinstance(section, DictConfig):
-        raise GsdError(f"{where} is {section!r} and should be a section with the options of a class, {where}._target_.")
-    values: Any = OmegaConf.to_container(section, resolve=True)
-    try:
-        target: Any = get_class(values.pop("_target_"))
-    except Exception as error:
-        raise GsdError(f"{where}._target_ does not name a class that can be imported: {error}") from error
-    parameters = inspect.signature(target).parameters
-    offered = {k: v for k, v in context.items() if k in parameters}
-    hints = get_type_hints(target.__init__, include_extras=True)
-    options: dict[str, Any] = {
-        k: (hints.get(k, Any), ... if p.default is p.empty else p.default)
-        for k, p in parameters.items()
-        if k not in offered
-    }
-    model = pydantic.create_model(target.__name__, __config__={"arbitrary_types_allowed": True}, **options)
+    values, target = _target(section, where)
+    options = options_of(target)
+    if CONTEXT in values:
+        raise GsdError(f"{where}.{CONTEXT} is reserved for what no yaml can hold (gsd.types.Context); rename it.")
     unknown = [k for k in values if k not in options]
     if unknown:
         left = " ".join(f"~{where}.{key}" for key in unknown)
         hint = did_you_mean(unknown[0], options) or f"; if a preset has it for another option, add {left}"
         raise GsdError(f"{where} has no option '{unknown[0]}'; it has {', '.join(options) or 'none'}{hint}")
+    model = pydantic.create_model(target.__name__, __config__={"arbitrary_types_allowed": True}, **options)
     try:
         checked = model(**values)
     except pydantic.ValidationError as error:
-        raise GsdError(_sentence(where, error)) from error
-    return target(**{k: getattr(checked, k) for k in options}, **offered)
+        raise GsdError(_sentence(where, target, error)) from error
+    offered = {CONTEXT: context} if CONTEXT in inspect.signature(target).parameters else {}
+    try:
+        made = target(**{k: getattr(checked, k) for k in options}, **offered)
+    except TypeError as error:
+        if "abstract" not in str(error):
+            raise
+        raise GsdError(f"{where}._target_={target.__name__}: {error}.") from error
+    if not isinstance(made, kind):
+        lacking = [name for name in dir(kind) if not name.startswith("_") and not hasattr(made, name)]
+        raise GsdError(
+            f"{where}._target_={target.__name__} is no {kind.__name__}: it lacks {', '.join(lacking) or '__call__'}; "
+            f"subclass gsd.protocols.{kind.__name__}."
+        )
+    return made
 
 
-def _sentence(where: str, error: Any) -> str:
+def options_of(target: Any) -> dict[str, tuple[Any, Any]]:
+    """The options of a class, which are its constructor's parameters: name -> type and default, `...` for none."""
+    hints = get_type_hints(target.__init__, include_extras=True)
+    return {
+        name: (hints.get(name, Any), ... if p.default is p.empty else p.default)
+        for name, p in inspect.signature(target).parameters.items()
+        if name != CONTEXT and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+    }
+
+
+def _target(section: Any, where: str) -> tuple[dict[str, Any], Any]:
+    """The values of a section, and its class."""
+    from hydra.utils import get_class
+
+    if not isinstance(section, DictConfig):
+        raise GsdError(f"{where} is {section!r} and should be a section with the options of a class, {where}._target_.")
+    values: Any = OmegaConf.to_container(section, resolve=True)
+    if "_target_" not in values:
+        raise GsdError(f"{where}._target_ is missing; it names the class, such as _target_: mine.Mine.")
+    try:
+        return values, get_class(values.pop("_target_"))
+    except Exception as error:
+        raise GsdError(f"{where}._target_ does not name a class that can be imported: {error}") from error
+
+
+def _sentence(where: str, target: Any, error: Any) -> str:
     """The first problem of a pydantic error, as one sentence."""
     first = error.errors()[0]
     key = ".".join([where, *(str(part) for part in first["loc"][:1])])
+    if first["type"] == "missing":
+        return (
+            f"{key} has no value and {target.__name__} none by default; add it to the yaml (prompt, device, steps and "
+            "seed come with a constructor parameter `context: gsd.types.Context`)."
+        )
     text = f"{key}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
     if first["type"] == "literal_error":
         text += did_you_mean(str(first["input"]), re.findall(r"'([^']*)'", first["ctx"]["expected"]))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -16,7 +16,10 @@ from gsd.geometry import turntable
 from gsd.particles import Particles
 from gsd.protocols import (
     Adapts,
+    Camera,
+    Densifier,
     Guidance,
+    Init,
     Logger,
     Loss,
     Metric,
@@ -26,9 +29,10 @@ from gsd.protocols import (
     ReadsTexts,
     Representation,
     SeesPoints,
+    Sigma,
 )
 from gsd.random import Stream
-from gsd.types import Cameras, PointCloud
+from gsd.types import Cameras, Context
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,9 @@ class Experiment:
     evaluate_every: int
     profile: bool
     device: torch.device
-    camera: Any  # Stream -> Cameras
+    camera: Camera
     prompting: Prompting
-    sigma: Any  # Cameras, Stream -> Float[Tensor, "V"]
+    sigma: Sigma
     representation: Representation
     prior: Prior
     guidance: Guidance
@@ -62,37 +66,35 @@ class Experiment:
 def assemble(cfg: DictConfig) -> Experiment:
     """Make every part, cheap and fallible ones first, so that a mistake costs no work."""
     _check_root(cfg)
-    device = pick_device(cfg.device)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
-    context = {"prompt": cfg.prompt, "device": device, "steps": cfg.steps}
-    camera = make(cfg.camera, "camera", **context)
-    guidance = make(cfg.guidance, "guidance", **context)
-    noising = make(cfg.noising, "noising", **context)
+    context = Context(cfg.prompt, pick_device(cfg.device), cfg.steps, cfg.seed)
+    camera = make(cfg.camera, "camera", context, Camera)
+    guidance = make(cfg.guidance, "guidance", context, Guidance)
+    noising = make(cfg.noising, "noising", context, Noising)
     # A preset may leave numbers for a term that was not chosen
-    losses = {k: make(v, f"loss.{k}", **context) for k, v in cfg.loss.items() if not _is_idle(v)}
-    _check_pairs(cfg, guidance, camera, noising, losses)
-    loggers = {k: make(v, f"logger.{k}", **context) for k, v in cfg.logger.items()}
-    sigma = make(cfg.sigma, "sigma", **context)
-    prompting = make(cfg.prompting, "prompting", **context)
-    init = make(cfg.init, "init", **context)
-    prior = make(cfg.prior, "prior", **context)
-    views = getattr(prior, "views", camera.views)
-    if views != camera.views:
+    losses = {k: make(v, f"loss.{k}", context, Loss) for k, v in cfg.loss.items() if not _is_idle(v)}
+    _check_pairs(guidance, camera, noising, losses)
+    loggers = {k: make(v, f"logger.{k}", context, Logger) for k, v in cfg.logger.items()}
+    sigma = make(cfg.sigma, "sigma", context, Sigma)
+    prompting = make(cfg.prompting, "prompting", context, Prompting)
+    init = make(cfg.init, "init", context, Init)
+    prior = make(cfg.prior, "prior", context, Prior)
+    if prior.views is not None and prior.views != camera.views:
         raise GsdError(
-            f"prior {type(prior).__name__} sees {views} views of a group at once, and camera.views is {camera.views}; "
-            f"set camera.views={views} camera.delta_deg={360 / views:g}."
+            f"prior {type(prior).__name__} sees {prior.views} views of a group at once, and camera.views is "
+            f"{camera.views}; set camera.views={prior.views} camera.delta_deg={360 / prior.views:g}."
         )
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))
     if isinstance(prior, ReadsTexts):
-        prior.prepare((*prompting.texts, *getattr(guidance, "texts", ())))
-    metrics = {k: make(v, f"metric.{k}", **context) for k, v in cfg.metric.items()}
+        prior.prepare((*prompting.texts, *guidance.texts))
+    metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in cfg.metric.items()}
     starts = [init(Stream(cfg.seed + k, "init")) for k in range(cfg.particles)]
     if isinstance(prior, SeesPoints):
         prior.see(starts[0])
-    context["steps"] = math.ceil(cfg.steps / cfg.particles)  # each
-    scenes = [make_scene(cfg, cfg.seed + k, points, context) for k, points in enumerate(starts)]
+    each = replace(context, steps=math.ceil(cfg.steps / cfg.particles))
+    scenes = [make_scene(cfg, replace(each, seed=cfg.seed + k, points=points)) for k, points in enumerate(starts)]
     t = cfg.turntable
     return Experiment(
         prompt=cfg.prompt,
@@ -102,7 +104,7 @@ def assemble(cfg: DictConfig) -> Experiment:
         images_every=cfg.images_every,
         evaluate_every=cfg.evaluate_every,
         profile=cfg.profile,
-        device=device,
+        device=context.device,
         camera=camera,
         prompting=prompting,
         sigma=sigma,
@@ -113,7 +115,7 @@ def assemble(cfg: DictConfig) -> Experiment:
         losses=losses,
         metrics=metrics,
         loggers=loggers,
-        turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(device),
+        turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(context.device),
     )
 
 
@@ -121,10 +123,10 @@ def _is_idle(section: Any) -> bool:
     return isinstance(section, DictConfig) and "_target_" not in section
 
 
-def make_scene(cfg: DictConfig, seed: int, points: PointCloud, context: dict[str, Any]) -> Representation:
-    """One scene that starts from the points; `context` as for `gsd.config.make`."""
-    densify = make(cfg.densify, "densify", **context) if cfg.densify else None
-    return make(cfg.representation, "representation", points=points, densify=densify, seed=seed, **context)
+def make_scene(cfg: DictConfig, context: Context) -> Representation:
+    """One scene that starts from `context.points`."""
+    densifier = make(cfg.densify, "densify", context, Densifier) if cfg.densify else None
+    return make(cfg.representation, "representation", replace(context, densifier=densifier), Representation)
 
 
 def _check_root(cfg: DictConfig) -> None:
@@ -141,22 +143,22 @@ def _check_root(cfg: DictConfig) -> None:
             raise GsdError(f"turntable.{key}={cfg.turntable[key]}: must be above 0.")
 
 
-def _check_pairs(cfg: DictConfig, guidance: Guidance, camera: Any, noising: Noising, losses: dict[str, Loss]) -> None:
+def _check_pairs(guidance: Guidance, camera: Camera, noising: Noising, losses: dict[str, Loss]) -> None:
     """Options that are right alone and senseless together."""
-    name = cfg.noising["_target_"].rsplit(".", 1)[-1]
-    if guidance.draws_own_noise and name != "Random":
+    name = type(noising).__name__
+    if guidance.draws_own_noise and not noising.independent:
         raise GsdError(
             f"guidance {type(guidance).__name__} finds its own noise and would ignore noising {name}; "
             "add noising=random (and loss=none for the method as published), or take another guidance: guidance=sds."
         )
-    most = getattr(noising, "max_views", camera.views)
-    if camera.views > most:
+    if noising.max_views is not None and camera.views > noising.max_views:
         raise GsdError(
-            f"noising {name} couples at most {most} views of a group, and camera.views is {camera.views}; "
-            f"set camera.views={most}, or use another noising such as noising=integral."
+            f"noising {name} couples at most {noising.max_views} views of a group, and camera.views is {camera.views}; "
+            f"set camera.views={noising.max_views}, or use another noising such as noising=integral."
         )
-    if "consistency" in losses and camera.views < 2:
-        raise GsdError(
-            "loss=consistency compares the views of a group, and camera.views is 1; "
-            "set camera.views=2 or more, or loss=none."
-        )
+    for term, loss in losses.items():
+        if camera.views < loss.least_views:
+            raise GsdError(
+                f"loss={term} compares the views of a group, and camera.views is {camera.views}; "
+                f"set camera.views={loss.least_views} or more, or leave it out: loss=none."
+            )

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gsd.types import Cameras
+from gsd.types import Cameras, Geometry, Render, Scene
 
 NEAR = 1e-3  # world units: what is closer to a camera plane than this cannot be seen
 
@@ -195,3 +195,9 @@ def resize_depth(
     small = F.interpolate(alpha, size, mode="area")
     weighted = F.interpolate(depth * alpha, size, mode="area")
     return weighted / small.clamp_min(1e-8), small
+
+
+def geometry_at(scene: Scene, render: Render, cameras: Cameras, height: int, width: int) -> Geometry:
+    """Scene, cameras and rendered depth at the size of the latents, h x w pixels; with the graph of the render."""
+    depth, alpha = resize_depth(render.depth, render.alpha, (height, width))
+    return Geometry(scene, cameras.resized(width, height), depth, alpha, render)

@@ -8,8 +8,9 @@ from dataclasses import replace
 import torch
 
 from gsd.experiment import Experiment
+from gsd.geometry import geometry_at
 from gsd.schedule import at
-from gsd.types import StepState
+from gsd.types import Noised, StepState
 
 Lap = Callable[[str], None]  # told the name of every stage when it ends, for example `gsd.runner.profile.Profile`
 
@@ -26,7 +27,7 @@ def take_step(e: Experiment, step: int, lap: Lap | None = None) -> StepState:
     """One step of score distillation (eq. 10 and 13): render, noise, ask the prior, back-propagate, update."""
     lap = lap or _unwatched
     drawn = e.camera(e.stream("camera", step))
-    condition = e.prompting(drawn)  # before they are on the device, which choosing words by their angles would wait for
+    condition = e.prompting(drawn)  # while the cameras are still on the CPU, to avoid a host sync
     cameras = drawn.to(e.device)
     sigma = e.sigma(cameras, e.stream("sigma", step))
     lap("camera")
@@ -35,14 +36,14 @@ def take_step(e: Experiment, step: int, lap: Lap | None = None) -> StepState:
     lap("render")
     z = e.prior.encode(render.rgb)
     lap("encode")
-    views, channels, height, width = z.shape
-    noise = e.noising(scene, render, cameras, (views, channels, height, width), e.stream("noising", step))
+    geometry = geometry_at(scene, render, cameras, z.shape[2], z.shape[3])
+    noise = e.noising(geometry, z.shape[1], e.stream("noising", step))
     lap("noise")
     condition = replace(condition, cameras=cameras)
-    score = e.guidance(e.prior, z.detach(), noise, sigma, condition, e.stream("guidance", step))
+    score = e.guidance(e.prior, Noised(z.detach(), noise, sigma, condition, e.stream("guidance", step)))
     lap("prior")
-    state = StepState(step, cameras, render, scene, z, noise, sigma, score)
-    terms = {"score": (score.gradient * z).sum() / views}
+    state = StepState(step, cameras, geometry, z, noise, sigma, score)
+    terms = {"score": (score.gradient * z).sum() / len(z)}
     for name, loss in e.losses.items():
         weight = at(loss.weight, step)
         if weight != 0:

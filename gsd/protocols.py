@@ -1,7 +1,12 @@
-"""The interfaces between the parts. A group's members import only types, protocols and geometry, never each other."""
+"""The interfaces between the parts. A group's members import the vocabulary and engines, never each other.
+
+An option subclasses the protocol of its group and so inherits what most options leave as it is: the attributes that
+have a value here, and the methods that have a body.
+"""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
@@ -11,10 +16,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gsd.random import Stream
+from gsd.schedule import Schedule
 from gsd.types import (
     Cameras,
     Condition,
+    Geometry,
     NoiseClaim,
+    Noised,
     PointCloud,
     Render,
     Scene,
@@ -29,7 +37,24 @@ Parameters = dict[str, nn.Parameter] | nn.ParameterDict  # of Gaussians, one row
 
 
 @runtime_checkable
+class Camera(Protocol):
+    views: int  # of a group
+
+    @abstractmethod
+    def __call__(self, rng: Stream) -> Cameras:
+        """The cameras of step rng.step, on the CPU. Views of a group are neighbours, anchor first."""
+
+
+@runtime_checkable
+class Sigma(Protocol):
+    @abstractmethod
+    def __call__(self, cameras: Cameras, rng: Stream) -> Float[Tensor, " V"]:
+        """The noise level of every view at step rng.step."""
+
+
+@runtime_checkable
 class Init(Protocol):
+    @abstractmethod
     def __call__(self, rng: Stream) -> PointCloud: ...
 
 
@@ -37,8 +62,11 @@ class Init(Protocol):
 class Representation(Protocol):
     """A scene with its own optimisers. It is an nn.Module in practice, but nothing here relies on that."""
 
+    @abstractmethod
     def render(self, cameras: Cameras) -> Render: ...
+    @abstractmethod
     def scene(self) -> Scene: ...
+    @abstractmethod
     def step(self) -> None:
         """Apply the accumulated gradients, then densify and prune; gradients are cleared."""
 
@@ -52,6 +80,22 @@ class Representation(Protocol):
 
 
 @runtime_checkable
+class OfField(Protocol):
+    """A scene that is a density field."""
+
+    def field(self, xyz: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N 3"]]:
+        """Density (per world unit) and rgb of world points."""
+
+
+@runtime_checkable
+class OfGaussians(Protocol):
+    """A scene of 3D Gaussians."""
+
+    def splats(self) -> Any:
+        """A `gsd.rasterizer.ply.Splats`."""
+
+
+@runtime_checkable
 class Densifier(Protocol):
     """Grows and prunes Gaussians. Called after optimizer.step() and before the gradients are cleared.
 
@@ -61,6 +105,7 @@ class Densifier(Protocol):
     Parameters are replaced, not changed in place, because an earlier step's graph may still be alive.
     """
 
+    @abstractmethod
     def __call__(
         self,
         params: Parameters,
@@ -83,7 +128,8 @@ class Prior(Protocol):
     """A frozen image model in sigma space."""
 
     latent_shape: tuple[int, int, int]  # C, h, w
-    guidance_scale: float | None  # what suits it in score distillation; None: what is usual with each method
+    guidance_scale: float | None = None  # what suits it in score distillation; None: what is usual with each method
+    views: int | None = None  # of a group, where all of them are denoised together; None: each on its own
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V C h w"]:
         """Images to latents, keeping the graph."""
@@ -102,6 +148,7 @@ class Prompting(Protocol):
 
     texts: tuple[str, ...]  # all that it may ever say, negative prompts included
 
+    @abstractmethod
     def __call__(self, cameras: Cameras) -> Condition: ...
 
 
@@ -121,28 +168,31 @@ class SeesPoints(Protocol):
 
 @runtime_checkable
 class Noising(Protocol):
-    claims: frozenset[NoiseClaim]  # "white" and "unit" together: every map is N(0, I) on its own
+    claims: frozenset[NoiseClaim] = frozenset()  # "white" and "unit" together: every map is N(0, I) on its own
+    independent: bool = False  # whether maps depend on nothing but the stream
+    max_views: int | None = None  # of a group; None: any number
+    sqrt_beta: float = 1.0  # maps are blended with fresh noise, which scales what views share by sqrt_beta^2
 
-    def __call__(
-        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
-    ) -> Float[Tensor, "V C h w"]:
+    @abstractmethod
+    def __call__(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         """Noise maps; how they depend on each other is the method. Views of a group are neighbours, anchor first."""
+
+    def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "R M"] | None:
+        """The sparse float64 matrix A of maps = A values, for independent N(0, 1) values, before any blend.
+
+        Rows are the pixels, numbered by view, row and column. None where there is no such matrix at hand.
+        """
+        return None
 
 
 @runtime_checkable
 class Guidance(Protocol):
-    draws_own_noise: bool  # then pairing it with anything but noising=random is refused
+    draws_own_noise: bool = False  # then pairing it with a noising that is not independent is refused
+    texts: tuple[str, ...] = ()  # that it asks about besides those of the prompting
 
-    def __call__(
-        self,
-        prior: Prior,
-        z: Float[Tensor, "V C h w"],
-        noise: Float[Tensor, "V C h w"],
-        sigma: Float[Tensor, " V"],
-        condition: Condition,
-        rng: Stream,
-    ) -> Score:
-        """rng.step is the step, for schedules; what is drawn beside the noise comes from rng."""
+    @abstractmethod
+    def __call__(self, prior: Prior, given: Noised) -> Score:
+        """What the prior says of the noised latents, as a descent direction for the latents."""
 
 
 @runtime_checkable
@@ -157,13 +207,16 @@ class Adapts(Protocol):
 class Loss(Protocol):
     """A term of the objective beside the score; weight(step) multiplies it."""
 
-    weight: Any  # Schedule
+    weight: Schedule
+    least_views: int = 1  # of a group
 
+    @abstractmethod
     def __call__(self, state: StepState) -> Float[Tensor, ""]: ...
 
 
 @runtime_checkable
 class Metric(Protocol):
+    @abstractmethod
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]: ...
 
 

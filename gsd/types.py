@@ -12,11 +12,14 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
+from gsd.random import Stream
+
 # What a noising promises about its maps, and `gsd noising-check` holds it to: the pixels of a map are
 # independent; each is N(0, 1); views of a group agree on what they both see.
 NoiseClaim = Literal["white", "unit", "shared"]
 
-Share = Annotated[float, Field(ge=0, le=1)]  # of an option
+CPU = torch.device("cpu")
+Fraction = Annotated[float, Field(ge=0, le=1)]  # an option in [0, 1]
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,22 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class Geometry:
+    """What a noising knows of a step: the scene, and what the step's cameras see of it at the size of the latents."""
+
+    scene: Scene
+    cameras: Cameras  # V, of h x w pixels
+    depth: Float[Tensor, "V 1 h w"]  # camera-space z, area mean weighted with alpha; 0 where nothing was hit
+    alpha: Float[Tensor, "V 1 h w"]  # area mean, [0, 1]
+    render: Render  # as it was rendered, for finer depth
+
+
+@dataclass(frozen=True)
 class Condition:
     """What V views are denoised towards. The empty text is the unconditional branch.
 
     A view may stand between two texts, as a camera does between "side view" and "back view": priors blend what they
-    make of them (embeddings, log-weights) as (1 - share) texts + share others.
+    make of them (embeddings, log-weights) as (1 - blend) texts + blend others.
 
     negatives and against are for the guidance: what to lead away from, as the other end of classifier-free guidance and
     as K further prompts with Perp-Neg's weights.
@@ -111,7 +125,7 @@ class Condition:
     texts: tuple[str, ...]  # V prompts, view words included
     cameras: Cameras | None = None  # V cameras, for priors that know about views
     others: tuple[str, ...] | None = None  # V second prompts
-    share: Float[Tensor, " V"] | None = None  # [0, 1], given with others
+    blend: Float[Tensor, " V"] | None = None  # [0, 1], given with others
     negatives: tuple[str, ...] | None = None  # V negative prompts; None: ""
     against: tuple[tuple[str, ...], ...] = ()  # K times V prompts
     against_weights: Float[Tensor, "K V"] | None = None  # given with against
@@ -119,15 +133,15 @@ class Condition:
     def __add__(self, other: Condition) -> Condition:
         """Both conditions as one batch to denoise; what to lead away from is no part of it."""
         cameras = self.cameras + other.cameras if self.cameras and other.cameras else None
-        if self.share is None and other.share is None:
+        if self.blend is None and other.blend is None:
             return Condition(self.texts + other.texts, cameras)
-        (others, share), (more, shares) = self._blend(), other._blend()
-        return Condition(self.texts + other.texts, cameras, others + more, torch.cat([share, shares]))
+        (others, one), (more, other_one) = self._second(), other._second()
+        return Condition(self.texts + other.texts, cameras, others + more, torch.cat([one, other_one]))
 
-    def _blend(self) -> tuple[tuple[str, ...], Float[Tensor, " V"]]:
-        if self.others is None or self.share is None:
+    def _second(self) -> tuple[tuple[str, ...], Float[Tensor, " V"]]:
+        if self.others is None or self.blend is None:
             return self.texts, torch.zeros(len(self.texts))
-        return self.others, self.share
+        return self.others, self.blend
 
     def unconditional(self) -> Condition:
         """Of the same views, the empty text."""
@@ -136,6 +150,27 @@ class Condition:
     def negative(self) -> Condition:
         """Of the same views, the negative prompts."""
         return Condition(self.negatives or ("",) * len(self.texts), self.cameras)
+
+
+@dataclass(frozen=True)
+class Noised:
+    """What a guidance is asked about: V latents, their noise and what they are denoised towards. Without graph."""
+
+    latents: Float[Tensor, "V C h w"]
+    noise: Float[Tensor, "V C h w"]
+    sigma: Float[Tensor, " V"]
+    condition: Condition
+    rng: Stream  # of this step, for what is drawn besides the noise; rng.step is the step, for schedules
+
+    @property
+    def level(self) -> Float[Tensor, "V 1 1 1"]:
+        """sigma, to be multiplied with maps."""
+        return self.sigma[:, None, None, None]
+
+    @property
+    def x(self) -> Float[Tensor, "V C h w"]:
+        """latents + sigma noise."""
+        return self.latents + self.level * self.noise
 
 
 @dataclass(frozen=True)
@@ -154,14 +189,33 @@ class StepState:
     """One optimisation step, as losses, loggers and checkpoints see it."""
 
     step: int
-    cameras: Cameras
-    render: Render
-    scene: Scene  # with graph
+    cameras: Cameras  # as rendered; geometry.cameras are those of the latents
+    geometry: Geometry  # with graph
     latents: Float[Tensor, "V C h w"]  # with graph
     noise: Float[Tensor, "V C h w"]
     sigma: Float[Tensor, " V"]
     score: Score
     terms: dict[str, Any] = field(default_factory=dict)  # name -> scalar Tensor: the weighted terms of the objective
+
+    @property
+    def render(self) -> Render:
+        return self.geometry.render
+
+    @property
+    def scene(self) -> Scene:
+        return self.geometry.scene
+
+
+@dataclass(frozen=True)
+class Context:
+    """What no yaml can hold. A class that needs it has a constructor parameter `context: Context`."""
+
+    prompt: str = ""
+    device: torch.device = CPU
+    steps: int = 1  # of the run; for a representation, of its scene
+    seed: int = 0  # of the run; for a representation, of its scene
+    points: PointCloud | None = None  # a representation's start
+    densifier: Any = None  # a representation's, see `gsd.protocols.Densifier`
 
 
 @dataclass(frozen=True)

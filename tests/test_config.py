@@ -7,15 +7,19 @@ import sys
 import time
 
 import pytest
+from hydra.utils import get_class
 from launch import ROOT, SMALL, config, launch, shell
 from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
 from pretrained import random_point_e, random_shap_e
+from pydantic import TypeAdapter
 
 from gsd.cli.folders import CONF
-from gsd.config import build, make, signature
+from gsd.config import build, make, options_of, signature
 from gsd.errors import GsdError
 from gsd.experiment import assemble
+from gsd.protocols import Prompting
+from gsd.types import Condition, Context
 
 # Options that need something of the user's, and what the test gives them.
 NEEDS = {
@@ -78,19 +82,29 @@ def test_every_yaml_says_in_a_line_what_it_is(path):
     assert len(comments[0]) < 120
 
 
+# Options that are another option's class with numbers of their own, and what they change
+ALIASES = {
+    "guidance=x0": {"guidance_scale", "rescale", "rescale_of", "weighting"},
+    "noising=paper": {"offsets"},
+    "prior=mvdream": {"model"},
+    "prior=tiny": {"model", "guidance_scale"},
+}
+
+
 @pytest.mark.parametrize("option", [o for o in OPTIONS if not o.endswith(("=none", "=[files]"))])
-def test_yaml_lists_every_option_of_its_class(option):
-    """So that --help, --cfg and a typo's refusal know them all."""
-    import inspect
-
-    from hydra.utils import get_class
-
+def test_a_yaml_has_the_options_and_the_defaults_of_its_class(option):
+    """All of them, so that --help, --cfg and a typo's refusal know them; each default is one number in two places."""
     group, name = option.replace("[", "").replace("]", "").split("=")
     section = config(option)[group]
     section = section[name] if option.endswith("]") else section
-    parameters = set(inspect.signature(get_class(section._target_)).parameters)
-    injected = {"prompt", "device", "steps", "densify", "seed"} | ({"points"} if group == "representation" else set())
-    assert set(section) - {"_target_"} == parameters - injected
+    options = options_of(get_class(section._target_))
+    assert set(section) - {"_target_"} == set(options)
+    defaults = {key: default for key, (_, default) in options.items() if default is not ...}
+    plain = TypeAdapter(dict).dump_python(defaults, mode="json")
+    differing = {
+        key for key, default in plain.items() if OmegaConf.create([section[key]])[0] != OmegaConf.create([default])[0]
+    }
+    assert differing == ALIASES.get(option, set())
 
 
 @pytest.mark.parametrize(
@@ -189,16 +203,49 @@ def test_signature_names_what_can_change_a_result():
         assert a != b
 
 
-def test_make_gives_a_target_only_what_it_names():
-    section = OmegaConf.create({"_target_": "gsd.prompting.view_dependent.Plain"})
-    assert make(section, "prompting", prompt="an owl", device=None).prompt == "an owl"
-    section["suffix"] = "x"
+def make_prompting(**values):
+    return make(OmegaConf.create(values), "prompting", Context("an owl"), Prompting)
+
+
+def test_a_part_gets_the_context_and_its_options():
+    plain = "gsd.prompting.plain.Plain"
+    assert make_prompting(_target_=plain).prompt == "an owl"
     with pytest.raises(GsdError, match="prompting has no option 'suffix'"):
-        make(section, "prompting", prompt="an owl")
+        make_prompting(_target_=plain, suffix="x")
+    with pytest.raises(GsdError, match=r"prompting\.context is reserved"):
+        make_prompting(_target_=plain, context="x")
     with pytest.raises(GsdError, match="does not name a class"):
-        make(OmegaConf.create({"_target_": "gsd.nothing.Nothing"}), "prior")
-    with pytest.raises(GsdError, match=r"loss\.consistency is None and should be a section"):
-        make(None, "loss.consistency")
+        make_prompting(_target_="gsd.nothing.Nothing")
+    with pytest.raises(GsdError, match=r"prompting\._target_ is missing"):
+        make_prompting(negative="")
+    with pytest.raises(GsdError, match=r"prompting is None and should be a section"):
+        make(None, "prompting", Context(), Prompting)
+
+
+class Mine:
+    """Somebody's own class, with names that once were reserved."""
+
+    def __init__(self, steps: int = 4, *, word: str, device: str = "mine") -> None:
+        self.steps, self.word, self.device = steps, word, device
+
+
+class Whole(Mine, Prompting):
+    texts = ()
+
+    def __call__(self, cameras):
+        return Condition(("",) * len(cameras))
+
+
+def test_no_constructor_name_but_context_means_anything():
+    whole = make_prompting(_target_=f"{__name__}.Whole", word="x")
+    assert (whole.steps, whole.word, whole.device) == (4, "x", "mine")
+
+
+def test_a_class_that_lacks_something_is_refused_in_a_sentence():
+    with pytest.raises(GsdError, match=r"prompting\.word has no value and Whole none by default; .*context"):
+        make_prompting(_target_=f"{__name__}.Whole")
+    with pytest.raises(GsdError, match=r"Mine is no Prompting: it lacks texts; subclass gsd\.protocols\.Prompting"):
+        make_prompting(_target_=f"{__name__}.Mine", word="x")
 
 
 @pytest.mark.parametrize("typed", ["loss.consistency=3", "+loss.other=3", "loss.consistency=null", "metric.truth=3"])

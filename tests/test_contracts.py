@@ -10,14 +10,41 @@ from gsd import protocols
 from gsd.camera.orbit import Orbit
 from gsd.cli.folders import CONF
 from gsd.config import make
+from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.random import Stream
 from gsd.rasterizer.ply import Splats, save_ply
 from gsd.schedule import at
-from gsd.types import Cameras, Condition, PointCloud, Score, StepState, TrackedResults, TrackedRow, TrackedRun
+from gsd.types import (
+    Cameras,
+    Condition,
+    Context,
+    Noised,
+    PointCloud,
+    Score,
+    StepState,
+    TrackedResults,
+    TrackedRow,
+    TrackedRun,
+)
 
-CPU = torch.device("cpu")
-CONTEXT = {"prompt": "a corgi", "device": CPU, "steps": 10}
+CONTEXT = Context("a corgi", steps=10)
+PROTOCOLS = {
+    group: getattr(protocols, group.capitalize())
+    for group in [
+        "camera",
+        "sigma",
+        "prompting",
+        "init",
+        "prior",
+        "representation",
+        "guidance",
+        "noising",
+        "loss",
+        "metric",
+        "logger",
+    ]
+} | {"densify": protocols.Densifier}
 SMALL = ("camera.resolution=16", "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1", "init.points=80")
 
 
@@ -25,28 +52,27 @@ def options(group):
     return [f.stem for f in sorted((CONF / group).glob("*.yaml")) if f.stem != "none"]
 
 
-def built(group, name, **context):
+def built(group, name, folder=None, **context):
     """The object that GROUP=NAME makes."""
     listed = group in ("loss", "metric", "logger")
     small = [o for o in SMALL if o.split(".")[0] != group or name in ("menagerie", "shell", "orbit")]
     cfg = config(*small, f"{group}=[{name}]" if listed else f"{group}={name}")
     section = cfg[group][name] if listed else cfg[group]
     if group == "init" and name == "point_cloud":
-        section.path = str(context.pop("folder") / "cloud.npz")
+        section.path = str(folder / "cloud.npz")
     if group == "init" and name == "shap_e":
-        section.model, section.sampling_steps = str(context["folder"]), 2
+        section.model, section.sampling_steps = str(folder), 2
     if group == "init" and name == "point_e":
-        section.weights, section.clip, section.sampling_steps = str(context["folder"]), f"{context['folder']}/clip", 4
+        section.weights, section.clip, section.sampling_steps = str(folder), f"{folder}/clip", 4
     if group == "prior" and name not in ("menagerie", "tiny"):
         from pipelines import random_controlnet, random_multiview, random_pipeline
 
-        pipeline = (random_multiview if name == "mvdream" else random_pipeline)(context["folder"])
-        section.model = str(context["folder"])
+        pipeline = (random_multiview if name == "mvdream" else random_pipeline)(folder)
+        section.model = str(folder)
         if name == "threefuse":
-            random_controlnet(context["folder"] / "controlnet", pipeline.unet)
-            section.controlnet = str(context["folder"] / "controlnet")
-    context.pop("folder", None)
-    return make(section, group, **(CONTEXT | context))
+            random_controlnet(folder / "controlnet", pipeline.unet)
+            section.controlnet = str(folder / "controlnet")
+    return make(section, group, replace(CONTEXT, **context), PROTOCOLS[group])
 
 
 @pytest.fixture
@@ -65,17 +91,16 @@ def prior():
 @pytest.mark.parametrize("name", options("noising"))
 def test_noising(name):
     noising = built("noising", name)
-    assert isinstance(noising, protocols.Noising)
-    cams = cameras(0.0, 5.0, 10.0, size=32)[: getattr(noising, "max_views", 3)]
-    shape, args = (len(cams), 5, 16, 16), (surface(2000), render(cams), cams)
-    maps = noising(*args, shape, Stream(0, "noising", 3))
-    assert maps.shape == shape
+    cams = cameras(0.0, 5.0, 10.0, size=32)[: noising.max_views]
+    geometry = geometry_at(surface(2000), render(cams), cams, 16, 16)
+    maps = noising(geometry, 5, Stream(0, "noising", 3))
+    assert maps.shape == (len(cams), 5, 16, 16)
     assert maps.dtype == torch.float32
     assert not maps.requires_grad
-    assert torch.equal(maps, noising(*args, shape, Stream(0, "noising", 3)))
+    assert torch.equal(maps, noising(geometry, 5, Stream(0, "noising", 3)))
     if "unit" not in noising.claims:
         return
-    draws = torch.stack([noising(*args, shape, Stream(0, "noising", k)) for k in range(40)])
+    draws = torch.stack([noising(geometry, 5, Stream(0, "noising", k)) for k in range(40)])
     for view in draws.unbind(1):  # each map N(0, I) on its own
         assert view.mean().abs() < 5 / view.numel() ** 0.5
         assert (view.var() - 1).abs() < 5 * (2 / view.numel()) ** 0.5
@@ -123,7 +148,6 @@ def test_init(name, folder, monkeypatch):
 
         random_point_e(folder, monkeypatch)
     init = built("init", name, folder=folder)
-    assert isinstance(init, protocols.Init)
     cloud = init(Stream(0, "init"))
     assert isinstance(cloud, PointCloud)
     assert cloud.xyz.norm(dim=-1).max() <= 1.0001
@@ -134,10 +158,9 @@ def test_init(name, folder, monkeypatch):
 @pytest.mark.parametrize("name", options("prior"))
 def test_prior(name, folder):
     prior = built("prior", name, folder=folder)
-    assert isinstance(prior, protocols.Prior)
     if isinstance(prior, protocols.SeesPoints):
         prior.see(PointCloud(0.3 * torch.randn(80, 3), torch.rand(80, 3)))
-    views = getattr(prior, "views", 2)
+    views = prior.views or 2
     rgb = torch.rand(views, 3, 32, 32, requires_grad=True)
     z = prior.encode(rgb)
     assert z.shape == (views, *prior.latent_shape)
@@ -157,14 +180,14 @@ def test_prior(name, folder):
 @pytest.mark.parametrize("name", options("guidance"))
 def test_guidance(name, prior, folder, monkeypatch):
     guidance = built("guidance", name)
-    assert isinstance(guidance, protocols.Guidance)
     if isinstance(guidance, protocols.Adapts):
         monkeypatch.setenv("GSD_CACHE", str(folder / "cache"))
         prior = built("prior", "stable_diffusion", folder=folder)
         guidance.attach(prior, Stream(0, "guidance"))
     z = torch.randn(2, *prior.latent_shape)
     condition = Condition(("a corgi",) * 2, Orbit(views=2)(Stream(0, "camera")))
-    score = guidance(prior, z, torch.randn_like(z), torch.full((2,), 2.0), condition, Stream(0, "guidance", 3))
+    given = Noised(z, torch.randn_like(z), torch.full((2,), 2.0), condition, Stream(0, "guidance", 3))
+    score = guidance(prior, given)
     assert isinstance(score, Score)
     assert score.gradient.shape == z.shape
     assert score.gradient.isfinite().all()
@@ -175,9 +198,7 @@ def test_guidance(name, prior, folder, monkeypatch):
 @pytest.mark.parametrize("name", options("representation"))
 def test_representation(name):
     points = PointCloud(0.3 * torch.randn(80, 3), torch.rand(80, 3))
-    context = {"points": points, "seed": 0, "densify": None}
-    one, other = built("representation", name, **context), built("representation", name, **context)
-    assert isinstance(one, protocols.Representation)
+    one, other = built("representation", name, points=points), built("representation", name, points=points)
     cams = Orbit(views=2, resolution=16)(Stream(0, "camera"))
     for _ in range(3):
         shown = one.render(cams)
@@ -199,7 +220,6 @@ def test_representation(name):
 @pytest.mark.parametrize("name", options("loss"))
 def test_loss(name):
     loss = built("loss", name)
-    assert isinstance(loss, protocols.Loss)
     assert at(loss.weight, 0) >= 0
     cams = cameras(0.0, 5.0, size=16)
     shown, z = render(cams), torch.randn(2, 4, 16, 16)
@@ -207,7 +227,9 @@ def test_loss(name):
     score = Score(z, torch.randn_like(z), torch.randn_like(z), 2)
     scene = surface(50)
     scene = type(scene)(scene.points, scene.ids, torch.full((50, 3), 0.1), None)
-    value = loss(StepState(0, cams, shown, scene, z, torch.randn_like(z), torch.ones(2), score))
+    value = loss(
+        StepState(0, cams, geometry_at(scene, shown, cams, 16, 16), z, torch.randn_like(z), torch.ones(2), score)
+    )
     assert value.shape == ()
     assert value.isfinite()
     assert value >= 0
@@ -218,7 +240,6 @@ def test_metric(name):
     from gsd.geometry import turntable
 
     metric = built("metric", name)
-    assert isinstance(metric, protocols.Metric)
     cams = turntable(12, 16)
     blank = type(render(cams))(torch.ones(12, 3, 16, 16), torch.zeros(12, 1, 16, 16), torch.zeros(12, 1, 16, 16))
     for value in metric(blank, cams, "a corgi").values():
@@ -234,7 +255,6 @@ def test_logger(name, left_by, tmp_path, capsys):
 
     pytest.importorskip(name)
     logger = built("logger", name)
-    assert isinstance(logger, protocols.Logger)
     Image.new("RGB", (8, 4)).save(tmp_path / "strip.png")
     for file in ("turntable.mp4", "config.yaml"):
         (tmp_path / file).write_bytes(b"content")

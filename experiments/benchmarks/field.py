@@ -33,7 +33,7 @@ from gsd.menagerie import load
 from gsd.menagerie.tracer import trace
 from gsd.random import Stream
 from gsd.representation.instant_ngp import InstantNGP
-from gsd.types import PointCloud
+from gsd.types import Context, PointCloud
 
 POINTS = 2**17
 EMPTY = 0.01  # optical thickness of a step that holds nothing
@@ -156,7 +156,7 @@ def compositing(seconds: float) -> dict[str, float]:
 def animal(steps: int) -> InstantNGP:
     """A field fitted to pictures of the corgi, with the default options."""
     cloud = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3))
-    made = InstantNGP(cloud, torch.device("cpu"), 0)
+    made = InstantNGP(Context(points=cloud))
     figure = load()["corgi"].figure(0)
     for step in range(steps):
         cameras = Orbit(groups=2, views=1, resolution=64)(Stream(0, "camera", step))

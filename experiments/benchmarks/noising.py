@@ -29,6 +29,7 @@ from typing import Any
 import torch
 from noising_report import plot, table
 
+from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.protocols import Noising
 from gsd.random import Stream
@@ -64,17 +65,18 @@ def job(noising: Noising, points: int, size: int, device: str) -> Callable[[], f
     """A function that makes the maps of the next step and returns milliseconds a view."""
     cams = cameras(0.0, 5.0, size=size)
     scene, shown, cams = (_to(x, device) for x in (surface(points), render(cams), cams))
+    geometry = geometry_at(scene, shown, cams, size, size)
     step = iter(range(10**9))
 
     def once() -> float:
-        stream, shape = Stream(0, "time", next(step)), (VIEWS, CHANNELS, size, size)
+        stream = Stream(0, "time", next(step))
         if device == "cpu":
             start = time.process_time()
-            noising(scene, shown, cams, shape, stream)
+            noising(geometry, CHANNELS, stream)
             return 1e3 * (time.process_time() - start) / VIEWS
         before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
         before.record()
-        noising(scene, shown, cams, shape, stream)
+        noising(geometry, CHANNELS, stream)
         after.record()
         torch.cuda.synchronize()
         return before.elapsed_time(after) / VIEWS

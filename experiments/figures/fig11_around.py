@@ -24,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.cli.errors import guarded
-from gsd.geometry import co_visible, correspond, sample, turntable
+from gsd.geometry import co_visible, correspond, geometry_at, sample, turntable
 from gsd.random import Stream
 from gsd.results.measure import render_turntable
 from gsd.tools.noising_check import configured
@@ -90,8 +90,8 @@ def seen(scene: Any, cameras: Cameras) -> Render:
 
 @torch.no_grad()
 def noise(settings: list[str], scene: Any, cameras: Cameras, show: Render) -> Float[Tensor, "V C h w"]:
-    shape = (len(cameras), CHANNELS, cameras.height, cameras.width)
-    return configured(settings)(scene.scene(), show, cameras, shape, Stream(0, "fig11"))
+    geometry = geometry_at(scene.scene(), show, cameras, cameras.height, cameras.width)
+    return configured(settings)(geometry, CHANNELS, Stream(0, "fig11"))
 
 
 @torch.no_grad()

@@ -107,9 +107,10 @@ def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:
     from gsd.geometry import turntable
     from gsd.menagerie import load
     from gsd.metric.clip_view import ClipView
+    from gsd.types import Context
 
     own = like.config["metric"].get("clip_view")
-    metric: ClipView = make(OmegaConf.create(own), "metric.clip_view") if own else ClipView()
+    metric: ClipView = make(OmegaConf.create(own), "metric.clip_view", Context(), ClipView) if own else ClipView()
     t = like.config["turntable"] | like.summary.get("evaluated", {}).get("clip_view", {})
     cameras = turntable(views, t["resolution"], t["fov"], t["distance"], t["elevation"])
     animals = [p for p in prompts if _in_menagerie(p)] or [calibration.prompt(name) for name in load()]

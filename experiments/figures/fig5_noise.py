@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gsd.geometry import geometry_at
 from gsd.noising.check.acceptance import ANGLES, ONE, PATCHES, Bench, near_correlation, patch
 from gsd.noising.check.reference import cameras, render, surface, visible_in_both
 from gsd.noising.check.statistics import correlations, ks_p, off_diagonal
@@ -90,10 +91,10 @@ def squares() -> tuple[tuple[slice, slice], tuple[slice, slice]]:
 def milliseconds(noising: Noising, repetitions: int = 40) -> float:
     """Least processor time a view of a pair, one thread, 4 channels."""
     cams = cameras(0.0, 5.0, size=SIZE)
-    scene, shown, times = surface(5_000), render(cams), []
+    geometry, times = geometry_at(surface(5_000), render(cams), cams, SIZE, SIZE), []
     for step in range(repetitions):
         start = time.process_time()
-        noising(scene, shown, cams, (2, 4, SIZE, SIZE), Stream(0, "time", step))
+        noising(geometry, 4, Stream(0, "time", step))
         times.append(time.process_time() - start)
     return 1e3 * min(times) / 2
 

@@ -21,7 +21,7 @@ from gsd.menagerie import Creature, Ellipsoids, load, trace
 from gsd.menagerie.creature import Variant
 from gsd.random import Stream
 from gsd.rasterizer import rasterize
-from gsd.types import Cameras
+from gsd.types import Cameras, Context
 
 RESOLUTION = data.RESOLUTION
 TRAINED = 3  # listed individuals, of which those of the training are made
@@ -107,7 +107,7 @@ def _splats(creature: Creature, figure: Ellipsoids, cameras: Cameras, stream: St
     """A few hundred to a few thousand soft Gaussians on the animal's surface, somewhat out of place and colour."""
     rng = stream.sub("splats").generator()
     count = int(400 * 8 ** _between(0, 1, rng))
-    cloud = MenagerieCloud(creature.name, count, _between(0, 0.02, rng), 0.0, 0.0, _between(0, 0.5, rng))
+    cloud = MenagerieCloud(Context(creature.name), count, _between(0, 0.02, rng), 0.0, 0.0, _between(0, 0.5, rng))
     cloud.figure = figure
     points = cloud(stream)
     width = _between(0.6, 1.6, rng) / count**0.5  # about the spacing on a surface of the animals' size

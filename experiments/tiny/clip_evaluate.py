@@ -23,7 +23,7 @@ from gsd.geometry import angle_between, turntable
 from gsd.menagerie import Ellipsoids, find, load, trace
 from gsd.metric.clip_score import ClipScore
 from gsd.metric.clip_view import WORDS, ClipView
-from gsd.metric.parts.clip import Clip, load_clip
+from gsd.metric.parts.clip import OpenClip, load_clip
 from gsd.statistics.estimates import mean, rate
 from gsd.types import Cameras
 
@@ -66,7 +66,7 @@ def _views(number: int) -> Float[Tensor, "N 1 A 4 R R"]:
     return torch.stack([torch.cat([render.rgb, render.alpha], 1) for render in shown])[:, None]
 
 
-def judged(clip: Clip, views: Float[Tensor, "N I A C R R"]) -> dict[str, Any]:
+def judged(clip: OpenClip, views: Float[Tensor, "N I A C R R"]) -> dict[str, Any]:
     """Shares of right answers with Wilson's intervals; views with coverage are put on white."""
     rgb = views[:, :, :, :3] + (1 - views[:, :, :, 3:]) if views.shape[3] == 4 else views
     names, count = list(load()), views[0, :, :, 0, 0, 0].numel()

@@ -11,7 +11,7 @@ from gsd.geometry import orbit, project
 from gsd.init.menagerie import MenagerieCloud
 from gsd.prior.parts.depth import closed, normalised, splat
 from gsd.random import Stream
-from gsd.types import Cameras
+from gsd.types import Cameras, Context
 
 MISSING = (0.0, 0.1, 0.2, 0.3)  # of the animal's parts: an individual's clouds
 POINTS = 2000  # of a cloud, of which a step takes a part
@@ -29,7 +29,7 @@ class Pairs:
     def __init__(self, seed: int) -> None:
         self.captions = data.Captions()
         clouds = [
-            MenagerieCloud(creature.words[0], POINTS, 0.0, missing, 0.0, variant=variant)(
+            MenagerieCloud(Context(creature.words[0]), POINTS, 0.0, missing, 0.0, variant=variant)(
                 Stream(seed, f"{creature.name} {variant}", number)
             ).xyz
             for creature in self.captions.creatures

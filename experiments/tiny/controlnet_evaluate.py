@@ -22,6 +22,7 @@ from gsd.menagerie import load, trace
 from gsd.prior.menagerie import Menagerie
 from gsd.prior.parts.depth import depth_picture
 from gsd.random import Stream
+from gsd.types import Context
 
 AZIMUTHS = (0, 60, 120, 180, 240, 300)
 ON_SHEET = (0, 2, 3)  # of AZIMUTHS
@@ -42,7 +43,7 @@ def evaluate(pipeline: Path, controlnet: Path, out: Path) -> dict[str, Any]:
     steered.set_progress_bar_config(disable=True)
     pictures, outlines = _scenes()
     asked = torch.tensor(AZIMUTHS).repeat(len(load())).float()
-    judge = Menagerie(next(iter(load())), view_bias=0.0)
+    judge = Menagerie(Context(next(iter(load()))), view_bias=0.0)
     result: dict[str, Any] = {"samples": len(asked)}
     drawn = {}
     for words in ("without_view_words", "with_view_words"):
@@ -68,7 +69,7 @@ def _scenes() -> tuple[Float[Tensor, "B 3 R R"], Float[Tensor, "B R R"]]:
     pictures, outlines = [], []
     for number, (name, creature) in enumerate(load().items()):
         variant = number % data.VARIANTS
-        cloud = MenagerieCloud(prompt(name), yaw=0.0, variant=variant)(Stream(1, name))
+        cloud = MenagerieCloud(Context(prompt(name)), yaw=0.0, variant=variant)(Stream(1, name))
         pictures.append(depth_picture(cloud.xyz, cameras, RADIUS, FILL).expand(-1, 3, -1, -1))
         outlines.append(trace(creature.figure(variant), cameras).alpha[:, 0] > 0.5)
     return torch.cat(pictures), torch.cat(outlines).float()

@@ -21,7 +21,7 @@ from torch.nn.functional import interpolate
 from gsd.geometry import angle_between
 from gsd.menagerie import find, load
 from gsd.prior.menagerie import Menagerie
-from gsd.types import Condition
+from gsd.types import Condition, Context
 
 STEPS, SCALE = 25, 4.0  # DDIM steps; classifier-free guidance
 BATCH = 20
@@ -39,7 +39,7 @@ def evaluate(pipeline_folder: Path, out: Path) -> dict[str, Any]:
     subjects = [prompt(name) for name in load()]
     sheet = sample(pipe, [subject + view for subject in subjects for view in SHEET], seed=0)
     contact_sheet(sheet, list(load())).save(out / "sheet.png")
-    judge = Menagerie(next(iter(load())), view_bias=0.0)
+    judge = Menagerie(Context(next(iter(load()))), view_bias=0.0)
     asked = [subject + view for subject in subjects for view in JUDGED]
     found = classify(judge, sample(pipe, asked, seed=1))
     right = [name == find(text).name for text, (name, _, _) in zip(asked, found, strict=True)]

@@ -10,13 +10,14 @@ from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.geometry import orbit
+from gsd.protocols import Camera
 from gsd.random import Stream
 from gsd.types import Cameras
 
 Range = tuple[float, float]
 
 
-class Orbit:
+class Orbit(Camera):
     """`groups` anchors a step, each with `views` - 1 neighbours `delta_deg` apart (paper, section 5.1: 5 degrees).
 
     The views of a group share elevation, field of view and distance; neighbours sit at +1, -1, +2, -2 ... times

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from gsd.densify.parts.rows import Count, Ids, Positive, replace_rows
 from gsd.geometry import rotation_matrices
-from gsd.protocols import Parameters
+from gsd.protocols import Densifier, Parameters
 from gsd.random import Stream
 
 
-class Default:
+class Default(Densifier):
     """Adaptive density control (Kerbl et al. 2023, section 5.2), with the defaults of gsplat.
 
     Every `every` steps in (start, until), Gaussians whose image position has a mean gradient above `grow_gradient` (in

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from gsd.densify.parts.rows import Count, Ids, replace_rows
 from gsd.geometry import rotation_matrices
-from gsd.protocols import Parameters
+from gsd.protocols import Densifier, Parameters
 from gsd.random import Stream
 
 
-class Mcmc:
+class Mcmc(Densifier):
     """3D Gaussian splatting as Markov chain Monte Carlo (Kheradmand et al. 2024), with the defaults of gsplat.
 
     Every `every` steps in (start, until), Gaussians fainter than `min_opacity` move to places drawn in proportion to

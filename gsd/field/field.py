@@ -48,7 +48,7 @@ class RadianceField(nn.Module):
 
     def __init__(self, shape: Shape, generator: torch.Generator) -> None:
         super().__init__()
-        self.shape, self.share = shape, float(shape.levels)
+        self.shape, self.active_levels = shape, float(shape.levels)
         levels = make_levels(shape.levels, shape.log2_table, shape.base_resolution, shape.growth)
         self.grid: Any
         if shape.backend == "tinycudann":
@@ -64,7 +64,7 @@ class RadianceField(nn.Module):
 
     def encode(self, points: Float[Tensor, "3 M"], known: Float[Tensor, "K M"] | None = None) -> Float[Tensor, "K M"]:
         """Features of points; `known` are those of an earlier call without graph."""
-        return self.grid(self._unit(points), self.share, known)
+        return self.grid(self._unit(points), self.active_levels, known)
 
     def density(self, points: Float[Tensor, "3 M"], features: Float[Tensor, "K M"]) -> Float[Tensor, " M"]:
         raw = self.density_net(features)[0] + self.blob(points)
@@ -91,7 +91,7 @@ class RadianceField(nn.Module):
         return -slope / slope.square().sum(0).clamp_min(1e-12).sqrt()
 
     def _slope_analytic(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
-        features, jacobian = self.grid.jacobian(self._unit(points), self.share)
+        features, jacobian = self.grid.jacobian(self._unit(points), self.active_levels)
         with torch.enable_grad():
             features = features if features.requires_grad else features.requires_grad_()
             raw = self.density_net.plain(features)[0]

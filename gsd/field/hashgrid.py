@@ -64,22 +64,24 @@ class HashGrid(nn.Module):
         self.table = nn.Parameter((2 * torch.rand(rows, features, generator=generator) - 1) * START)
 
     def forward(
-        self, xyz: Float[Tensor, "3 M"], share: float, known: Float[Tensor, "K M"] | None = None
+        self, xyz: Float[Tensor, "3 M"], active_levels: float, known: Float[Tensor, "K M"] | None = None
     ) -> Float[Tensor, "K M"]:
         """Features; `known` are those of an earlier call without graph, to which the gradient is attached."""
         if compiled(self.table):
-            return _Encode.apply(self.table, xyz, self.levels, weights(self.levels, share), False, known)[0]
-        return encode_torch(self.table, xyz, self.levels, weights(self.levels, share))[0]
+            return _Encode.apply(self.table, xyz, self.levels, weights(self.levels, active_levels), False, known)[0]
+        return encode_torch(self.table, xyz, self.levels, weights(self.levels, active_levels))[0]
 
-    def jacobian(self, xyz: Float[Tensor, "3 M"], share: float) -> tuple[Float[Tensor, "K M"], Float[Tensor, "3 K M"]]:
+    def jacobian(
+        self, xyz: Float[Tensor, "3 M"], active_levels: float
+    ) -> tuple[Float[Tensor, "K M"], Float[Tensor, "3 K M"]]:
         """Features and their derivatives by xyz; both pass gradients to the table."""
         if compiled(self.table):
-            return _Encode.apply(self.table, xyz, self.levels, weights(self.levels, share), True, None)
-        return encode_torch(self.table, xyz, self.levels, weights(self.levels, share))
+            return _Encode.apply(self.table, xyz, self.levels, weights(self.levels, active_levels), True, None)
+        return encode_torch(self.table, xyz, self.levels, weights(self.levels, active_levels))
 
 
-def weights(levels: tuple[Level, ...], share: float) -> list[float]:
-    return [min(max(share - number, 0.0), 1.0) for number in range(len(levels))]
+def weights(levels: tuple[Level, ...], active_levels: float) -> list[float]:
+    return [min(max(active_levels - number, 0.0), 1.0) for number in range(len(levels))]
 
 
 def encode_torch(

@@ -9,15 +9,14 @@ from torch import Tensor
 
 from gsd.guidance.parts.branches import guide, predict
 from gsd.guidance.parts.inversion import follow, grid
-from gsd.guidance.parts.shaping import Clip, Scale, Weighting, shaped
+from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, shaped
 from gsd.noise_levels import sigma_at, step_at
-from gsd.protocols import Prior
-from gsd.random import Stream
+from gsd.protocols import Guidance, Prior
 from gsd.schedule import at
-from gsd.types import Condition, Score, Share
+from gsd.types import Fraction, Noised, Score
 
 
-class ISM:
+class ISM(Guidance):
     """gradient = w(sigma_t) (e_hat(x_t, y) - e(x_s, "")), s = t - `interval` (LucidDreamer, Liang et al. 2023).
 
     x_s is the DDIM inversion of z without the text, in steps of `inversion_step` from t = 0, where the given noise is
@@ -36,35 +35,29 @@ class ISM:
     def __init__(
         self,
         guidance_scale: Scale = 7.5,
-        rescale: Share = 0.0,
+        rescale: Fraction = 0.0,
         interval: Scale = 80.0,
         inversion_step: PositiveFloat = 200.0,
         weighting: Weighting = "sigma",
-        clip: Clip | None = None,
+        clip: GradientClip | None = None,
     ) -> None:
         self.guidance_scale, self.rescale = guidance_scale, rescale
         self.interval, self.inversion_step = interval, inversion_step
         self.weighting, self.clip = weighting, clip
 
     @torch.no_grad()
-    def __call__(
-        self,
-        prior: Prior,
-        z: Float[Tensor, "V C h w"],
-        noise: Float[Tensor, "V C h w"],
-        sigma: Float[Tensor, " V"],
-        condition: Condition,
-        rng: Stream,
-    ) -> Score:
+    def __call__(self, prior: Prior, given: Noised) -> Score:
         def unguided(x: Float[Tensor, "V C h w"], level: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
-            return predict(prior, x, level, [condition.unconditional()])[0]
+            return predict(prior, x, level, [given.condition.unconditional()])[0]
 
-        before = (step_at(sigma) - at(self.interval, rng.step)).clamp(min=0)
+        sigma, step = given.sigma, given.rng.step
+        before = (step_at(sigma) - at(self.interval, step)).clamp(min=0)
         levels = [sigma_at(t) for t in grid(before, self.inversion_step)]
-        x = follow(z + sigma_at(torch.zeros_like(sigma))[:, None, None, None] * noise, levels, unguided)
+        lowest = sigma_at(torch.zeros_like(sigma))[:, None, None, None]
+        x = follow(given.latents + lowest * given.noise, levels, unguided)
         target = unguided(x, levels[-1])
         x = x + (sigma - levels[-1])[:, None, None, None] * target
-        guided = guide(prior, x, sigma, condition, at(self.guidance_scale, rng.step), self.rescale)
+        guided = guide(prior, x, sigma, given.condition, at(self.guidance_scale, step), self.rescale)
         residual = guided.eps - target
-        gradient = shaped(residual, sigma, self.weighting, self.clip, rng.step)
-        return Score(gradient, guided.eps, guided.delta, len(levels) * len(z) + guided.calls, residual)
+        gradient = shaped(residual, given, self.weighting, self.clip)
+        return Score(gradient, guided.eps, guided.delta, len(levels) * len(x) + guided.calls, residual)

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from gsd.guidance.parts.branches import contrast
-from gsd.guidance.parts.shaping import Clip, Scale, Weighting, shaped
+from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, shaped
 from gsd.noise_levels import TRAIN_STEPS, sigma_at
-from gsd.protocols import Prior
-from gsd.random import Stream
+from gsd.protocols import Guidance, Prior
 from gsd.schedule import at
-from gsd.types import Condition, Score, Share
+from gsd.types import Condition, Fraction, Noised, Score
 
 UNWANTED = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
 
 
-class NFSD:
+class NFSD(Guidance):
     """gradient = w(sigma) (d_D + guidance_scale (e(x, y) - e(x, ""))) (Katzir et al. 2023).
 
     e is the noise predicted at x = z + sigma n. d_D, the direction towards real images (eq. 6), is what is left of
@@ -27,15 +24,13 @@ class NFSD:
     threshold, and what remains there is classifier score distillation. w and clip: `gsd.guidance.parts.shaping`.
     """
 
-    draws_own_noise = False
-
     def __init__(
         self,
         guidance_scale: Scale = 7.5,
         unwanted: str = UNWANTED,
-        threshold: Share = 0.2,
+        threshold: Fraction = 0.2,
         weighting: Weighting = "one_minus_abar",
-        clip: Clip | None = None,
+        clip: GradientClip | None = None,
     ) -> None:
         self.guidance_scale, self.unwanted = guidance_scale, unwanted
         self.weighting, self.clip = weighting, clip
@@ -43,24 +38,14 @@ class NFSD:
         self.small = float(sigma_at(torch.tensor(TRAIN_STEPS * threshold)))
 
     @torch.no_grad()
-    def __call__(
-        self,
-        prior: Prior,
-        z: Float[Tensor, "V C h w"],
-        noise: Float[Tensor, "V C h w"],
-        sigma: Float[Tensor, " V"],
-        condition: Condition,
-        rng: Stream,
-    ) -> Score:
-        x = z + sigma[:, None, None, None] * noise
-        large = sigma >= self.small
-        negatives = condition.negatives or ()
-        unwanted = Condition(tuple(text or self.unwanted for text in negatives) or (self.unwanted,) * len(x))
-        asked = [Condition(unwanted.texts, condition.cameras)] if large.any() else []
-        both = contrast(prior, x, sigma, condition, condition.unconditional(), asked)
+    def __call__(self, prior: Prior, given: Noised) -> Score:
+        condition, large = given.condition, given.sigma >= self.small
+        unwanted = tuple(text or self.unwanted for text in condition.negatives or ("",) * len(condition.texts))
+        asked = [Condition(unwanted, condition.cameras)] if large.any() else []
+        both = contrast(prior, given.x, given.sigma, given.condition, condition.unconditional(), asked)
         domain = both.base
         if asked:
             domain = domain - torch.where(large[:, None, None, None], both.others[0], 0.0)
-        lead = at(self.guidance_scale, rng.step) * both.direction
-        gradient = shaped(domain + lead, sigma, self.weighting, self.clip, rng.step)
+        lead = at(self.guidance_scale, given.rng.step) * both.direction
+        gradient = shaped(domain + lead, given, self.weighting, self.clip)
         return Score(gradient, both.base + lead, both.text - both.base, both.calls, domain + lead)

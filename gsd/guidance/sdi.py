@@ -9,15 +9,14 @@ from torch import Tensor
 
 from gsd.guidance.parts.branches import guide
 from gsd.guidance.parts.inversion import follow, grid
-from gsd.guidance.parts.shaping import Clip, Scale, Weighting, shaped
+from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, shaped
 from gsd.noise_levels import TRAIN_STEPS, sigma_at, step_at
-from gsd.protocols import Prior
-from gsd.random import Stream
+from gsd.protocols import Guidance, Prior
 from gsd.schedule import Schedule, at
-from gsd.types import Condition, Score, Share
+from gsd.types import Fraction, Noised, Score
 
 
-class SDI:
+class SDI(Guidance):
     """gradient = z - D(z + sigma_t k; sigma_t), k the noise that inverts z (Lukoianov et al. 2024, eq. 10).
 
     k = (x - z) / sigma with x the DDIM inversion of z, with the text, to t + d, d uniform in one inversion step; it is
@@ -38,43 +37,34 @@ class SDI:
         self,
         guidance_scale: Scale = 8.5,
         inversion_scale: Schedule = -6.5,
-        rescale: Share = 0.0,
+        rescale: Fraction = 0.0,
         inversion_steps: PositiveInt = 10,
         eta: NonNegativeFloat = 0.3,
         weighting: Weighting = "sigma",
-        clip: Clip | None = None,
+        clip: GradientClip | None = None,
     ) -> None:
         self.guidance_scale, self.inversion_scale, self.rescale = guidance_scale, inversion_scale, rescale
         self.spacing, self.eta = TRAIN_STEPS / inversion_steps, eta
         self.weighting, self.clip = weighting, clip
 
     @torch.no_grad()
-    def __call__(
-        self,
-        prior: Prior,
-        z: Float[Tensor, "V C h w"],
-        noise: Float[Tensor, "V C h w"],
-        sigma: Float[Tensor, " V"],
-        condition: Condition,
-        rng: Stream,
-    ) -> Score:
-        found, calls = self._invert(prior, z, sigma, condition, rng)
-        x = z + sigma[:, None, None, None] * found
-        guided = guide(prior, x, sigma, condition, at(self.guidance_scale, rng.step), self.rescale)
+    def __call__(self, prior: Prior, given: Noised) -> Score:
+        found, calls = self._invert(prior, given)
+        x, scale = given.latents + given.level * found, at(self.guidance_scale, given.rng.step)
+        guided = guide(prior, x, given.sigma, given.condition, scale, self.rescale)
         residual = guided.eps - found
-        gradient = shaped(residual, sigma, self.weighting, self.clip, rng.step)
+        gradient = shaped(residual, given, self.weighting, self.clip)
         return Score(gradient, guided.eps, guided.delta, calls + guided.calls, residual)
 
-    def _invert(
-        self, prior: Prior, z: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition, rng: Stream
-    ) -> tuple[Float[Tensor, "V C h w"], int]:
+    def _invert(self, prior: Prior, given: Noised) -> tuple[Float[Tensor, "V C h w"], int]:
         """k, and the images denoised for it."""
+        z, rng = given.latents, given.rng
         scale, calls = at(self.inversion_scale, rng.step), 0
         draws = rng.sub("inversion").generator(z.device)
 
         def eps(x: Float[Tensor, "V C h w"], level: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
             nonlocal calls
-            guided = guide(prior, x, level, condition, scale)
+            guided = guide(prior, x, level, given.condition, scale)
             calls += guided.calls
             return guided.eps
 
@@ -83,7 +73,7 @@ class SDI:
             drawn = torch.randn(z.shape, generator=draws, device=z.device, dtype=z.dtype)
             return self.eta * deviation[:, None, None, None] * drawn
 
-        t = step_at(sigma)
+        t = step_at(given.sigma)
         beyond = self.spacing * torch.rand((), generator=rng.sub("length").generator()).to(t)
         steps = grid(t, self.spacing)[:-1] or [torch.zeros_like(t)]
         levels = [sigma_at(step) for step in [*steps, (t + beyond).clamp(max=TRAIN_STEPS - 1)]]

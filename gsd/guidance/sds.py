@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from gsd.guidance.parts.branches import RescaleOf, guide
-from gsd.guidance.parts.shaping import Clip, Scale, Weighting, scale_at, shaped
-from gsd.protocols import Prior
-from gsd.random import Stream
-from gsd.types import Condition, Score, Share
+from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, scale_at, shaped
+from gsd.protocols import Guidance, Prior
+from gsd.types import Fraction, Noised, Score
 
 USUAL = 101.0  # guidance scale, for Stable Diffusion; DreamFusion's 100 counts from the text
 
 
-class SDS:
+class SDS(Guidance):
     """gradient = w(sigma) (eps_hat(z + sigma n) - n) (Poole et al. 2022, eq. 3; eq. 10 of the paper up to the weight).
 
     eps_hat = eps_uncond + guidance_scale (eps_text - eps_uncond), the convention of diffusers; threestudio's numbers
@@ -29,31 +26,20 @@ class SDS:
     al. 2023, section 3.2): z - D = z - (x - sigma eps_hat) = sigma (eps_hat - n). guidance=x0 has its numbers.
     """
 
-    draws_own_noise = False
-
     def __init__(
         self,
         guidance_scale: Scale | None = None,
-        rescale: Share = 0.0,
+        rescale: Fraction = 0.0,
         rescale_of: RescaleOf = "noise",
         weighting: Weighting = "one_minus_abar",
-        clip: Clip | None = None,
+        clip: GradientClip | None = None,
     ) -> None:
         self.guidance_scale, self.rescale, self.rescale_of = guidance_scale, rescale, rescale_of
         self.weighting, self.clip = weighting, clip
 
     @torch.no_grad()
-    def __call__(
-        self,
-        prior: Prior,
-        z: Float[Tensor, "V C h w"],
-        noise: Float[Tensor, "V C h w"],
-        sigma: Float[Tensor, " V"],
-        condition: Condition,
-        rng: Stream,
-    ) -> Score:
-        x = z + sigma[:, None, None, None] * noise
-        scale = scale_at(self.guidance_scale, prior, USUAL, rng.step)
-        guided = guide(prior, x, sigma, condition, scale, self.rescale, self.rescale_of)
-        gradient = shaped(guided.eps - noise, sigma, self.weighting, self.clip, rng.step)
+    def __call__(self, prior: Prior, given: Noised) -> Score:
+        scale = scale_at(self.guidance_scale, prior, USUAL, given.rng.step)
+        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale, self.rescale_of)
+        gradient = shaped(guided.eps - given.noise, given, self.weighting, self.clip)
         return Score(gradient, guided.eps, guided.delta, guided.calls)

@@ -13,16 +13,16 @@ from torch.nn.functional import mse_loss
 from gsd.errors import GsdError
 from gsd.guidance.parts.branches import guide
 from gsd.guidance.parts.lora import HasNetwork, Lora, poses
-from gsd.guidance.parts.shaping import Clip, Scale, Weighting, scale_at, shaped
-from gsd.protocols import Prior
+from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, scale_at, shaped
+from gsd.protocols import Guidance, Prior
 from gsd.random import Stream
 from gsd.schedule import at
-from gsd.types import Condition, Score, Share
+from gsd.types import Condition, Context, Fraction, Noised, Score
 
 USUAL = 7.5  # guidance scale, for Stable Diffusion
 
 
-class VSD:
+class VSD(Guidance):
     """gradient = w(sigma) (e_hat(x, y) - e_lora(x, y, c)) (ProlificDreamer, Wang et al. 2023).
 
     e_hat is the prior's guided prediction at x = z + sigma n, as in SDS; e_lora that of the prior's network with LoRA,
@@ -47,22 +47,20 @@ class VSD:
     Raises GsdError for a prior without a network.
     """
 
-    draws_own_noise = False
-
     def __init__(
         self,
-        prompt: str,
+        context: Context,
         guidance_scale: Scale | None = None,
-        rescale: Share = 0.0,
+        rescale: Fraction = 0.0,
         lora_scale: Scale = 1.0,
         rank: PositiveInt = 4,
         lr: PositiveFloat = 3e-3,
         camera: bool = True,
-        camera_dropout: Share = 0.1,
+        camera_dropout: Fraction = 0.1,
         weighting: Weighting = "one_minus_abar",
-        clip: Clip | None = None,
+        clip: GradientClip | None = None,
     ) -> None:
-        self.texts = (prompt,)
+        self.texts = (context.prompt,)
         self.guidance_scale, self.rescale, self.lora_scale = guidance_scale, rescale, lora_scale
         self.rank, self.lr, self.camera, self.camera_dropout = rank, lr, camera, camera_dropout
         self.weighting, self.clip = weighting, clip
@@ -78,22 +76,14 @@ class VSD:
         self.lora = Lora(prior, self.rank, self.camera, rng.sub("lora"))
         self.optimizer = torch.optim.AdamW(self.lora.params.values(), lr=self.lr, betas=(0.9, 0.99), eps=1e-15)
 
-    def __call__(
-        self,
-        prior: Prior,
-        z: Float[Tensor, "V C h w"],
-        noise: Float[Tensor, "V C h w"],
-        sigma: Float[Tensor, " V"],
-        condition: Condition,
-        rng: Stream,
-    ) -> Score:
-        x = z + sigma[:, None, None, None] * noise
-        guided = guide(prior, x, sigma, condition, scale_at(self.guidance_scale, prior, USUAL, rng.step), self.rescale)
-        known, calls = self._known(x, sigma, condition, at(self.lora_scale, rng.step))
+    def __call__(self, prior: Prior, given: Noised) -> Score:
+        scale = scale_at(self.guidance_scale, prior, USUAL, given.rng.step)
+        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale)
+        known, calls = self._known(given)
         residual = guided.eps - known
-        gradient = shaped(residual, sigma, self.weighting, self.clip, rng.step)
-        self._learn(z, condition, rng)
-        return Score(gradient, guided.eps, guided.delta, guided.calls + calls + len(z), residual)
+        gradient = shaped(residual, given, self.weighting, self.clip)
+        self._learn(given)
+        return Score(gradient, guided.eps, guided.delta, guided.calls + calls + len(known), residual)
 
     def vitals(self) -> dict[str, Tensor]:
         """For metrics.jsonl."""
@@ -112,10 +102,10 @@ class VSD:
         self.optimizer.load_state_dict(state["optimizer"])
 
     @torch.no_grad()
-    def _known(
-        self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition, scale: float
-    ) -> tuple[Float[Tensor, "V C h w"], int]:
+    def _known(self, given: Noised) -> tuple[Float[Tensor, "V C h w"], int]:
         """e_lora, guided, and the images denoised for it."""
+        x, sigma, condition = given.x, given.sigma, given.condition
+        scale = at(self.lora_scale, given.rng.step)
         told, pose = self._told(condition), self._pose(condition)
         if scale != 1:
             x, sigma = x.repeat(2, 1, 1, 1), sigma.repeat(2)
@@ -129,9 +119,10 @@ class VSD:
         return eps, len(x)
 
     @torch.enable_grad()
-    def _learn(self, z: Float[Tensor, "V C h w"], condition: Condition, rng: Stream) -> None:
+    def _learn(self, given: Noised) -> None:
         """One step of the LoRA on the renders."""
-        draws = rng.sub("lora").generator(z.device)
+        z, condition = given.latents, given.condition
+        draws = given.rng.sub("lora").generator(z.device)
         levels = self.lora.prior.log_sigmas
         t = torch.randint(len(levels), (len(z),), generator=draws, device=z.device)
         sigma = levels[t].exp().to(z)
@@ -152,7 +143,7 @@ class VSD:
     def _told(self, condition: Condition) -> Condition:
         """The text of e_lora: the plain prompt where the camera is known, else what the prior is told."""
         texts = self.texts * len(condition.texts) if self.camera else condition.texts
-        blend = (None, None) if self.camera else (condition.others, condition.share)
+        blend = (None, None) if self.camera else (condition.others, condition.blend)
         return Condition(texts, condition.cameras, *blend)
 
     def _pose(self, condition: Condition) -> Float[Tensor, "V 16"] | None:

@@ -10,11 +10,12 @@ from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from gsd.init.parts.cloud import Growing, turned
 from gsd.menagerie.creature import find
 from gsd.menagerie.ellipsoids import Ellipsoids
+from gsd.protocols import Init
 from gsd.random import Stream
-from gsd.types import PointCloud, Share
+from gsd.types import Context, Fraction, PointCloud
 
 
-class MenagerieCloud:
+class MenagerieCloud(Init):
     """`points` on the surface of the prompt's animal: coarse, noisy, pale and not quite towards the front.
 
     jitter: standard deviation (world units) of every coordinate. missing: share of the animal's parts that are left
@@ -24,16 +25,16 @@ class MenagerieCloud:
 
     def __init__(
         self,
-        prompt: str,
+        context: Context,
         points: PositiveInt = 3000,
         jitter: NonNegativeFloat = 0.02,
-        missing: Share = 0.2,
+        missing: Fraction = 0.2,
         yaw: float = 10.0,
-        desaturation: Share = 0.5,
+        desaturation: Fraction = 0.5,
         variant: NonNegativeInt = 0,
         grow: Growing | None = None,
     ) -> None:
-        self.figure = find(prompt).figure(variant)
+        self.figure = find(context.prompt).figure(variant)
         self.points, self.jitter, self.missing = points, jitter, missing
         self.yaw, self.desaturation, self.grow = yaw, desaturation, grow
 

@@ -11,6 +11,7 @@ from pydantic import PositiveFloat
 
 from gsd.errors import GsdError
 from gsd.init.parts.cloud import Growing, fitted, turned
+from gsd.protocols import Init
 from gsd.random import Stream
 from gsd.rasterizer.ply import SH_C0, load_ply
 from gsd.types import PointCloud
@@ -19,7 +20,7 @@ GREY = 0.5
 SEEN = 0.1  # opacity below which a Gaussian is no point of the scene
 
 
-class PointCloudFile:
+class PointCloudFile(Init):
     """Points from a file: .ply (vertex x y z, optional red green blue) or .npz (xyz [N, 3], optional rgb [N, 3]).
 
     The scene.ply of a run and what Point-E saves (.npz with coords, R, G, B) are read too. Colours are 0 to 255 if

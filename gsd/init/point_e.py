@@ -13,10 +13,11 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from gsd.backend.cache import cache_folder
 from gsd.errors import GsdError, reason
 from gsd.init.parts.cloud import Growing
-from gsd.init.parts.point_e_clip import Clip, locate_clip, standing_in
+from gsd.init.parts.point_e_clip import PointEClip, locate_clip, standing_in
 from gsd.init.parts.sampled import FRONT, Kept, placed
+from gsd.protocols import Init
 from gsd.random import Stream
-from gsd.types import PointCloud
+from gsd.types import Context, PointCloud
 
 OTHERWISE = "or start with init=shap_e (pip only), init=menagerie or init=shell"
 INSTALL = "pip install git+https://github.com/openai/point-e"
@@ -24,7 +25,7 @@ OF_TEXT: Literal["base40M-textvec"] = "base40M-textvec"
 UPSAMPLER = "upsample"
 
 
-class PointE:
+class PointE(Init):
     """Points that Point-E makes of the prompt, or of an image: 1,024, and 3,072 more with `upsample`.
 
     model: base40M-textvec reads the prompt; base40M, base300M and base1B read `image` (a file; GSD's and 3DFuse's
@@ -38,8 +39,7 @@ class PointE:
 
     def __init__(
         self,
-        prompt: str,
-        device: torch.device,
+        context: Context,
         model: Literal["base40M-textvec", "base40M", "base300M", "base1B"] = OF_TEXT,
         image: str | None = None,
         upsample: bool = True,
@@ -51,13 +51,13 @@ class PointE:
         yaw: float = FRONT,
         grow: Growing | None = None,
     ) -> None:
-        self.prompt, self.device, self.image = prompt, device, None if image is None else Path(image)
+        self.prompt, self.device, self.image = context.prompt, context.device, None if image is None else Path(image)
         self.models = [model, UPSAMPLER] if upsample else [model]
         self.weights = Path(weights).expanduser() if weights else cache_folder() / "point_e"
         self.clip, self.guidance_scale, self.sampling_steps = clip, guidance_scale, sampling_steps
         self.radius, self.yaw, self.grow = radius, yaw, grow
         _check_image(model, self.image)
-        asked = prompt if self.image is None else hashlib.blake2b(self.image.read_bytes()).hexdigest()
+        asked = self.prompt if self.image is None else hashlib.blake2b(self.image.read_bytes()).hexdigest()
         self.kept = Kept("point_e", asked, self.models, weights, clip, guidance_scale, sampling_steps)
         if not self.kept.any():
             self._locate()  # now, so that a run does not fail after its other parts were made
@@ -79,7 +79,7 @@ class PointE:
         from point_e.models.configs import MODEL_CONFIGS, model_from_config
 
         stages = len(self.models)
-        with standing_in(Clip(clip, self.device)):
+        with standing_in(PointEClip(clip, self.device)):
             networks = [model_from_config(MODEL_CONFIGS[name], self.device).eval() for name in self.models]
         for network, file in zip(networks, files, strict=True):
             _load(network, file)

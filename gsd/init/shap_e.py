@@ -16,13 +16,14 @@ from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError, reason
 from gsd.init.parts.cloud import Growing
 from gsd.init.parts.sampled import FRONT, Kept, placed
+from gsd.protocols import Init
 from gsd.random import Stream
-from gsd.types import PointCloud
+from gsd.types import Context, PointCloud
 
 OTHERWISE = "or start with init=shell or init=menagerie"
 
 
-class ShapE:
+class ShapE(Init):
     """`points` spread evenly over the mesh that Shap-E makes of the prompt, with its colours.
 
     model: a folder or hub id in the layout of diffusers; variant: of the weights' files, such as "fp16". guidance_scale
@@ -32,8 +33,7 @@ class ShapE:
 
     def __init__(
         self,
-        prompt: str,
-        device: torch.device,
+        context: Context,
         model: str = "openai/shap-e",
         variant: str | None = None,
         points: PositiveInt = 4096,
@@ -43,10 +43,10 @@ class ShapE:
         yaw: float = FRONT,
         grow: Growing | None = None,
     ) -> None:
-        self.prompt, self.device, self.model, self.variant = prompt, device, model, variant
+        self.prompt, self.device, self.model, self.variant = context.prompt, context.device, model, variant
         self.points, self.guidance_scale, self.sampling_steps = points, guidance_scale, sampling_steps
         self.radius, self.yaw, self.grow = radius, yaw, grow
-        self.kept = Kept("shap_e", prompt, model, variant, points, guidance_scale, sampling_steps)
+        self.kept = Kept("shap_e", self.prompt, model, variant, points, guidance_scale, sampling_steps)
         if not self.kept.any():
             _locate(model, variant)  # now, so that a run does not fail after its other parts were made
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from pydantic import PositiveFloat, PositiveInt
 
+from gsd.protocols import Init
 from gsd.random import Stream
 from gsd.types import PointCloud
 
 
-class Shell:
+class Shell(Init):
     """`points` grey points, normally distributed with standard deviation `radius` / 2 and none beyond 2 `radius`."""
 
     def __init__(self, points: PositiveInt = 3000, radius: PositiveFloat = 0.5) -> None:

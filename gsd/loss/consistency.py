@@ -10,13 +10,14 @@ from torch import Tensor
 
 from gsd.backend.device import compiled
 from gsd.errors import GsdError
-from gsd.geometry import Sampler, resize_depth
+from gsd.geometry import Sampler
+from gsd.protocols import Loss
 from gsd.schedule import Schedule
 from gsd.types import StepState
 from gsd.warping.compare import Compared, Pairs, compare_torch, ordered_pairs
 
 
-class Consistency:
+class Consistency(Loss):
     """L_sim = sum over pairs (i, j) of a group and pixels p of o (1 - cos(g_i(p), g_j(p_ij))), over V (eq. 13).
 
     p_ij is the pixel of view j that sees the surface point of pixel p, through the rendered depth of view i. Gradient
@@ -31,6 +32,8 @@ class Consistency:
     the size of the other. tolerance: world units, about 3 pixel footprints.
     """
 
+    least_views = 2
+
     def __init__(
         self,
         weight: Schedule = 0.02,
@@ -44,10 +47,11 @@ class Consistency:
         self.pairs, self.resolution, self.tolerance = pairs, resolution, tolerance
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
-        maps, depth, alpha = self._maps(state).detach(), state.render.depth, state.render.alpha.detach()
+        maps = self._maps(state).detach()
         if self.resolution == "latent":
-            depth, alpha = resize_depth(depth, alpha, (maps.shape[-2], maps.shape[-1]))
-        cameras = state.cameras.resized(depth.shape[-1], depth.shape[-2])
+            depth, alpha, cameras = state.geometry.depth, state.geometry.alpha.detach(), state.geometry.cameras
+        else:
+            depth, alpha, cameras = state.render.depth, state.render.alpha.detach(), state.cameras
         pairs = ordered_pairs(cameras, self.pairs)
         compare = Compared.apply if compiled(maps) else compare_torch
         total = compare(maps, depth, alpha, cameras, pairs, self.warp, self.tolerance)

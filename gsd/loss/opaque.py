@@ -6,11 +6,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.protocols import Loss
 from gsd.schedule import Schedule
 from gsd.types import StepState
 
 
-class Opaque:
+class Opaque(Loss):
     """mean binary entropy of alpha, clamped to [1e-3, 1 - 1e-3]: pixels are either object or not (threestudio)."""
 
     def __init__(self, weight: Schedule = 1.0) -> None:

@@ -6,11 +6,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.errors import GsdError
+from gsd.protocols import Loss
 from gsd.schedule import Schedule
 from gsd.types import StepState
 
 
-class Scale:
+class Scale(Loss):
     """mean largest standard deviation of the Gaussians, world units: no blown-up Gaussians."""
 
     def __init__(self, weight: Schedule = 1.0) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.protocols import Loss
 from gsd.schedule import Schedule
 from gsd.types import StepState
 
 
-class TV:
+class TV(Loss):
     """mean absolute difference of neighbouring pixels' rgb: smooth pictures."""
 
     def __init__(self, weight: Schedule = 1.0) -> None:

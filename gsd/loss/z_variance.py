@@ -6,11 +6,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.errors import GsdError
+from gsd.protocols import Loss
 from gsd.schedule import Schedule
 from gsd.types import StepState
 
 
-class ZVariance:
+class ZVariance(Loss):
     """mean variance of z along the rays with alpha > 0.5, world units squared: thin surfaces (HiFA)."""
 
     def __init__(self, weight: Schedule = 1.0) -> None:

@@ -10,10 +10,11 @@ from torch.nn.functional import interpolate
 
 from gsd.metric.parts.lpips import Lpips
 from gsd.metric.parts.similarity import sharpness, ssim
-from gsd.types import Cameras, Render
+from gsd.protocols import Metric
+from gsd.types import Cameras, Context, Render
 
 
-class ALpips:
+class ALpips(Metric):
     """A-LPIPS (Hong et al. 2023): the mean perceptual distance of adjacent views of one full turn; lower is steadier.
 
     a_dssim     without `weights`: the mean 1 - SSIM of adjacent views, which needs none. It stands in the place of
@@ -30,11 +31,11 @@ class ALpips:
 
     def __init__(
         self,
-        device: torch.device,
+        context: Context,
         weights: str | None = None,
         resolution: Annotated[int, Field(ge=16, le=1024)] = 128,
     ) -> None:
-        self.lpips = None if weights is None else Lpips(weights, device)
+        self.lpips = None if weights is None else Lpips(weights, context.device)
         self.resolution = resolution
 
     @torch.no_grad()

@@ -10,10 +10,11 @@ from pydantic import PositiveInt
 from gsd.errors import GsdError
 from gsd.menagerie import Creature, find, load
 from gsd.metric.parts.clip import load_clip
+from gsd.protocols import Metric
 from gsd.types import Cameras, Render
 
 
-class ClipScore:
+class ClipScore(Metric):
     """CLIP score and R-precision of a turntable.
 
     clip_score, clip_score_min   100 max(cos(view, prompt), 0), the mean and the least over views (Hessel et al. 2021,

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gsd.geometry import angle_between
 from gsd.metric.parts.clip import load_clip
+from gsd.protocols import Metric
 from gsd.statistics.resampling import bootstrap
 from gsd.types import Cameras, Render
 
@@ -21,7 +22,7 @@ ARC_DEG = 30.0  # views nearer to each other than this are hardly independent: a
 DRAWS = 2000  # of the bootstrap
 
 
-class ClipView:
+class ClipView(Metric):
     """The similarity of every view to "front view of PROMPT", "side view of ..." and "back view of ...".
 
     clip_front, clip_side, clip_back   cosines in the order of azimuth, from 0 on: the curves of Fig. 12

@@ -12,12 +12,13 @@ from torch.nn.functional import cosine_similarity, interpolate, max_pool2d
 
 from gsd.geometry import co_visible, correspond, in_bounds, resize_depth, sample
 from gsd.metric.parts.features import gradient_features
+from gsd.protocols import Metric
 from gsd.types import Cameras, Render
 
 NEVER = 1e6  # world units: the depth of nothing
 
 
-class Reprojection:
+class Reprojection(Metric):
     """Every view is warped to those `apart_deg` on either side of it by the depth that was rendered with it.
 
     photometric_error   mean |difference| of rgb over the pixels that both see, in [0, 1]

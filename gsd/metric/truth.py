@@ -17,13 +17,14 @@ from gsd.metric.parts.align import align
 from gsd.metric.parts.faces import count_faces, from_front, shows_face, squared_distances
 from gsd.metric.parts.similarity import gmsd, ssim
 from gsd.metric.parts.surface import geometry_errors
-from gsd.types import Cameras, Render
+from gsd.protocols import Metric
+from gsd.types import Cameras, Context, Render
 
 NOTHING_SEEN_DEG = 90.0  # the error of a view that shows no animal: that of a blind guess
 EMPTY = 0.01  # a pixel with less alpha shows the background alone
 
 
-class Truth:
+class Truth(Metric):
     """The truth metrics of a turntable: views equally spaced over one full turn, at one elevation.
 
     Every view is classified as the nearest image, in squared error, among all variants and azimuths of the creature.
@@ -65,13 +66,13 @@ class Truth:
 
     def __init__(
         self,
-        prompt: str,
+        context: Context,
         resolution: Annotated[int, Field(ge=8, le=512)] = 64,
         variants: PositiveInt = 4,
         azimuths: Annotated[int, Field(ge=8, le=360)] = 72,
     ) -> None:
         try:
-            self.creature = find(prompt)
+            self.creature = find(context.prompt)
         except GsdError:
             raise GsdError(
                 f"metric=truth compares with the menagerie, which has no {prompt!r}; leave it out with metric=[]."

@@ -12,5 +12,5 @@ class Bilinear(Anchored):
 
     claims: frozenset[NoiseClaim] = frozenset({"shared"})
 
-    def weave(self, warp: Warp) -> Sparse:
+    def matrix(self, warp: Warp) -> Sparse:
         return copied(warp.links("bilinear"))

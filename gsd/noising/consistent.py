@@ -11,16 +11,15 @@ from jaxtyping import Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from gsd.geometry import resize_depth
 from gsd.noising.parts.correlated import Correlated
 from gsd.noising.points.background import sphere, without_translation
-from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Values
+from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Layer, Values
 from gsd.noising.points.drift import Drift
 from gsd.noising.points.local import Offsets, frames
-from gsd.noising.points.operator import Layer, blend, identity, integral
+from gsd.noising.points.operator import blend, identity, integral
 from gsd.random import Stream
 from gsd.schedule import Schedule
-from gsd.types import Cameras, Render, Scene, Share
+from gsd.types import Fraction, Geometry
 
 Normalization = Literal["exact", "eq7_8", "sentence"]
 Refresh = Literal["iteration", "interval", "ou"]
@@ -44,7 +43,7 @@ class Consistent(Correlated):
 
     normalization: exact, m_s = n / sqrt(N) + z_s - mean(z), whose covariance is I; eq7_8, the printed eq. 7 and 8,
         whose pixels have variance 1/N; sentence, the text beside them (n / N instead), whose sub-points are neither of
-        variance 1 nor independent. The last two are there to be caught by gsd.tools.noising_check.
+        variance 1 nor independent. The last two are there to be caught by `gsd noising-check`.
     offsets, spread: where sub-points lie, see gsd.noising.points.local.frames; spread is in units of the local spacing
         (of the Gaussian's own size for offsets=covariance).
     background: pixels without a surface see a sphere at infinity of `background_points` directions, or fresh noise.
@@ -72,7 +71,7 @@ class Consistent(Correlated):
         gamma: Schedule = 0.01,
         kernel: Kernel = "box",
         ridge: PositiveFloat = 0.01,
-        sqrt_beta: Share = 1.0,
+        sqrt_beta: Fraction = 1.0,
     ) -> None:
         super().__init__(sqrt_beta)
         self.upsample, self.normalization, self.offsets, self.spread = upsample, normalization, offsets, spread
@@ -84,57 +83,47 @@ class Consistent(Correlated):
         if normalization != "exact" and upsample > 1 and sqrt_beta > 0:
             self.claims = frozenset({"shared"})  # with one sub-point all three are the same
 
-    def maps(
-        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
-    ) -> Float[Tensor, "V C h w"]:
-        front, back = self._layers(scene, render, cameras, shape[2:], rng)
-        canvas = Canvas(shape, self.kernel, self.ridge, render.depth.dtype, render.depth.device)
-        other = canvas
-        if self.alpha == "area":
-            other = Canvas(shape, self.kernel, self.ridge, render.depth.dtype, render.depth.device)
-        canvas.paint(front[0], self._values("surface", front[0], shape[1], rng), *front[1:])
+    def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
+        front, back = self._layers(geometry, rng)
+        canvas = self._canvas(geometry, channels)
+        other = self._canvas(geometry, channels) if self.alpha == "area" else canvas
+        canvas.paint(front, self._values("surface", front.cloud, channels, rng))
         if back is not None:
-            other.paint(back[0], self._values("background", back[0], shape[1], rng), *back[1:])
+            other.paint(back, self._values("background", back.cloud, channels, rng))
         maps = canvas.maps(rng.sub("fresh"))
         if self.alpha == "hard":
             return maps
-        _, alpha = resize_depth(render.depth, render.alpha, shape[2:])
+        alpha = geometry.alpha
         return alpha.sqrt() * maps + (1 - alpha).sqrt() * other.maps(rng.sub("fresh behind"))
 
-    @torch.no_grad()
-    def operator(
-        self, scene: Scene, render: Render, cameras: Cameras, size: tuple[int, int], rng: Stream
-    ) -> Float[Tensor, "R M"] | None:
-        """A of maps = A values with independent N(0, 1) values: sparse, float64, R = V h w.
+    def _canvas(self, geometry: Geometry, channels: int) -> Canvas:
+        return Canvas(geometry.depth, channels, self.kernel, self.ridge)
 
-        None where there is no such thing at hand: for the tent, and for normalisations that are not exact.
-        """
+    @torch.no_grad()
+    def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "R M"] | None:
+        """None also for the tent and for normalisations that are not exact."""
         if self.kernel == "tent" or not {"white", "unit"} <= self.claims:
             return None
-        front, back = self._layers(scene, render, cameras, size, rng)
-        rows = len(cameras) * size[0] * size[1]
+        front, back = self._layers(geometry, rng)
+        rows = geometry.depth.numel()
         if self.alpha == "hard":
             return integral([front] if back is None else [front, back], rows)
-        _, alpha = resize_depth(render.depth, render.alpha, size)
-        behind = identity(rows, alpha.device) if back is None else integral([back], rows)
-        return blend(integral([front], rows), behind, alpha.flatten())
+        behind = identity(rows, geometry.alpha.device) if back is None else integral([back], rows)
+        return blend(integral([front], rows), behind, geometry.alpha.flatten())
 
-    def _layers(
-        self, scene: Scene, render: Render, cameras: Cameras, size: tuple[int, int], rng: Stream
-    ) -> tuple[Layer, Layer | None]:
-        """Surface and background, and which pixels of which cameras may see them."""
-        cameras = cameras.resized(size[1], size[0])
-        depth, alpha = resize_depth(render.depth, render.alpha, size)
+    def _layers(self, geometry: Geometry, rng: Stream) -> tuple[Layer, Layer | None]:
+        """Surface and background."""
+        scene, cameras, depth, alpha = geometry.scene, geometry.cameras, geometry.depth, geometry.alpha
         hard = self.alpha == "hard"
         key = rng.at(0).sub("offset").key()  # where a sub-point lies about its point stays so for the whole run
         points = scene.points.to(depth.dtype)
         spread = self.spread if self.upsample > 1 else 0.0  # a point that is not split stays where it is
         cloud = Cloud(points, frames(scene, self.offsets, spread).to(depth.dtype), scene.ids, self.upsample, key)
-        front = (cloud, cameras, alpha > 0.5 if hard else alpha > 0, depth, self.depth_tolerance)
+        front = Layer(cloud, cameras, alpha > 0.5 if hard else alpha > 0, depth, self.depth_tolerance)
         if self.background == "fresh":
             return front, None
         behind = sphere(cameras, self.background_points, self.upsample, key)
-        return front, (behind, without_translation(cameras), alpha <= 0.5 if hard else alpha < 1, None, 0.0)
+        return front, Layer(behind, without_translation(cameras), alpha <= 0.5 if hard else alpha < 1)
 
     def _values(self, part: Literal["surface", "background"], cloud: Cloud, channels: int, rng: Stream) -> Values:
         """The noise of a cloud's sub-points at this step."""

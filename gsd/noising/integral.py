@@ -14,7 +14,7 @@ from gsd.backend.device import compiled
 from gsd.noising.warped import warp_kernels as kernels
 from gsd.noising.warped.anchored import Anchored, Sparse, Split, split
 from gsd.noising.warped.warp import Warp, inverse_of, same_surface
-from gsd.types import Share
+from gsd.types import Fraction
 
 RING = (0, 1, 2, 5, 8, 7, 6, 3)  # of a 3 x 3 grid by rows, the places around the centre, clockwise
 WIDEST = 16  # pixels of the anchor: a triangle of a pixel that spreads wider is no surface that both views see
@@ -40,12 +40,12 @@ class Integral(Anchored):
         algorithm: Literal["chang", "deng"] = "chang",
         k: Annotated[int, Field(ge=0, le=5)] = 3,
         depth_tolerance: PositiveFloat = 0.1,
-        sqrt_beta: Share = 1.0,
+        sqrt_beta: Fraction = 1.0,
     ) -> None:
         super().__init__(depth_tolerance, sqrt_beta)
         self.algorithm, self.k = algorithm, k
 
-    def weave(self, warp: Warp) -> Owned | Split:
+    def matrix(self, warp: Warp) -> Owned | Split:
         return split(warp.links("bilinear")) if self.algorithm == "deng" else owned(warp, 2**self.k)
 
 

@@ -12,15 +12,15 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from gsd.backend.device import compiled
-from gsd.geometry import resize_depth, unproject
+from gsd.geometry import unproject
 from gsd.noising.parts.correlated import Correlated
 from gsd.noising.points.background import without_translation
-from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Values
+from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Layer, Values
 from gsd.noising.points.local import sort_into_cells
 from gsd.noising.points.local_kernels import assign
-from gsd.noising.points.operator import Layer, integral
+from gsd.noising.points.operator import integral
 from gsd.random import Stream
-from gsd.types import Cameras, Render, Scene, Share
+from gsd.types import Fraction, Geometry
 
 
 class Lattice(Correlated):
@@ -44,58 +44,51 @@ class Lattice(Correlated):
         background: Literal["sphere", "fresh"] = "sphere",
         kernel: Kernel = "box",
         ridge: PositiveFloat = 0.01,
-        sqrt_beta: Share = 1.0,
+        sqrt_beta: Fraction = 1.0,
     ) -> None:
         super().__init__(sqrt_beta)
         self.cell, self.rays, self.depth_tolerance, self.background = cell, rays, depth_tolerance, background
         self.kernel, self.ridge = kernel, ridge
 
-    def maps(
-        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
-    ) -> Float[Tensor, "V C h w"]:
-        canvas = Canvas(shape, self.kernel, self.ridge, render.depth.dtype, render.depth.device)
-        for i, layer in enumerate(self._layers(render, cameras, shape[2:])):
-            canvas.paint(layer[0], Values(rng.sub(f"layer{i}"), 1.0, 0.0), *layer[1:])
+    def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
+        canvas = Canvas(geometry.depth, channels, self.kernel, self.ridge)
+        for i, layer in enumerate(self._layers(geometry)):
+            canvas.paint(layer, Values(rng.sub(f"layer{i}"), 1.0, 0.0))
         return canvas.maps(rng.sub("fresh"))
 
     @torch.no_grad()
-    def operator(
-        self, scene: Scene, render: Render, cameras: Cameras, size: tuple[int, int], rng: Stream
-    ) -> Float[Tensor, "R M"] | None:
-        """A of maps = A values with independent N(0, 1) values: sparse, float64, R = V h w; None for the tent."""
-        if self.kernel == "tent":
-            return None
-        return integral(self._layers(render, cameras, size), len(cameras) * size[0] * size[1])
+    def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "R M"] | None:
+        """None also for the tent."""
+        return None if self.kernel == "tent" else integral(self._layers(geometry), geometry.depth.numel())
 
-    def _layers(self, render: Render, cameras: Cameras, size: tuple[int, int]) -> list[Layer]:
-        """The cells of the surface, and of the sphere if there is one, and which pixels may see them."""
-        cameras = cameras.resized(size[1], size[0])
-        depth, alpha = resize_depth(render.depth, render.alpha, size)
-        many = cameras.resized(self.rays * size[1], self.rays * size[0])
-        fine, inside = self._fine(render, depth, alpha > 0.5, size)
+    def _layers(self, geometry: Geometry) -> list[Layer]:
+        """The cells of the surface, and of the sphere if there is one."""
+        cameras, depth, alpha = geometry.cameras, geometry.depth, geometry.alpha
+        many = cameras.resized(self.rays * cameras.width, self.rays * cameras.height)
+        fine, inside = self._fine(geometry)
         angle = self.cell / float(cameras.Ks[:, 0, 0].mean())  # of a cell, radians
         edge = angle * float(cameras.distance.mean())
         cloud = cells(unproject(fine, many)[inside[:, 0]], edge)
-        layers: list[Layer] = [(cloud, cameras, alpha > 0.5, depth, self.depth_tolerance)]
+        layers = [Layer(cloud, cameras, alpha > 0.5, depth, self.depth_tolerance)]
         if self.background == "sphere":
             ahead = unproject(torch.ones_like(fine), without_translation(many))[~inside[:, 0]]
             sphere = cells(ahead / ahead.norm(dim=1, keepdim=True), angle)
-            layers.append((sphere, without_translation(cameras), alpha <= 0.5, None, 0.0))
+            layers.append(Layer(sphere, without_translation(cameras), alpha <= 0.5))
         return layers
 
-    def _fine(
-        self, render: Render, depth: Float[Tensor, "V 1 h w"], mask: Bool[Tensor, "V 1 h w"], size: tuple[int, int]
-    ) -> tuple[Float[Tensor, "V 1 H W"], Bool[Tensor, "V 1 H W"]]:
+    def _fine(self, geometry: Geometry) -> tuple[Float[Tensor, "V 1 H W"], Bool[Tensor, "V 1 H W"]]:
         """Depth along every ray and whether it ends on the surface.
 
         Between pixel centres the depth is interpolated where the surface goes on, and that of the pixel where it
         breaks off.
         """
+        size, rendered = geometry.depth.shape[2:], geometry.render.depth
         large = (self.rays * size[0], self.rays * size[1])
-        source = render.depth if min(render.depth.shape[-2:]) > min(size) else depth
+        source = rendered if min(rendered.shape[2:]) > min(size) else geometry.depth
         near, smooth = interpolate(source, large, mode="nearest"), interpolate(source, large, mode="bilinear")
         goes_on = (smooth - near).abs() < self.depth_tolerance
-        return torch.where(goes_on, smooth, near), interpolate(mask.float(), large, mode="nearest") > 0.5
+        mask = (geometry.alpha > 0.5).float()
+        return torch.where(goes_on, smooth, near), interpolate(mask, large, mode="nearest") > 0.5
 
 
 def cells(points: Float[Tensor, "K 3"], edge: float) -> Cloud:

@@ -16,5 +16,5 @@ class Nearest(Anchored):
 
     claims: frozenset[NoiseClaim] = frozenset({"unit", "shared"})
 
-    def weave(self, warp: Warp) -> Sparse:
+    def matrix(self, warp: Warp) -> Sparse:
         return copied(warp.links("nearest"))

@@ -17,7 +17,7 @@ class SplitNearest(Anchored):
 
     max_views = 2
 
-    def weave(self, warp: Warp) -> Split:
+    def matrix(self, warp: Warp) -> Split:
         most = int(warp.group.bincount().max())
         if most > self.max_views:
             raise GsdError(

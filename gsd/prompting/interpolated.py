@@ -8,10 +8,11 @@ import torch
 from pydantic import Field
 
 from gsd.prompting.parts.words import Without, of_view
-from gsd.types import Cameras, Condition
+from gsd.protocols import Prompting
+from gsd.types import Cameras, Condition, Context
 
 
-class Interpolated:
+class Interpolated(Prompting):
     """View words blended by the camera's azimuth (DreamFusion, section 3.2: "a weighted combination").
 
     "front view" at azimuth 0, "left side view" (the object's left) at 90, "back view" at 180, "right side view" at 270,
@@ -22,14 +23,14 @@ class Interpolated:
 
     def __init__(
         self,
-        prompt: str,
+        context: Context,
         overhead_deg: Annotated[float, Field(ge=0, lt=90)] = 60.0,
         negative: str = "",
         without: Without | None = None,
     ) -> None:
         self.overhead_deg, self.negative = overhead_deg, negative
         words = ("front", "left side", "back", "right side", "overhead")
-        *self.around, self.overhead = (of_view(prompt, word, without or {}) for word in words)
+        *self.around, self.overhead = (of_view(context.prompt, word, without or {}) for word in words)
         self.texts = (*self.around, self.overhead, negative)
 
     def __call__(self, cameras: Cameras) -> Condition:

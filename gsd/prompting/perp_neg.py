@@ -10,12 +10,13 @@ from pydantic import Field
 
 from gsd.geometry import angle_between
 from gsd.prompting.parts.words import Without, of_view
-from gsd.types import Cameras, Condition
+from gsd.protocols import Prompting
+from gsd.types import Cameras, Condition, Context
 
 Decay = tuple[float, float, float]  # a, b, c of -(a exp(-b r) + c)
 
 
-class PerpNeg:
+class PerpNeg(Prompting):
     """View words blended by the azimuth, led away from the neighbouring views (Armandpour et al. 2023).
 
     With r the closeness to the front (in the front half) or to the side (in the back half), in [0, 1], and
@@ -32,7 +33,7 @@ class PerpNeg:
 
     def __init__(
         self,
-        prompt: str,
+        context: Context,
         overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0,
         fs: Decay = (4.0, 0.5, -2.426),
         sf: Decay = (4.0, 0.5, -2.426),
@@ -44,7 +45,9 @@ class PerpNeg:
         self.overhead_deg, self.negative = overhead_deg, negative
         self.fs, self.sf, self.sb, self.fsb = fs, sf, sb, fsb
         words = ("front", "side", "back", "overhead")
-        self.front, self.side, self.back, self.overhead = (of_view(prompt, word, without or {}) for word in words)
+        self.front, self.side, self.back, self.overhead = (
+            of_view(context.prompt, word, without or {}) for word in words
+        )
         self.texts = (self.front, self.side, self.back, self.overhead, negative)
 
     def __call__(self, cameras: Cameras) -> Condition:

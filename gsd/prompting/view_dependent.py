@@ -9,10 +9,11 @@ from pydantic import Field
 
 from gsd.geometry import angle_between
 from gsd.prompting.parts.words import Without, of_view
-from gsd.types import Cameras, Condition
+from gsd.protocols import Prompting
+from gsd.types import Cameras, Condition, Context
 
 
-class ViewDependent:
+class ViewDependent(Prompting):
     """The prompt with ", front/side/back/overhead view" by the camera's angles (DreamFusion, section 3.2).
 
     front within `front_deg` of azimuth 0, back within `back_deg` of azimuth 180, overhead above `overhead_deg`.
@@ -22,7 +23,7 @@ class ViewDependent:
 
     def __init__(
         self,
-        prompt: str,
+        context: Context,
         front_deg: Annotated[float, Field(ge=0, le=180)] = 45.0,
         back_deg: Annotated[float, Field(ge=0, le=180)] = 45.0,
         overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0,
@@ -31,7 +32,9 @@ class ViewDependent:
     ) -> None:
         self.front_deg, self.back_deg, self.overhead_deg = front_deg, back_deg, overhead_deg
         self.negative = negative
-        self.by_word = {word: of_view(prompt, word, without or {}) for word in ("front", "side", "back", "overhead")}
+        self.by_word = {
+            word: of_view(context.prompt, word, without or {}) for word in ("front", "side", "back", "overhead")
+        }
         self.texts = (*self.by_word.values(), negative)
 
     def word(self, azimuth: float, elevation: float) -> str:

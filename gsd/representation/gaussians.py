@@ -12,32 +12,31 @@ from torch import Tensor, nn
 
 from gsd.backend.adam import Adam
 from gsd.errors import GsdError
+from gsd.protocols import Representation
 from gsd.random import Stream
 from gsd.rasterizer import rasterize
 from gsd.rasterizer.ply import Splats
 from gsd.rasterizer.sh import colors_from_sh
 from gsd.schedule import Schedule, at
-from gsd.types import Cameras, PointCloud, Render, Scene
+from gsd.types import Cameras, Context, PointCloud, Render, Scene
 
 SH_C0 = 0.28209479177387814  # the constant basis function
 NEIGHBOURS = 3  # a new Gaussian is as large as the mean distance to so many
 
 
-class Gaussians(nn.Module):
+class Gaussians(nn.Module, Representation):
     """N Gaussians with means, quats (wxyz), log-scales, opacity logits and spherical harmonics of `sh_degree`.
 
     Adam with one learning rate a parameter, each a number or schedule, all of them times `decay`; opacity in (0, 1),
     initial value `opacity`. Schedules count the scene's own steps, of which particles have fewer than the run.
-    The scene is rendered over a `background` of one colour. `densify` (a member of conf/densify, or None) grows and
-    prunes; ids stay with their Gaussians. backend: auto takes gsplat on CUDA and the CPU rasteriser elsewhere.
+    The scene is rendered over a `background` of one colour. `context.densifier` (a member of conf/densify, or None)
+    grows and prunes; ids stay with their Gaussians. backend: auto is gsplat on CUDA, the CPU rasteriser elsewhere.
     """
 
     def __init__(
         self,
-        points: PointCloud,
-        device: torch.device,
-        seed: int,
-        densify: Any,
+        context: Context,
+        decay: Schedule,
         sh_degree: Annotated[int, Field(ge=0, le=3)] = 0,
         opacity: Annotated[float, Field(gt=0, lt=1)] = 0.1,
         background: Literal["white", "black"] = "white",
@@ -46,7 +45,6 @@ class Gaussians(nn.Module):
         log_scales_lr: Schedule = 0.008,
         quats_lr: Schedule = 0.01,
         opacity_lr: Schedule = 0.04,
-        decay: Schedule = 1.0,
         backend: Literal["auto", "cpu", "torch", "gsplat"] = "auto",
     ) -> None:
         super().__init__()
@@ -59,9 +57,10 @@ class Gaussians(nn.Module):
             "sh": sh_lr,
         }
         self.decay = decay
-        self.densify, self.seed, self.steps_taken = densify, seed, 0
-        self.params = nn.ParameterDict(_start(points, sh_degree, opacity)).to(device)
-        self.ids = torch.arange(len(points.xyz), device=device)
+        self.densifier, self.seed, self.steps_taken = context.densifier, context.seed, 0
+        assert context.points is not None
+        self.params = nn.ParameterDict(_start(context.points, sh_degree, opacity)).to(context.device)
+        self.ids = torch.arange(len(context.points.xyz), device=context.device)
         groups = [{"params": [p], "name": name, "lr": 0.0} for name, p in self.params.items()]
         self.optimizer = Adam(groups, eps=1e-15, betas=(0.9, 0.99))
         self.info: dict[str, Any] = {}
@@ -95,9 +94,9 @@ class Gaussians(nn.Module):
         for group in self.optimizer.param_groups:
             group["lr"] = at(self.rates[group["name"]], self.steps_taken) * at(self.decay, self.steps_taken)
         self.optimizer.step()
-        if self.densify is not None:
+        if self.densifier is not None:
             rng = Stream(self.seed, "densify", self.steps_taken)
-            self.ids = self.densify(self.params, self.optimizer, self.ids, self.info, self.steps_taken, rng)
+            self.ids = self.densifier(self.params, self.optimizer, self.ids, self.info, self.steps_taken, rng)
         self.optimizer.zero_grad(set_to_none=True)
         self.steps_taken += 1
 
@@ -116,7 +115,7 @@ class Gaussians(nn.Module):
             "ids": self.ids,
             "steps_taken": self.steps_taken,
             "optimizer": self.optimizer.state_dict(),
-            "densify": None if self.densify is None else self.densify.state(),
+            "densify": None if self.densifier is None else self.densifier.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -129,8 +128,8 @@ class Gaussians(nn.Module):
         self.ids = state["ids"].to(self.ids.device)
         self.steps_taken = state["steps_taken"]
         self.optimizer.load_state_dict(state["optimizer"])
-        if self.densify is not None:
-            self.densify.restore(state["densify"])
+        if self.densifier is not None:
+            self.densifier.restore(state["densify"])
 
 
 def _start(points: PointCloud, sh_degree: int, opacity: float) -> dict[str, nn.Parameter]:

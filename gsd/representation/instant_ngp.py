@@ -17,15 +17,16 @@ from gsd.field.composite import sum_rays, weigh
 from gsd.field.field import Normals, RadianceField, Shape
 from gsd.field.march import Rays, march, rays_of
 from gsd.field.occupancy import Occupancy
+from gsd.protocols import Representation
 from gsd.random import Stream
 from gsd.schedule import Schedule, at
-from gsd.types import Cameras, PointCloud, Render, Scene, Share
+from gsd.types import Cameras, Context, Fraction, Render, Scene
 
 CHUNK = 2**15  # rays without graph, or points of `field`, at a time
 LEAST_ALPHA = 1e-6  # below, a pixel has no depth
 
 
-class InstantNGP(nn.Module):
+class InstantNGP(nn.Module, Representation):
     """A radiance field in the ball of radius `bound`, marched in steps of 2 bound / `samples` through occupied cells.
 
     levels, features, log2_table, base_resolution, growth: the hash grid (table 1 of the paper); `active_levels` of them
@@ -43,10 +44,7 @@ class InstantNGP(nn.Module):
 
     def __init__(
         self,
-        points: PointCloud,
-        device: torch.device,
-        seed: int,
-        densify: Any = None,
+        context: Context,
         bound: PositiveFloat = 1.0,
         levels: PositiveInt = 8,
         features: Literal[2, 4, 8] = 2,
@@ -63,11 +61,11 @@ class InstantNGP(nn.Module):
         samples: PositiveInt = 64,
         occupancy_cells: PositiveInt = 48,
         occupancy_every: PositiveInt = 8,
-        occupancy_decay: Share = 0.8,
+        occupancy_decay: Fraction = 0.8,
         occupancy_threshold: PositiveFloat = 0.01,
-        termination: Share = 1e-4,
+        termination: Fraction = 1e-4,
         background: Literal["white", "black", "environment"] = "white",
-        random_background: Share = 0.0,
+        random_background: Fraction = 0.0,
         normals: Normals = "none",
         grid_lr: Schedule = 0.01,
         density_lr: Schedule = 0.001,
@@ -76,22 +74,22 @@ class InstantNGP(nn.Module):
         backend: Literal["torch", "tinycudann"] = "torch",
     ) -> None:
         super().__init__()
-        self.seed, self.device, self.steps_taken = seed, device, 0
+        self.seed, self.device, self.steps_taken = context.seed, context.device, 0
         self.active_levels, self.termination, self.normals = active_levels, termination, normals
-        if densify is not None:
+        if context.densifier is not None:
             raise GsdError("Only Gaussians can be densified: use densify=none with representation=instant_ngp.")
         if normals == "analytic" and backend == "tinycudann":
             raise GsdError("representation.backend=tinycudann has no analytic normals; set normals=finite_difference.")
         self.background, self.random_background = background, random_background
         self.bound, self.stride = bound, 2 * bound / samples
-        generator = Stream(seed, "instant_ngp").generator()
+        generator = Stream(self.seed, "instant_ngp").generator()
         shape = Shape(
             bound=bound, levels=levels, features=features, log2_table=log2_table, base_resolution=base_resolution,
             growth=growth, hidden=hidden, layers=layers, activation=activation, blob=blob, blob_density=blob_density,
             blob_radius=blob_radius, backend=backend,
         )  # fmt: skip
-        self.radiance = RadianceField(shape, generator).to(device)
-        self.environment = Environment(generator).to(device) if background == "environment" else None
+        self.radiance = RadianceField(shape, generator).to(self.device)
+        self.environment = Environment(generator).to(self.device) if background == "environment" else None
         parts: dict[str, tuple[nn.Module | None, Schedule]] = {
             "grid": (self.radiance.grid, grid_lr),
             "density": (self.radiance.density_net, density_lr),
@@ -101,8 +99,9 @@ class InstantNGP(nn.Module):
         self.rates = {name: rate for name, (_, rate) in parts.items()}
         groups = [{"params": list(m.parameters()), "name": k, "lr": 0.0} for k, (m, _) in parts.items() if m]
         self.optimizer = Adam(groups, eps=1e-15, betas=(0.9, 0.99), fused=True)
-        self.cloud = _as_scene(points.xyz.to(device))
-        self.occupancy = Occupancy(occupancy_cells, bound, occupancy_decay, occupancy_threshold, device)
+        assert context.points is not None
+        self.cloud = _as_scene(context.points.xyz.to(self.device))
+        self.occupancy = Occupancy(occupancy_cells, bound, occupancy_decay, occupancy_threshold, self.device)
         self.occupancy_every, self.marched = occupancy_every, 0
         self._look()
 
@@ -176,7 +175,7 @@ class InstantNGP(nn.Module):
 
     def _look(self) -> None:
         """After a step: the levels of the next one, and now and then what is where."""
-        self.radiance.share = float(at(self.active_levels, self.steps_taken))
+        self.radiance.active_levels = float(at(self.active_levels, self.steps_taken))
         if self.steps_taken % self.occupancy_every == 0:
             generator = Stream(self.seed, "occupancy", self.steps_taken).generator(self.device)
             self.occupancy.update(self._density, self.stride, generator)
@@ -225,7 +224,7 @@ class InstantNGP(nn.Module):
         self.cloud = _as_scene(state["points"].to(self.cloud.points))
         self.steps_taken = state["steps_taken"]
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # or it would go on with the very tensors given
-        self.radiance.share = float(at(self.active_levels, self.steps_taken))
+        self.radiance.active_levels = float(at(self.active_levels, self.steps_taken))
 
 
 def _as_scene(points: Float[Tensor, "N 3"]) -> Scene:

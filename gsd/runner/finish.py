@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 
 from gsd.experiment import Experiment
 from gsd.particles import Particles
-from gsd.protocols import Representation
+from gsd.protocols import OfGaussians, Representation
 from gsd.rasterizer.ply import save_ply
 from gsd.results.folder import RunFolder
 from gsd.results.measure import means, measure, render_turntable
@@ -55,10 +55,9 @@ def _leave(scene: Representation, experiment: Experiment, folder: RunFolder, pre
     """The files of one scene, and what the metrics say of it."""
     show = render_turntable(scene, experiment.turntable)
     _write_pictures(show, folder, prefix)
-    export = getattr(scene, "splats", None)
-    if export is not None:
+    if isinstance(scene, OfGaussians):
         with folder.replacing(f"{prefix}scene.ply") as temporary:
-            save_ply(temporary, export())
+            save_ply(temporary, scene.splats())
     return measure(experiment.metrics, show, experiment.turntable, experiment.prompt)
 
 

@@ -8,12 +8,13 @@ from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.noise_levels import TRAIN_STEPS, vp_sigmas
+from gsd.protocols import Sigma
 from gsd.random import Stream
 from gsd.schedule import Schedule, at
-from gsd.types import Cameras
+from gsd.types import Cameras, Context
 
 
-class VP:
+class VP(Sigma):
     """t uniform in [t_min, t_max] (fractions of 1000 steps), one for all views of a group; sigma = sigma(t).
 
     The usual annealing of score distillation lowers t_max from 0.98 to 0.5. Lowering t_min too, from 0.9, lets the
@@ -21,10 +22,10 @@ class VP:
     render already resembles.
     """
 
-    def __init__(self, steps: int, t_min: Schedule = 0.02, t_max: Schedule = 0.98) -> None:
+    def __init__(self, context: Context, t_min: Schedule, t_max: Schedule) -> None:
         self.t_min, self.t_max = t_min, t_max
         self.sigmas = vp_sigmas()
-        for step in range(steps):
+        for step in range(context.steps):
             self._range(step)
 
     def _range(self, step: int) -> tuple[int, int]:

@@ -93,14 +93,16 @@ def evaluate(run: Run, section: Any, views: int | None = None, resolution: int |
     from gsd.backend.device import pick_device
     from gsd.config import make
     from gsd.geometry import turntable
+    from gsd.protocols import Metric
     from gsd.results.measure import means, measure, render_turntable
+    from gsd.types import Context
 
     _check(run)
     if not section:
         raise GsdError("no metric is chosen; add for example metric=reprojection.")
     device, config = pick_device("auto"), run.config
-    context = {"prompt": config["prompt"], "device": device, "steps": config["steps"]}
-    metrics = {name: make(options, f"metric.{name}", **context) for name, options in section.items()}
+    context = Context(config["prompt"], device, config["steps"])
+    metrics = {name: make(options, f"metric.{name}", context, Metric) for name, options in section.items()}
     t = config["turntable"] | {k: v for k, v in (("views", views), ("resolution", resolution)) if v is not None}
     cameras = turntable(t["views"], t["resolution"], t["fov"], t["distance"], t["elevation"]).to(device)
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in metrics}

@@ -29,9 +29,10 @@ def _run(overrides: list[str], out: Path) -> None:
     from gsd.config import make
     from gsd.init.parts.cloud import save
     from gsd.random import Stream
+    from gsd.types import Context
 
     cfg = compose(*overrides)
-    init: Init = make(cfg.init, "init", prompt=cfg.prompt, device=pick_device(cfg.device), steps=cfg.steps)
+    init = make(cfg.init, "init", Context(cfg.prompt, pick_device(cfg.device), cfg.steps, cfg.seed), Init)
     cloud = init(Stream(cfg.seed, "init"))
     save(out, cloud)
     print(f"{len(cloud.xyz)} points; use them with init=point_cloud init.path={out} init.radius=null")

@@ -9,8 +9,6 @@ from __future__ import annotations
 import argparse
 import sys
 
-import torch
-
 from gsd.cli.errors import guarded
 from gsd.cli.folders import options
 from gsd.noising.check.acceptance import Finding, check
@@ -21,8 +19,9 @@ def configured(overrides: list[str]) -> Noising:
     """The noising that these command-line settings make: ["noising=consistent", "noising.upsample=4"]."""
     from gsd.cli.hydra import compose
     from gsd.config import make
+    from gsd.types import Context
 
-    return make(compose(*overrides).noising, "noising", device=torch.device("cpu"))
+    return make(compose(*overrides).noising, "noising", Context(), Noising)
 
 
 def main() -> None:

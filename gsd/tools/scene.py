@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from gsd.errors import GsdError
 from gsd.experiment import make_scene
 from gsd.results.folder import RunFolder
-from gsd.types import PointCloud
+from gsd.types import Context, PointCloud
 
 
 def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
@@ -25,8 +25,7 @@ def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
     if not 0 <= particle < cfg.particles:
         raise GsdError(f"--particle {particle}: this run has {cfg.particles}; choose from 0 to {cfg.particles - 1}.")
     nowhere = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3))  # the checkpoint brings the scene
-    context = {"prompt": cfg.prompt, "device": device, "steps": cfg.steps}
-    scene = make_scene(cfg, cfg.seed + particle, nowhere, context)
+    scene = make_scene(cfg, Context(cfg.prompt, device, cfg.steps, cfg.seed + particle, nowhere))
     state = saved["representation"]
     scene.restore(state["scenes"][particle] if cfg.particles > 1 else state)
     return scene, saved["step"]

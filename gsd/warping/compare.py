@@ -18,7 +18,6 @@ from gsd.geometry import (
     correspond,
     pixel_centres,
     relative_projection,
-    resize_depth,
     sample,
 )
 from gsd.types import Cameras, StepState
@@ -70,11 +69,9 @@ def gradient_cosine(state: StepState, tolerance: float = 0.07) -> float | None:
     In [-1, 1]; of the gradients that were applied (`Score.gradient`), over all pairs of views of a group and pixels of
     the latents, warped bilinearly by the rendered depth. None where no two views of a group share a pixel.
     """
-    maps, alpha = state.score.gradient, state.render.alpha
-    depth, alpha = resize_depth(state.render.depth, alpha, (maps.shape[-2], maps.shape[-1]))
-    cameras = state.cameras.resized(maps.shape[-1], maps.shape[-2])
-    pairs = ordered_pairs(cameras, "all")
-    similarity, mask = _compared(maps, depth, alpha, cameras, pairs, "bilinear", tolerance)
+    maps, seen = state.score.gradient, state.geometry
+    pairs = ordered_pairs(seen.cameras, "all")
+    similarity, mask = _compared(maps, seen.depth, seen.alpha, seen.cameras, pairs, "bilinear", tolerance)
     return float(similarity[mask].mean()) if mask.any() else None
 
 

@@ -3,7 +3,7 @@
 import torch
 from worlds import RNG, TEXTS, per_view
 
-from gsd.guidance.parts.shaping import Clip
+from gsd.guidance.parts.shaping import GradientClip
 from gsd.guidance.sds import SDS
 from gsd.guidance.sjc import SJC
 
@@ -23,7 +23,7 @@ def test_reduced_variance_is_sds_with_uniform_weights(world):
     assert world.near(
         world.run(SJC(guidance_scale=3)).gradient, world.run(SDS(guidance_scale=3, weighting="uniform")).gradient
     )
-    clip = Clip(per="pixel", limit=0.5)
+    clip = GradientClip(per="pixel", limit=0.5)
     clipped = world.run(SJC(clip=clip)).gradient
     assert world.near(clipped, clip(world.run(SJC()).gradient, RNG.step))
 

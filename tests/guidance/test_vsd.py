@@ -18,7 +18,7 @@ from gsd.guidance.vsd import VSD
 from gsd.random import Stream
 from gsd.results.folder import RunFolder
 from gsd.runner.recorder import Recorder
-from gsd.types import Condition
+from gsd.types import Condition, Context
 
 PLAIN = "a corgi"
 
@@ -31,7 +31,7 @@ def fresh(request, tmp_path, monkeypatch):
 
 
 def attached(world, **options):
-    guidance = VSD(PLAIN, **options)
+    guidance = VSD(Context(PLAIN), **options)
     guidance.attach(world.prior, Stream(0, "guidance"))
     return guidance
 
@@ -168,7 +168,7 @@ def test_the_target_of_a_velocity_means_the_noise(fresh):
 
 
 def test_a_prior_without_a_network_is_refused():
-    assert isinstance(VSD(PLAIN), protocols.Adapts)
+    assert isinstance(VSD(Context(PLAIN)), protocols.Adapts)
     with pytest.raises(GsdError, match="prior=tiny or prior=stable_diffusion"):
         attached(exact())
 

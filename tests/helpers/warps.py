@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import torch
 
+from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render, surface, visible_in_both
 from gsd.noising.check.statistics import Operator
 from gsd.random import Stream
@@ -15,8 +16,15 @@ SCENE, RNG = surface(1), Stream(0, "test", 1)
 
 def operator(noising, cams: Cameras, shown: Render | None = None) -> Operator:
     """Of the two views of `cams`, by default of the reference scene."""
-    size = (cams.height, cams.width)
-    return Operator(noising.operator(SCENE, shown or render(cams), cams, size, RNG), size[0] * size[1])
+    seen = geometry_at(SCENE, shown or render(cams), cams, cams.height, cams.width)
+    return Operator(noising.operator(seen, RNG), cams.height * cams.width)
+
+
+def drawn(noising, scene, shown: Render, cams: Cameras, shape, rng: Stream) -> torch.Tensor:
+    """The maps [V, C, h, w] of a noising."""
+    maps = noising(geometry_at(scene, shown, cams, *shape[2:]), shape[1], rng)
+    assert maps.shape == shape
+    return maps
 
 
 def near(noising, degrees: float) -> float:

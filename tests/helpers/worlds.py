@@ -1,7 +1,7 @@
 """Priors to try guidance on, each with noise predictions from elsewhere: the exact menagerie in float64, and two
 pipelines of diffusers, asked by plain calls: one with random weights, one trained."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -12,8 +12,9 @@ from gsd.backend.checkpoint import TINY
 from gsd.camera.orbit import Orbit
 from gsd.config import make
 from gsd.guidance.nfsd import UNWANTED
+from gsd.protocols import Prior
 from gsd.random import Stream
-from gsd.types import Condition
+from gsd.types import Condition, Context, Noised
 
 SMALL = ("camera.resolution=16", "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1")
 RNG = Stream(5, "guidance", 3)
@@ -35,9 +36,11 @@ class World:
     pipe: Any = None
 
     def run(self, guidance, **changes):
-        keys = ("prior", "z", "noise", "sigma", "condition")
-        inputs = {key: getattr(self, key) for key in keys} | {"rng": RNG} | changes
-        return guidance(*inputs.values())
+        prior = changes.pop("prior", self.prior)
+        given = Noised(self.z, self.noise, self.sigma, self.condition, RNG)
+        if "z" in changes:
+            changes["latents"] = changes.pop("z")
+        return guidance(prior, replace(given, **changes))
 
     def noised(self):
         return self.z + per_view(self.sigma) * self.noise
@@ -60,7 +63,7 @@ def noises(shape, dtype):
 
 
 def exact() -> World:
-    prior = make(config(*SMALL).prior, "prior", prompt="a corgi")
+    prior = make(config(*SMALL).prior, "prior", Context("a corgi"), Prior)
 
     def eps(x, sigma, texts):
         views = [prior.denoise(x[i : i + 1], sigma[i : i + 1], Condition((texts[i],))) for i in range(len(x))]
@@ -98,7 +101,7 @@ def asked_plainly(pipe, folder) -> World:
             out.append(alpha * said + s * alpha * view[None] if velocity else said)
         return torch.cat(out)
 
-    prior = StableDiffusion(str(folder))
+    prior = StableDiffusion(Context(), str(folder))
     prior.prepare((*TEXTS, *OTHERS))  # the encoder is loaded once
     z, noise = noises(prior.latent_shape, torch.float32)
     sigma = levels(torch.tensor([300, 700]))
@@ -111,7 +114,7 @@ def levels(t):
     return ((1 - abar) / abar).sqrt().float()
 
 
-class Pull:
+class Pull(Prior):
     """A prior that pulls each view towards a constant that its text names."""
 
     latent_shape = (2, 4, 4)
@@ -132,4 +135,4 @@ def inputs():
     g = torch.Generator().manual_seed(0)
     z, n = (torch.randn(3, 2, 4, 4, generator=g, dtype=torch.float64) for _ in range(2))
     sigma = torch.tensor([0.1, 1.0, 14.0], dtype=torch.float64)
-    return z, n, sigma, Condition(("1", "2", "3"))
+    return Noised(z, n, sigma, Condition(("1", "2", "3")), RNG)

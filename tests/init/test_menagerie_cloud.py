@@ -6,6 +6,7 @@ from gsd.errors import GsdError
 from gsd.init.menagerie import MenagerieCloud, _kept, _surface
 from gsd.menagerie import Ellipsoids, find
 from gsd.random import Stream
+from gsd.types import Context
 
 RNG = Stream(0, "init")
 EXACT = {"jitter": 0.0, "missing": 0.0, "yaw": 0.0, "desaturation": 0.0}
@@ -20,7 +21,7 @@ def balls(*radii):
 
 def test_without_error_every_point_lies_on_the_surface_and_has_its_colour():
     figure = find("a corgi").figure(0)
-    cloud = MenagerieCloud("a corgi", points=2000, **EXACT)(RNG)
+    cloud = MenagerieCloud(Context("a corgi"), points=2000, **EXACT)(RNG)
     apart = cloud.xyz.double().numpy()[:, None] - figure.centres
     level = np.sqrt((np.einsum("pnj,njk->pnk", apart, figure.rotations) ** 2 / figure.radii**2).sum(-1))
     assert level.min(1) == pytest.approx(1.0, abs=1e-4)  # on one part, inside none
@@ -42,13 +43,13 @@ def test_points_are_spread_by_area():
 
 
 def test_each_error_is_the_one_asked_for():
-    exact = MenagerieCloud("a corgi", **EXACT)(RNG)
-    noisy = MenagerieCloud("a corgi", **EXACT | {"jitter": 0.05})(RNG)
+    exact = MenagerieCloud(Context("a corgi"), **EXACT)(RNG)
+    noisy = MenagerieCloud(Context("a corgi"), **EXACT | {"jitter": 0.05})(RNG)
     assert (noisy.xyz - exact.xyz).std().item() == pytest.approx(0.05, rel=4 / (2 * 9000) ** 0.5)
-    aside = MenagerieCloud("a corgi", **EXACT | {"yaw": 30.0})(RNG)
+    aside = MenagerieCloud(Context("a corgi"), **EXACT | {"yaw": 30.0})(RNG)
     azimuth = torch.atan2(aside.xyz[:, 1], aside.xyz[:, 0]) - torch.atan2(exact.xyz[:, 1], exact.xyz[:, 0])
     assert torch.allclose(torch.rad2deg(azimuth) % 360, torch.tensor(30.0), atol=0.1)
-    grey = MenagerieCloud("a corgi", **EXACT | {"desaturation": 1.0})(RNG)
+    grey = MenagerieCloud(Context("a corgi"), **EXACT | {"desaturation": 1.0})(RNG)
     assert torch.allclose(grey.rgb, exact.rgb.mean(-1, keepdim=True).expand(-1, 3), atol=1e-6)
 
 
@@ -62,11 +63,11 @@ def test_missing_parts():
 
 
 def test_seeds_differ_and_repeat():
-    make = MenagerieCloud("a corgi")
+    make = MenagerieCloud(Context("a corgi"))
     assert torch.equal(make(RNG).xyz, make(RNG).xyz)
     assert not torch.equal(make(RNG).xyz, make(Stream(1, "init")).xyz)
 
 
 def test_an_unknown_animal_is_refused():
     with pytest.raises(GsdError, match="The menagerie has no"):
-        MenagerieCloud("a spaceship")
+        MenagerieCloud(Context("a spaceship"))

@@ -10,10 +10,10 @@ from pretrained import random_clip, random_point_e
 
 from gsd.errors import GsdError
 from gsd.init import point_e
-from gsd.init.parts.point_e_clip import Clip
+from gsd.init.parts.point_e_clip import PointEClip
 from gsd.init.point_e import PointE, _load
 from gsd.random import Stream
-from gsd.types import PointCloud
+from gsd.types import Context, PointCloud
 
 CPU, RNG = torch.device("cpu"), Stream(0, "init")
 with_package = pytest.mark.skipif(find_spec("point_e") is None, reason="needs the package point_e")
@@ -25,7 +25,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def small(folder, **options):
-    return PointE("a corgi", CPU, weights=str(folder), clip=str(folder / "clip"), sampling_steps=4, **options)
+    return PointE(Context("a corgi"), weights=str(folder), clip=str(folder / "clip"), sampling_steps=4, **options)
 
 
 def picture(path, size=(20, 30)):
@@ -54,7 +54,7 @@ def test_prompt_and_image_are_heard(tmp_path, monkeypatch):
     random_point_e(tmp_path, monkeypatch)
     corgi, owl = (
         small(tmp_path)(RNG),
-        PointE("an owl", CPU, weights=str(tmp_path), clip=str(tmp_path / "clip"), sampling_steps=4)(RNG),
+        PointE(Context("an owl"), weights=str(tmp_path), clip=str(tmp_path / "clip"), sampling_steps=4)(RNG),
     )
     assert not torch.equal(corgi.xyz, owl.xyz)
     red = small(tmp_path, model="base40M", image=picture(tmp_path / "red.png"))(RNG)
@@ -90,11 +90,11 @@ def test_a_kept_cloud_needs_neither_package_nor_weights(tmp_path, monkeypatch):
 def test_options_that_do_not_fit_together(tmp_path):
     image = picture(tmp_path / "red.png")
     with pytest.raises(GsdError, match=r"reads the prompt, not an image; add init.model=base1B"):
-        PointE("a corgi", CPU, image=image)
+        PointE(Context("a corgi"), image=image)
     with pytest.raises(GsdError, match=r"add init.image=FILE"):
-        PointE("a corgi", CPU, model="base1B")
+        PointE(Context("a corgi"), model="base1B")
     with pytest.raises(GsdError, match="no such file"):
-        PointE("a corgi", CPU, model="base1B", image=str(tmp_path / "absent.png"))
+        PointE(Context("a corgi"), model="base1B", image=str(tmp_path / "absent.png"))
     (tmp_path / "noise.png").write_bytes(b"no picture")
     with pytest.raises(GsdError, match="not a readable picture"):
         point_e._opened(tmp_path / "noise.png")
@@ -120,7 +120,7 @@ def test_pickled_code_is_not_run(tmp_path):
 
 
 def test_clip_answers_as_transformers_does(tmp_path):
-    model, clip = random_clip(tmp_path), Clip(tmp_path, CPU)
+    model, clip = random_clip(tmp_path), PointEClip(tmp_path, CPU)
     texts = ["a corgi", "an owl with " + "very " * 40 + "big eyes"]
     tokens = clip.tokenizer(texts, padding=True, truncation=True, return_tensors="pt")
     with torch.no_grad():
@@ -148,4 +148,4 @@ def test_pictures_are_prepared_as_clip_does(tmp_path):
             transforms.Normalize(MEAN, STD),
         ]
     )
-    assert torch.allclose(Clip(tmp_path, CPU)._pixels(gradient), theirs(gradient), atol=1e-5)
+    assert torch.allclose(PointEClip(tmp_path, CPU)._pixels(gradient), theirs(gradient), atol=1e-5)

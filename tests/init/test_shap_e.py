@@ -6,7 +6,7 @@ from gsd.errors import GsdError
 from gsd.init.parts import sampled
 from gsd.init.shap_e import ShapE, _scattered, _srgb
 from gsd.random import Stream
-from gsd.types import PointCloud
+from gsd.types import Context, PointCloud
 
 CPU, RNG = torch.device("cpu"), Stream(0, "init")
 
@@ -17,7 +17,7 @@ def _cache(tmp_path, monkeypatch):
 
 
 def small(folder, **options):
-    return ShapE("a corgi", CPU, model=str(folder), sampling_steps=2, points=500, **options)
+    return ShapE(Context("a corgi"), model=str(folder), sampling_steps=2, points=500, **options)
 
 
 def test_a_random_pipeline_gives_a_cloud_that_is_sampled_once(tmp_path, monkeypatch):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gsd.camera.orbit import Orbit
 from gsd.errors import GsdError
-from gsd.geometry import correspond, in_bounds, sample, unproject
+from gsd.geometry import correspond, geometry_at, in_bounds, sample, unproject
 from gsd.loss.consistency import Consistency
 from gsd.noising.check.reference import cameras, render
 from gsd.random import Stream
@@ -22,7 +22,15 @@ def state_of(cams, shown, maps, **score):
     zero = torch.zeros_like(maps)
     values = {"gradient": zero, "eps": maps, "cfg_delta": None, "prior_calls": 2} | score
     scene = Scene(torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))
-    return StepState(0, cams, shown, scene, zero, zero, torch.full((len(maps),), 2.0), Score(**values))
+    return StepState(
+        0,
+        cams,
+        geometry_at(scene, shown, cams, *maps.shape[2:]),
+        zero,
+        zero,
+        torch.full((len(maps),), 2.0),
+        Score(**values),
+    )
 
 
 def field(cams, shown, channels=4, wavelength=0.2, seed=0):

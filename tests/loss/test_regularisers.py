@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from gsd.errors import GsdError
+from gsd.geometry import geometry_at
 from gsd.loss.opaque import Opaque
 from gsd.loss.orient import Orient
 from gsd.loss.sparsity import Sparsity
@@ -17,7 +18,10 @@ def state(alpha, **extra):
     shown = Render(torch.zeros(len(alpha), 3, *size), torch.zeros_like(alpha), alpha, **extra)
     z = torch.zeros(len(alpha), 4, *size)
     scene = Scene(torch.zeros(1, 3), torch.zeros(1, dtype=torch.long))
-    return StepState(0, cameras(0.0, size=4), shown, scene, z, z, torch.ones(len(alpha)), Score(z, z, None, 1))
+    cams = cameras(0.0, size=size[0])
+    return StepState(
+        0, cams, geometry_at(scene, shown, cams, *size), z, z, torch.ones(len(alpha)), Score(z, z, None, 1)
+    )
 
 
 ALPHA = torch.tensor([[[[0.0, 0.4], [0.6, 1.0]]]])

@@ -13,13 +13,14 @@ from gsd.menagerie import load, trace
 from gsd.metric.a_lpips import ALpips
 from gsd.metric.parts.lpips import Lpips
 from gsd.metric.parts.similarity import ssim
+from gsd.types import Context
 
 CPU = torch.device("cpu")
 CAMERAS = turntable(60, 64)
 
 
 def measure(show, cameras=CAMERAS):
-    return ALpips(CPU, resolution=64)(show, cameras, "")
+    return ALpips(Context(), resolution=64)(show, cameras, "")
 
 
 def test_it_is_the_mean_over_the_circle():
@@ -84,7 +85,7 @@ def test_lpips_is_its_definition(weights):
         features = [torch.nn.functional.max_pool2d(m, 3, 2) if pool and layer < 2 else m for m in maps]
     assert torch.allclose(Lpips(weights, CPU)(show, other), distance, rtol=1e-4)
     cameras = turntable(3, 64)
-    found = ALpips(CPU, str(weights), resolution=64)(trace(load()["owl"].figure(0), cameras), cameras, "")
+    found = ALpips(Context(), str(weights), resolution=64)(trace(load()["owl"].figure(0), cameras), cameras, "")
     assert found.keys() == {"a_lpips", "sharpness"}
     assert found["a_lpips"] == pytest.approx(float(distance.mean()), rel=1e-4)
 

@@ -10,7 +10,7 @@ from gsd.menagerie import load, trace
 from gsd.metric.parts.faces import count_faces
 from gsd.metric.truth import Truth
 from gsd.protocols import Metric
-from gsd.types import Render
+from gsd.types import Context, Render
 
 VIEWS = 40
 FAST = {"resolution": 32, "variants": 2, "azimuths": 36}
@@ -24,7 +24,7 @@ def _cache(tmp_path_factory, monkeypatch):
 def _measure(figure, name, yaw=0.0, views=VIEWS, resolution=32, elevation=15.0, **options):
     cameras = turntable(views, resolution, elevation=elevation)
     render = trace(figure, turntable(views, resolution, elevation=elevation, start=yaw))
-    return Truth(name, **{**FAST, **options})(render, cameras, name)
+    return Truth(Context(name), **{**FAST, **options})(render, cameras, name)
 
 
 @pytest.mark.parametrize("index", range(20))
@@ -51,7 +51,7 @@ def test_a_perfect_copy_scores_the_cap_and_floats_are_plain():
     assert result["yaw_deg"] == 30
     assert result["view_error_deg"] <= 2.5  # a quarter of the bank's step, as views fall between its azimuths
     assert all(type(value) is float for value in result.values())
-    assert isinstance(Truth("fox"), Metric)
+    assert isinstance(Truth(Context("fox")), Metric)
 
 
 def test_psnr_of_a_known_error():
@@ -60,7 +60,7 @@ def test_psnr_of_a_known_error():
     render = trace(load()["fox"].figure(0), cameras)
     worse = Render(render.rgb - 0.01, render.depth, torch.ones_like(render.alpha))
     assert float(worse.rgb.min()) >= 0
-    assert Truth("fox", **FAST)(worse, cameras, "fox")["psnr_aligned"] == pytest.approx(40, abs=0.01)
+    assert Truth(Context("fox"), **FAST)(worse, cameras, "fox")["psnr_aligned"] == pytest.approx(40, abs=0.01)
 
 
 def test_the_order_and_resolution_of_the_views_do_not_matter():
@@ -69,7 +69,7 @@ def test_the_order_and_resolution_of_the_views_do_not_matter():
     render = trace(figure, cameras)
     order = torch.randperm(VIEWS, generator=torch.Generator().manual_seed(0))
     shuffled = Render(render.rgb[order], render.depth[order], render.alpha[order])
-    truth = Truth(name, **FAST)
+    truth = Truth(Context(name), **FAST)
     assert truth(render, cameras, name) == truth(shuffled, cameras[order], name)
     assert truth(render, cameras, name)["psnr_aligned"] > 30
 
@@ -96,14 +96,14 @@ def test_the_verdict_survives_an_imperfect_copy(name):
     for shape, janus in ((figure, 0), (figure.two_faced(), 1)):
         render = trace(shape, cameras)
         spoilt = Render((render.rgb + blotches).clamp(0, 1), render.depth, render.alpha)
-        assert Truth(name, **FAST)(spoilt, cameras, name)["janus"] == janus
+        assert Truth(Context(name), **FAST)(spoilt, cameras, name)["janus"] == janus
 
 
 def _from_everywhere(figure, azimuth):
     """One view of a figure, shown to every camera of the turntable."""
     picture = trace(figure, turntable(1, 32, start=azimuth))
     render = Render(*(t.expand(VIEWS, *t.shape[1:]) for t in (picture.rgb, picture.depth, picture.alpha)))
-    return Truth("owl", **FAST)(render, turntable(VIEWS, 32), "owl")
+    return Truth(Context("owl"), **FAST)(render, turntable(VIEWS, 32), "owl")
 
 
 def test_the_same_front_from_everywhere_is_janus():
@@ -133,7 +133,7 @@ def test_meaningless_turntables_show_nothing(kind):
     if kind == "noise":
         rgb = torch.rand(rgb.shape, generator=torch.Generator().manual_seed(1))
     cameras = turntable(VIEWS, 32)
-    result = Truth("a corgi", **FAST)(Render(rgb, rgb[:, :1], rgb[:, :1]), cameras, "a corgi")
+    result = Truth(Context("a corgi"), **FAST)(Render(rgb, rgb[:, :1], rgb[:, :1]), cameras, "a corgi")
     assert (result["face_count"], result["face_fraction"], result["janus"]) == (0, 0, 0)
     assert result["view_error_deg"] == 90
     assert all(torch.isfinite(torch.tensor(value)) for value in result.values())
@@ -164,7 +164,7 @@ def test_faces_are_counted_around_the_circle(runs, count):
 
 def test_unknown_subjects_are_refused_at_construction():
     with pytest.raises(GsdError, match=r"compares with the menagerie.*metric=\[\]"):
-        Truth("a bicycle")
+        Truth(Context("a bicycle"))
 
 
 GEOMETRY = ("depth_error", "chamfer", "silhouette_iou", "ssim_aligned", "gmsd_aligned")
@@ -189,7 +189,7 @@ def test_depth_error_of_a_known_error():
     cameras = turntable(VIEWS, 32, start=20.0)
     render = trace(load()["pig"].figure(0), turntable(VIEWS, 32))
     worse = Render(render.rgb, (render.depth + 0.04) * (render.alpha > 0), render.alpha)
-    right, wrong = (Truth("pig", **FAST)(r, cameras, "pig") for r in (render, worse))
+    right, wrong = (Truth(Context("pig"), **FAST)(r, cameras, "pig") for r in (render, worse))
     assert (right["depth_error"], right["chamfer"]) == pytest.approx((0, 0), abs=1e-6)
     assert wrong["depth_error"] == pytest.approx(0.04, abs=1e-6)
     assert 0.01 < wrong["chamfer"] <= 0.04  # the nearest point lies across the surface, not along the ray
@@ -208,7 +208,7 @@ def test_the_background_does_not_matter(background):
     if background == "sky":
         behind += 0.3 + 0.4 * torch.linspace(0, 1, 48)[:, None] * torch.tensor([0.5, 0.7, 1.0]).view(3, 1, 1)
     other = Render(bare + (1 - white.alpha) * behind, white.depth, white.alpha)
-    right, found = (Truth("penguin", **FAST)(r, cameras, "penguin") for r in (white, other))
+    right, found = (Truth(Context("penguin"), **FAST)(r, cameras, "penguin") for r in (white, other))
     # behind the edges of the animal stands the mean of a background that varies
     assert found["psnr_aligned"] == pytest.approx(right["psnr_aligned"], abs={"black": 0.01, "sky": 3.0}[background])
     for key in ("janus", "face_count", "front_count", "variant", "yaw_deg", "silhouette_iou", "depth_error"):
@@ -220,7 +220,7 @@ def test_the_background_does_not_matter(background):
 def test_no_true_animal_is_janus_and_every_two_faced_one_is(name):
     """All variants that the prior has, at the default settings and resolution of a run, at yaws on no grid."""
     cameras = turntable(120, 64)
-    truth = Truth(name)
+    truth = Truth(Context(name))
     for variant in range(4):
         figure = load()[name].figure(variant)
         for yaw in (0.0, 127.1, 298.9):

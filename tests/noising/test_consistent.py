@@ -8,9 +8,9 @@ import functools
 
 import pytest
 import torch
-from warps import plane
+from warps import drawn, plane
 
-from gsd.geometry import correspond, sample
+from gsd.geometry import correspond, geometry_at, sample
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.noising.consistent import Consistent
 from gsd.noising.points.canvas import reach
@@ -40,7 +40,7 @@ def draws(degrees, scene=None, **options):
     cams = cameras(0.0, degrees)
     shown, scene, noising = render(cams), scene or surface(5000), Consistent(**options)
     shape = (2, CHANNELS, SIZE, SIZE)
-    maps = [noising(scene, shown, cams, shape, Stream(0, "test", k)) for k in range(DRAWS)]
+    maps = [drawn(noising, scene, shown, cams, shape, Stream(0, "test", k)) for k in range(DRAWS)]
     return torch.cat(maps, 1).transpose(0, 1)
 
 
@@ -88,7 +88,7 @@ def test_the_operator_is_exact(options, degrees):
     """A A^T = I within a view, no sub-point in two of its pixels, and between views no singular value above 1."""
     noising, cams = Consistent(**options), cameras(0.0, degrees, size=32)
     scene, shown = surface(3000), render(cameras(0.0, degrees, size=64))  # soft edges at 32
-    A = noising.operator(scene, shown, cams, (32, 32), Stream(0, "x")).coalesce()
+    A = noising.operator(geometry_at(scene, shown, cams, 32, 32), Stream(0, "x")).coalesce()
     gram = torch.sparse.mm(A, A.T).to_dense().view(2, 1024, 2, 1024)
     for v in range(2):
         assert (gram[v, :, v] - torch.eye(1024, dtype=torch.float64)).abs().max() < 1e-12
@@ -96,7 +96,7 @@ def test_the_operator_is_exact(options, degrees):
         assert len(column.unique()) == len(column)
     cross = gram[0, :, 1]
     assert torch.linalg.matrix_norm(cross, 2) <= 1 + 1e-6
-    maps = torch.cat([noising(scene, shown, cams, (2, 500, 32, 32), Stream(0, "x", k)) for k in range(4)], 1)
+    maps = torch.cat([drawn(noising, scene, shown, cams, (2, 500, 32, 32), Stream(0, "x", k)) for k in range(4)], 1)
     found = torch.einsum("cp,cq->pq", maps[0].flatten(1), maps[1].flatten(1)) / maps.shape[1]
     assert (found - cross).abs().max() < 6 / maps.shape[1] ** 0.5  # a million entries
     assert (found - cross).mean().abs() < 5 / maps.shape[1] ** 0.5 / 1024
@@ -105,8 +105,8 @@ def test_the_operator_is_exact(options, degrees):
 def test_printed_normalisations_have_the_variances_that_follow_from_them():
     scene, cams = surface(5000), cameras(0.0, 5.0)
     reference = Consistent(offsets="isotropic", spread=0.7)
-    cloud, *view = reference._layers(scene, render(cams), cams, (64, 64), Stream(0, "test"))[0]
-    pixel = reach(cloud, *view, "box")[0][1, :, 0].view(5000, 9)
+    layer = reference._layers(geometry_at(scene, render(cams), cams, 64, 64), Stream(0, "test"))[0]
+    pixel = reach(layer, "box")[0][1, :, 0].view(5000, 9)
     c = torch.zeros(5000, P + 1).scatter_add_(1, torch.where(pixel >= 0, pixel, P), torch.ones(5000, 9))[:, :P]
     count, squares = c.sum(0), (c**2).sum(0)
     hit = count > 0
@@ -123,7 +123,7 @@ def test_printed_normalisations_have_the_variances_that_follow_from_them():
 
 def test_same_view_gives_the_same_map():
     cams = cameras(20.0, 20.0)
-    maps = Consistent()(surface(2000), render(cams), cams, (2, 3, 32, 32), Stream(1, "test"))
+    maps = drawn(Consistent(), surface(2000), render(cams), cams, (2, 3, 32, 32), Stream(1, "test"))
     shown = torch.nn.functional.interpolate(render(cams).alpha, (32, 32), mode="area")[0, 0]
     same = (maps[0] == maps[1]).all(0)
     assert same[shown == 1].float().mean() > 0.95  # all but the pixels that no point reached
@@ -140,7 +140,8 @@ def test_points_off_the_visible_surface_do_not_matter():
     fewer = Scene(scene.points, scene.ids, scales[:3000], quats[:3000])
     shape, noising = (2, 3, 64, 64), Consistent(offsets="covariance")  # whose offsets are a point's own affair
     assert torch.equal(
-        noising(fewer, shown, cams, shape, Stream(0, "x")), noising(more, shown, cams, shape, Stream(0, "x"))
+        drawn(noising, fewer, shown, cams, shape, Stream(0, "x")),
+        drawn(noising, more, shown, cams, shape, Stream(0, "x")),
     )
 
 
@@ -151,7 +152,7 @@ def test_refresh():
     seen = _reached(scene, shown, cams)
 
     def at(step, **options):
-        return Consistent(**options)(scene, shown, cams, shape, Stream(3, "x", step))[0].flatten(1)[:, seen]
+        return drawn(Consistent(**options), scene, shown, cams, shape, Stream(3, "x", step))[0].flatten(1)[:, seen]
 
     n = at(0).numel()
     assert (at(0) * at(1)).mean().abs() < 5 / n**0.5
@@ -161,14 +162,14 @@ def test_refresh():
     drifting = {"refresh": "ou", "gamma": 0.2}
     assert (at(3, **drifting) * at(4, **drifting)).mean() == pytest.approx(0.8**0.5, abs=5 / n**0.5)
     noising = Consistent(**drifting)
-    straight = [noising(scene, shown, cams, shape, Stream(3, "x", k)) for k in range(5)]
+    straight = [drawn(noising, scene, shown, cams, shape, Stream(3, "x", k)) for k in range(5)]
     assert torch.equal(straight[4][0].flatten(1)[:, seen], at(4, **drifting))  # a resumed run
 
 
 def _reached(scene, shown, cams):
     """Pixels of the first view that some sub-point reaches."""
-    cloud, *view = Consistent()._layers(scene, shown, cams, (64, 64), Stream(3, "x"))[0]
-    pixel = reach(cloud, *view, "box")[0][0]
+    layer = Consistent()._layers(geometry_at(scene, shown, cams, 64, 64), Stream(3, "x"))[0]
+    pixel = reach(layer, "box")[0][0]
     return pixel[pixel >= 0].unique()
 
 
@@ -182,9 +183,10 @@ def test_densified_points_bring_fresh_values_and_pruned_ones_take_theirs_along()
         options = {"refresh": refresh, "offsets": "covariance", "background": "fresh", "upsample": 1}
         noising = Consistent(**options)
         run = [
-            noising(s, shown, cams, (1, 50, 32, 32), Stream(0, "x", k)) for k, s in enumerate((scene, pruned, grown))
+            drawn(noising, s, shown, cams, (1, 50, 32, 32), Stream(0, "x", k))
+            for k, s in enumerate((scene, pruned, grown))
         ]
-        again = Consistent(**options)(grown, shown, cams, (1, 50, 32, 32), Stream(0, "x", 2))
+        again = drawn(Consistent(**options), grown, shown, cams, (1, 50, 32, 32), Stream(0, "x", 2))
         assert torch.equal(run[2], again)
         changed = (run[1] != run[2]).any(1).float().mean() if refresh == "interval" else None
         assert changed is None or 0.2 < changed < 1
@@ -195,7 +197,7 @@ def test_densified_points_bring_fresh_values_and_pruned_ones_take_theirs_along()
 @pytest.mark.parametrize(("channels", "size"), [(1, 1), (3, 17), (5, 64)])
 def test_any_number_of_points_channels_and_pixels(options, count, channels, size):
     cams = cameras(0.0, 5.0, 10.0, size=size)
-    maps = Consistent(**options)(surface(count), render(cams), cams, (3, channels, size, size), Stream(0, "x"))
+    maps = drawn(Consistent(**options), surface(count), render(cams), cams, (3, channels, size, size), Stream(0, "x"))
     assert maps.shape == (3, channels, size, size)
     assert maps.isfinite().all()
     assert (maps == 0).sum() == 0
@@ -214,23 +216,23 @@ def test_no_points_nothing_visible_and_infinite_points_give_noise(options):
         k = len(points)
         scene = Scene(points, torch.arange(k), torch.full((k, 3), 0.02), torch.tensor([1.0, 0, 0, 0]).expand(k, 4))
         for image, views in ((shown, cams), (empty, cams), (empty, inside), (shown, inside)):
-            maps = noising(scene, image, views, (2, 4, 64, 64), Stream(0, "x"))
+            maps = drawn(noising, scene, image, views, (2, 4, 64, 64), Stream(0, "x"))
             assert maps.isfinite().all()
             assert abs(maps.var() - 1) < 6 * (2 / (maps.numel() / 2)) ** 0.5
 
 
 def test_random_noise_is_not_shared():
     cams = cameras(0.0, 5.0)
-    maps = Random()(surface(10), render(cams), cams, (2, S, SIZE, SIZE), Stream(0, "x"))
+    maps = drawn(Random(), surface(10), render(cams), cams, (2, S, SIZE, SIZE), Stream(0, "x"))
     assert near(maps.transpose(0, 1), 5.0).abs() < 5 / (S * 1000) ** 0.5
 
 
 def test_a_step_repeats_and_the_next_differs():
     cams, noising = cameras(0.0, 5.0), Consistent()
     args = (surface(1000), render(cams), cams, (2, 3, 64, 64))
-    first = noising(*args, Stream(3, "x", 7))
-    assert torch.equal(first, noising(*args, Stream(3, "x", 7)))
-    later = noising(*args, Stream(3, "x", 8))
+    first = drawn(noising, *args, Stream(3, "x", 7))
+    assert torch.equal(first, drawn(noising, *args, Stream(3, "x", 7)))
+    later = drawn(noising, *args, Stream(3, "x", 8))
     assert (first * later).mean().abs() < 5 / first.numel() ** 0.5
 
 
@@ -245,7 +247,7 @@ def test_a_plane_shifted_by_a_part_of_a_pixel(kernel, shift, expected):
     points = torch.rand(60_000, 3, generator=generator) * torch.tensor([2.6, 2.0, 0.0])
     scene = Scene(points - torch.tensor([1.2, 1.0, -2.0]), torch.arange(60_000))
     noising, shape = Consistent(upsample=1, kernel=kernel, ridge=0.001), (2, 50, 16, 16)
-    draws = [noising(scene, shown, cams, shape, Stream(0, "x", k)) for k in range(6)]
+    draws = [drawn(noising, scene, shown, cams, shape, Stream(0, "x", k)) for k in range(6)]
     first, second = torch.cat(draws, 1)[:, :, 4:12]
     here, there = first[..., 3 + int(shift) : 13 + int(shift)], second[..., 3:13]
     correlation = (here * there).mean() / (here.square().mean() * there.square().mean()).sqrt()
@@ -262,10 +264,10 @@ def test_views_that_draw_their_own_positions_share_little():
         layers = noising._layers
 
         def moved(*args, layers=layers, v=v):
-            (cloud, *rest), back = layers(*args)
-            return (dataclasses.replace(cloud, key=v), *rest), back
+            front, back = layers(*args)
+            return dataclasses.replace(front, cloud=dataclasses.replace(front.cloud, key=v)), back
 
         noising._layers = moved
         image = Render(shown.rgb[v : v + 1], shown.depth[v : v + 1], shown.alpha[v : v + 1])
-        both.append(torch.cat([noising(scene, image, view, shape, Stream(0, "x", k)) for k in range(4)], 1)[0])
+        both.append(torch.cat([drawn(noising, scene, image, view, shape, Stream(0, "x", k)) for k in range(4)], 1)[0])
     assert near(torch.stack(both, 1), 5.0) < 0.15

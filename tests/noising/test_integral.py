@@ -1,7 +1,8 @@
 import pytest
 import torch
-from warps import RNG, SCENE, aligned, bad_input, near, operator
+from warps import RNG, SCENE, aligned, bad_input, drawn, near, operator
 
+from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render, visible_in_both
 from gsd.noising.check.statistics import Operator
 from gsd.noising.integral import Integral, cover, cover_torch
@@ -39,19 +40,19 @@ def test_sampled_covariance_is_that_of_the_operator(noising):
     noising = Integral(noising.algorithm, k=1)
     cams, S = cameras(0.0, 10.0, size=32), 2000
     exact = torch.from_numpy(operator(noising, cams).cross.toarray())
-    front, back = noising(SCENE, render(cams), cams, (2, S, 32, 32), RNG).flatten(2).double()
+    front, back = drawn(noising, SCENE, render(cams), cams, (2, S, 32, 32), RNG).flatten(2).double()
     p, q = exact.nonzero(as_tuple=True)
-    drawn = (front[:, p] * back[:, q]).mean(0)
-    z = (drawn - exact[p, q]) / ((1 + exact[p, q] ** 2) / S) ** 0.5
+    products = (front[:, p] * back[:, q]).mean(0)
+    z = (products - exact[p, q]) / ((1 + exact[p, q] ** 2) / S) ** 0.5
     assert z.abs().max() < 5.5
-    assert abs(drawn.mean() - exact[p, q].mean()) < 0.005
+    assert abs(products.mean() - exact[p, q].mean()) < 0.005
 
 
 @both
 def test_pairs_without_the_anchor(noising):
     """Chang's sub-values are one set for all views; Deng's views are coupled through the anchor alone."""
     cams = cameras(0.0, 5.0, 10.0)
-    matrix = noising.operator(SCENE, render(cams), cams, (64, 64), RNG)
+    matrix = noising.operator(geometry_at(SCENE, render(cams), cams, 64, 64), RNG)
     last = Operator(matrix.index_select(0, torch.arange(4096, 3 * 4096)), 4096)
     alike = last.near(*visible_in_both(cams[1:])).mean()
     assert alike == pytest.approx(0.64 if noising is CHANG else 0.43, abs=0.03)
@@ -65,7 +66,7 @@ def test_more_sub_pixels_come_closer_to_the_area():
 
 
 def test_sub_pixels_of_the_anchor_sum_to_its_noise():
-    matrix = CHANG.operator(SCENE, render(cameras(0.0)), cameras(0.0), (64, 64), RNG).coalesce()
+    matrix = CHANG.operator(geometry_at(SCENE, render(cameras(0.0)), cameras(0.0), 64, 64), RNG).coalesce()
     assert torch.equal(matrix.indices()[0].bincount(), torch.full((4096,), 64))
     assert (matrix.values() == 1 / 8).all()
 
@@ -73,7 +74,7 @@ def test_sub_pixels_of_the_anchor_sum_to_its_noise():
 @pytest.mark.parametrize("case", ["1", "30", "90", *(c for c in bad_input() if c != "one view")])
 def test_kernel_equals_its_twin(case):
     cams, shown = bad_input()[case] if case in bad_input() else (cameras(0.0, float(case)), None)
-    warp = Warp(shown or render(cams), cams, (cams.height, cams.width), 0.1)
+    warp = Warp(geometry_at(SCENE, shown or render(cams), cams, cams.height, cams.width), 0.1)
     at = warp.outlines()
     outline = [x[0].flatten(0, 1) for x in (at.x, at.y, at.inverse)]
     for per_pixel in (1, 4):

@@ -1,5 +1,6 @@
 import pytest
 import torch
+from warps import drawn
 
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.noising.lattice import Lattice, cells, cells_torch
@@ -23,12 +24,12 @@ def test_cells_equal_their_twin():
 def test_knows_nothing_of_points():
     cams = cameras(0.0, 5.0, size=32)
     args = (render(cams), cams, (2, 3, 32, 32), Stream(0, "x"))
-    assert torch.equal(Lattice()(surface(10), *args), Lattice()(surface(5000), *args))
+    assert torch.equal(drawn(Lattice(), surface(10), *args), drawn(Lattice(), surface(5000), *args))
 
 
 def test_renders_finer_than_the_maps_are_used():
     cams = cameras(0.0, 5.0, size=256)
-    maps = Lattice()(surface(1), render(cams), cams, (2, 200, 64, 64), Stream(0, "x"))
+    maps = drawn(Lattice(), surface(1), render(cams), cams, (2, 200, 64, 64), Stream(0, "x"))
     assert (maps.var() - 1).abs() < 5 * (2 / maps.numel()) ** 0.5
     inside = torch.nn.functional.interpolate(render(cams).alpha, (64, 64), mode="area")[0, 0] == 1
     assert (maps[0] * maps[1]).mean(0)[inside].mean() > 0.1  # the same pixel of neighbouring views
@@ -41,6 +42,6 @@ def test_nothing_to_see_is_fresh_noise(size):
     for alpha in (torch.zeros_like(shown.alpha), torch.full_like(shown.alpha, torch.nan)):
         empty = Render(shown.rgb, torch.zeros_like(shown.depth), alpha)
         for background in ("sphere", "fresh"):
-            maps = Lattice(background=background)(surface(1), empty, cams, (2, 4, size, size), Stream(0, "x"))
+            maps = drawn(Lattice(background=background), surface(1), empty, cams, (2, 4, size, size), Stream(0, "x"))
             assert maps.isfinite().all()
             assert (maps != 0).all()

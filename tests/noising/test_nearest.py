@@ -3,8 +3,9 @@
 import pytest
 import torch
 from scipy import stats
-from warps import RNG, SCENE, aligned, near, operator, variances
+from warps import RNG, SCENE, aligned, drawn, near, operator, variances
 
+from gsd.geometry import geometry_at
 from gsd.noising.bilinear import Bilinear
 from gsd.noising.check.reference import cameras, render
 from gsd.noising.nearest import Nearest
@@ -17,7 +18,7 @@ def test_nearest_repeats_standard_normal_values():
     variance, covariance = found.within()
     assert variance == 0
     assert covariance == 1
-    maps = Nearest()(SCENE, render(cams), cams, (2, 100, 64, 64), RNG)[1]
+    maps = drawn(Nearest(), SCENE, render(cams), cams, (2, 100, 64, 64), RNG)[1]
     assert stats.kstest(maps.flatten().double().numpy(), "norm").pvalue > 1e-4
 
 
@@ -31,7 +32,7 @@ def test_bilinear_loses_the_variance_of_a_mean(dx, dy):
 
 def test_bilinear_variance_on_the_object():
     cams = cameras(0.0, 5.0)
-    warp = Warp(render(cams), cams, (64, 64), 0.1)
+    warp = Warp(geometry_at(SCENE, render(cams), cams, 64, 64), 0.1)
     links = warp.links("bilinear")
     weight = torch.zeros(2 * 4096, dtype=torch.float64).index_add_(0, links.target, links.weight)[4096:]
     whole = (weight == 1) & (warp.depth[1].flatten() > 0)

@@ -7,6 +7,7 @@ from warps import RNG, SCENE, near, operator
 
 from gsd.config import build
 from gsd.errors import GsdError
+from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render
 from gsd.noising.split_nearest import SplitNearest
 from gsd.noising.warped.warp import Warp
@@ -22,7 +23,7 @@ def test_maps_are_exactly_white(degrees):
 def test_a_value_is_split_among_those_that_take_it():
     """The closed form of the covariance: 1 / sqrt(m) with the source that m pixels share, 0 with all others."""
     cams = cameras(0.0, 30.0)
-    links = Warp(render(cams), cams, (64, 64), 0.1).links("nearest")
+    links = Warp(geometry_at(SCENE, render(cams), cams, 64, 64), 0.1).links("nearest")
     second = links.target >= 4096
     target, source = links.target[second] - 4096, links.source[second] - 4096
     shared = source.bincount(minlength=4096)

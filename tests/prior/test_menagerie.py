@@ -14,7 +14,7 @@ from gsd.menagerie import mixture
 from gsd.menagerie.mixture import ByteImages
 from gsd.prior.menagerie import Menagerie
 from gsd.protocols import Prior
-from gsd.types import Condition
+from gsd.types import Condition, Context
 
 SMALL: dict[str, Any] = {"resolution": 16, "variants": 2, "azimuths": 12, "elevations": (0.0, 30.0)}
 SIGMAS = (1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -26,7 +26,7 @@ def _cache(tmp_path_factory, monkeypatch):
 
 
 def _prior(prompt="a corgi", **options) -> Menagerie:
-    return Menagerie(prompt, **{**SMALL, **options})
+    return Menagerie(Context(prompt), **{**SMALL, **options})
 
 
 def _images(prior: Menagerie, name: str):
@@ -75,7 +75,7 @@ def test_equals_brute_force_at_every_noise_level(sigma, kind):
 
 
 def test_the_default_size_holds_the_same_accuracy():
-    prior = Menagerie("a cat", variants=2, azimuths=36, elevations=(15.0,))
+    prior = Menagerie(Context("a cat"), variants=2, azimuths=36, elevations=(15.0,))
     images, bank = _images(prior, "cat with a hat")
     for sigma in SIGMAS:
         x = _start(images, "between two", sigma, 2).float()[None]

@@ -19,7 +19,7 @@ from gsd.prior.mvdream import Joint, MVDream, pose
 from gsd.prior.parts import convert
 from gsd.protocols import Prior
 from gsd.random import Stream
-from gsd.types import Condition
+from gsd.types import Condition, Context, Noised
 
 # Sizes that LDM has too: norms of 32 groups, heads of 64 channels, linear projections.
 LIKE_LDM = {
@@ -53,7 +53,7 @@ def _relative(a, b):
 
 
 def test_views_of_a_group_see_each_other_and_no_others(made):
-    prior = MVDream(str(made[0]))
+    prior = MVDream(Context(), str(made[0]))
     assert isinstance(prior, Prior)
     before = prior.denoise(X, SIGMA, CONDITION)
     changed = X.clone()
@@ -65,7 +65,7 @@ def test_views_of_a_group_see_each_other_and_no_others(made):
 
 
 def test_a_group_alone_is_as_in_a_batch_and_its_order_does_not_matter(made):
-    prior = MVDream(str(made[0]))
+    prior = MVDream(Context(), str(made[0]))
     together = prior.predict(X, SIGMA, CONDITION)
     order = torch.tensor([6, 4, 7, 5])
     alone = prior.predict(X[order], SIGMA[order], Condition(TEXTS[4:], CAMERAS[order]))
@@ -75,7 +75,7 @@ def test_a_group_alone_is_as_in_a_batch_and_its_order_does_not_matter(made):
 def test_the_network_is_diffusers_with_attention_over_the_group(made):
     """Written out: every self-attention gets the tokens of four views as one sequence; all else is one view's own."""
     folder, pipe = made
-    prior = MVDream(str(folder))
+    prior = MVDream(Context(), str(folder))
     t = prior.timestep(SIGMA)
     words, _ = pipe.encode_prompt(list(TEXTS), "cpu", 1, do_classifier_free_guidance=False)
     attention = [module for name, module in pipe.unet.named_modules() if name.endswith("attn1")]
@@ -130,14 +130,16 @@ def test_cameras_are_told_in_opengl_at_distance_1():
 
 
 def test_every_branch_of_guidance_knows_the_cameras(made, monkeypatch):
-    prior = MVDream(str(made[0]))
+    prior = MVDream(Context(), str(made[0]))
     told = []
     forward = prior.unet.forward
     monkeypatch.setattr(prior.unet, "forward", lambda *a, **k: told.append(k["class_labels"]) or forward(*a, **k))
     condition = Condition(
         TEXTS, CAMERAS, negatives=("ugly",) * 8, against=(("dull",) * 8,), against_weights=-torch.ones(1, 8)
     )
-    score = SDS(50.0, 0.5, "latents", "sigma")(prior, X, torch.randn_like(X), SIGMA, condition, Stream(0, "guidance"))
+    score = SDS(50.0, 0.5, "latents", "sigma")(
+        prior, Noised(X, torch.randn_like(X), SIGMA, condition, Stream(0, "guidance"))
+    )
     assert score.gradient.isfinite().all()
     (labels,) = told
     assert torch.equal(labels, pose(CAMERAS).repeat(3, 1))
@@ -145,7 +147,7 @@ def test_every_branch_of_guidance_knows_the_cameras(made, monkeypatch):
 
 def test_x0_reconstruction_is_sds_with_weight_sigma_and_rescaled_latents(made):
     """The gradient of 0.5 |z - D|^2 as MVDream has it, in the terms of its paper: x_t, abar, std over four views."""
-    prior = MVDream(str(made[0]))
+    prior = MVDream(Context(), str(made[0]))
     z = (0.8 * X).requires_grad_()
     noise = torch.randn(X.shape, generator=torch.Generator().manual_seed(3))
     abar = (1 / (1 + SIGMA**2))[:, None, None, None]
@@ -160,11 +162,15 @@ def test_x0_reconstruction_is_sds_with_weight_sigma_and_rescaled_latents(made):
     loss = 0.5 * (z - recon).square().sum()
     expected = torch.autograd.grad(loss, z)[0]
     guidance = SDS(50.0, 0.5, "latents", "sigma")
-    score = guidance(prior, z.detach(), noise, SIGMA, CONDITION, Stream(0, "guidance"))
+    score = guidance(prior, Noised(z.detach(), noise, SIGMA, CONDITION, Stream(0, "guidance")))
     assert _relative(score.gradient, expected) < 1e-4
-    per_view = SDS(50.0, 0.5, "noise", "sigma")(prior, z.detach(), noise, SIGMA, CONDITION, Stream(0, "guidance"))
+    per_view = SDS(50.0, 0.5, "noise", "sigma")(
+        prior, Noised(z.detach(), noise, SIGMA, CONDITION, Stream(0, "guidance"))
+    )
     assert _relative(per_view.gradient, expected) > 1e-2  # the usual rescaling is another one
-    without = SDS(50.0, 0.0, weighting="sigma")(prior, z.detach(), noise, SIGMA, CONDITION, Stream(0, "guidance"))
+    without = SDS(50.0, 0.0, weighting="sigma")(
+        prior, Noised(z.detach(), noise, SIGMA, CONDITION, Stream(0, "guidance"))
+    )
     with torch.no_grad():
         recon = (noisy - (1 - abar).sqrt() * guided) / abar.sqrt()
     assert _relative(without.gradient, z.detach() - recon) < 1e-4
@@ -179,25 +185,25 @@ def test_a_run_with_groups_of_another_size_is_refused_before_it_begins(made):
 
 def test_views_without_cameras_and_models_without_are_refused(made, tmp_path):
     with pytest.raises(GsdError, match="prior=mvdream needs the cameras"):
-        MVDream(str(made[0])).denoise(X, SIGMA, Condition(TEXTS))
+        MVDream(Context(), str(made[0])).denoise(X, SIGMA, Condition(TEXTS))
     random_pipeline(tmp_path / "plain")
     with pytest.raises(GsdError, match="knows no cameras; give an MVDream"):
-        MVDream(str(tmp_path / "plain"))
+        MVDream(Context(), str(tmp_path / "plain"))
 
 
 def test_vsd_lies_on_it_without_cameras_of_its_own(made):
-    prior = MVDream(str(made[0]))
+    prior = MVDream(Context(), str(made[0]))
     before = prior.predict(X, SIGMA, CONDITION)
     noise, rng = torch.randn_like(X), Stream(0, "guidance")
-    with_cameras = VSD("an owl")
+    with_cameras = VSD(Context("an owl"))
     with_cameras.attach(prior, rng)
     with pytest.raises(GsdError, match=r"set guidance\.camera=false"):
         with_cameras(prior, X, noise, SIGMA, CONDITION, rng)
-    prior = MVDream(str(made[0]))
-    guidance = VSD("an owl", camera=False, lr=1e-2)
+    prior = MVDream(Context(), str(made[0]))
+    guidance = VSD(Context("an owl"), camera=False, lr=1e-2)
     guidance.attach(prior, rng)
     for step in range(2):
-        score = guidance(prior, X, noise, SIGMA, CONDITION, Stream(0, "guidance", step))
+        score = guidance(prior, Noised(X, noise, SIGMA, CONDITION, Stream(0, "guidance", step)))
     assert score.gradient.abs().sum() > 0
     assert _relative(prior.predict(X, SIGMA, CONDITION), before) < 1e-6
 
@@ -217,7 +223,7 @@ def _ldm_folder(folder):
 def test_weights_with_the_names_of_ldm_are_the_same_network(tmp_path):
     pipe = _ldm_folder(tmp_path / "ldm")
     pipe.save_pretrained(tmp_path / "diffusers")
-    one, other = (MVDream(str(tmp_path / name), resolution=16) for name in ("ldm", "diffusers"))
+    one, other = (MVDream(Context(), str(tmp_path / name), resolution=16) for name in ("ldm", "diffusers"))
     assert one.unet.config.sample_size == 32
     assert torch.equal(one.predict(X, SIGMA, CONDITION), other.predict(X, SIGMA, CONDITION))
 
@@ -229,8 +235,8 @@ def test_the_authors_file_is_converted(tmp_path):
     state = {f"model.diffusion_model.{k}": v.contiguous() for k, v in ldm_names(pipe.unet).items()}
     save_file(state | {"first_stage_model.x": torch.zeros(1)}, tmp_path / "4view.safetensors")
     convert.mvdream(tmp_path / "4view.safetensors", tmp_path / "out", tmp_path / "base")
-    prior = MVDream(str(tmp_path / "out"), resolution=16)
-    expected = MVDream(str(tmp_path / "multiview"), resolution=16)
+    prior = MVDream(Context(), str(tmp_path / "out"), resolution=16)
+    expected = MVDream(Context(), str(tmp_path / "multiview"), resolution=16)
     assert torch.equal(prior.unet.conv_in.weight, pipe.unet.conv_in.weight)
     assert torch.equal(prior.vae.quant_conv.weight, base.vae.quant_conv.weight)
     ours, theirs = (p.unet.state_dict() for p in (prior, expected))

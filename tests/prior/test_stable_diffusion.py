@@ -22,7 +22,7 @@ from gsd.noise_levels import vp_sigmas
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.protocols import Prior
 from gsd.random import Stream
-from gsd.types import Condition
+from gsd.types import Condition, Context, Noised
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def spare(folders, tmp_path):
 
 
 def _prior(folder, **options) -> StableDiffusion:
-    return StableDiffusion(str(folder), **options)
+    return StableDiffusion(Context(), str(folder), **options)
 
 
 def _relative(a, b):
@@ -109,7 +109,7 @@ def test_score_distillation_equals_plain_diffusers_calls(folders, prediction, t,
     z = prior.encode(rgb)
     sigma = ((1 - abar) / abar).sqrt().repeat(2)
     condition = Condition(("an owl",) * 2, negatives=("blurry",) * 2)
-    score = SDS(guidance_scale=7.5)(prior, z.detach(), noise, sigma, condition, Stream(0, "guidance"))
+    score = SDS(guidance_scale=7.5)(prior, Noised(z.detach(), noise, sigma, condition, Stream(0, "guidance")))
     assert _relative(torch.autograd.grad((score.gradient * z).sum(), rgb)[0], expected) < tolerance
 
 
@@ -342,7 +342,7 @@ def test_the_shipped_model_is_the_packaged_folder(folders, monkeypatch, tmp_path
     monkeypatch.setattr(checkpoint, "TINY", folders["epsilon"][0])
     assert checkpoint.locate("tiny") == folders["epsilon"][0]
     monkeypatch.setattr(checkpoint, "TINY", tmp_path)
-    with pytest.raises(GsdError, match=r"prior=tiny: its weights are not in .*train_tiny_prior\.py"):
+    with pytest.raises(GsdError, match=r"prior=tiny: its weights are not in .*tiny/train_prior\.py"):
         checkpoint.locate("tiny")
 
 
@@ -408,7 +408,7 @@ def test_compiled_networks_say_the_same(folders, model):
     seen = []
     cameras = orbit(*torch.tensor([[0.0, 180.0], [15.0, 15.0], [2.2, 2.2], [40.0, 40.0]]), 16, 16)
     for compiled in (False, True):
-        prior, vsd = _prior("tiny" if model == "tiny" else folders[model][0], compile=compiled), VSD("a cat")
+        prior, vsd = _prior("tiny" if model == "tiny" else folders[model][0], compile=compiled), VSD(Context("a cat"))
         vsd.attach(prior, Stream(0, "guidance"))
         generator = torch.Generator().manual_seed(1)
         for p in vsd.lora.params.values():

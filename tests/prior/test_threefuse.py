@@ -19,9 +19,9 @@ from gsd.guidance.sjc import SJC
 from gsd.guidance.vsd import VSD
 from gsd.prior.parts.depth import depth_picture
 from gsd.prior.threefuse import ThreeFuse
-from gsd.protocols import Prior, SeesPoints
+from gsd.protocols import Init, Prior, SeesPoints
 from gsd.random import Stream
-from gsd.types import Condition, PointCloud
+from gsd.types import Condition, Context, Noised, PointCloud
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,8 @@ TEXTS = ("an owl", "a pig", "an owl, back view")
 
 
 def _prior(made, seen=CLOUD, **options) -> ThreeFuse:
-    prior = ThreeFuse(**{"model": str(made[0] / "pipeline"), "controlnet": str(made[0] / "controlnet")} | options)
+    folders = {name: str(made[0] / folder) for name, folder in (("model", "pipeline"), ("controlnet", "controlnet"))}
+    prior = ThreeFuse(Context(), **folders | options)
     if seen is not None:
         prior.see(seen)
     return prior
@@ -121,8 +122,8 @@ GUIDANCES = {
     "nfsd": NFSD(),
     "ism": ISM(),
     "sdi": SDI(),
-    "vsd": VSD("an owl"),
-    "vsd without cameras": VSD("an owl", camera=False, lora_scale=2.0),
+    "vsd": VSD(Context("an owl")),
+    "vsd without cameras": VSD(Context("an owl"), camera=False, lora_scale=2.0),
 }
 
 
@@ -135,7 +136,7 @@ def test_every_guidance_passes_the_cameras_on_in_every_branch(made, name, monkey
     picture = prior.picture
     monkeypatch.setattr(prior, "picture", lambda condition: shown.append(picture(condition)) or shown[-1])
     condition = Condition(TEXTS, CAMERAS, negatives=("ugly", "", "ugly"))
-    score = guidance(prior, X, torch.randn_like(X), torch.full((3,), 5.0), condition, Stream(0, "guidance", 3))
+    score = guidance(prior, Noised(X, torch.randn_like(X), torch.full((3,), 5.0), condition, Stream(0, "guidance", 3)))
     assert score.gradient.isfinite().all()
     expected = picture(condition)
     for pictures in shown:
@@ -148,12 +149,12 @@ def test_every_guidance_passes_the_cameras_on_in_every_branch(made, name, monkey
 
 def test_the_lora_of_vsd_learns_beside_the_controlnet(made):
     prior = _prior(made)
-    guidance = VSD("an owl", lr=1e-2)
+    guidance = VSD(Context("an owl"), lr=1e-2)
     guidance.attach(prior, Stream(0, "guidance"))
     condition = Condition(TEXTS, CAMERAS)
     before = prior.predict(X, SIGMA, condition)
     for step in range(2):
-        guidance(prior, X, torch.randn_like(X), SIGMA, condition, Stream(0, "guidance", step))
+        guidance(prior, Noised(X, torch.randn_like(X), SIGMA, condition, Stream(0, "guidance", step)))
     assert torch.equal(prior.predict(X, SIGMA, condition), before)
     moved = [p for name, p in guidance.lora.params.items() if "lora_B" in name and p.abs().sum() > 0]
     assert moved
@@ -164,7 +165,7 @@ def test_a_scale_of_0_is_stable_diffusion_and_other_clouds_give_other_prediction
     from gsd.prior.stable_diffusion import StableDiffusion
 
     condition = Condition(TEXTS, CAMERAS)
-    plain = StableDiffusion(str(made[0] / "pipeline")).predict(X, SIGMA, condition)
+    plain = StableDiffusion(Context(), str(made[0] / "pipeline")).predict(X, SIGMA, condition)
     assert torch.equal(_prior(made, conditioning_scale=0.0).predict(X, SIGMA, condition), plain)
     seen = _prior(made).predict(X, SIGMA, condition)
     other = _prior(made, seen=PointCloud(CLOUD.xyz * 0.5, CLOUD.rgb)).predict(X, SIGMA, condition)
@@ -195,9 +196,7 @@ def test_what_is_no_controlnet_is_refused(made, tmp_path):
     refused("someone/something", r"prior\.controlnet=someone/something is not on this machine.*set prior\.controlnet=")
     for name in ("injector.safetensors", "injector.ckpt"):
         (tmp_path / name).touch()
-        refused(
-            tmp_path / name, rf"single file; convert it once with python -m gsd\.prior\.convert controlnet .*{name}"
-        )
+        refused(tmp_path / name, rf"single file; convert it once with gsd convert controlnet .*{name}")
 
     folder = tmp_path / "controlnet"
     random_controlnet(folder, made[1].unet, variant="fp16")
@@ -220,14 +219,14 @@ def test_the_shipped_controlnet_is_the_packaged_folder(made, monkeypatch, tmp_pa
     monkeypatch.setattr(checkpoint, "TINY_CONTROLNET", made[0] / "controlnet")
     assert checkpoint.locate_controlnet("tiny") == made[0] / "controlnet"
     monkeypatch.setattr(checkpoint, "TINY_CONTROLNET", tmp_path)
-    with pytest.raises(GsdError, match=r"controlnet=tiny: its weights are not in .*train_tiny_controlnet\.py"):
+    with pytest.raises(GsdError, match=r"controlnet=tiny: its weights are not in .*tiny/train_controlnet\.py"):
         checkpoint.locate_controlnet("tiny")
 
 
 def test_a_run_shows_it_the_points_it_starts_from(made):
     model = (f"prior.model={made[0] / 'pipeline'}", f"prior.controlnet={made[0] / 'controlnet'}")
     cfg = config(*SMALL, "prior=threefuse", "metric=[]", *model)
-    points = make(cfg.init, "init")(Stream(cfg.seed, "init"))
+    points = make(cfg.init, "init", Context(cfg.prompt), Init)(Stream(cfg.seed, "init"))
     assert torch.equal(build(cfg).prior.points, points.xyz)
 
 

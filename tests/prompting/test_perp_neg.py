@@ -8,6 +8,7 @@ from views import looking
 
 from gsd.prompting.perp_neg import PerpNeg
 from gsd.protocols import Prompting
+from gsd.types import Context
 
 
 def decay(r, a, b, c):
@@ -26,15 +27,15 @@ def decay(r, a, b, c):
     ],
 )
 def test_texts_and_weights(azimuth, texts, share, against, weights):
-    condition = PerpNeg("an owl")(looking(azimuth))
+    condition = PerpNeg(Context("an owl"))(looking(azimuth))
     assert f"{condition.texts[0]}>{condition.others[0]}" == ">".join(f"an owl, {w} view" for w in texts.split(">"))
-    assert float(condition.share) == pytest.approx(share, abs=1e-6)
+    assert float(condition.blend) == pytest.approx(share, abs=1e-6)
     assert [t[0] for t in condition.against] == [f"an owl, {word} view" for word in against]
     assert condition.against_weights[:, 0].tolist() == pytest.approx(weights, abs=1e-5)
 
 
 def test_nothing_is_led_away_from_overhead():
-    condition = PerpNeg("an owl", overhead_deg=60)(looking(10, 170, elevation=70.0))
+    condition = PerpNeg(Context("an owl"), overhead_deg=60)(looking(10, 170, elevation=70.0))
     assert condition.texts == ("an owl, overhead view",) * 2
     assert (condition.against_weights == 0).all()
 
@@ -42,7 +43,7 @@ def test_nothing_is_led_away_from_overhead():
 @given(st.floats(-720, 720))
 def test_no_weight_draws_towards_another_view(azimuth):
     """They are 0 or below, but for the rounding of threestudio's numbers."""
-    prompting = PerpNeg("an owl", negative="ugly")
+    prompting = PerpNeg(Context("an owl"), negative="ugly")
     assert isinstance(prompting, Prompting)
     condition = prompting(looking(azimuth))
     assert condition.against_weights.max() < 1e-3

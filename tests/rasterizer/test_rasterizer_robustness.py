@@ -8,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from splats import NAMES, ball, gradients
 
-from gsd.backend import jit
 from gsd.errors import GsdError
 from gsd.rasterizer import rasterize
 
@@ -122,15 +121,6 @@ def test_other_misuse_is_named():
         rasterize(**scene, near_plane=0.0)
     with pytest.raises(GsdError, match="absgrad"):
         rasterize(**scene, backend="torch", absgrad=True)
-
-
-def test_without_numba_the_twin_takes_over(monkeypatch):
-    scene = ball(20, 8, 8, dtype=torch.float64)
-    assert rasterize(**scene)[0].dtype == torch.float32  # compiled
-    monkeypatch.setattr(jit, "available", lambda: False)
-    assert rasterize(**scene)[0].dtype == torch.float64  # the twin
-    with pytest.raises(GsdError, match="numba"):
-        rasterize(**scene, backend="cpu")
 
 
 def test_a_changed_input_is_noticed_and_the_graph_can_be_kept():

@@ -7,7 +7,7 @@ from launch import SMALL, config
 from gsd.config import build
 from gsd.loop import optimise
 from gsd.representation.gaussians import Gaussians
-from gsd.types import PointCloud
+from gsd.types import Context, PointCloud
 
 
 def test_decay_multiplies_every_rate_with_the_scenes_own_steps():
@@ -20,7 +20,7 @@ def test_decay_multiplies_every_rate_with_the_scenes_own_steps():
         scene.step()
         seen = {group["name"]: group["lr"] for group in scene.optimizer.param_groups}
         assert seen == pytest.approx({name: rate * (1 - 0.09 * min(step, 10)) for name, rate in rates.items()})
-    plain = Gaussians(points, torch.device("cpu"), 0, None)
+    plain = Gaussians(Context(points=points), decay=1.0)
     plain.step()
     assert {group["name"]: group["lr"] for group in plain.optimizer.param_groups} == plain.rates
 

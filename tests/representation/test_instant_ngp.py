@@ -15,7 +15,7 @@ from gsd.menagerie import load
 from gsd.menagerie.tracer import trace
 from gsd.random import Stream
 from gsd.representation.instant_ngp import InstantNGP
-from gsd.types import PointCloud
+from gsd.types import Context, PointCloud
 
 CPU = torch.device("cpu")
 TINY = {
@@ -26,7 +26,7 @@ CLOUD = PointCloud(0.3 * torch.randn(40, 3, generator=torch.Generator().manual_s
 
 
 def ngp(seed=0, **options):
-    return InstantNGP(CLOUD, CPU, seed, **(TINY | options))
+    return InstantNGP(Context(seed=seed, points=CLOUD), **(TINY | options))
 
 
 def rough(seed=0, **options):
@@ -61,7 +61,7 @@ def brute_force(made, cams):
     here = (t < rays.far[:, None]).double()
     t = t.double()
     xyz = (rays.origins.double()[:, None] + t[..., None] * rays.directions.double()[:, None]).flatten(0, 1).T
-    levels = weights(field.grid.levels, field.share)
+    levels = weights(field.grid.levels, field.active_levels)
     features = encode_torch(parameters["radiance.grid.table"], xyz / (2 * made.bound) + 0.5, field.grid.levels, levels)[
         0
     ]
@@ -150,7 +150,7 @@ def fit(made, steps, resolution=32):
 def corgi():
     torch.set_num_threads(1)
     rates = {"grid_lr": 0.03, "density_lr": 0.005, "color_lr": 0.005}
-    return fit(InstantNGP(CLOUD, CPU, 0, log2_table=13, samples=48, occupancy_cells=40, **rates), 150)
+    return fit(InstantNGP(Context(points=CLOUD), log2_table=13, samples=48, occupancy_cells=40, **rates), 150)
 
 
 def test_an_animal_is_learnt_from_its_pictures(corgi):
@@ -350,13 +350,13 @@ def test_tinycudann_is_asked_for_the_same_grid(monkeypatch):
 
 def test_a_field_cannot_be_densified():
     with pytest.raises(GsdError, match="densify=none"):
-        ngp(densify=object())
+        InstantNGP(Context(points=CLOUD, densifier=object()))
 
 
 @pytest.mark.gpu
 def test_cuda_renders_the_same():
     cams = cameras()
-    here, there = rough(), InstantNGP(CLOUD, torch.device("cuda"), 0, **TINY, blob_density=6.0)
+    here, there = rough(), InstantNGP(Context(device=torch.device("cuda"), points=CLOUD), **TINY, blob_density=6.0)
     there.restore(here.state())
     with torch.no_grad():
         one, other = here.render(cams), there.render(cams.to("cuda"))

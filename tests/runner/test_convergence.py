@@ -14,6 +14,7 @@ from gsd.metric.truth import Truth
 from gsd.results.measure import render_turntable
 from gsd.results.runs import Run, calls_to_threshold
 from gsd.runner.convergence import RESOLUTION, VIEWS
+from gsd.types import Context
 
 CLOCK = "seconds"
 LIGHT = (*SMALL, "metric.truth.resolution=16", "metric.truth.variants=1", "metric.truth.azimuths=12")
@@ -45,7 +46,7 @@ def test_the_last_line_is_the_metric_of_the_scene_that_is_left(tmp_path):
     cameras = turntable(VIEWS, RESOLUTION)
     with torch.no_grad():
         show = render_turntable(scene, cameras)
-    expected = Truth(build(config()).prompt)(show, cameras, "")
+    expected = Truth(Context(build(config()).prompt))(show, cameras, "")
     last = evaluations(folder)[-1]
     assert {key: last[key] for key in expected} == pytest.approx(expected, abs=1e-4)
 

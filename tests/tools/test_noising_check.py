@@ -67,8 +67,8 @@ class Violator(Random):
 
     claims: frozenset[NoiseClaim] = frozenset({"white", "unit"})
 
-    def __call__(self, scene, render, cameras, shape, rng):
-        return self.spoil(super().__call__(scene, render, cameras, shape, rng))
+    def __call__(self, geometry, channels, rng):
+        return self.spoil(super().__call__(geometry, channels, rng))
 
     def spoil(self, maps):
         return maps
@@ -136,8 +136,8 @@ class Unrepeatable(Violator):
 
 
 class Frozen(Violator):
-    def __call__(self, scene, render, cameras, shape, rng):
-        return super().__call__(scene, render, cameras, shape, rng.at(0))
+    def __call__(self, geometry, channels, rng):
+        return super().__call__(geometry, channels, rng.at(0))
 
 
 class Unshared(Violator):
@@ -154,8 +154,8 @@ class OnScreen(Unshared):
 class Stretched(Violator):
     """An operator that is not an isometry, and not that of the maps."""
 
-    def operator(self, scene, render, cameras, size, rng):
-        n = len(cameras) * size[0] * size[1]
+    def operator(self, geometry, rng):
+        n = geometry.depth.numel()
         diagonal = torch.arange(n).expand(2, n)
         weights = torch.ones(n, dtype=torch.float64)
         weights[7] = 1.1
@@ -182,7 +182,7 @@ CAUGHT = {
     Unshared: {
         "correlation at corresponding pixels, 5 degrees",
         "its smallest loss between 0, 1, 5, 10 and 30 degrees",
-        "three views: that of the second and third",
+        "three views: correlation of views 2 and 3",
     },
     OnScreen: {"opposite views: correlation, same pixels", "opposite views: energy between patches, object"},
     Stretched: {

@@ -11,13 +11,14 @@ from torch import Tensor
 
 from gsd.protocols import Prior
 from gsd.schedule import Changing, at
+from gsd.types import Noised
 
 Weighting = Literal["one_minus_abar", "uniform", "fantasia3d", "sigma", "dmd"]
 Scale = Annotated[float, Field(ge=0)] | Changing  # of guidance
 LEAST_MEAN = 1e-8  # of a direction's absolute values
 
 
-class Clip(BaseModel):
+class GradientClip(BaseModel):
     """A bound on the gradient, as in D-SDS (Hong et al. 2023, section 4.1: score clipping).
 
     per value: every entry into [-limit, limit] (theirs; threestudio's grad_clip); per pixel: the norm over the channels
@@ -47,11 +48,11 @@ def scale_at(scale: Scale | None, prior: Prior, usual: float, step: int) -> floa
 
 
 def shaped(
-    direction: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], weighting: Weighting, clip: Clip | None, step: int
+    direction: Float[Tensor, "V C h w"], given: Noised, weighting: Weighting, clip: GradientClip | None
 ) -> Float[Tensor, "V C h w"]:
     """w(sigma) direction, clipped."""
-    gradient = weight(weighting, sigma, direction) * direction
-    return gradient if clip is None else clip(gradient, step)
+    gradient = weight(weighting, given.sigma, direction) * direction
+    return gradient if clip is None else clip(gradient, given.rng.step)
 
 
 def weight(

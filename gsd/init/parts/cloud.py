@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.random import Stream
-from gsd.types import PointCloud, Share
+from gsd.types import Fraction, PointCloud
 
 
 class Growing(BaseModel):
@@ -30,7 +30,7 @@ class Growing(BaseModel):
 
     samples: PositiveInt = 1_000_000
     distance: PositiveFloat = 0.01
-    colour: Share = 0.2
+    colour: Fraction = 0.2
 
     def __call__(self, cloud: PointCloud, rng: Stream) -> PointCloud:
         generator = rng.sub("grow").generator()

@@ -19,7 +19,7 @@ MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training images, by chan
 STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-class Clip:
+class PointEClip:
     """In the place of point_e.models.pretrained_clip.FrozenImageCLIP, with the members that its networks use."""
 
     def __init__(self, folder: Path, device: torch.device) -> None:
@@ -76,7 +76,7 @@ class Clip:
 
 
 @contextmanager
-def standing_in(clip: Clip) -> Iterator[None]:
+def standing_in(clip: PointEClip) -> Iterator[None]:
     """While networks are made, point_e takes `clip` instead of loading OpenAI's."""
     from point_e.models import transformer
 

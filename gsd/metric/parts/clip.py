@@ -29,7 +29,7 @@ HUB = "hf-hub:"
 HOLDING = f"that holds {CONFIG} and {WEIGHTS[0]}"
 
 
-class Clip:
+class OpenClip:
     """A frozen open_clip model in float32. It moves to where the images are; what it returns lies on the CPU."""
 
     def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor], preprocess: dict[str, Any]) -> None:
@@ -53,7 +53,7 @@ class Clip:
         return (small - self.mean.to(rgb.device)) / self.std.to(rgb.device)
 
 
-def load_clip(model: str, pretrained: str | None, option: str) -> Clip:
+def load_clip(model: str, pretrained: str | None, option: str) -> OpenClip:
     """The model of the options `option`.model and `option`.pretrained, the same object for the same ones.
 
     model       "tiny" (shipped), a folder in the layout that open_clip reads as local-dir:FOLDER, "hf-hub:OWNER/NAME",
@@ -93,7 +93,7 @@ def _checked(folder: Path, option: str) -> Path:
     return folder
 
 
-def _named(model: str, pretrained: str | None, option: str) -> Clip:
+def _named(model: str, pretrained: str | None, option: str) -> OpenClip:
     """One of open_clip's architectures with weights from a tag or a file."""
     mend_torchvision()
     import open_clip
@@ -169,7 +169,7 @@ def _from_hub(repository: str, wanted: Sequence[str], check: Callable[[Path], Pa
         ) from error
 
 
-def _open(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...], option: str) -> Clip:
+def _open(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...], option: str) -> OpenClip:
     try:
         return _opened(name, weights, forced)
     except Exception as error:  # open_clip, safetensors, transformers and torch each have their own
@@ -181,14 +181,14 @@ def _open(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...], 
 
 
 @lru_cache(maxsize=2)
-def _opened(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...]) -> Clip:
+def _opened(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...]) -> OpenClip:
     mend_torchvision()
     import open_clip
 
     pretrained = None if weights is None else str(weights)
     with _quiet():
         model = open_clip.create_model_and_transforms(name, pretrained=pretrained, **dict(forced))[0]
-        return Clip(model, open_clip.get_tokenizer(name), open_clip.get_model_preprocess_cfg(model))
+        return OpenClip(model, open_clip.get_tokenizer(name), open_clip.get_model_preprocess_cfg(model))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from scipy import stats
 from torch import Tensor
 
+from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render, surface, visible_in_both
 from gsd.noising.check.statistics import (
     Operator,
@@ -30,7 +31,7 @@ from gsd.noising.check.statistics import (
 )
 from gsd.protocols import Noising
 from gsd.random import Stream
-from gsd.types import Cameras, NoiseClaim
+from gsd.types import Cameras, Geometry, NoiseClaim
 
 SIZE, PIXELS, CHANNELS, POINTS = 64, 64 * 64, 4, 5_000
 PATCH = 16  # side of the patches whose pixels are all correlated with each other
@@ -89,8 +90,7 @@ def check(noising: Noising, draws: int = 500, seed: int = 0, device: torch.devic
     bench = Bench(noising, draws, seed, torch.device(device))
     claims = noising.claims
     findings = [*_interface(bench), *_maps(bench), *_few_points(bench), *_views(bench)]
-    if hasattr(noising, "operator"):
-        findings += _algebra(bench)
+    findings += _algebra(bench)
     return [replace(f, claimed=f.claim is None or f.claim in claims) for f in findings]
 
 
@@ -102,17 +102,20 @@ class Bench:
         self.neighbours = self.cameras(0.0, 5.0)
         self.pair = self.samples(self.neighbours, draws)
         # A blend with fresh noise shares sqrt_beta^2 of what the noising itself does.
-        self.share = float(getattr(noising, "sqrt_beta", 1.0)) ** 2
+        self.coupling = noising.sqrt_beta**2
 
     @staticmethod
     def cameras(*azimuths: float) -> Cameras:
         return cameras(*azimuths, size=SIZE)
 
     def maps(self, cams: Cameras, steps: Iterable[int], points: int = POINTS) -> Iterator[Float[Tensor, "V C h w"]]:
-        scene, shown, cams = (_to(x, self.device) for x in (surface(points), render(cams), cams))
-        shape = (len(cams), CHANNELS, SIZE, SIZE)
+        geometry = self.geometry(cams, points)
         for step in steps:
-            yield self.noising(scene, shown, cams, shape, Stream(self.seed, "acceptance", step * FAR)).cpu()
+            yield self.noising(geometry, CHANNELS, Stream(self.seed, "acceptance", step * FAR)).cpu()
+
+    def geometry(self, cams: Cameras, points: int = POINTS) -> Geometry:
+        scene, shown, cams = (_to(x, self.device) for x in (surface(points), render(cams), cams))
+        return geometry_at(scene, shown, cams, SIZE, SIZE)
 
     def samples(self, cams: Cameras, draws: int, points: int = POINTS) -> Float[Tensor, "V S h w"]:
         """Draws and channels alike are independent samples of the views."""
@@ -210,19 +213,19 @@ def _views(bench: Bench) -> Iterator[Finding]:
     few = max(bench.draws // 10, 1)
     near = {a: near_correlation(bench.between(a, few), bench.cameras(0.0, a)) for a in ANGLES}
     for angle, (figure, _) in near.items():
-        low = SHARED * bench.share if angle == 5.0 else -math.inf
+        low = SHARED * bench.coupling if angle == 5.0 else -math.inf
         yield Finding(f"correlation at corresponding pixels, {angle:g} degrees", figure, low, claim="shared")
     same = bench.samples(bench.cameras(20.0, 20.0), few)
     falling = [near_correlation(same, bench.cameras(20.0, 20.0))[0], *(figure for figure, _ in near.values())]
     drop = min(a - b for a, b in itertools.pairwise(falling))
     yield Finding("its smallest loss between 0, 1, 5, 10 and 30 degrees", drop, low=0, claim="shared")
-    if bench.share == 1:
+    if bench.coupling == 1:
         yield from _same(*same)
     yield from _opposite(*bench.between(180.0, few))
-    if getattr(bench.noising, "max_views", 3) >= 3:
+    if (bench.noising.max_views or 3) >= 3:
         others = bench.samples(bench.cameras(0.0, 5.0, 10.0), few)[1:]
         figure, _ = near_correlation(others, bench.cameras(5.0, 10.0))
-        yield Finding("three views: that of the second and third", figure, SHARED * bench.share, claim="shared")
+        yield Finding("three views: correlation of views 2 and 3", figure, SHARED * bench.coupling, claim="shared")
     if "shared" not in bench.noising.claims:
         figure, error = near[5.0]
         yield Finding("views are independent, 5 degrees", figure, *_around(0, ONE * error), claim="shared")
@@ -271,7 +274,7 @@ def _algebra(bench: Bench) -> Iterator[Finding]:
     yield Finding("A_i A_j^T: mean sum of squares of their rows, 5 degrees", operator.predictable(both))
     one, other = corresponding(bench.pair, coords, both)
     drawn = (one * other).double()
-    exact = exact * bench.share  # the operator is that of the maps before they are blended
+    exact = exact * bench.coupling  # the operator is that of the maps before they are blended
     # A product of two unit normals with correlation c has mean c and variance 1 + c^2.
     z = (drawn.mean(0) - exact) / ((1 + exact**2) / len(drawn)) ** 0.5
     yield Finding("sampled against exact, a pixel: largest |z|", float(z.abs().max()), high=MANY)
@@ -283,7 +286,5 @@ def _algebra(bench: Bench) -> Iterator[Finding]:
 
 
 def _operator(bench: Bench, cams: Cameras) -> Operator | None:
-    noising: Any = bench.noising
-    scene, shown, cams = (_to(x, bench.device) for x in (surface(POINTS), render(cams), cams))
-    matrix = noising.operator(scene, shown, cams, (SIZE, SIZE), Stream(bench.seed, "acceptance"))
+    matrix = bench.noising.operator(bench.geometry(cams), Stream(bench.seed, "acceptance"))
     return None if matrix is None else Operator(matrix, PIXELS)

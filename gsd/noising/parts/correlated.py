@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.protocols import Noising
 from gsd.random import Stream
-from gsd.types import Cameras, NoiseClaim, Render, Scene, Share
+from gsd.types import Fraction, Geometry, NoiseClaim
 
 
-class Correlated(ABC):
+class Correlated(Noising):
     """Maps that depend on each other, blended with fresh noise: sqrt_beta maps + sqrt(1 - sqrt_beta^2) fresh.
 
     Both are N(0, I) and independent, so the blend is N(0, I) at every sqrt_beta in [0, 1] (EquiVDM, Liu and Vahdat
@@ -21,29 +22,27 @@ class Correlated(ABC):
 
     claims: frozenset[NoiseClaim] = frozenset({"white", "unit", "shared"})
 
-    def __init__(self, sqrt_beta: Share = 1.0) -> None:
+    def __init__(self, sqrt_beta: Fraction = 1.0) -> None:
         self.sqrt_beta = sqrt_beta
         if sqrt_beta == 0:
             self.claims = frozenset({"white", "unit"})
 
     @torch.no_grad()
-    def __call__(
-        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
-    ) -> Float[Tensor, "V C h w"]:
+    def __call__(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         if self.sqrt_beta == 0:
-            return self._fresh(render, shape, rng)
-        maps = self.maps(scene, render, cameras, shape, rng)
+            return self._fresh(geometry, channels, rng)
+        maps = self.maps(geometry, channels, rng)
         if self.sqrt_beta == 1:
             return maps
-        return self.sqrt_beta * maps + (1 - self.sqrt_beta**2) ** 0.5 * self._fresh(render, shape, rng)
+        return self.sqrt_beta * maps + (1 - self.sqrt_beta**2) ** 0.5 * self._fresh(geometry, channels, rng)
 
     @abstractmethod
-    def maps(
-        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
-    ) -> Float[Tensor, "V C h w"]:
+    def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         """The method itself."""
 
     @staticmethod
-    def _fresh(render: Render, shape: tuple[int, int, int, int], rng: Stream) -> Float[Tensor, "V C h w"]:
-        device = render.depth.device
-        return torch.randn(shape, generator=rng.sub("blend").generator(device), device=device)
+    def _fresh(geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
+        views, _, height, width = geometry.depth.shape
+        device = geometry.depth.device
+        generator = rng.sub("blend").generator(device)
+        return torch.randn(views, channels, height, width, generator=generator, device=device)

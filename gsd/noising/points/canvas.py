@@ -40,6 +40,17 @@ class Cloud:
 
 
 @dataclass(frozen=True)
+class Layer:
+    """A cloud and who sees it."""
+
+    cloud: Cloud
+    cameras: Cameras  # of h x w pixels
+    accepts: Bool[Tensor, "V 1 h w"]  # pixels that may see it
+    depth: Float[Tensor, "V 1 h w"] | None = None  # if given, what is seen lies within `tolerance` of it
+    tolerance: float = 0.0  # world units of camera z
+
+
+@dataclass(frozen=True)
 class Values:
     """The noise of the sub-points: m_s = own n + fresh (z_s - mean z) of independent N(0, 1) n and z.
 
@@ -98,31 +109,22 @@ class Canvas:
     noise.
     """
 
-    def __init__(
-        self, shape: tuple[int, int, int, int], kernel: Kernel, ridge: float, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        self.shape, self.kernel, self.ridge = shape, kernel, ridge
-        views, channels, height, width = shape
-        self.total = torch.zeros(views, height * width, channels, dtype=dtype, device=device)
+    def __init__(self, like: Float[Tensor, "V 1 h w"], channels: int, kernel: Kernel, ridge: float) -> None:
+        """Maps of the size, precision and device of `like`, such as the depth."""
+        self.kernel, self.ridge = kernel, ridge
+        views, _, height, width = like.shape
+        self.shape = (views, channels, height, width)
+        self.total = like.new_zeros(views, height * width, channels)
         moments = 1 if kernel == "box" else 5
-        self.weight = torch.zeros(views, height * width, moments, dtype=dtype, device=device)
+        self.weight = like.new_zeros(views, height * width, moments)
 
-    def paint(
-        self,
-        cloud: Cloud,
-        values: Values,
-        cameras: Cameras,
-        accepts: Bool[Tensor, "V 1 h w"],
-        depth: Float[Tensor, "V 1 h w"] | None = None,
-        tolerance: float = 0.0,
-    ) -> None:
-        """Add what each view sees of the cloud.
-
-        Seen is what lies in front of the camera, in a pixel that `accepts` it and, if depth is given, within
-        `tolerance` of it (camera z, world units). NaN and infinite points are seen by nobody.
+    def paint(self, layer: Layer, values: Values) -> None:
+        """Add what each view sees of the layer: what lies in front of the camera, in a pixel that accepts it and at its
+        depth. NaN and infinite points are seen by nobody.
         """
-        if not compiled(self.total) or cloud.points.dtype != torch.float32:
-            self.paint_torch(cloud, values, cameras, accepts, depth, tolerance)
+        cloud, cameras, depth = layer.cloud, layer.cameras, layer.depth
+        if not (compiled(self.total) and compiled(cloud.points)):
+            self.paint_torch(layer, values)
             return
         views, _, channels = self.total.shape
         stored = np.empty((0, 1, channels), np.float32) if values.stored is None else values.stored.numpy()
@@ -143,23 +145,16 @@ class Canvas:
             cameras.width,
             cameras.height,
             np.float32(NEAR),
-            accepts.flatten(1).numpy(),
+            layer.accepts.flatten(1).numpy(),
             surface.contiguous().numpy(),
-            np.float32(tolerance),
+            np.float32(layer.tolerance),
             self.total.numpy(),
             self.weight.numpy(),
         )
 
-    def paint_torch(
-        self,
-        cloud: Cloud,
-        values: Values,
-        cameras: Cameras,
-        accepts: Bool[Tensor, "V 1 h w"],
-        depth: Float[Tensor, "V 1 h w"] | None = None,
-        tolerance: float = 0.0,
-    ) -> None:
-        pixel, share = reach(cloud, cameras, accepts, depth, tolerance, self.kernel)
+    def paint_torch(self, layer: Layer, values: Values) -> None:
+        cloud = layer.cloud
+        pixel, share = reach(layer, self.kernel)
         seen = (pixel >= 0).flatten(2).any(2).any(0).unflatten(0, (-1, cloud.upsample)).any(1).nonzero()[:, 0]
         if values.stored is None:
             drawn = values.of(cloud.ids[seen], cloud.upsample, self.total.shape[2])
@@ -196,19 +191,13 @@ class Canvas:
         return maps.transpose(1, 2).reshape(self.shape)
 
 
-def reach(
-    cloud: Cloud,
-    cameras: Cameras,
-    accepts: Bool[Tensor, "V 1 h w"],
-    depth: Float[Tensor, "V 1 h w"] | None,
-    tolerance: float,
-    kernel: Kernel,
-) -> tuple[Int[Tensor, "V M E"], Float[Tensor, "V M E"]]:
+def reach(layer: Layer, kernel: Kernel) -> tuple[Int[Tensor, "V M E"], Float[Tensor, "V M E"]]:
     """The pixels that each sub-point feeds in each view, flat, -1 for none, and its weight there (0 for none).
 
     E is 1 for the box and 4 for the tent: the corners (0, 0), (0, 1), (1, 0), (1, 1).
     """
-    coords, z = project(cloud.places().flatten(0, 1), cameras)
+    cameras = layer.cameras
+    coords, z = project(layer.cloud.places().flatten(0, 1), cameras)
     front = (z > NEAR) & coords.isfinite().all(-1)
     coords = torch.where(front[..., None], coords, torch.full_like(coords, -9.0)).clamp(-9, 1e6)
     if kernel == "box":
@@ -223,10 +212,10 @@ def reach(
     inside = (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height) & (share > 0)
     pixel = torch.where(inside, y * cameras.width + x, 0)
     views = pixel.shape[0]
-    seen = inside & accepts.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel)
-    if depth is not None:
-        there = depth.flatten(1).gather(1, pixel.flatten(1)).view(views, -1, pixel.shape[2])
-        seen &= (z[..., None] - there).abs() < tolerance
+    seen = inside & layer.accepts.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel)
+    if layer.depth is not None:
+        there = layer.depth.flatten(1).gather(1, pixel.flatten(1)).view(views, -1, pixel.shape[2])
+        seen &= (z[..., None] - there).abs() < layer.tolerance
     return torch.where(seen, pixel, -1), torch.where(seen, share, 0.0)
 
 

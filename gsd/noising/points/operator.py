@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from gsd.noising.points.canvas import Cloud, reach
-from gsd.types import Cameras
-
-# A cloud and who sees it: cameras, accepting pixels, depth or None, tolerance; as Canvas.paint takes them.
-Layer = tuple[Cloud, Cameras, Bool[Tensor, "V 1 h w"], Float[Tensor, "V 1 h w"] | None, float]
+from gsd.noising.points.canvas import Layer, reach
 
 
 def integral(layers: list[Layer], rows: int) -> Float[Tensor, "R M"]:
@@ -19,12 +15,12 @@ def integral(layers: list[Layer], rows: int) -> Float[Tensor, "R M"]:
     The columns are the sub-points of the layers, one after the other, then a fresh value for every pixel, used where
     no sub-point fell.
     """
-    row, column = torch.empty(2, 0, dtype=torch.int64, device=layers[0][2].device)
+    row, column = torch.empty(2, 0, dtype=torch.int64, device=layers[0].accepts.device)
     start = 0
-    for cloud, cameras, accepts, depth, tolerance in layers:
-        pixel = reach(cloud, cameras, accepts, depth, tolerance, "box")[0][..., 0]
+    for layer in layers:
+        pixel = reach(layer, "box")[0][..., 0]
         view, point = (pixel >= 0).nonzero(as_tuple=True)
-        row = torch.cat([row, view * (rows // len(cameras)) + pixel[view, point]])
+        row = torch.cat([row, view * (rows // len(layer.cameras)) + pixel[view, point]])
         column = torch.cat([column, point + start])
         start += pixel.shape[1]
     count = torch.bincount(row, minlength=rows)

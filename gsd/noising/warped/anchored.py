@@ -18,7 +18,7 @@ from gsd.noising.points.counter import normal
 from gsd.noising.warped import warp_kernels as kernels
 from gsd.noising.warped.warp import Links, Warp
 from gsd.random import Stream
-from gsd.types import Cameras, Render, Scene, Share
+from gsd.types import Fraction, Geometry
 
 
 @runtime_checkable
@@ -105,30 +105,23 @@ class Anchored(Correlated):
     does not see gets fresh noise. All this is decided by geometry alone, so the maps are linear in independent values.
     """
 
-    def __init__(self, depth_tolerance: PositiveFloat = 0.1, sqrt_beta: Share = 1.0) -> None:
+    def __init__(self, depth_tolerance: PositiveFloat = 0.1, sqrt_beta: Fraction = 1.0) -> None:
         super().__init__(sqrt_beta)
         self.depth_tolerance = depth_tolerance
 
     @abstractmethod
-    def weave(self, warp: Warp) -> Matrix:
-        """What makes V * h * w pixels of independent values."""
+    def matrix(self, warp: Warp) -> Matrix:
+        """The matrix that makes V * h * w pixels of independent values."""
 
-    def maps(
-        self, scene: Scene, render: Render, cameras: Cameras, shape: tuple[int, int, int, int], rng: Stream
-    ) -> Float[Tensor, "V C h w"]:
-        views, channels, *size = shape
-        matrix = self.weave(Warp(render, cameras, (size[0], size[1]), self.depth_tolerance))
-        values = normal(rng.key(), torch.arange(matrix.shape[1], device=render.depth.device), channels)
-        return (matrix @ values).view(views, *size, channels).permute(0, 3, 1, 2).contiguous()
+    def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
+        views, _, height, width = geometry.depth.shape
+        matrix = self.matrix(Warp(geometry, self.depth_tolerance))
+        values = normal(rng.key(), torch.arange(matrix.shape[1], device=geometry.depth.device), channels)
+        return (matrix @ values).view(views, height, width, channels).permute(0, 3, 1, 2).contiguous()
 
-    def operator(
-        self, scene: Scene, render: Render, cameras: Cameras, size: tuple[int, int], rng: Stream
-    ) -> Float[Tensor, "P M"]:
-        """The matrix itself, sparse float64: the maps of one channel are it times independent N(0, 1) values.
-
-        Pixels are numbered by view, row and column.
-        """
-        return self.weave(Warp(render, cameras, size, self.depth_tolerance)).coo()
+    @torch.no_grad()
+    def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "P M"]:
+        return self.matrix(Warp(geometry, self.depth_tolerance)).coo()
 
 
 def copied(links: Links) -> Sparse:

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from gsd.geometry import NEAR, pixel_centres, relative_projection, resize_depth
-from gsd.types import Cameras, Render
+from gsd.geometry import NEAR, pixel_centres, relative_projection
+from gsd.types import Geometry
 
 # Places in the anchor are rounded to 1/SNAP pixel, as rasterisers do: cameras that differ by rounding alone give the
 # same map, and neighbouring pixels have the very same corners.
@@ -50,10 +50,10 @@ class Warp:
     nothing.
     """
 
-    def __init__(self, render: Render, cameras: Cameras, size: tuple[int, int], tolerance: float) -> None:
-        self.height, self.width = size
-        self.tolerance = tolerance
-        depth, alpha = (x.detach()[:, 0].double() for x in resize_depth(render.depth, render.alpha, size))
+    def __init__(self, geometry: Geometry, tolerance: float) -> None:
+        self.height, self.width = geometry.depth.shape[2:]
+        self.tolerance, cameras = tolerance, geometry.cameras
+        depth, alpha = (x.detach()[:, 0].double() for x in (geometry.depth, geometry.alpha))
         usable = (alpha > 0.5) & (depth > NEAR) & depth.isfinite()
         self.depth = torch.where(usable, depth, torch.nan).masked_fill(alpha <= 0.5, 0.0)
         _, self.group = cameras.group.to(depth.device).unique(return_inverse=True)
@@ -61,7 +61,6 @@ class Warp:
         self.anchor = torch.searchsorted(self.group, self.group)  # the first view of the same group
         view = torch.arange(len(self.anchor), device=depth.device)
         self.anchors, self.others = (x.nonzero()[:, 0] for x in (self.anchor == view, self.anchor != view))
-        cameras = cameras.resized(self.width, self.height)
         cameras = replace(cameras, viewmats=cameras.viewmats.double(), Ks=cameras.Ks.double())
         self._own = self.depth[self.others]
         self._inverse = inverse_of(self._own)

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.geometry import in_bounds, project, rotation_matrices, sample
+from gsd.protocols import OfGaussians
 from gsd.rasterizer import rasterize
 from gsd.tools.export.mesh import Mesh, normals, surface
 from gsd.tools.export.views import SOLID, View, around, colours, seen_points
@@ -46,7 +47,7 @@ def _shown(representation: Any, cameras: Cameras) -> Render:
     agree on its middle and carve the rest away. The way from centre to near side is rendered like a colour.
     """
     show = representation.render(cameras)
-    if not hasattr(representation, "splats"):
+    if not isinstance(representation, OfGaussians):
         return show
     s = representation.splats()
     forward = cameras.viewmats[0, 2, :3]

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 import torch
 
 from gsd.errors import GsdError
+from gsd.protocols import OfField, OfGaussians
 from gsd.rasterizer.ply import save_ply
 from gsd.results.folder import RunFolder
 from gsd.tools.export.depth import mesh_of_depth
@@ -34,11 +35,10 @@ def export(
     representation, step = load(folder, particle, device)
     with RunFolder(out.parent).replacing(out.name) as temporary:
         if kind in OF_GAUSSIANS:
-            splats = getattr(representation, "splats", None)
-            if splats is None:
+            if not isinstance(representation, OfGaussians):
                 raise GsdError(f".{kind} holds Gaussians, and this run has none; choose --format glb or --format obj.")
-            OF_GAUSSIANS[kind](temporary, splats())
-        elif hasattr(representation, "field"):
+            OF_GAUSSIANS[kind](temporary, representation.splats())
+        elif isinstance(representation, OfField):
             save_mesh(temporary, mesh_of_field(representation, resolution, level, device))
         else:
             save_mesh(temporary, mesh_of_depth(representation, resolution, device))

@@ -12,7 +12,7 @@ from torch.nn.functional import max_pool2d
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.geometry import turntable
 from gsd.menagerie import trace
-from gsd.types import Condition, PointCloud
+from gsd.types import Condition, Context, PointCloud
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypat
     assert one.stat().st_size < 5e6
     assert (broken / "curve.png").exists()
 
-    prior = ThreeFuse(str(tmp_path / "pipeline"), str(straight / "controlnet"), radius=0.05, fill=1)
+    prior = ThreeFuse(Context(), str(tmp_path / "pipeline"), str(straight / "controlnet"), radius=0.05, fill=1)
     prior.see(PointCloud(0.3 * torch.randn(200, 3), torch.rand(200, 3)))
     condition = Condition(("an owl", ""), turntable(2, 64))
     assert prior.denoise(torch.randn(2, 4, 16, 16), torch.ones(2), condition).isfinite().all()

@@ -13,7 +13,7 @@ from torch.nn.functional import avg_pool2d
 
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.menagerie import find
-from gsd.types import Condition
+from gsd.types import Condition, Context
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypat
     assert (broken / "curve.png").exists()
     assert sum(f.stat().st_size for f in (straight / "pipeline").rglob("*") if f.is_file()) < 10e6
 
-    prior = StableDiffusion(str(straight / "pipeline"))
+    prior = StableDiffusion(Context(), str(straight / "pipeline"))
     assert (prior.latent_shape, prior.prediction) == ((4, 16, 16), "v_prediction")
     z = prior.encode(torch.rand(2, 3, 64, 64))
     assert prior.denoise(z.detach(), torch.ones(2), Condition(("an owl", ""))).isfinite().all()

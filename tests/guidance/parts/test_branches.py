@@ -1,7 +1,9 @@
 """Branch arithmetic against formulas written out, on a prior that is linear in what its texts name."""
 
+from dataclasses import replace
+
 import torch
-from worlds import RNG, Pull, inputs
+from worlds import Pull, inputs
 
 from gsd.guidance.parts.branches import guide, perpendicular
 from gsd.guidance.sds import SDS
@@ -28,8 +30,8 @@ def eps_of(x, sigma, texts):
 
 
 def test_a_negative_prompt_takes_the_place_of_the_empty_one():
-    z, n, sigma, _ = inputs()
-    x = z + sigma.view(-1, 1, 1, 1) * n
+    given = inputs()
+    x, sigma = given.x, given.sigma
     prior = Counting()
     got = guide(prior, x, sigma, Condition(("1", "2", "3"), negatives=("7", "8", "9")), 5.0)
     text, negative = eps_of(x, sigma, ("1", "2", "3")), eps_of(x, sigma, ("7", "8", "9"))
@@ -39,8 +41,8 @@ def test_a_negative_prompt_takes_the_place_of_the_empty_one():
 
 
 def test_perp_neg_is_the_formula():
-    z, n, sigma, _ = inputs()
-    x = z + sigma.view(-1, 1, 1, 1) * n
+    given = inputs()
+    x, sigma = given.x, given.sigma
     weights = torch.tensor([[-1.5, 0.0, -0.2], [-0.1, -2.0, 0.0]])
     condition = Condition(("1", "2", "3"), against=(("4", "5", "6"), ("7", "8", "9")), against_weights=weights)
     prior = Counting()
@@ -64,8 +66,7 @@ def test_perpendicular_is_at_right_angles_and_bears_zero():
 
 
 def test_sds_uses_both():
-    z, n, sigma, _ = inputs()
     condition = Condition(("1", "2", "3"), negatives=("7",) * 3)
-    score = SDS(guidance_scale=3, weighting="uniform")(Counting(), z, n, sigma, condition, RNG)
-    x = z + sigma.view(-1, 1, 1, 1) * n
-    assert torch.allclose(score.gradient, guide(Counting(), x, sigma, condition, 3).eps - n)
+    given = replace(inputs(), condition=condition)
+    score = SDS(guidance_scale=3, weighting="uniform")(Counting(), given)
+    assert torch.allclose(score.gradient, guide(Counting(), given.x, given.sigma, condition, 3).eps - given.noise)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gsd.geometry import orbit
 from gsd.noising.check.reference import cameras, render, surface
-from gsd.noising.points.canvas import Canvas, Cloud, Values, bell, child_ids, near_cone, reach
+from gsd.noising.points.canvas import Canvas, Cloud, Layer, Values, bell, child_ids, near_cone, reach
 from gsd.random import Stream
 
 CPU = torch.device("cpu")
@@ -58,8 +58,8 @@ def test_places_are_independent_of_variance_one_and_bounded():
 
 def painted(twin, cloud, cams, kernel, depth, accepts, channels=3, stored=None):
     values = Values(Stream(0, "values"), cloud.upsample**-0.5, 1.0, stored)
-    canvas = Canvas((len(cams), channels, cams.height, cams.width), kernel, 0.05, torch.float32, CPU)
-    (canvas.paint_torch if twin else canvas.paint)(cloud, values, cams, accepts, depth, 0.1)
+    canvas = Canvas(torch.zeros(len(cams), 1, cams.height, cams.width), channels, kernel, 0.05)
+    (canvas.paint_torch if twin else canvas.paint)(Layer(cloud, cams, accepts, depth, 0.1), values)
     return canvas
 
 
@@ -105,9 +105,9 @@ def place(points, kernel="box", accepts=None, **options):
     cloud = Cloud(points, torch.zeros(len(points), 3, 3), torch.arange(len(points)), 1, 0)
     accepts = torch.ones(1, 1, 4, 4, dtype=torch.bool) if accepts is None else accepts
     depth, tolerance = options.get("depth"), options.get("tolerance", 0.0)
-    pixel, share = reach(cloud, cams, accepts, depth, tolerance, kernel)
-    canvas = Canvas((1, 1, 4, 4), kernel, 0.1, torch.float32, CPU)
-    canvas.paint(cloud, Values(Stream(0, "v"), 1.0, 1.0), cams, accepts, depth, tolerance)
+    pixel, share = reach(Layer(cloud, cams, accepts, depth, tolerance), kernel)
+    canvas = Canvas(torch.zeros(1, 1, 4, 4), 1, kernel, 0.1)
+    canvas.paint(Layer(cloud, cams, accepts, depth, tolerance), Values(Stream(0, "v"), 1.0, 1.0))
     weight = torch.zeros(16).index_add_(0, pixel[pixel >= 0], (share**2)[pixel >= 0])
     assert torch.allclose(canvas.weight[0, :, 0], weight, atol=1e-6)  # kernel and twin, on every case below
     return pixel[0], share[0]
@@ -147,9 +147,9 @@ def test_cuda_equals_cpu(kernel):
     cams = cameras(0.0, 5.0, size=24)
     cloud, everywhere = scattered(400, 2), torch.ones(2, 1, 24, 24, dtype=torch.bool)
     slow = painted(False, cloud, cams, kernel, None, everywhere)
-    there = Canvas(slow.shape, kernel, 0.05, torch.float32, torch.device("cuda"))
+    there = Canvas(torch.zeros(2, 1, 24, 24, device="cuda"), 3, kernel, 0.05)
     moved = Cloud(cloud.points.cuda(), cloud.frames.cuda(), cloud.ids.cuda(), cloud.upsample, cloud.key)
-    there.paint(moved, exact(2), cams.to("cuda"), everywhere.cuda())
+    there.paint(Layer(moved, cams.to("cuda"), everywhere.cuda()), exact(2))
     assert ((there.weight.cpu() - slow.weight).abs() > 1e-3).float().mean() < 2e-3
     same = (there.weight.cpu() - slow.weight).abs().amax(2) < 1e-3
     assert (there.total.cpu() - slow.total).abs()[same].max() < 1e-3

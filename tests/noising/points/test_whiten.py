@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from gsd.noising.check.reference import cameras, render, surface
-from gsd.noising.points.canvas import Canvas, Cloud, Values, reach
+from gsd.noising.points.canvas import Canvas, Cloud, Layer, Values, reach
 from gsd.noising.points.counter import normal
 from gsd.noising.points.whiten import inverse_root
 from gsd.random import Stream
@@ -18,25 +18,25 @@ def scene(points):
     cams = cameras(0.0, 5.0, size=SIZE)
     shown, s = render(cams), surface(points)
     cloud = Cloud(s.points, 0.02 * torch.eye(3).expand(points, 3, 3), s.ids, 2, 7)
-    return cloud, cams, shown.alpha > 0.5, shown.depth
+    return Layer(cloud, cams, shown.alpha > 0.5, shown.depth, 0.1)
 
 
-def dense(cloud, cams, accepts, depth):
+def dense(layer):
     """B with rows of unit length (or 0), float64, of every view."""
-    pixel, share = reach(cloud, cams, accepts, depth, 0.1, "tent")
-    B = torch.zeros(len(cams), AREA + 1, pixel.shape[1], dtype=torch.float64)
+    pixel, share = reach(layer, "tent")
+    views = len(layer.cameras)
+    B = torch.zeros(views, AREA + 1, pixel.shape[1], dtype=torch.float64)
     points = torch.arange(pixel.shape[1])[:, None].expand_as(pixel[0])
-    for v in range(len(cams)):
+    for v in range(views):
         B[v, pixel[v], points] = share[v].double()  # -1 is the last row, which is dropped
     B = B[:, :AREA]
     return B / B.norm(dim=2, keepdim=True).clamp_min(1e-20)
 
 
-def maps(cloud, cams, accepts, depth, ridge, dtype):
-    canvas = Canvas((len(cams), CHANNELS, SIZE, SIZE), "tent", ridge, dtype, CPU)
-    (canvas.paint if dtype == torch.float32 else canvas.paint_torch)(
-        cloud, Values(Stream(0, "v"), 2**-0.5, 1.0), cams, accepts, depth, 0.1
-    )
+def maps(layer, ridge, dtype):
+    canvas = Canvas(layer.depth.to(dtype), CHANNELS, "tent", ridge)
+    paint = canvas.paint if dtype == torch.float32 else canvas.paint_torch
+    paint(layer, Values(Stream(0, "v"), 2**-0.5, 1.0))
     return canvas.maps(Stream(0, "z"))
 
 
@@ -44,14 +44,14 @@ def maps(cloud, cams, accepts, depth, ridge, dtype):
 @pytest.mark.parametrize("ridge", [0.05, 0.01])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_equals_the_dense_inverse_root(points, ridge, dtype):
-    parts = scene(points)
-    B = dense(*parts)
-    m = Values(Stream(0, "v"), 2**-0.5, 1.0).of(parts[0].ids, 2, CHANNELS).flatten(0, 1).double()
+    layer = scene(points)
+    B = dense(layer)
+    m = Values(Stream(0, "v"), 2**-0.5, 1.0).of(layer.cloud.ids, 2, CHANNELS).flatten(0, 1).double()
     z = normal(Stream(0, "z").key(), torch.arange(2 * AREA), CHANNELS).double().view(2, AREA, CHANNELS)
     values, vectors = torch.linalg.eigh(B @ B.mT + ridge * torch.eye(AREA, dtype=torch.float64))
     root = (vectors * values.rsqrt()[:, None]) @ vectors.mT
     expected = root @ (B @ m + ridge**0.5 * z)
-    found = maps(*parts, ridge, dtype).flatten(2).mT.double()
+    found = maps(layer, ridge, dtype).flatten(2).mT.double()
     assert (found - expected).abs().max() < 5e-3
     assert ((found - expected).norm() / expected.norm()) < 1e-3
     assert torch.allclose(found[:, B[0].norm(dim=1) == 0][0], z[0][B[0].norm(dim=1) == 0], atol=1e-2)
@@ -69,5 +69,5 @@ def test_polynomial_is_the_inverse_root(ridge, largest):
 
 
 def test_no_eigenvalue_is_above_four():
-    B = dense(*scene(3000))
+    B = dense(scene(3000))
     assert torch.linalg.eigvalsh(B @ B.mT).max() <= 4 + 1e-9

@@ -7,7 +7,7 @@ from gsd.prompting.parts.words import of_view
 from gsd.prompting.plain import Plain
 from gsd.prompting.view_dependent import ViewDependent
 from gsd.protocols import Prompting
-from gsd.types import Condition
+from gsd.types import Condition, Context
 
 
 @pytest.mark.parametrize(
@@ -29,12 +29,16 @@ def test_sides_share_their_words_and_parts_of_words_stay():
 
 def test_an_empty_rest_is_refused():
     with pytest.raises(GsdError, match="nothing of the prompt for the back view"):
-        ViewDependent("an owl", without={"back": ("an owl",)})
+        ViewDependent(Context("an owl"), without={"back": ("an owl",)})
 
 
 @pytest.mark.parametrize(
     "prompting",
-    [Plain("an owl", "ugly"), ViewDependent("an owl", negative="ugly"), Interpolated("an owl", negative="ugly")],
+    [
+        Plain(Context("an owl"), "ugly"),
+        ViewDependent(Context("an owl"), negative="ugly"),
+        Interpolated(Context("an owl"), negative="ugly"),
+    ],
 )
 def test_all_texts_are_announced(prompting):
     assert isinstance(prompting, Prompting)

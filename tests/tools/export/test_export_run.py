@@ -90,7 +90,7 @@ def test_a_field_is_a_mesh_and_no_gaussians(folder, tmp_path, monkeypatch):
             flat = torch.ones(1, 1, cameras.height, cameras.width)
             return Render(0.25 * flat.expand(-1, 3, -1, -1), 2.5 * flat, flat)
 
-    monkeypatch.setattr("gsd.tools.scene.load", lambda *_: (Ball(), 3))
+    monkeypatch.setattr("gsd.tools.export.scene.load", lambda *_: (Ball(), 3))
     command(monkeypatch, folder, "--out", tmp_path / "ball.obj", "--resolution", 24, "--level", 10)
     ball = trimesh.load(tmp_path / "ball.obj", force="mesh")
     assert np.linalg.norm(ball.vertices, axis=-1) == pytest.approx(0.5, abs=0.1)

@@ -5,8 +5,9 @@ import signal
 import subprocess
 import sys
 
+import hydra
 import pytest
-from launch import ROOT, SMALL, config, shell, start, sweep_command, wait_for_a_run
+from launch import ROOT, SMALL, shell, start, sweep_command, wait_for_a_run
 from omegaconf import OmegaConf
 
 from gsd.errors import GsdError
@@ -154,5 +155,6 @@ def test_slurm_is_missed_in_one_sentence(tmp_path, monkeypatch):
 def test_launchers_are_composed(launcher):
     if launcher == "slurm":
         pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'gsd[cluster]'")
-    launcher = config(f"hydra/launcher={launcher}", hydra=True).hydra.launcher
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        launcher = hydra.compose("config", [f"hydra/launcher={launcher}"], return_hydra_config=True).hydra.launcher
     assert OmegaConf.to_container(launcher)["_target_"].startswith("hydra_plugins.")
