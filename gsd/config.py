@@ -185,9 +185,10 @@ def make(section: Any, where: str, context: Context, kind: type[Part]) -> Part:
             raise
         raise GsdError(f"{where}._target_={target.__name__}: {error}.") from error
     if not isinstance(made, kind):
-        lacking = [name for name in dir(kind) if not name.startswith("_") and not hasattr(made, name)]
+        wanted = [*kind.__annotations__, *(name for name in vars(kind) if name[0] != "_" or name == "__call__")]
+        lacking = [name for name in wanted if not hasattr(made, name)]
         raise GsdError(
-            f"{where}._target_={target.__name__} is no {kind.__name__}: it lacks {', '.join(lacking) or '__call__'}; "
+            f"{where}._target_={target.__name__} is no {kind.__name__}: it lacks {', '.join(lacking)}; "
             f"subclass gsd.protocols.{kind.__name__}."
         )
     return made

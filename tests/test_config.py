@@ -244,7 +244,7 @@ def test_no_constructor_name_but_context_means_anything():
 def test_a_class_that_lacks_something_is_refused_in_a_sentence():
     with pytest.raises(GsdError, match=r"prompting\.word has no value and Whole none by default; .*context"):
         make_prompting(_target_=f"{__name__}.Whole")
-    with pytest.raises(GsdError, match=r"Mine is no Prompting: it lacks texts; subclass gsd\.protocols\.Prompting"):
+    with pytest.raises(GsdError, match=r"Mine is no Prompting: it lacks texts, __call__; subclass gsd\.protocols\.Prompting"):
         make_prompting(_target_=f"{__name__}.Mine", word="x")
 
 

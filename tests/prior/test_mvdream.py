@@ -198,7 +198,7 @@ def test_vsd_lies_on_it_without_cameras_of_its_own(made):
     with_cameras = VSD(Context("an owl"))
     with_cameras.attach(prior, rng)
     with pytest.raises(GsdError, match=r"set guidance\.camera=false"):
-        with_cameras(prior, X, noise, SIGMA, CONDITION, rng)
+        with_cameras(prior, Noised(X, noise, SIGMA, CONDITION, rng))
     prior = MVDream(Context(), str(made[0]))
     guidance = VSD(Context("an owl"), camera=False, lr=1e-2)
     guidance.attach(prior, rng)
