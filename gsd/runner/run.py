@@ -48,6 +48,8 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
         >>> run.summary["psnr_aligned"]
         14.2
     """
+    if "hydra" not in cfg:
+        raise GsdError("This config does not say which options were chosen; make it with gsd.compose.")
     home = RunFolder(run_folder(cfg) if folder is None else folder)
     if home.done:
         print(f"Already done: {home.path}")
