@@ -61,16 +61,19 @@ def compose(*overrides: str) -> DictConfig:
 def _hydra() -> Iterator[None]:
     """Hydra set up for conf/. What the process had set up before is put back."""
     import hydra
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.version import VersionBase
 
     with _COMPOSING:
-        base = VersionBase.instance()
-        before = base.version_base
+        present, base = GlobalHydra.instance(), VersionBase.instance()
+        before = present.hydra, base.version_base
+        present.clear()
         try:
             with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
                 yield
         finally:
-            base.version_base = before
+            GlobalHydra.set_instance(present)
+            present.hydra, base.version_base = before
 
 
 def of_job(cfg: DictConfig) -> DictConfig:
