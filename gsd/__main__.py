@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 from gsd.cli.folders import CONF, adopt
 
@@ -60,16 +61,16 @@ def _run() -> None:
     guarded(_hydra_main())
 
 
-def _hydra_main() -> Callable[[], None]:
+def _hydra_main() -> Callable[[], Any]:
     import hydra
     from omegaconf import DictConfig
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
-    def job(cfg: DictConfig) -> None:
+    def job(cfg: DictConfig) -> float | None:
         from gsd.cli.hydra import of_job
-        from gsd.runner.run import run
+        from gsd.runner import run
 
-        run(of_job(cfg))
+        return run.job(of_job(cfg))
 
     return job
 

@@ -29,7 +29,7 @@ CONTEXT = "context"  # the constructor parameter that takes what no yaml can hol
 
 # What cannot change a result, and so is no part of a run's identity.
 EVERY = ("checkpoint_every", "images_every", "evaluate_every")
-NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "logger", "hydra")
+NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "objective", "logger", "hydra")
 
 
 @dataclass
@@ -58,6 +58,7 @@ class Config:
     images_every: int = 100
     evaluate_every: int = 0
     profile: bool = False
+    objective: str | None = None  # a number of the summary, returned to the sweeper
     turntable: Turntable = field(default_factory=Turntable)
     representation: Any = MISSING
     densify: Any = None
@@ -129,9 +130,22 @@ def _laptop(there: str, otherwise: str, *, _root_: DictConfig) -> str:
 
 
 def build(cfg: DictConfig) -> Experiment:
-    """Every part of the experiment, made and checked; the only place that instantiates.
+    """Make every part of an experiment and check them against each other.
 
-    Raises GsdError with one sentence for a wrong type, range, key, or a pair of options that makes no sense.
+    Args:
+        cfg: from `gsd.compose`.
+
+    Returns:
+        The experiment, for `gsd.optimise`: `experiment.representation` is the scene, `experiment.prior` the prior, and
+        so on.
+
+    Raises:
+        GsdError: one sentence for a wrong type, range or key, or a pair of options that makes no sense.
+
+    Example:
+        >>> experiment = gsd.build(gsd.compose("representation=instant_ngp", "steps=50"))
+        >>> experiment.steps
+        50
     """
     from gsd.experiment import assemble
 

@@ -12,11 +12,25 @@ from gsd.geometry import geometry_at
 from gsd.schedule import at
 from gsd.types import Noised, StepState
 
-Lap = Callable[[str], None]  # told the name of every stage when it ends, for example `gsd.runner.profile.Profile`
+Lap = Callable[[str], None]  # told the name of every stage when it ends
 
 
 def optimise(experiment: Experiment, start: int = 0, lap: Lap | None = None) -> Iterator[StepState]:
-    """Run steps `start` ... `experiment.steps` - 1; a state is yielded after its update has been applied."""
+    """Take the steps `start` ... `experiment.steps` - 1.
+
+    Args:
+        experiment: from `gsd.build`; its scene (and what its guidance trains) changes in place.
+        start: the first step, for a scene that has been restored from a checkpoint.
+        lap: called with the name of each stage of a step when it ends, and with "record" when the caller has used the
+            state and asks for the next one.
+
+    Yields:
+        The state of each step after its update has been applied.
+
+    Example:
+        >>> for state in gsd.optimise(experiment):
+        ...     print(state.step, float(state.terms["score"]))
+    """
     lap = lap or _unwatched
     for step in range(start, experiment.steps):
         yield take_step(experiment, step, lap)

@@ -239,3 +239,16 @@ class Tracker(Protocol):
 
     def finish(self, results: TrackedResults) -> None:
         """Once, after the last row."""
+
+
+@runtime_checkable
+class Learns(Protocol):
+    """What changes in a run and so belongs into its checkpoints: a representation, a guidance that trains a network."""
+
+    def vitals(self) -> dict[str, Tensor]:
+        """Scalars worth a line in metrics.jsonl; not finite if any parameter is not."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything needed to go on bit for bit: tensors, numbers and strings only."""
+
+    def restore(self, state: dict[str, Any]) -> None: ...

@@ -195,7 +195,8 @@ def test_help_and_completion_answer_within_a_second():
 
 def test_signature_names_what_can_change_a_result():
     base = signature(config())
-    for same in ("name=x", "device=cpu", "threads=1", "checkpoint_every=7", "images_every=0", "logger=[files,wandb]"):
+    free = ("name=x", "device=cpu", "threads=1", "checkpoint_every=7", "images_every=0", "logger=[files,wandb]")
+    for same in (*free, "objective=psnr_aligned"):
         assert signature(config(same)) == base
     changed = ["seed=1", "steps=601", "prompt=an owl", "noising.spread=0.03", "noising=random", "loss=none"]
     signatures = [signature(config(o)) for o in changed]

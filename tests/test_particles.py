@@ -57,6 +57,7 @@ def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
 def stop_after(folder, steps):
     """As a crash right after the checkpoint at `steps` leaves it."""
     experiment = build(config(*FEW))
-    recorder = Recorder(experiment, RunFolder(folder))
-    for state in itertools.islice(optimise(experiment), steps):
-        recorder.add(state)
+    with Recorder(experiment, RunFolder(folder)) as recorder:
+        for state in itertools.islice(optimise(experiment), steps):
+            recorder.step(state)
+        recorder.checkpoint()

@@ -5,28 +5,35 @@ The one file that asks Hydra's global state; everything else reads the node `hyd
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from gsd.cli.errors import explained
 from gsd.cli.folders import CONF, own_folders, use
 from gsd.config import register
+from gsd.errors import GsdError
 
+_COMPOSING = threading.Lock()  # Hydra composes one config at a time
 KEPT = ("mode", "overrides.task", "runtime.choices")  # of the node `hydra`
 
 
 def compose(*overrides: str) -> DictConfig:
     """The config that `python run.py OVERRIDES` makes.
 
+    It neither needs nor changes Hydra's global state, so that notebooks, threads and jobs of Hydra may call it.
+
     Args:
         overrides: as on the command line, for example "noising=random", "steps=50".
 
     Returns:
-        The config, which may be changed before it is built. Its node `hydra` remembers overrides and choices.
+        The config, which may be changed before it is built or run: `cfg.seed = 3`.
 
     Raises:
-        hydra.errors.HydraException or omegaconf.errors.OmegaConfBaseException for an option or a key that does not
-        exist; `gsd.cli.errors.explained` has them as one sentence.
+        GsdError: for an option or a key that does not exist, with those that do.
 
     Example:
         >>> cfg = gsd.compose("noising=random", "steps=50")
@@ -34,12 +41,39 @@ def compose(*overrides: str) -> DictConfig:
         'gsd.noising.random.Random'
     """
     import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
 
     register()
     use(own_folders())
-    with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose("config", list(overrides), return_hydra_config=True)
-    return _with(cfg, cfg.hydra, "sweep.dir")
+    try:
+        with _hydra():
+            cfg = hydra.compose("config", list(overrides), return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise GsdError(explained(error)) from error
+    made = _with(cfg, cfg.hydra, "sweep.dir")
+    with open_dict(made):  # not resolved: the folder's name follows the config, whatever is changed in it
+        made.hydra.run = OmegaConf.to_container(cfg.hydra.run, resolve=False)
+    return made
+
+
+@contextmanager
+def _hydra() -> Iterator[None]:
+    """Hydra set up for conf/. What the process had set up before is put back."""
+    import hydra
+    from hydra.core.global_hydra import GlobalHydra
+    from hydra.version import VersionBase
+
+    with _COMPOSING:
+        present, base = GlobalHydra.instance(), VersionBase.instance()
+        before = present.hydra, base.version_base
+        present.clear()
+        try:
+            with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
+                yield
+        finally:
+            GlobalHydra.set_instance(present)
+            present.hydra, base.version_base = before
 
 
 def of_job(cfg: DictConfig) -> DictConfig:
@@ -48,6 +82,18 @@ def of_job(cfg: DictConfig) -> DictConfig:
 
     use(own_folders())
     return _with(cfg, HydraConfig.get(), "runtime.output_dir")
+
+
+def run_folder(cfg: DictConfig) -> str:
+    """The folder that the command gives a run: a job of Hydra knows its own, any other config the yaml's rule."""
+    return OmegaConf.select(cfg, "hydra.runtime.output_dir") or cfg.hydra.run.dir
+
+
+def choices(cfg: DictConfig) -> dict[str, Any]:
+    """group -> the option chosen, by its name on the command line; a list of options for losses and metrics."""
+    lists = {group: [name for name, part in cfg[group].items() if "_target_" in part] for group in ("loss", "metric")}
+    chosen = {k: v for k, v in cfg.hydra.runtime.choices.items() if not (k.startswith("hydra/") or "@" in k)}
+    return {k: v for k, v in chosen.items() if k != "logger"} | lists
 
 
 def plain(cfg: DictConfig) -> DictConfig:

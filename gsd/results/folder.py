@@ -1,7 +1,7 @@
 """The run folder: the one interface between a run and everything that reads it.
 
-    config.yaml  overrides.yaml  metrics.jsonl  histograms.jsonl  evaluations.jsonl  checkpoint.pt  summary.json
-    evaluation.json  DONE | FAILED  and the pictures
+    config.yaml  overrides.yaml  choices.yaml  metrics.jsonl  histograms.jsonl  evaluations.jsonl  checkpoint.pt
+    summary.json  evaluation.json  DONE | FAILED  and the pictures
 
 Every file but the .jsonl is replaced atomically; those are cut back to the checkpoint when a run resumes.
 .lock says who works in the folder, for as long as the kernel holds that process's lock on it.
@@ -36,6 +36,20 @@ class Holder:
 
 
 class RunFolder:
+    """A run folder, to be written. `gsd.Run` reads one.
+
+    Args:
+        path: made if it does not exist.
+
+    Raises:
+        GsdError: where it cannot be made.
+
+    Example:
+        >>> folder = gsd.RunFolder("outputs/mine")
+        >>> with folder.lock():
+        ...     folder.append([{"step": 0, "loss": 1.0}])  # a line of metrics.jsonl
+    """
+
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         try:

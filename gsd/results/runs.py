@@ -19,13 +19,23 @@ from gsd.results.folder import RunFolder
 
 Status = Literal["done", "failed", "unfinished"]
 MARKS = frozenset({"config.yaml", "DONE", "FAILED", "checkpoint.pt"})  # a folder with one of these is a run's
+LISTS = ("loss", "metric")  # groups of which several options may be chosen
 TAIL = 20_000  # bytes, more than a line of metrics.jsonl has
 DEPTH = 3  # folders below the given one in which runs are looked for: outputs/NAME/SIGNATURE
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder. Its files are read when they are asked for; one that is damaged raises GsdError, naming it."""
+    """A run folder, to be read. A file is read when it is asked for, and kept; one that is damaged raises GsdError.
+
+    Args:
+        path: the folder, outputs/NAME/SIGNATURE or multirun/NAME/SIGNATURE.
+
+    Example:
+        >>> run = gsd.Run(Path("outputs/an_owl/0f3a6c1e"))
+        >>> run.status, run.choices["noising"], run.summary["psnr_aligned"]
+        ('done', 'consistent', 24.1)
+    """
 
     path: Path
 
@@ -64,6 +74,23 @@ class Run:
     def overrides(self) -> list[str]:
         """What was typed, for example ["noising=random", "seed=1"]."""
         return _read(self.path / "overrides.yaml", _yaml, list) if (self.path / "overrides.yaml").exists() else []
+
+    @cached_property
+    def choices(self) -> dict[str, Any]:
+        """group -> the option chosen, by its name on the command line; a list of options for losses and metrics.
+
+        choices.yaml has it from the start of a run. A folder from before there was one has the options in its summary,
+        or else what was typed; what neither has is named by its class.
+        """
+        if (self.path / "choices.yaml").exists():
+            return _read(self.path / "choices.yaml", _yaml)
+        return _guessed(self.config, self.typed) | self.summary.get("options", {})
+
+    @property
+    def typed(self) -> dict[str, str]:
+        """The overrides by key, as in {"noising": "random", "seed": "1"}."""
+        overrides = map(str, self.summary.get("overrides") or self.overrides)
+        return dict(o.lstrip("+~").split("=", 1) for o in overrides if "=" in o)
 
     @property
     def step(self) -> int:
@@ -147,6 +174,17 @@ def done_runs(folders: Iterable[str | Path], complain: Callable[[str], None] | N
         except GsdError as error:
             complain(f"{error} Left out.")
     return good
+
+
+def _guessed(config: dict[str, Any], typed: dict[str, str]) -> dict[str, Any]:
+    """What a config says of the options that were chosen: lists have their names, of single ones it has the class."""
+    found: dict[str, Any] = {}
+    for group, section in config.items():
+        if group in LISTS and isinstance(section, dict):
+            found[group] = [name for name, part in section.items() if isinstance(part, dict) and "_target_" in part]
+        elif isinstance(section, dict) and ("_target_" in section or not section):
+            found[group] = typed.get(group) or section.get("_target_", "none").rpartition(".")[2]
+    return found
 
 
 def _with_later(summary: dict[str, Any], evaluation: dict[str, Any]) -> dict[str, Any]:

@@ -12,14 +12,13 @@ from typing import Any, TypeGuard
 
 from gsd.config import NOT_IN_SIGNATURE
 from gsd.errors import GsdError
-from gsd.results.runs import Run, Status, find_runs
+from gsd.results.runs import LISTS, Run, Status, find_runs
 
 SEED = "seed"
 COSTS = ("seconds", "prior_calls", "peak_memory_mb")
 NOT_METRICS = frozenset({"prompt", "options", "overrides", "seed", "particles", "versions", "commit", *COSTS})
 # A run's own choice among equals: shown for each run, but no mean of it says anything.
 NOMINAL = frozenset({"yaw_deg", "clip_yaw_deg", "variant"})
-LISTS = ("loss", "metric")  # groups that hold several options by name
 NO_SETTINGS = frozenset({*NOT_IN_SIGNATURE, "profile", "metric"})  # how a run is done and measured, not what it is
 REASON_CHARS = 4000  # of a traceback
 
@@ -43,28 +42,54 @@ class Row:
 
 @dataclass(frozen=True)
 class Table:
-    """All runs of a report in the order of their settings, and what had to be left out of it."""
+    """Runs in the order of their settings, and what had to be left out."""
 
     rows: list[Row]
-    settings: list[str]  # groups first, the seed last
+    settings: list[str]  # in which the runs differ: groups first, the seed last
     left_out: list[str]  # a sentence for each damaged folder
 
     @cached_property
     def metrics(self) -> list[str]:
         return list(dict.fromkeys(name for row in self.rows for name in row.metrics))
 
+    def to_dicts(self) -> list[dict[str, Any]]:
+        """One flat dict per run: its name as "run", its status, and the settings, metrics and costs that it has.
 
-def read(folders: Iterable[str | Path]) -> Table:
-    """Every run at or below the folders. Raises GsdError for a folder that does not exist or holds no run."""
-    runs = find_runs(folders)
-    runs.sort(key=lambda run: run.status != "done")  # those done say what their options are called
+        Example:
+            >>> pandas.DataFrame(gsd.read("multirun/ablation").to_dicts()).groupby("noising").psnr_aligned.mean()
+        """
+        return [
+            {"run": row.name, "status": row.status, **row.settings, **row.metrics, **row.cost}
+            | {"commit": row.provenance.get("commit", "")}
+            for row in self.rows
+        ]
+
+
+def read(folders: str | Path | Iterable[str | Path]) -> Table:
+    """Read runs as a table.
+
+    Args:
+        folders: run folders or folders that hold run folders, such as "multirun/ablation"; one or several.
+
+    Returns:
+        The table. Its `rows` have everything, `to_dicts()` the numbers as a flat dict for each run. What is damaged is
+        in `left_out`.
+
+    Raises:
+        GsdError: for a folder that does not exist or holds no run.
+
+    Example:
+        >>> for row in gsd.read("multirun/ablation").rows:
+        ...     print(row.settings, row.metrics["psnr_aligned"])
+    """
+    runs = find_runs([folders] if isinstance(folders, str | Path) else folders)
     paths = [run.path.resolve() for run in runs]
     above = _common(paths)
-    rows, left_out, names = [], [], _Names()
+    rows, left_out = [], []
     for run, path in zip(runs, paths, strict=True):
         try:
             # A Run keeps what it has read: of thousands that would be too much
-            rows.append(_row(Run(run.path), str(path.relative_to(above)), names))
+            rows.append(_row(Run(run.path), str(path.relative_to(above))))
         except GsdError as error:
             left_out.append(str(error))
     differing = _differing(rows)
@@ -73,49 +98,25 @@ def read(folders: Iterable[str | Path]) -> Table:
     return Table(sorted(rows, key=lambda row: _order(row, differing)), differing, left_out)
 
 
-def _row(run: Run, name: str, names: _Names) -> Row:
+def _row(run: Run, name: str) -> Row:
     summary, config = run.summary, run.config
     if run.status == "done" and not config:
         raise GsdError(f"{run.path} is done but has no config.yaml.")
-    overrides = summary.get("overrides", []) if summary else run.overrides
-    typed = dict(str(o).lstrip("+~").split("=", 1) for o in overrides if "=" in str(o))
-    options = {k: v for k, v in summary.get("options", {}).items() if isinstance(v, str)}
-    flat = _flat(config) | names.of(config, options, typed)
-    flat |= {key: options[key] for key in ("experiment", "scale") if key in options}
+    chosen = {k: v for k, v in run.choices.items() if v is not None}
+    flat = _flat(config) | {k: v if isinstance(v, str) else "+".join(v) or "none" for k, v in chosen.items()}
     measured = {k: v for k, v in summary.items() if k not in NOT_METRICS}
     return Row(
         path=run.path,
         name=name if name != "." else run.path.resolve().name,
         status=run.status,
         reason=_reason(run, config),
-        typed=frozenset(typed),
+        typed=frozenset(run.typed),
         config=flat,
         metrics={k: float(v) for k, v in measured.items() if finite(v)},
         turns={k: v for k, v in measured.items() if isinstance(v, list) and v and all(map(finite, v))},
         cost={k: float(summary[k]) for k in COSTS if finite(summary.get(k))},
         provenance=_flat({"commit": summary.get("commit"), "versions": summary.get("versions", {})}) if summary else {},
     )
-
-
-class _Names:
-    """What the options of groups are called. A config holds their classes; the names are in the summaries of runs that
-    are done, and a run that is not takes the name of an equal section, what was typed, or the class's module."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, str] = {}
-
-    def of(self, config: dict[str, Any], options: dict[str, str], typed: dict[str, str]) -> dict[str, str]:
-        names = {}
-        for group, section in config.items():
-            if group in LISTS and isinstance(section, dict):
-                chosen = [name for name, part in section.items() if isinstance(part, dict) and "_target_" in part]
-                names[group] = "+".join(chosen) or "none"
-            elif isinstance(section, dict) and ("_target_" in section or not section):
-                key = group + json.dumps(section, sort_keys=True)
-                guess = section["_target_"].split(".")[-2] if section else "none"
-                names[group] = options.get(group) or self.known.get(key) or typed.get(group) or guess
-                self.known[key] = names[group]
-        return names
 
 
 def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

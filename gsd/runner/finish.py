@@ -7,7 +7,6 @@ from typing import Any
 
 import imageio.v2 as imageio
 import torch
-from omegaconf import DictConfig
 
 from gsd.experiment import Experiment
 from gsd.particles import Particles
@@ -16,6 +15,7 @@ from gsd.rasterizer.ply import save_ply
 from gsd.results.folder import RunFolder
 from gsd.results.measure import means, measure, render_turntable
 from gsd.results.provenance import commit, versions
+from gsd.results.runs import Run
 from gsd.runner.pictures import depth_picture, grid, png, uint8
 from gsd.types import Render
 
@@ -24,9 +24,7 @@ STRIP_VIEWS = 8
 
 
 @torch.no_grad()
-def finish(
-    experiment: Experiment, folder: RunFolder, asked: DictConfig, seconds: float, prior_calls: int
-) -> dict[str, Any]:
+def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_calls: int) -> dict[str, Any]:
     """Render, measure, export; write summary.json and DONE. Returns the summary. Can be repeated after a crash.
 
     Of several particles, the first one's files are where a single scene's are and the others' in particle_1/ and so on;
@@ -34,11 +32,12 @@ def finish(
     """
     scene = experiment.representation
     scenes = scene.scenes if isinstance(scene, Particles) else (scene,)
+    asked = Run(folder.path)
     metrics = [_leave(s, experiment, folder, f"particle_{k}/" if k else "") for k, s in enumerate(scenes)]
     summary = {
         "prompt": experiment.prompt,
-        "options": options(experiment, asked),
-        "overrides": list(asked.overrides.task),
+        "options": asked.choices,
+        "overrides": asked.overrides,
         "seed": experiment.seed,
         **(metrics[0] if len(metrics) == 1 else means(metrics) | {"particles": metrics}),
         "prior_calls": prior_calls,
@@ -72,11 +71,3 @@ def _write_pictures(show: Render, folder: RunFolder, prefix: str) -> None:
     for view in chosen.unique().tolist():
         for name, picture in (("rgb", show.rgb), ("depth", depth), ("alpha", alpha)):
             folder.write(f"{prefix}views/{view:03d}_{name}.png", png(picture[view]))
-
-
-def options(experiment: Experiment, asked: DictConfig) -> dict[str, Any]:
-    """group -> the option chosen, as typed on the command line; a list for losses and metrics."""
-    choices = asked.runtime.choices
-    lists = ("loss", "metric", "logger")
-    single = {k: v for k, v in choices.items() if not (k.startswith("hydra/") or "@" in k or k in lists)}
-    return single | {"loss": list(experiment.losses), "metric": list(experiment.metrics)}

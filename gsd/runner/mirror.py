@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -11,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hydra.types import RunMode
 from jaxtyping import Float
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from gsd.config import NOT_IN_SIGNATURE, signature
 from gsd.errors import reason
@@ -24,8 +22,9 @@ from gsd.results.folder import RunFolder
 from gsd.results.provenance import commit
 from gsd.results.runs import Run
 from gsd.results.sweep_folder import SweepFolder
-from gsd.runner.finish import options
+from gsd.results.table import finite
 from gsd.runner.recorder import BINS, SIGMAS
+from gsd.runner.watch import Clock, Watcher
 from gsd.types import TrackedResults, TrackedRow, TrackedRun
 
 NOT_IN_NAME = frozenset({*NOT_IN_SIGNATURE, "profile", "metric"})  # how a run is done and measured, not what it is
@@ -33,45 +32,49 @@ SOLID = 0.1  # opacity: a point of a cloud has none, so what is less is left out
 POINTS = 100_000  # of a cloud in a browser
 
 
-class Mirror:
-    """The trackers of a run, while entered.
+class Mirror(Watcher):
+    """Tells the trackers of a run what is in its folder. The time that they take is not the run's.
 
     They are told only what a checkpoint holds. So a step is told once, whatever interrupts the run, and is never taken
-    back. One that raises is told of in a line on stderr and left alone from then on.
+    back. A tracker that raises is named in a line on stderr and left alone from then on.
     """
 
-    def __init__(self, experiment: Experiment, folder: RunFolder, asked: DictConfig) -> None:
-        self.experiment, self.folder, self.asked = experiment, folder, asked
+    def __init__(self, experiment: Experiment, folder: RunFolder, clock: Clock, in_sweep: bool) -> None:
+        self.experiment, self.folder, self.clock, self.in_sweep = experiment, folder, clock, in_sweep
         self.history = History(folder)
         self.trackers: dict[str, Tracker] = {}
         self._entered: dict[str, AbstractContextManager[Tracker]] = {}
 
     def __enter__(self) -> Mirror:
-        for name, logger in self.experiment.loggers.items():
-            with self._guarded(name):
-                self._enter(name, logger)
+        with self.clock.stopped():
+            for name, logger in self.experiment.loggers.items():
+                with self._guarded(name):
+                    self._enter(name, logger)
         return self
 
     def _enter(self, name: str, logger: Logger) -> None:
-        manager = logger(described(self.experiment, self.folder, self.asked))
+        manager = logger(described(self.experiment, self.folder, self.in_sweep))
         self.trackers[name] = manager.__enter__()
         self._entered[name] = manager
 
-    def update(self) -> None:
-        """Tell what has come into the folder. To be called when a checkpoint holds all of it."""
+    def checkpoint(self) -> None:
+        with self.clock.stopped():
+            self._tell()
+
+    def done(self, summary: dict[str, Any]) -> None:
+        self._tell()  # a run continued after its last step makes no further checkpoint
+        for name, tracker in list(self.trackers.items()):
+            with self._guarded(name):
+                tracker.finish(self._results(summary))
+
+    def _tell(self) -> None:
+        """What has come into the folder since the last call; a checkpoint must hold all of it."""
         rows = self.history.new() if self.trackers else []
         for name, tracker in list(self.trackers.items()):
             with self._guarded(name):
                 unknown = [row for row in rows if row.number >= tracker.known]
                 if unknown:
                     tracker.log(unknown)
-
-    def finish(self, summary: dict[str, Any]) -> None:
-        """Tell what a run that is done has left behind."""
-        self.update()  # a run continued after its last step makes no further checkpoint
-        for name, tracker in list(self.trackers.items()):
-            with self._guarded(name):
-                tracker.finish(self._results(summary))
 
     def __exit__(self, *error: Any) -> None:
         for name in list(self._entered):
@@ -97,7 +100,7 @@ class Mirror:
         return TrackedResults(
             number=self.history.count,
             step=self.experiment.steps,
-            values={key: value for key, value in summary.items() if _is_number(value) and key != "seed"},
+            values={key: value for key, value in summary.items() if finite(value) and key != "seed"},
             video=self.folder / "turntable.mp4",
             points=cloud(scene) if scene.exists() else None,
             curves=_curves(summary),
@@ -138,7 +141,7 @@ class History:
 
     def _evaluation(self, line: dict[str, Any]) -> dict[str, Any]:
         cost = ("step", "prior_calls", "seconds")
-        measured = {f"eval/{key}": value for key, value in line.items() if key not in cost and _is_number(value)}
+        measured = {f"eval/{key}": value for key, value in line.items() if key not in cost and finite(value)}
         return {
             "values": {key: line[key] for key in cost} | measured,
             "pictures": self._picture("pictures/front", f"frames/{line['step']:06d}.png"),
@@ -159,20 +162,19 @@ class History:
         return [json.loads(line) for line in whole.splitlines()]
 
 
-def described(experiment: Experiment, folder: RunFolder, asked: DictConfig) -> TrackedRun:
+def described(experiment: Experiment, folder: RunFolder, in_sweep: bool) -> TrackedRun:
     """The run of this process and folder in a tracker's terms."""
     run = Run(folder.path)
-    swept = asked.mode == RunMode.MULTIRUN
     chosen = {
         group: ",".join(option) or "none" if isinstance(option, list) else option or "none"
-        for group, option in options(experiment, asked).items()
+        for group, option in run.choices.items()
     }
     preset = None if chosen["experiment"] == "none" else chosen["experiment"]
-    names = [o for o in _typed(run, swept) if o.lstrip("+~").split("=")[0].split(".")[0] not in NOT_IN_NAME]
+    names = [o for o in _typed(run, in_sweep) if o.lstrip("+~").split("=")[0].split(".")[0] not in NOT_IN_NAME]
     return TrackedRun(
         id=signature(OmegaConf.create(run.config)),
         name=" ".join(names) or experiment.prompt,
-        group=folder.path.parent.name if swept else None,
+        group=folder.path.parent.name if in_sweep else None,
         job=preset or "run",
         tags=tuple(filter(None, (preset, commit()))),
         config=chosen | {key: run.config[key] for key in ("prompt", "seed", "steps")} | {"config": run.config},
@@ -180,9 +182,9 @@ def described(experiment: Experiment, folder: RunFolder, asked: DictConfig) -> T
     )
 
 
-def _typed(run: Run, swept: bool) -> list[str]:
+def _typed(run: Run, in_sweep: bool) -> list[str]:
     """The overrides of a run; of one in a sweep, those that the sweep varies."""
-    sweeps = SweepFolder(run.path.parent).sweeps if swept else []
+    sweeps = SweepFolder(run.path.parent).sweeps if in_sweep else []
     jobs = [sweep.jobs[run.path.name] for sweep in sweeps if run.path.name in sweep.jobs]
     return jobs[-1].overrides if jobs else run.overrides
 
@@ -202,7 +204,3 @@ def _curves(summary: dict[str, Any]) -> dict[str, dict[str, list[float]]]:
     first = summary.get("particles", [summary])[0]
     lines = {f"{word} view": first[f"clip_{word}"] for word in ("front", "side", "back") if f"clip_{word}" in first}
     return {"clip_view": lines} if lines else {}
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

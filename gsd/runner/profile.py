@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import statistics
 import time
-from typing import Any
 
 import torch
 from rich.console import Console
 from rich.table import Table
+
+from gsd.results.folder import RunFolder
+from gsd.runner.watch import Watcher
 
 STAGES = {
     "camera": "cameras, noise levels",
@@ -23,24 +26,30 @@ STAGES = {
 }
 
 
-class Profile:
-    """A stopwatch for `gsd.loop`: call it with the name of a stage when that stage ends.
+class Profile(Watcher):
+    """A stopwatch for the stages of a step; writes profile.json after the last one and prints it as a table.
 
-    On a GPU each call waits for the device, so that time is booked where it is spent; a run that is watched is a little
+    On a GPU each lap waits for the device, so that time is booked where it is spent; a run that is watched is a little
     slower than one that is not.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
+    def __init__(self, device: torch.device, folder: RunFolder) -> None:
+        self.device, self.folder = device, folder
         self.seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
+
+    def begin(self, taken: int) -> None:
         self.last = time.perf_counter()
 
-    def __call__(self, stage: str) -> None:
+    def lap(self, stage: str) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now = time.perf_counter()
         self.seconds[stage].append(now - self.last)
         self.last = now
+
+    def end(self) -> None:
+        self.folder.write("profile.json", json.dumps(self.summary(), indent=2) + "\n")
+        self.show()
 
     def summary(self) -> dict[str, dict[str, float]]:
         """Per stage: its median and its first time in milliseconds, and its share of all steps but the first.
@@ -58,8 +67,8 @@ class Profile:
             for stage, s in later.items()
         }
 
-    def show(self, **options: Any) -> None:
-        """Print the summary as a table; options are those of rich's Console."""
+    def show(self) -> None:
+        """Print the summary as a table."""
         table = Table("stage", "what", title="Where a step's time goes")
         for column in ("median ms", "share", "first, ms"):
             table.add_column(column, justify="right")
@@ -70,4 +79,4 @@ class Profile:
         medians, firsts = (sum(row[k] for row in summary.values()) for k in ("median_ms", "first_ms"))
         table.add_section()
         table.add_row("step", "", f"{medians:.2f}", "", f"{firsts:.0f}")
-        Console(**options).print(table)
+        Console().print(table)

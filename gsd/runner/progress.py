@@ -1,22 +1,22 @@
-"""The progress bar: steps a second, time left, loss. Quiet where standard error is not a terminal."""
+"""The progress bar: steps per second, time left, loss. Nothing is shown where standard error is no terminal."""
 
 from __future__ import annotations
 
 import sys
 import time
-from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from gsd.runner.watch import Watcher
 from gsd.types import StepState
 
 REFRESH_S = 0.2  # reading the loss waits for the device, so it is read this seldom
 
 
-class Progress:
-    def __init__(self, steps: int, start: int) -> None:
+class Progress(Watcher):
+    def __init__(self, steps: int) -> None:
         self.bar = RichProgress(
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
@@ -27,17 +27,14 @@ class Progress:
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
         )
-        self.task = self.bar.add_task("optimise", total=steps, completed=start, speed="", loss="")
-        self.start, self.began, self.shown = start, time.perf_counter(), 0.0
+        self.task = self.bar.add_task("optimise", total=steps, speed="", loss="")
 
-    def __enter__(self) -> Progress:
+    def begin(self, taken: int) -> None:
+        self.bar.update(self.task, completed=taken)
         self.bar.start()
-        return self
+        self.start, self.began, self.shown = taken, time.perf_counter(), 0.0
 
-    def __exit__(self, *error: Any) -> None:
-        self.bar.stop()
-
-    def update(self, state: StepState) -> None:
+    def step(self, state: StepState) -> None:
         now = time.perf_counter()
         if self.bar.disable or now - self.shown < REFRESH_S:
             return
@@ -46,3 +43,10 @@ class Progress:
         speed = (done - self.start) / (now - self.began)
         loss = ", ".join(f"{name} {float(term):.3g}" for name, term in state.terms.items())
         self.bar.update(self.task, completed=done, speed=f"{speed:.1f} steps/s", loss=loss)
+
+    def end(self) -> None:
+        self.bar.stop()
+
+    def __exit__(self, error: object = None, *rest: object) -> None:
+        if error is not None:
+            self.bar.stop()

@@ -1,51 +1,83 @@
-"""One run: build, resume, optimise, log, stop cleanly, finish. run.py hands every job of a sweep to `run`."""
+"""One run: build, take it up from its folder, optimise while the watchers look on, finish."""
 
 from __future__ import annotations
 
 import errno
-import json
 import shutil
 import traceback
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gsd.cli.hydra import choices, plain, run_folder
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
-from gsd.runner.signals import Signals
+from gsd.results.runs import Run
 
 if TYPE_CHECKING:
     from gsd.experiment import Experiment
-    from gsd.runner.mirror import Mirror
+    from gsd.runner.recorder import Recorder
+    from gsd.runner.watch import Watcher
 
 SPACE = 2**20  # bytes: a disk with less than this is full
 
 
-def run(cfg: DictConfig, path: str | Path | None = None) -> None:
-    """Take the run that `cfg` describes from where its folder stands to DONE; a finished one is left alone.
+def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
+    """Take the run that `cfg` describes from where its folder stands to its end; a run that is done is left alone.
 
-    path: the run folder; without it, the one that Hydra gave a job. Raises GsdError for what the user can mend,
-    SystemExit(128 + signal) after a clean stop; any other exception leaves its traceback in FAILED.
+    The result has the same bits as that of the command with the same overrides.
+
+    Args:
+        cfg: from `gsd.compose`.
+        folder: the run folder; None: the one that the command takes, outputs/NAME/SIGNATURE.
+
+    Returns:
+        The run, whose `summary` has the final numbers.
+
+    Raises:
+        GsdError: what the user can mend, in a sentence that the file FAILED in the folder holds too.
+        SystemExit: 128 + the signal's number, after SIGINT or SIGTERM has stopped the run at a checkpoint.
+
+    Any other exception leaves its traceback in FAILED.
+
+    Example:
+        >>> run = gsd.run(gsd.compose("noising=random", "steps=50"))
+        >>> run.summary["psnr_aligned"]
+        14.2
     """
-    folder = RunFolder(path or cfg.hydra.runtime.output_dir)
-    if folder.done:
-        print(f"Already done: {folder.path}")
-        return
-    with folder.lock():
+    if "hydra" not in cfg:
+        raise GsdError("This config does not say which options were chosen; make it with gsd.compose.")
+    home = RunFolder(run_folder(cfg) if folder is None else folder)
+    if home.done:
+        print(f"Already done: {home.path}")
+        return Run(home.path)
+    with home.lock():
         try:
-            _run(cfg, folder)
+            _run(cfg, home)
         except GsdError as error:
-            folder.fail(f"{error}\n")
+            home.fail(f"{error}\n")
             raise
         except Exception as error:
-            if _no_space(error, folder):
-                sentence = f"No space is left for {folder.path}; once there is some, the same command continues."
-                folder.fail(f"{sentence}\n")
+            if _no_space(error, home):
+                sentence = f"No space is left for {home.path}; once there is some, the same command continues."
+                home.fail(f"{sentence}\n")
                 raise GsdError(sentence) from error
-            folder.fail(traceback.format_exc())
+            home.fail(traceback.format_exc())
             raise
-    print(f"Done: {folder.path}")
+    print(f"Done: {home.path}")
+    return Run(home.path)
+
+
+def job(cfg: DictConfig) -> float | None:
+    """What a job of Hydra does: the run, whose `objective` is returned for sweepers that optimise a number."""
+    from gsd.runner.objective import refuse_none, value
+
+    refuse_none(cfg)
+    made = run(cfg)
+    return None if cfg.objective is None else value(made.summary, cfg.objective)
 
 
 def _no_space(error: Exception, folder: RunFolder) -> bool:
@@ -55,40 +87,61 @@ def _no_space(error: Exception, folder: RunFolder) -> bool:
 
 
 def _run(cfg: DictConfig, folder: RunFolder) -> None:
-    from gsd.cli.hydra import plain
     from gsd.config import build
+    from gsd.loop import optimise
     from gsd.runner.finish import finish
-    from gsd.runner.mirror import Mirror
+    from gsd.runner.objective import refuse_unknown
+    from gsd.runner.recorder import Recorder
 
     experiment = build(cfg)
+    refuse_unknown(cfg.objective, experiment)
+    _write_down(cfg, folder)
+    recorder = Recorder(experiment, folder)
+    watchers = _watchers(experiment, folder, recorder, cfg.hydra.mode == RunMode.MULTIRUN)
+
+    def lap(stage: str) -> None:
+        for watcher in watchers:
+            watcher.lap(stage)
+
+    with ExitStack() as entered:
+        for watcher in watchers:
+            entered.enter_context(watcher)
+        for watcher in watchers:
+            watcher.begin(recorder.steps_taken)
+        for state in optimise(experiment, recorder.steps_taken, lap):
+            for watcher in watchers:
+                watcher.step(state)
+            if any(watcher.wants_checkpoint for watcher in watchers):
+                for watcher in watchers:
+                    watcher.checkpoint()
+        for watcher in watchers:
+            watcher.end()
+        summary = finish(experiment, folder, **recorder.totals)
+        for watcher in watchers:
+            watcher.done(summary)
+
+
+def _write_down(cfg: DictConfig, folder: RunFolder) -> None:
+    """What was asked for, so that the folder of a run that is not done says it too."""
     (folder / "FAILED").unlink(missing_ok=True)
     folder.write("config.yaml", OmegaConf.to_yaml(plain(cfg), resolve=True))
     folder.write("overrides.yaml", OmegaConf.to_yaml(cfg.hydra.overrides.task))
-    with Mirror(experiment, folder, cfg.hydra) as mirror:
-        mirror.finish(finish(experiment, folder, cfg.hydra, **_optimise(experiment, folder, mirror)))
+    folder.write("choices.yaml", OmegaConf.to_yaml(OmegaConf.create(choices(cfg))))
 
 
-def _optimise(experiment: Experiment, folder: RunFolder, mirror: Mirror) -> dict[str, Any]:
-    """The loop with everything that watches it. Returns the totals: seconds and prior_calls."""
-    from gsd.loop import optimise
-    from gsd.runner.convergence import Evaluation
+def _watchers(experiment: Experiment, folder: RunFolder, recorder: Recorder, in_sweep: bool) -> tuple[Watcher, ...]:
+    """In the order in which they enter and are told everything; they leave in the reverse order."""
+    from gsd.runner.convergence import Convergence
+    from gsd.runner.mirror import Mirror
     from gsd.runner.profile import Profile
     from gsd.runner.progress import Progress
-    from gsd.runner.recorder import Recorder
+    from gsd.runner.signals import Signals
 
-    recorder = Recorder(experiment, folder, mirror.update)
-    evaluation = Evaluation(experiment, folder, recorder)
-    profile = Profile(experiment.device) if experiment.profile else None
-    with Signals() as signals, Progress(experiment.steps, recorder.step) as progress:
-        evaluation.begin()
-        for state in optimise(experiment, recorder.step, profile):
-            evaluation.add(state)  # first, so that a checkpoint never lacks what was measured up to it
-            recorder.add(state)
-            progress.update(state)
-            if signals.seen:
-                recorder.checkpoint()
-                signals.answer(f"step {recorder.step} of {experiment.steps}, {folder.path}")
-    if profile is not None:
-        folder.write("profile.json", json.dumps(profile.summary(), indent=2) + "\n")
-        profile.show()
-    return recorder.totals
+    return (
+        Convergence(experiment, folder, recorder),  # before the recorder: a checkpoint lacks no measurement up to it
+        recorder,
+        Mirror(experiment, folder, recorder.clock, in_sweep),  # after it: trackers are told what a checkpoint holds
+        Progress(experiment.steps),
+        *([Profile(experiment.device, folder)] if experiment.profile else []),  # its table follows the bar
+        Signals(experiment.steps, folder.path),  # last: it may end the program when all others are through
+    )

@@ -3,32 +3,67 @@
 from __future__ import annotations
 
 import signal
+import threading
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gsd.runner.watch import Watcher
+from gsd.types import StepState
 
-class Signals:
-    """While entered, SIGINT and SIGTERM are noted instead of interrupting a step; a second one interrupts.
+ALWAYS = (signal.SIGINT, signal.SIGTERM)
+
+
+class Signals(Watcher):
+    """Until the last step, SIGINT and SIGTERM are noted instead of interrupting a step; a second one interrupts.
 
     So are signals that whoever runs us has a handler for. submitit, for one, takes SIGUSR2 for "preempted" or "out of
-    time", books the job anew and exits; SIGTERM, by which Slurm announces either, it passes over.
+    time", books the job anew and exits; SIGTERM, by which Slurm announces either, it passes over. Only a program's main
+    thread can handle signals: in another one a run leaves them alone.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, steps: int, path: Path) -> None:
+        self.steps, self.path, self.taken = steps, path, 0
         self.seen: list[int] = []
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Signals:
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
-            if number in (signal.SIGINT, signal.SIGTERM) or callable(signal.getsignal(number)):
-                self._before[number] = signal.signal(number, self._note)
+        if threading.current_thread() is threading.main_thread():
+            for number in (*ALWAYS, signal.SIGUSR1, signal.SIGUSR2):
+                if number in ALWAYS or callable(signal.getsignal(number)):
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
-    def __exit__(self, error: object, *rest: object) -> None:
+    def __exit__(self, *error: object) -> None:
         self._restore()
-        if error is None:
-            for number in self.seen:  # noted after the last step
-                signal.raise_signal(number)
+
+    def step(self, state: StepState) -> None:
+        self.taken = state.step + 1
+
+    @property
+    def wants_checkpoint(self) -> bool:
+        return bool(self.seen)
+
+    def checkpoint(self) -> None:
+        """Do what was asked for, now that a checkpoint is safe.
+
+        Raises SystemExit(128 + signal) where nobody else has a handler. One that returns lets the run go on.
+        """
+        while self.seen:
+            number = self.seen[0]
+            handler = self._before[number]
+            where = f"step {self.taken} of {self.steps}, {self.path}"
+            print(f"{signal.Signals(number).name}: checkpoint at {where}; the same command continues.", flush=True)
+            if not callable(handler) or handler is signal.default_int_handler:
+                raise SystemExit(128 + number)
+            handler(number, None)
+            self.seen.remove(number)
+
+    def end(self) -> None:
+        """The last checkpoint is safe: what has come since it, and what comes from now on, interrupts at once."""
+        self._restore()
+        for number in self.seen:
+            signal.raise_signal(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():
@@ -39,17 +74,3 @@ class Signals:
             self._restore()
             signal.raise_signal(number)
         self.seen.append(number)
-
-    def answer(self, where: str) -> None:
-        """Do what was asked for, now that a checkpoint is safe.
-
-        Raises SystemExit(128 + signal) where nobody else has a handler. One that returns lets the run go on.
-        """
-        while self.seen:
-            number = self.seen[0]
-            handler = self._before[number]
-            print(f"{signal.Signals(number).name}: checkpoint at {where}; the same command continues.", flush=True)
-            if not callable(handler) or handler is signal.default_int_handler:
-                raise SystemExit(128 + number)
-            handler(number, None)
-            self.seen.remove(number)

@@ -188,17 +188,17 @@ def test_a_resumed_run_equals_a_straight_one(tmp_path, monkeypatch):
         "guidance.lr=0.01",
     )
     straight = launch(tmp_path / "straight", *options, "steps=8")
-    add = Recorder.add
+    step = Recorder.step
 
     def until_six(self, state):
-        add(self, state)
+        step(self, state)
         if state.step == 5:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Recorder, "add", until_six)
+    monkeypatch.setattr(Recorder, "step", until_six)
     with pytest.raises(KeyboardInterrupt):
         launch(tmp_path / "resumed", *options, "steps=8")
-    monkeypatch.setattr(Recorder, "add", add)
+    monkeypatch.setattr(Recorder, "step", step)
     resumed = launch(tmp_path / "resumed", *options, "steps=8")
     assert records(resumed) == records(straight)
     assert len({r["guidance/lora_loss"] for r in records(straight)}) == 8

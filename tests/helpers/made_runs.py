@@ -23,14 +23,17 @@ LOSS = {"consistency": {"_target_": "gsd.loss.consistency.Consistency", "weight"
 
 
 def make(folder, config=(), metrics=(), records=(), options=(), status="DONE"):
-    """A run. What is given replaces a part of CONFIG, is added to the summary, or is a line of metrics.jsonl."""
+    """A run. What is given replaces a part of CONFIG or of the chosen options, is added to the summary, or is a line of
+    metrics.jsonl."""
     folder.mkdir(parents=True)
     whole = CONFIG | dict(config)
+    options = chosen(whole) | dict(options)
+    (folder / "choices.yaml").write_text(yaml.safe_dump(options, sort_keys=False))
     (folder / "config.yaml").write_text(yaml.safe_dump(whole, sort_keys=False))
     (folder / "metrics.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     summary = {
         "prompt": whole["prompt"],
-        "options": {"noising": whole["noising"]["_target_"].split(".")[-2], "camera": "orbit"} | dict(options),
+        "options": options,
         "overrides": [],
         "seed": whole["seed"],
         **dict(metrics),
@@ -45,6 +48,13 @@ def make(folder, config=(), metrics=(), records=(), options=(), status="DONE"):
     if status:
         (folder / status).write_text("")
     return folder
+
+
+def chosen(config):
+    """group -> option, which has the name of its class's module; a list for losses and metrics."""
+    sections = {group: section for group, section in config.items() if isinstance(section, dict)}
+    single = {k: v["_target_"].split(".")[-2] for k, v in sections.items() if "_target_" in v}
+    return single | {k: [n for n, part in sections[k].items() if isinstance(part, dict)] for k in ("loss", "metric")}
 
 
 def record(step, **numbers):

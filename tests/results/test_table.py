@@ -1,8 +1,10 @@
 """Run folders become rows: which settings differ, what each run came to, and what is wrong with it."""
 
 import json
+import signal
 
 import pytest
+from launch import SMALL, crash, launch
 from made_runs import CONSISTENT, LOSS, make, record
 
 from gsd.errors import GsdError
@@ -28,12 +30,6 @@ def test_an_option_is_shown_where_it_differs_for_the_same_choice(tmp_path):
     table = read([tmp_path])
     assert table.settings == ["loss", "noising", "loss.consistency.weight", "noising.kernel"]
     assert {row.name: row.settings.get("noising.kernel") for row in table.rows} == {"a": "tent", "b": "box", "c": None}
-
-
-def test_numbers_that_a_preset_has_for_a_term_that_was_not_chosen_make_no_loss(tmp_path):
-    make(tmp_path / "a", {"loss": LOSS})
-    make(tmp_path / "b", {"loss": {"consistency": {"input": "score"}}})
-    assert [row.settings["loss"] for row in read([tmp_path]).rows] == ["consistency", "none"]
 
 
 def test_what_follows_from_what_was_typed_is_not_shown(tmp_path):
@@ -95,15 +91,37 @@ def test_runs_that_are_not_done_say_why(tmp_path):
     assert rows["refused"].settings == {}
 
 
-def test_a_run_that_is_not_done_takes_the_names_of_its_options_from_those_that_are(tmp_path):
+def test_options_have_the_names_that_were_chosen_from_the_start_of_a_run(tmp_path, monkeypatch):
+    crash(monkeypatch, 2, lambda: signal.raise_signal(signal.SIGTERM))
+    with pytest.raises(SystemExit):
+        launch(tmp_path / "run", *SMALL, "steps=6")
+    (row,) = read([tmp_path]).rows
+    assert (row.status, row.reason) == ("unfinished", "at step 3 of 6")
+    chosen = {"prompting": "interpolated", "loss": "consistency", "metric": "truth", "densify": "none", "sigma": "vp"}
+    assert {group: row.config[group] for group in chosen} == chosen
+    assert row.config["experiment"] == "null"
+
+
+def without_choices(folder, config):
+    """As an unfinished run was left before there was choices.yaml."""
+    (make(folder, config, status="") / "choices.yaml").unlink()
+
+
+def test_folders_without_choices_yaml_go_by_their_summary_then_by_what_was_typed_then_by_classes(tmp_path):
     network = {"_target_": "gsd.prior.stable_diffusion.StableDiffusion", "model": "small"}
-    make(tmp_path / "a", {"prior": network}, options={"prior": "tiny"})
-    make(tmp_path / "b", {"prior": network, "seed": 1}, status="")
-    other = make(tmp_path / "c", {"prior": network | {"model": "other"}, "seed": 2}, status="")
-    (other / "overrides.yaml").write_text("- prior=typed\n- seed=2\n")
-    make(tmp_path / "d", {"prior": network | {"model": "large"}, "seed": 3}, status="")
-    names = {row.name: row.settings["prior"] for row in read([tmp_path]).rows}
-    assert names == {"a": "tiny", "b": "tiny", "c": "typed", "d": "stable_diffusion"}
+    for name, status in (("a", "DONE"), ("b", ""), ("c", "")):
+        make(tmp_path / name, {"prior": network}, options={"prior": "tiny"}, status=status)
+        (tmp_path / name / "choices.yaml").unlink()
+    (tmp_path / "b" / "overrides.yaml").write_text("- prior=typed\n- seed=1\n")
+    chosen = make(tmp_path / "d", {"prior": network}, options={"prior": "sd", "loss": ["tv", "opaque"], "scale": None})
+    rows = {row.name: row.config for row in read([tmp_path]).rows}
+    assert {name: config["prior"] for name, config in rows.items()} == {
+        "a": "tiny", "b": "typed", "c": "StableDiffusion", "d": "sd"
+    }  # fmt: skip
+    assert rows["d"]["loss"] == "tv+opaque"
+    assert "scale" not in rows["d"]
+    (chosen / "choices.yaml").write_text("prior: [")
+    assert "choices.yaml cannot be read" in read([tmp_path]).left_out[0]
 
 
 def test_damaged_folders_are_named_and_left_out(tmp_path):
@@ -118,10 +136,11 @@ def test_damaged_folders_are_named_and_left_out(tmp_path):
         assert any(f"/{name}" in sentence for sentence in table.left_out)
 
 
-def test_a_number_where_a_loss_term_should_be_is_no_term(tmp_path):
+def test_what_is_no_term_makes_no_loss(tmp_path):
+    """Numbers that a preset has for a term that was not chosen, and numbers in the place of a term."""
     term = {"_target_": "gsd.loss.consistency.Consistency"}
-    make(tmp_path / "a", {"loss": {"consistency": term, "other": 3, "nothing": None}})
-    make(tmp_path / "b", {"loss": {"other": 3}})
+    without_choices(tmp_path / "a", {"loss": {"consistency": term, "other": 3, "nothing": None}})
+    without_choices(tmp_path / "b", {"loss": {"other": 3, "consistency": {"input": "score"}}})
     assert {row.name: row.config["loss"] for row in read([tmp_path]).rows} == {"a": "consistency", "b": "none"}
 
 

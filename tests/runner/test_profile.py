@@ -5,16 +5,23 @@ import pytest
 import torch
 from launch import SMALL, launch, records
 
+from gsd.results.folder import RunFolder
 from gsd.runner.profile import STAGES, Profile
 
 
-def test_time_is_booked_on_the_stage_that_ends():
-    profile = Profile(torch.device("cpu"))
+@pytest.fixture
+def profile(tmp_path):
+    profile = Profile(torch.device("cpu"), RunFolder(tmp_path))
+    profile.begin(0)
+    return profile
+
+
+def test_time_is_booked_on_the_stage_that_ends(profile):
     began = time.perf_counter()
     for _ in range(3):
-        profile("camera")
+        profile.lap("camera")
         time.sleep(0.03)
-        profile("render")
+        profile.lap("render")
     elapsed = time.perf_counter() - began
     booked = sum(map(sum, profile.seconds.values()))
     assert booked == pytest.approx(elapsed, rel=0.2)
@@ -25,11 +32,10 @@ def test_time_is_booked_on_the_stage_that_ends():
     assert sum(row["share"] for row in summary.values()) == pytest.approx(1)
 
 
-def test_the_first_step_is_told_apart():
-    profile = Profile(torch.device("cpu"))
+def test_the_first_step_is_told_apart(profile):
     for pause in (0.05, 0.0, 0.0):
         time.sleep(pause)
-        profile("render")
+        profile.lap("render")
     row = profile.summary()["render"]
     assert row["first_ms"] >= 50 > row["median_ms"]
 

@@ -7,12 +7,22 @@ import time
 import numpy as np
 import pytest
 import torch
-from launch import SMALL, launch, records, same, shell, start
+from launch import SMALL, config, launch, records, same, shell, start
 
+from gsd.cli.hydra import choices
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
 
-OUTPUTS = ("config.yaml", "overrides.yaml", "metrics.jsonl", "summary.json", "checkpoint.pt", "scene.ply", "DONE")
+OUTPUTS = (
+    "config.yaml",
+    "overrides.yaml",
+    "choices.yaml",
+    "metrics.jsonl",
+    "summary.json",
+    "checkpoint.pt",
+    "scene.ply",
+    "DONE",
+)
 
 
 def test_a_run_leaves_everything_and_a_second_call_does_nothing(tmp_path, capsys):
@@ -32,6 +42,13 @@ def test_a_run_leaves_everything_and_a_second_call_does_nothing(tmp_path, capsys
     launch(folder, *SMALL, "steps=5", "images_every=2")
     assert "Already done" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
+
+
+def test_numbers_for_a_loss_that_is_not_chosen_choose_none():
+    assert choices(config("loss=none", "+loss.consistency.input=score", hydra=True))["loss"] == []
+    chosen = choices(config("loss=[tv,opaque]", "metric=none", "logger=[files,wandb]", hydra=True))
+    assert (chosen["loss"], chosen["metric"]) == (["tv", "opaque"], [])
+    assert "logger" not in chosen
 
 
 @pytest.mark.parametrize(

@@ -83,18 +83,12 @@ def _chosen(groups: Sequence[Group], baseline: str | None) -> Group:
 
 
 def _csv(table: Table) -> str:
-    rows = table.rows
-    costs = [name for name in COSTS if any(name in row.cost for row in rows)]
+    costs = [name for name in COSTS if any(name in row.cost for row in table.rows)]
     out = io.StringIO()
-    lines = csv.writer(out, lineterminator="\n")
-    lines.writerow(["run", "status", *table.settings, *table.metrics, *costs, "commit"])
-    for row in rows:
-        numbers = row.metrics | row.cost
-        lines.writerow(
-            [row.name, row.status, *(row.settings.get(k, "") for k in table.settings)]
-            + [numbers.get(name, "") for name in (*table.metrics, *costs)]
-            + [row.provenance.get("commit", "")]
-        )
+    columns = ["run", "status", *table.settings, *table.metrics, *costs, "commit"]
+    lines = csv.DictWriter(out, columns, lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(table.to_dicts())
     return out.getvalue()
 
 
