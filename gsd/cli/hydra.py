@@ -9,7 +9,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from gsd.cli.folders import CONF, own_folders, use
+from gsd.cli.folders import CONF, adopt, own_folders, use
 from gsd.config import register
 
 KEPT = ("mode", "overrides.task", "runtime.choices")  # of the node `hydra`
@@ -36,9 +36,9 @@ def compose(*overrides: str) -> DictConfig:
     import hydra
 
     register()
-    use(own_folders())
+    kept = adopt(overrides)
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = hydra.compose("config", list(overrides), return_hydra_config=True)
+        cfg = hydra.compose("config", kept, return_hydra_config=True)
     return _with(cfg, cfg.hydra, "sweep.dir")
 
 

@@ -26,7 +26,9 @@ def configured(overrides: list[str]) -> Noising:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="gsd noising-check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--draws", type=int, default=500, help="of 4 channels each")
     parser.add_argument("--device", default="cpu", help="where the maps are made: cpu or cuda")
     parser.add_argument("overrides", nargs="*", help="noising=a,b for several; every option if none is named")
