@@ -43,7 +43,7 @@ def main() -> None:
 
         print(help_text(COMMANDS))
     elif name and "=" not in name and name[0] not in "-~":
-        sys.exit(f"error: There is no command {name!r}: {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}.")
+        sys.exit(f"error: There is no command {name!r}; choose {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     else:
         sys.argv[1:] = arguments
         _run(default=not arguments)

@@ -13,12 +13,13 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from gsd.errors import GsdError, did_you_mean
+from gsd.errors import GsdError, did_you_mean, reason
 
 if TYPE_CHECKING:
     from gsd.experiment import Experiment
@@ -144,15 +145,11 @@ def make(section: Any, where: str, **context: Any) -> Any:
     yaml can hold (prompt, device, points ...); a target takes from it the parameters it names.
     """
     import pydantic
-    from hydra.utils import get_class
 
     if not isinstance(section, DictConfig):
         raise GsdError(f"{where} is {section!r} and should be a section with the options of a class, {where}._target_.")
     values: Any = OmegaConf.to_container(section, resolve=True)
-    try:
-        target: Any = get_class(values.pop("_target_"))
-    except Exception as error:
-        raise GsdError(f"{where}._target_ does not name a class that can be imported: {error}") from error
+    target = _class(values.pop("_target_", ""), where)
     parameters = inspect.signature(target).parameters
     offered = {k: v for k, v in context.items() if k in parameters}
     hints = get_type_hints(target.__init__, include_extras=True)
@@ -172,6 +169,21 @@ def make(section: Any, where: str, **context: Any) -> Any:
     except pydantic.ValidationError as error:
         raise GsdError(_sentence(where, error)) from error
     return target(**{k: getattr(checked, k) for k in options}, **offered)
+
+
+def _class(path: str, where: str) -> Any:
+    """The class of that name. An error in the code of its module keeps its traceback."""
+    module, _, name = path.rpartition(".")
+    try:
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise GsdError(
+            f"{where}._target_={path} does not name a class that can be imported: {reason(error)}. Your own modules "
+            "are found in the folders of --config-dir and GSD_CONF."
+        ) from error
+    if not isinstance(found, type):
+        raise GsdError(f"{where}._target_={path} is no class but a {type(found).__name__}.")
+    return found
 
 
 def _sentence(where: str, error: Any) -> str:

@@ -2,9 +2,7 @@
 
 import itertools
 import runpy
-import subprocess
 import sys
-import time
 
 import pytest
 from launch import ROOT, SMALL, config, launch, shell
@@ -152,31 +150,6 @@ def test_guidance_that_finds_its_own_noise_is_refused_beside_a_noising(guidance)
     with pytest.raises(GsdError, match="add noising=random"):
         build(config(*SMALL, f"guidance={guidance}"))
     build(config(*SMALL, f"guidance={guidance}", "noising=random"))
-
-
-def test_help_and_completion_need_no_torch():
-    code = (
-        "import runpy, sys; sys.argv = ['run.py', '--help']; runpy.run_path('run.py', run_name='__main__'); "
-        "assert 'torch' not in sys.modules"
-    )
-    out = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for word in ("noising", "consistent", "3D consistent noising", "prompt:"):
-        assert word in out
-    code = code.replace("'--help'", "'-sc', 'query=bash'")
-    env = {"COMP_LINE": "python run.py noising=c", "COMP_POINT": "24", "PATH": "/usr/bin:/bin"}
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env=env)
-    assert done.stdout.split() == ["noising=consistent"]
-
-
-@pytest.mark.slow
-def test_help_and_completion_answer_within_a_second():
-    for arguments in (["--help"], ["-sc", "query=bash"]):
-        times = []
-        for _ in range(5):
-            began = time.perf_counter()
-            subprocess.run([sys.executable, "run.py", *arguments], cwd=ROOT, capture_output=True, check=False)
-            times.append(time.perf_counter() - began)
-        assert min(times) < 1
 
 
 def test_signature_names_what_can_change_a_result():

@@ -22,7 +22,7 @@ FLAGS, SEARCHPATH = ("--config-dir", "-cd"), "hydra.searchpath=["
 
 def own_folders() -> list[Path]:
     """The folders that GSD_CONF names."""
-    return [Path(name).absolute() for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    return [_absolute(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
 
 
 def adopt(arguments: Iterable[str]) -> list[str]:
@@ -38,13 +38,14 @@ def adopt(arguments: Iterable[str]) -> list[str]:
             found.append(value if equals else next(rest, ""))
         elif argument.startswith(SEARCHPATH):
             listed = [name.strip(" '\"") for name in argument.removeprefix(SEARCHPATH).rstrip("]").split(",")]
-            found += [name.removeprefix("file://") for name in listed if not name.startswith("pkg://")]
-            kept += [f"{SEARCHPATH}{name}]" for name in listed if name.startswith("pkg://")]
+            packages = [name for name in listed if name.startswith("pkg://")]
+            found += [name.removeprefix("file://") for name in listed if name not in packages]
+            kept += [f"{SEARCHPATH}{','.join(packages)}]"] if packages else []
         else:
             kept.append(argument)
     if "" in found:
         raise GsdError(f"{FLAGS[0]} needs a folder: {FLAGS[0]} FOLDER.")
-    use([*map(Path, found), *own_folders()])
+    use([*map(_absolute, found), *own_folders()])
     return kept
 
 
@@ -54,12 +55,11 @@ def use(folders: Iterable[Path]) -> None:
     Modules are looked for after everything that is installed. Raises GsdError for a folder that does not exist, and for
     an option that two folders have.
     """
-    absolute = [str(folder.absolute()) for folder in folders]
-    if not absolute:
-        return
-    os.environ[VARIABLE] = os.pathsep.join(dict.fromkeys(absolute))
-    _check(own_folders())
-    sys.path.extend(str(folder) for folder in own_folders() if str(folder) not in sys.path)
+    names = list(dict.fromkeys(map(str, folders)))
+    if names:
+        os.environ[VARIABLE] = os.pathsep.join(names)
+        _check(own_folders())
+        sys.path.extend(name for name in names if name not in sys.path)
 
 
 def child_environment(folders: Iterable[str] = ()) -> dict[str, str]:
@@ -83,6 +83,10 @@ def files(group: str) -> list[Path]:
 def options(group: str) -> list[str]:
     """The names of all options of a group."""
     return [path.stem for path in files(group)]
+
+
+def _absolute(name: str) -> Path:
+    return Path(os.path.abspath(name))
 
 
 def _check(folders: list[Path]) -> None:

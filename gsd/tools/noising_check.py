@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import argparse
 import sys
-
-import torch
+from typing import TYPE_CHECKING
 
 from gsd.cli.errors import guarded
 from gsd.cli.folders import options
-from gsd.noising.check.acceptance import Finding, check
-from gsd.protocols import Noising
+
+if TYPE_CHECKING:
+    from gsd.noising.check.acceptance import Finding
+    from gsd.protocols import Noising
 
 
 def configured(overrides: list[str]) -> Noising:
     """The noising that these command-line settings make: ["noising=consistent", "noising.upsample=4"]."""
+    import torch
+
     from gsd.cli.hydra import compose
     from gsd.config import make
 
@@ -37,6 +40,8 @@ def main() -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from gsd.noising.check.acceptance import check
+
     named = [o.removeprefix("noising=") for o in args.overrides if o.startswith("noising=")]
     rest = [o for o in args.overrides if not o.startswith("noising=")]
     failed = []
