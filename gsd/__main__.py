@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from importlib import import_module
 
-from gsd.cli.errors import namesake
+from gsd.cli.errors import guarded, namesake
 from gsd.cli.folders import CONF, adopt
 from gsd.errors import GsdError, did_you_mean
 
@@ -50,7 +50,6 @@ def main() -> None:
 
 
 def _run(default: bool) -> None:
-    from gsd.cli.errors import guarded
     from gsd.config import register
 
     register()

@@ -7,7 +7,7 @@ from pathlib import Path
 from gsd.cli.folders import CONF, files, groups
 
 USAGE = """\
-gsd [KEY=VALUE ...]                     one run: outputs/PROMPT/SIGNATURE/ (python run.py is the same)
+gsd [KEY=VALUE ...]                     one run: outputs/PROMPT/SIGNATURE/ (python run.py in a checkout)
 gsd -m noising=random,consistent        a sweep: multirun/NAME/SIGNATURE/ for each run
 gsd -m ... hydra/launcher=slurm         on a cluster; also joblib, ray; then gsd sweep --help
 gsd experiment=NAME                     a preset;  --cfg job shows the config it makes

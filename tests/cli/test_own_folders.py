@@ -126,6 +126,9 @@ def test_a_tick_finds_them(gsd, mine, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     (run,) = tmp_path.glob("multirun/n/*/*/DONE")
     assert "_target_: mine.Shared" in (run.parent / "config.yaml").read_text()
+    (recorded,) = SweepFolder(run.parents[1]).sweeps
+    assert recorded.command[:2] == ["-m", "gsd"]
+    assert recorded.folders == [str(mine)]
 
 
 @pytest.mark.parametrize("command", [[], ["init", "--out", "x.ply"], ["noising-check"], ["sweep", "retry", "x"]])
