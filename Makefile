@@ -1,6 +1,6 @@
 # make run [ARGS="prompt=... seed=1"]   set up if needed, then the main job
-# make test                             set up if needed, then lint, types and tests
-# make setup                            only the set-up, in .venv
+# make test                             set up with the developer's tools, then lint, types and tests
+# make setup                            only the set-up for runs, in .venv
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -11,7 +11,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 run: setup
 	$(BIN)/python run.py $(ARGS)
 
-test: setup
+test: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -20,14 +20,20 @@ test: setup
 setup: .venv/ready
 
 # Without a GPU the CPU build of PyTorch goes in first, so that nothing drags in CUDA: from pip's own sources where
-# they have it, else by uv, which knows where PyTorch keeps it. With a GPU, pip takes the usual build. One step at the
-# end compiles the kernels and renders the menagerie's bank, so that the first real run starts at once.
+# they have it, else by uv, which knows where PyTorch keeps it. With a GPU, pip takes the usual build. The distribution
+# gsd is another project's, or this one's former name; both would hide gsd-lab. One step at the end compiles the kernels
+# and renders the menagerie's bank, so that the first real run starts at once.
 .venv/ready: pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip uninstall -qq --yes gsd
 	command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1 \
 	|| $(BIN)/pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null \
 	|| { $(BIN)/pip install --quiet uv && VIRTUAL_ENV=.venv $(BIN)/uv pip install --torch-backend cpu "torch==$(TORCH)"; }
 	$(BIN)/pip install --quiet -r requirements.txt
 	rm -rf .venv/warm-up && $(BIN)/python run.py steps=1 hydra.run.dir=.venv/warm-up
+	touch $@
+
+.venv/ready-dev: .venv/ready requirements-dev.txt
+	$(BIN)/pip install --quiet -r requirements-dev.txt
 	touch $@

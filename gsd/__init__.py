@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gsd.cli.hydra import compose
-    from gsd.config import build
     from gsd.errors import GsdError
-    from gsd.experiment import Experiment
+    from gsd.experiment import Experiment, build
     from gsd.loop import optimise
     from gsd.results.folder import RunFolder
     from gsd.results.runs import Run
@@ -48,7 +47,7 @@ _HOMES = {  # imported when they are asked for, so that `import gsd` and --help 
     "RunFolder": "gsd.results.folder",
     "StepState": "gsd.types",
     "Table": "gsd.results.table",
-    "build": "gsd.config",
+    "build": "gsd.experiment",
     "compose": "gsd.cli.hydra",
     "optimise": "gsd.loop",
     "read": "gsd.results.table",

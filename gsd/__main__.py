@@ -8,7 +8,9 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
+from gsd.cli.errors import guarded, namesake
 from gsd.cli.folders import CONF, adopt
+from gsd.errors import GsdError, did_you_mean
 
 COMMANDS = {  # name -> module with a main()
     "convert": "gsd.tools.convert",
@@ -27,42 +29,37 @@ def main() -> None:
     """`gsd COMMAND ...`, else a job of Hydra: `gsd KEY=VALUE ...`."""
     # Idle OpenMP threads must sleep, not spin: several runs often share a machine. Read by torch when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    from gsd.errors import GsdError
-
+    if sentence := namesake():
+        print(f"warning: {sentence}", file=sys.stderr)
     try:
-        name, *rest = adopt(sys.argv[1:]) or [""]
+        arguments = adopt(sys.argv[1:])
     except GsdError as error:
         sys.exit(f"error: {error}")
+    name = arguments[0] if arguments else ""
     if name in COMMANDS:
-        sys.argv = [sys.argv[0], *rest]
+        sys.argv[1:] = arguments[1:]
         import_module(COMMANDS[name]).main()
-    elif {"--help", "-h"} & {name, *rest}:
+    elif {"--help", "-h"} & set(arguments):
         from gsd.cli.help import help_text
 
         print(help_text(COMMANDS))
+    elif name and "=" not in name and name[0] not in "-~":
+        sys.exit(f"error: There is no command {name!r}; choose {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     else:
-        sys.argv = [sys.argv[0], *([name, *rest] if name else [])]
-        _refuse_unknown(name)
-        _run()
+        sys.argv[1:] = arguments
+        _run(default=not arguments)
 
 
-def _refuse_unknown(name: str) -> None:
-    from gsd.errors import did_you_mean
-
-    if name.replace("-", "").isalpha() and not name.startswith("-"):
-        sys.exit(f"error: there is no command {name!r}: {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}.")
-
-
-def _run() -> None:
-    from gsd.cli.errors import guarded
+def _run(default: bool) -> None:
     from gsd.config import register
 
     register()
-    guarded(_hydra_main())
+    guarded(_hydra_main(default))
 
 
-def _hydra_main() -> Callable[[], Any]:
+def _hydra_main(default: bool) -> Callable[[], Any]:
     import hydra
+    from hydra.types import RunMode
     from omegaconf import DictConfig
 
     @hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")
@@ -70,7 +67,16 @@ def _hydra_main() -> Callable[[], Any]:
         from gsd.cli.hydra import of_job
         from gsd.runner import run
 
-        return run.job(of_job(cfg))
+        made = of_job(cfg)
+        if default:
+            where = made.hydra.runtime.output_dir
+            print(f"Running the defaults, {cfg.prompt!r}, in {where}; gsd --help lists all else.", flush=True)
+        try:
+            return run.job(made)
+        except GsdError as error:
+            if made.hydra.mode == RunMode.MULTIRUN:
+                raise
+            sys.exit(f"error: {error}")  # before Hydra repeats the command line
 
     return job
 

@@ -13,15 +13,15 @@ import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
-from gsd.errors import GsdError, did_you_mean
+from gsd.errors import GsdError, did_you_mean, reason
 
 if TYPE_CHECKING:
-    from gsd.experiment import Experiment
     from gsd.types import Context
 
 Part = TypeVar("Part")
@@ -129,32 +129,6 @@ def _laptop(there: str, otherwise: str, *, _root_: DictConfig) -> str:
     return there if _root_.scale == "laptop" else otherwise
 
 
-def build(cfg: DictConfig) -> Experiment:
-    """Make every part of an experiment and check them against each other.
-
-    Args:
-        cfg: from `gsd.compose`.
-
-    Returns:
-        The experiment, for `gsd.optimise`: `experiment.representation` is the scene, `experiment.prior` the prior, and
-        so on.
-
-    Raises:
-        GsdError: one sentence for a wrong type, range or key, or a pair of options that makes no sense.
-
-    Example:
-        >>> experiment = gsd.build(gsd.compose("representation=instant_ngp", "steps=50"))
-        >>> experiment.steps
-        50
-    """
-    from gsd.experiment import assemble
-
-    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
-    if missing:
-        raise GsdError(f"{missing[0]} has no value; add {missing[0]}=... to the command line.")
-    return assemble(cfg)
-
-
 def make(section: Any, where: str, context: Context, kind: type[Part]) -> Part:
     """The object that a config section describes: its `_target_`, called with the section's values.
 
@@ -219,18 +193,24 @@ def options_of(target: Any) -> dict[str, tuple[Any, Any]]:
 
 
 def _target(section: Any, where: str) -> tuple[dict[str, Any], Any]:
-    """The values of a section, and its class."""
-    from hydra.utils import get_class
-
+    """The values of a section, and its class. An error in the code of its module keeps its traceback."""
     if not isinstance(section, DictConfig):
         raise GsdError(f"{where} is {section!r} and should be a section with the options of a class, {where}._target_.")
     values: Any = OmegaConf.to_container(section, resolve=True)
     if "_target_" not in values:
         raise GsdError(f"{where}._target_ is missing; it names the class, such as _target_: mine.Mine.")
+    path = values.pop("_target_")
+    module, _, name = path.rpartition(".")
     try:
-        return values, get_class(values.pop("_target_"))
-    except Exception as error:
-        raise GsdError(f"{where}._target_ does not name a class that can be imported: {error}") from error
+        found = getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise GsdError(
+            f"{where}._target_={path} does not name a class that can be imported: {reason(error)}. Your own modules "
+            "are found in the folders of --config-dir and GSD_CONF."
+        ) from error
+    if not isinstance(found, type):
+        raise GsdError(f"{where}._target_={path} is no class but a {type(found).__name__}.")
+    return values, found
 
 
 def _sentence(where: str, target: Any, error: Any) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gsd.backend.device import pick_device
 from gsd.config import make
@@ -63,8 +63,28 @@ class Experiment:
         return Stream(self.seed, name, step)
 
 
-def assemble(cfg: DictConfig) -> Experiment:
-    """Make every part, cheap and fallible ones first, so that a mistake costs no work."""
+def build(cfg: DictConfig) -> Experiment:
+    """Make every part of an experiment and check them against each other; the only place that instantiates.
+
+    Args:
+        cfg: from `gsd.compose`.
+
+    Returns:
+        The experiment, for `gsd.optimise`: `experiment.representation` is the scene, `experiment.prior` the prior, and
+        so on.
+
+    Raises:
+        GsdError: one sentence for a wrong type, range or key, or a pair of options that makes no sense. Cheap and
+            fallible parts are made first, so that a mistake costs no work.
+
+    Example:
+        >>> experiment = gsd.build(gsd.compose("representation=instant_ngp", "steps=50"))
+        >>> experiment.steps
+        50
+    """
+    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
+    if missing:
+        raise GsdError(f"{missing[0]} has no value; add {missing[0]}=... to the command line.")
     _check_root(cfg)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)

@@ -1,14 +1,18 @@
-"""What every option of a group must do, whoever wrote it: one test a protocol, over every yaml of the group."""
+"""What every option of a group must do, whoever wrote it: one test per protocol, over every yaml of the group.
 
+Options of one's own are held to it by GSD_CONF=FOLDER; without, the documented example is.
+"""
+
+import sys
 from dataclasses import replace
 
 import pytest
 import torch
-from launch import config
+from launch import ROOT, config
 
 from gsd import protocols
 from gsd.camera.orbit import Orbit
-from gsd.cli.folders import CONF
+from gsd.cli.folders import CONF, VARIABLE, own_folders, use
 from gsd.config import make
 from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render, surface
@@ -46,10 +50,20 @@ PROTOCOLS = {
     ]
 } | {"densify": protocols.Densifier}
 SMALL = ("camera.resolution=16", "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1", "init.points=80")
+OWN = own_folders() or [ROOT / "docs" / "example"]
 
 
 def options(group):
-    return [f.stem for f in sorted((CONF / group).glob("*.yaml")) if f.stem != "none"]
+    return sorted({f.stem for folder in (CONF, *OWN) for f in (folder / group).glob("*.yaml")} - {"none"})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _own_folders():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, "")
+        patch.setattr(sys, "path", [*sys.path])
+        use(OWN)
+        yield
 
 
 def built(group, name, folder=None, **context):
@@ -193,6 +207,48 @@ def test_guidance(name, prior, folder, monkeypatch):
     assert score.gradient.isfinite().all()
     assert not score.gradient.requires_grad
     assert score.prior_calls >= 2
+
+
+@pytest.mark.parametrize("name", options("guidance"))
+def test_guidance_leads_to_what_the_prior_sees(name, prior, folder, monkeypatch):
+    guidance, dtype = built("guidance", name), torch.float64
+    if guidance.draws_own_noise:
+        pytest.skip("does not follow the given noise")
+    if isinstance(guidance, protocols.Adapts):
+        monkeypatch.setenv("GSD_CACHE", str(folder / "cache"))
+        prior, dtype = built("prior", "tiny"), torch.float32
+        prior.prepare((*VIEWS, *guidance.texts))
+        guidance.attach(prior, Stream(0, "guidance"))
+    assert brings_nearer(guidance, prior, dtype)
+
+    def flipped(*given):
+        score = guidance(*given)
+        return replace(score, gradient=-score.gradient)
+
+    assert not brings_nearer(flipped, prior, dtype)
+
+
+VIEWS = ("a corgi, front view", "a corgi, side view")
+
+
+def brings_nearer(guidance, prior, dtype):
+    """Whether one step of gradient descent brings each view's latents nearer to the image that the prior sees in them.
+
+    They are undecided: what the prior sees in noise without a text. From there the text alone, its difference to the
+    unconditional branch and any scale of guidance lead the same way.
+    """
+    noise = torch.randn(2, *prior.latent_shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    sigma = torch.tensor([3.0, 8.0], dtype=dtype)
+    level, condition = sigma[:, None, None, None], Condition(VIEWS, Orbit(views=2)(Stream(0, "camera")))
+    z = prior.denoise(level * noise, sigma, condition.unconditional())
+    seen = prior.denoise(z + level * noise, sigma, condition)
+    gradient = guidance(prior, z, noise, sigma, condition, Stream(0, "guidance", 3)).gradient
+
+    def distance(latents):
+        return (latents - seen).flatten(1).norm(dim=1)
+
+    rate = 0.01 * distance(z) / gradient.flatten(1).norm(dim=1)  # a hundredth of the way
+    return bool((distance(z - rate[:, None, None, None] * gradient) < distance(z)).all())
 
 
 @pytest.mark.parametrize("name", options("representation"))

@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from launch import SMALL, config, launch, records
 
-from gsd.config import build
+from gsd.experiment import build
 from gsd.loop import optimise, take_step
 from gsd.results.folder import RunFolder
 from gsd.runner.recorder import Recorder

@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
 
 from gsd.cli.folders import CONF
-from gsd.config import build
+from gsd.experiment import build
 
 PRESETS = sorted(f.stem for f in (CONF / "experiment").glob("*.yaml"))
 BASES = [name.removesuffix("_gsd") for name in PRESETS if name.endswith("_gsd")]

@@ -33,8 +33,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from random_stable_diffusion import random_stable_diffusion
 
-from gsd.config import build, register
-from gsd.experiment import Experiment
+from gsd.config import register
+from gsd.experiment import Experiment, build
 from gsd.loop import take_step
 from gsd.types import Condition
 

@@ -21,7 +21,7 @@ def parser(doc: str | None, name: str) -> argparse.ArgumentParser:
     """The options that every figure has."""
     options = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--run", action="store_true", help="first launch the runs that are missing")
-    options.add_argument("--jobs", type=int, default=1, help="how many at a time (1); more need gsd[cluster]")
+    options.add_argument("--jobs", type=int, default=1, help="how many at a time (1); more need '.[cluster]'")
     options.add_argument("--name", default=name, help=f"folder of the runs below multirun/ ({name})")
     options.add_argument(
         "--out", type=Path, default=Path("outputs") / name, help=f"where the results go (outputs/{name})"

@@ -39,7 +39,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("sets", nargs="*", metavar="A B", help="as for gsd study make")
     parser.add_argument("--run", nargs="*", metavar="KEY=VALUE", help="make the runs first, in multirun/table1")
-    parser.add_argument("--jobs", type=int, default=1, help="how many of them at a time (1); more need gsd[cluster]")
+    parser.add_argument("--jobs", type=int, default=1, help="how many of them at a time (1); more need '.[cluster]'")
     parser.add_argument("--out", type=Path, default=Path("outputs/table1"))
     parser.add_argument("--names", nargs=2, default=["Baseline", "Baseline + GSD (ours)"], metavar=("A", "B"))
     parser.add_argument("--show", choices=["turntable", "views"], default="views", help="six views, as in the paper")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from gsd.errors import GsdError, did_you_mean
 
@@ -23,11 +24,21 @@ def guarded(main: Callable[[], None]) -> None:
         sys.exit(f"error: {explained(error)}")
 
 
+def namesake() -> str:
+    """One sentence where another distribution of the module gsd is installed, else ''."""
+    if not any(True for folder in sys.path for _ in Path(folder).glob("gsd-*-info")):
+        return ""
+    return (
+        "The distribution gsd is installed too (on the package index: a file format), and its module gsd replaces this "
+        "one; run pip uninstall gsd, then install gsd-lab again, in a checkout by pip install -e ."
+    )
+
+
 def missing_plugin(launcher: str, package: str) -> str:
     """Hydra's own error names a class and no package."""
     extra = "ray" if package == "hydra_ray_launcher" else "cluster"
     plugin = package.replace("_", "-")
-    return f"hydra/launcher={launcher} needs {plugin}: pip install -e '.[{extra}]' in a checkout of gsd."
+    return f"hydra/launcher={launcher} needs {plugin}: pip install -e '.[{extra}]' in a checkout."
 
 
 def explained(error: Exception) -> str:

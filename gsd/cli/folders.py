@@ -17,59 +17,86 @@ from gsd.errors import GsdError
 VARIABLE = "GSD_CONF"
 PACKAGE = Path(__file__).resolve().parents[1]
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
-FLAG, SEARCHPATH = "--config-dir", "hydra.searchpath=["
+FLAGS, SEARCHPATH = ("--config-dir", "-cd"), "hydra.searchpath=["
 
 
 def own_folders() -> list[Path]:
     """The folders that GSD_CONF names."""
-    return [Path(name).absolute() for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
+    return [_absolute(name) for name in os.environ.get(VARIABLE, "").split(os.pathsep) if name]
 
 
-def adopt(arguments: list[str]) -> list[str]:
-    """Put the folders of `--config-dir` into GSD_CONF, which child processes inherit; returns the other arguments.
+def adopt(arguments: Iterable[str]) -> list[str]:
+    """Use the folders that a command line and GSD_CONF name; returns the command line without them.
 
-    Folders of `hydra.searchpath` are added to it too, and stay in the arguments. Raises GsdError for a folder that does
-    not exist, and for an option that two folders have.
+    Raises GsdError as `use`.
     """
     kept, found = [], []
     rest = iter(arguments)
     for argument in rest:
         flag, equals, value = argument.partition("=")
-        if flag in (FLAG, "-cd"):
+        if flag in FLAGS:
             found.append(value if equals else next(rest, ""))
+        elif argument.startswith(SEARCHPATH):
+            listed = [name.strip(" '\"") for name in argument.removeprefix(SEARCHPATH).rstrip("]").split(",")]
+            packages = [name for name in listed if name.startswith("pkg://")]
+            found += [name.removeprefix("file://") for name in listed if name not in packages]
+            kept += [f"{SEARCHPATH}{','.join(packages)}]"] if packages else []
         else:
             kept.append(argument)
-            if argument.startswith(SEARCHPATH):
-                listed = argument.removeprefix(SEARCHPATH).rstrip("]").split(",")
-                found += [name.strip(" '\"").removeprefix("file://") for name in listed if "pkg://" not in name]
-    folders = list(dict.fromkeys([*(Path(name).absolute() for name in found), *own_folders()]))
-    if folders:
-        check(folders)
-        os.environ[VARIABLE] = os.pathsep.join(map(str, folders))
+    if "" in found:
+        raise GsdError(f"{FLAGS[0]} needs a folder: {FLAGS[0]} FOLDER.")
+    use([*map(_absolute, found), *own_folders()])
     return kept
 
 
 def use(folders: Iterable[Path]) -> None:
-    """Make the modules in the folders importable, after everything that is installed."""
-    for folder in folders:
-        if str(folder) not in sys.path:
-            sys.path.append(str(folder))
+    """Look for options and their modules in these folders, in this process and in those that it starts.
+
+    Modules are looked for after everything that is installed. Raises GsdError for a folder that does not exist, and for
+    an option that two folders have.
+    """
+    names = list(dict.fromkeys(map(str, folders)))
+    if names:
+        os.environ[VARIABLE] = os.pathsep.join(names)
+        _check(own_folders())
+        sys.path.extend(name for name in names if name not in sys.path)
 
 
-def check(folders: Iterable[Path]) -> None:
-    """Raises GsdError for a folder that does not exist and for an option that two of them, or conf/, have."""
-    where: dict[Path, Path] = {path.relative_to(CONF): CONF for path in CONF.rglob("*.yaml")}
-    for folder in folders:
-        if not folder.is_dir():
-            raise GsdError(f"The config folder {folder} does not exist; {FLAG} and {VARIABLE} take folders.")
-        for path in folder.rglob("*.yaml"):
-            option = path.relative_to(folder)
-            if option in where:
-                name = f"{option.parent}={option.stem}" if option.parent.name else option.name
-                raise GsdError(f"{name} is in {where[option]} and in {folder}; rename one of them.")
-            where[option] = folder
+def child_environment(folders: Iterable[str] = ()) -> dict[str, str]:
+    """The environment in which `python -m gsd` is this code from anywhere, with these folders and the present ones."""
+    inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    paths = {"PYTHONPATH": [str(PACKAGE.parent), *inherited], VARIABLE: [*folders, *map(str, own_folders())]}
+    return os.environ | {name: os.pathsep.join(dict.fromkeys(listed)) for name, listed in paths.items()}
+
+
+def groups() -> list[str]:
+    """The names of all groups of options."""
+    return sorted(path.name for path in CONF.iterdir() if path.is_dir() and path.name != "hydra")
+
+
+def files(group: str) -> list[Path]:
+    """The yaml of every option of a group, in all folders, by name."""
+    found = [path for folder in (CONF, *own_folders()) for path in (folder / group).glob("*.yaml")]
+    return sorted(found, key=lambda path: path.stem)
 
 
 def options(group: str) -> list[str]:
-    """The names of all options of a group, in all folders."""
-    return sorted(path.stem for folder in (CONF, *own_folders()) for path in (folder / group).glob("*.yaml"))
+    """The names of all options of a group."""
+    return [path.stem for path in files(group)]
+
+
+def _absolute(name: str) -> Path:
+    return Path(os.path.abspath(name))
+
+
+def _check(folders: list[Path]) -> None:
+    where: dict[str, Path] = {}
+    for folder in (CONF, *folders):
+        if not folder.is_dir():
+            raise GsdError(f"The config folder {folder} does not exist; {FLAGS[0]} and {VARIABLE} take folders.")
+        for group in (*groups(), "hydra"):
+            for path in (folder / group).rglob("*.yaml"):
+                option = str(path.relative_to(folder).with_suffix(""))
+                if option in where:
+                    raise GsdError(f"The option {option} is both in {where[option]} and in {folder}; rename one.")
+                where[option] = folder

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gsd.cli.folders import CONF, own_folders
+from gsd.cli.folders import CONF, files, groups
 
 USAGE = """\
-gsd [KEY=VALUE ...]                     one run: outputs/PROMPT/SIGNATURE/ (python run.py is the same)
+gsd [KEY=VALUE ...]                     one run: outputs/PROMPT/SIGNATURE/ (python run.py in a checkout)
 gsd -m noising=random,consistent        a sweep: multirun/NAME/SIGNATURE/ for each run
 gsd -m ... hydra/launcher=slurm         on a cluster; also joblib, ray; then gsd sweep --help
 gsd experiment=NAME                     a preset;  --cfg job shows the config it makes
@@ -23,16 +23,14 @@ def help_text(commands: dict[str, str]) -> str:
     """Usage, every group with its options, one line each, and the top-level settings."""
     lines = [USAGE.format(commands=", ".join(commands))]
     defaults = _defaults()
-    folders = [CONF, *own_folders()]
-    groups = sorted({p.name for folder in folders for p in folder.iterdir() if p.is_dir()} - {"hydra", "__pycache__"})
-    for group in groups:
+    for group in groups():
         lines.append(f"\n  {group}")
-        for option in sorted(file for folder in folders for file in (folder / group).glob("*.yaml")):
+        for option in files(group):
             mark = "*" if option.stem in defaults.get(group, "") else " "
             lines.append(f"   {mark} {option.stem:<18} {_summary(option)}")
     lines += ["\nSettings (KEY=VALUE, GROUP.KEY=VALUE):\n"]
     lines += [f"  {line}" for line in _settings()]
-    lines += ["", 'Completion in bash: eval "$(python run.py -sc install=bash)"; --hydra-help for Hydra\'s own flags.']
+    lines += ["", 'Completion in bash: eval "$(gsd -sc install=bash)"; --hydra-help for Hydra\'s own flags.']
     return "\n".join(lines)
 
 

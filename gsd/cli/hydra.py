@@ -13,7 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gsd.cli.errors import explained
-from gsd.cli.folders import CONF, own_folders, use
+from gsd.cli.folders import CONF, adopt, own_folders, use
 from gsd.config import register
 from gsd.errors import GsdError
 
@@ -45,10 +45,10 @@ def compose(*overrides: str) -> DictConfig:
     from omegaconf.errors import OmegaConfBaseException
 
     register()
-    use(own_folders())
+    kept = adopt(overrides)
     try:
         with _hydra():
-            cfg = hydra.compose("config", list(overrides), return_hydra_config=True)
+            cfg = hydra.compose("config", kept, return_hydra_config=True)
     except (HydraException, OmegaConfBaseException) as error:
         raise GsdError(explained(error)) from error
     made = _with(cfg, cfg.hydra, "sweep.dir")

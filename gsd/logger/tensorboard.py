@@ -23,7 +23,7 @@ class TensorBoard:
 
     def __init__(self) -> None:
         if find_spec("tensorboard") is None:
-            raise GsdError("logger=tensorboard needs TensorBoard: pip install 'gsd[tensorboard]'.")
+            raise GsdError("logger=tensorboard needs TensorBoard: pip install -e '.[tensorboard]' in a checkout.")
 
     @contextmanager
     def __call__(self, run: TrackedRun) -> Iterator[Board]:

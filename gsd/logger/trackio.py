@@ -17,7 +17,7 @@ class Trackio:
 
     def __init__(self, project: str = "gsd") -> None:
         if find_spec("trackio") is None:
-            raise GsdError("logger=trackio needs trackio: pip install 'gsd[trackio]'.")
+            raise GsdError("logger=trackio needs trackio: pip install -e '.[trackio]' in a checkout.")
         self.project = project
 
     @contextmanager

@@ -7,18 +7,23 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+import gsd
+
+_ROOT = Path(gsd.__file__).parents[1]
 
 
 def versions() -> dict[str, str]:
-    names = ("gsd", "torch", "numpy", "numba", "hydra-core", "gsplat", "diffusers")
-    return {"python": sys.version.split()[0], **{n: importlib.metadata.version(n) for n in names}}
+    names = ("torch", "numpy", "numba", "hydra-core", "gsplat", "diffusers")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"python": sys.version.split()[0], "gsd": gsd.__version__, **found}
 
 
 def commit() -> str | None:
     """Git commit of the code, with '+' when the working tree differs from it; None outside a checkout."""
+    if not (_ROOT / "pyproject.toml").exists():  # installed, perhaps in an environment inside another repository
+        return None
     try:
-        call = ["git", "-C", str(ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
+        call = ["git", "-C", str(_ROOT), "describe", "--always", "--abbrev=12", "--dirty=+", "--exclude=*"]
         return subprocess.run(call, capture_output=True, text=True, check=True).stdout.strip()
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -32,12 +32,13 @@ class Job:
 class Sweep:
     """A sweep as it was begun."""
 
-    command: list[str]  # run.py and its arguments
+    command: list[str]  # after python: run.py and its arguments
     cwd: str
     launcher: str
     commit: str | None
     began: str  # ISO 8601
     jobs: dict[str, Job]  # name of the run's folder -> job
+    folders: list[str] = field(default_factory=list)  # of options of the user's own
 
 
 @dataclass(frozen=True)

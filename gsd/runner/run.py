@@ -87,7 +87,7 @@ def _no_space(error: Exception, folder: RunFolder) -> bool:
 
 
 def _run(cfg: DictConfig, folder: RunFolder) -> None:
-    from gsd.config import build
+    from gsd.experiment import build
     from gsd.loop import optimise
     from gsd.runner.finish import finish
     from gsd.runner.objective import refuse_unknown

@@ -13,10 +13,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from gsd.backend.checkpoint import locate
 from gsd.cli.errors import guarded
 from gsd.errors import GsdError
-from gsd.prior.parts.convert import controlnet, mvdream
 
 
 def main() -> None:
@@ -32,6 +30,9 @@ def main() -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from gsd.backend.checkpoint import locate
+    from gsd.prior.parts.convert import controlnet, mvdream
+
     if args.kind == "controlnet":
         controlnet(args.file, args.folder)
     elif args.base is None:

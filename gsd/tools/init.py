@@ -10,7 +10,6 @@ import argparse
 from pathlib import Path
 
 from gsd.cli.errors import guarded
-from gsd.protocols import Init
 
 
 def main() -> None:
@@ -28,6 +27,7 @@ def _run(overrides: list[str], out: Path) -> None:
     from gsd.cli.hydra import compose
     from gsd.config import make
     from gsd.init.parts.cloud import save
+    from gsd.protocols import Init
     from gsd.random import Stream
     from gsd.types import Context
 

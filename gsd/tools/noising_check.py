@@ -8,24 +8,30 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import TYPE_CHECKING
 
 from gsd.cli.errors import guarded
 from gsd.cli.folders import options
-from gsd.noising.check.acceptance import Finding, check
-from gsd.protocols import Noising
+
+if TYPE_CHECKING:
+    from gsd.noising.check.acceptance import Finding
+    from gsd.protocols import Noising
 
 
 def configured(overrides: list[str]) -> Noising:
     """The noising that these command-line settings make: ["noising=consistent", "noising.upsample=4"]."""
     from gsd.cli.hydra import compose
     from gsd.config import make
+    from gsd.protocols import Noising
     from gsd.types import Context
 
     return make(compose(*overrides).noising, "noising", Context(), Noising)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="gsd noising-check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--draws", type=int, default=500, help="of 4 channels each")
     parser.add_argument("--device", default="cpu", help="where the maps are made: cpu or cuda")
     parser.add_argument("overrides", nargs="*", help="noising=a,b for several; every option if none is named")
@@ -34,6 +40,8 @@ def main() -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
+    from gsd.noising.check.acceptance import check
+
     named = [o.removeprefix("noising=") for o in args.overrides if o.startswith("noising=")]
     rest = [o for o in args.overrides if not o.startswith("noising=")]
     failed = []

@@ -74,5 +74,5 @@ def test_final_numbers_curves_and_options(run):
 
 def test_without_the_package_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
-    with pytest.raises(GsdError, match=r"needs TensorBoard: pip install 'gsd\[tensorboard\]'"):
+    with pytest.raises(GsdError, match=r"needs TensorBoard: pip install -e '\.\[tensorboard\]'"):
         TensorBoard()

@@ -61,5 +61,5 @@ def test_a_crashed_run_is_there_once_and_whole(tmp_path, monkeypatch, capfd):
 
 def test_without_the_package_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "trackio", None)
-    with pytest.raises(GsdError, match=r"needs trackio: pip install 'gsd\[trackio\]'"):
+    with pytest.raises(GsdError, match=r"needs trackio: pip install -e '\.\[trackio\]'"):
         Trackio()

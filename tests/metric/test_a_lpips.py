@@ -99,5 +99,5 @@ def test_what_is_missing_is_named(weights, tmp_path, monkeypatch):
         with pytest.raises(GsdError, match=f"{name} holds no AlexNet"):
             Lpips(tmp_path / name, CPU)
     monkeypatch.setitem(__import__("sys").modules, "lpips", None)
-    with pytest.raises(GsdError, match=r"pip install 'gsd\[lpips\]'"):
+    with pytest.raises(GsdError, match=r"pip install -e '\.\[lpips\]'"):
         Lpips(weights, CPU)

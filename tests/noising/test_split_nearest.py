@@ -5,8 +5,8 @@ import torch
 from launch import config
 from warps import RNG, SCENE, near, operator
 
-from gsd.config import build
 from gsd.errors import GsdError
+from gsd.experiment import build
 from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render
 from gsd.noising.split_nearest import SplitNearest

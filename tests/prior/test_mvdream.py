@@ -10,8 +10,8 @@ from pipelines import ldm_names, random_multiview, random_pipeline
 from safetensors.torch import save_file
 
 from gsd.camera.orbit import Orbit
-from gsd.config import build
 from gsd.errors import GsdError
+from gsd.experiment import build
 from gsd.geometry import orbit
 from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD

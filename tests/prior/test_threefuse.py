@@ -6,8 +6,9 @@ from launch import SMALL, config
 from pipelines import edit, random_controlnet, random_pipeline
 
 from gsd.backend import checkpoint
-from gsd.config import build, make
+from gsd.config import make
 from gsd.errors import GsdError
+from gsd.experiment import build
 from gsd.geometry import turntable
 from gsd.guidance.csd import CSD
 from gsd.guidance.ism import ISM

@@ -4,7 +4,7 @@ import pytest
 import torch
 from launch import SMALL, config
 
-from gsd.config import build
+from gsd.experiment import build
 from gsd.loop import optimise
 from gsd.representation.gaussians import Gaussians
 from gsd.types import Context, PointCloud

@@ -7,8 +7,9 @@ import pytest
 import torch
 from launch import SMALL, config, launch, records
 
-from gsd.config import build, signature
+from gsd.config import signature
 from gsd.errors import GsdError
+from gsd.experiment import build
 from gsd.geometry import turntable
 from gsd.metric.truth import Truth
 from gsd.results.measure import render_turntable

@@ -26,7 +26,9 @@ class Lpips:
         try:
             import lpips
         except ImportError:
-            raise GsdError("LPIPS needs a package: pip install 'gsd[lpips]', or leave out the weights.") from None
+            raise GsdError(
+                "LPIPS needs lpips: pip install -e '.[lpips]' in a checkout, or leave out the weights."
+            ) from None
         path = Path(weights).expanduser()
         if not path.is_file():
             raise GsdError(f"{path}: no such file; give torchvision's AlexNet (alexnet-owt-7be5be79.pth), or null.")

@@ -32,7 +32,7 @@ def main() -> None:
 
 def _run(args: argparse.Namespace) -> None:
     if find_spec("wandb_workspaces") is None:
-        raise GsdError("gsd dashboard needs wandb-workspaces: pip install 'gsd[dashboard]'.")
+        raise GsdError("gsd dashboard needs wandb-workspaces: pip install -e '.[dashboard]' in a checkout.")
     from gsd.tools.dashboard.content import content
     from gsd.tools.dashboard.views import report, spec, workspace
 

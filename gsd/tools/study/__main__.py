@@ -102,7 +102,7 @@ def _serve(args: argparse.Namespace) -> None:
     try:
         from gsd.tools.study.server import server
     except ModuleNotFoundError as error:
-        raise GsdError(f"The page needs the package {error.name}: pip install 'gsd[study]'.") from None
+        raise GsdError(f"The page needs the package {error.name}: pip install -e '.[study]' in a checkout.") from None
     study = load(args.study)
     votes = Votes(args.study, study)
     try:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+
+from gsd.cli.folders import own_folders, use
 
 
 class Close(Callback):
@@ -20,11 +23,12 @@ class Close(Callback):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Launchers send their workers the callbacks, which are the first of our code that arrives there."""
-        return _arrive, ()
+        return _arrive, (own_folders(),)
 
 
-def _arrive() -> Close:
+def _arrive(folders: list[Path]) -> Close:
     from gsd.config import register
 
     register()
+    use(folders)
     return Close()

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 
+from gsd.cli.folders import child_environment
 from gsd.errors import GsdError
 from gsd.results.folder import Holder, RunFolder
 from gsd.results.sweep_folder import SweepFolder
@@ -28,7 +29,8 @@ def retry(folder: SweepFolder, extra: list[str]) -> int:
         if open_ & sweep.jobs.keys():
             command = [sys.executable, *sweep.command, *extra]
             print(shlex.join(command), flush=True)
-            code = max(code, subprocess.run(command, cwd=sweep.cwd, check=False).returncode)
+            environment = child_environment(sweep.folders)
+            code = max(code, subprocess.run(command, cwd=sweep.cwd, env=environment, check=False).returncode)
     if not open_:
         print("Nothing is missing.")
     return code

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import shutil
 import subprocess
@@ -13,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+from gsd.cli.folders import VARIABLE, child_environment
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
-from gsd.results.provenance import ROOT
 from gsd.tools.sweep.clock import Clock
 from gsd.tools.sweep.queue import slurm
 
@@ -122,13 +121,14 @@ class Schedule:
             options += [f"--output={self.log}", "--open-mode=append", *self.sbatch]
             # The next tick first: one that fails does not end the series
             booking = [f"sbatch {shlex.quote(str(self.script))}"]
+        environment = child_environment()
         keep = ["--keep", str(self.keep)] if self.keep else []
         tick = [sys.executable, "-m", "gsd", "sweep", "tick", str(self.folder), *self.overrides, *keep]
         lines = [
             "#!/bin/bash",
             *(f"#SBATCH {option}" for option in options),
             f"# A tick of {self.folder.name}, written by gsd sweep schedule; {self.backend}: {self.when}",
-            f"export PATH={shlex.quote(os.environ['PATH'])} PYTHONPATH={shlex.quote(str(ROOT))}",
+            shlex.join(["export", *(f"{name}={environment[name]}" for name in ("PATH", "PYTHONPATH", VARIABLE))]),
             f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
             *booking,
             f"exec {shlex.join(tick)}",

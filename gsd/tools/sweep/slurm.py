@@ -15,9 +15,9 @@ from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
 from omegaconf import OmegaConf
 
+from gsd.cli.folders import child_environment
 from gsd.errors import GsdError, reason
 from gsd.results.folder import RunFolder
-from gsd.results.provenance import ROOT
 from gsd.tools.sweep.queue import ENDED, max_array_size, require_slurm, wait
 
 STOPPED = frozenset({"CANCELLED", "PREEMPTED", "COMPLETED"})  # no fault of the run
@@ -38,7 +38,7 @@ class SlurmLauncher(BaseSubmititLauncher):
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         require_slurm()
         # Jobs import the code that launches them, also where another copy is installed
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+        os.environ.update(child_environment())
         # Of a sweep that itself runs in a job, they must not take the sizes for their own
         for name in [n for n in os.environ if n.startswith("SLURM_") and n != "SLURM_CONF"]:
             del os.environ[name]

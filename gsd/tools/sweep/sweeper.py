@@ -15,6 +15,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gsd.cli.errors import missing_plugin
+from gsd.cli.folders import own_folders
 from gsd.errors import GsdError
 from gsd.results.provenance import commit
 from gsd.results.runs import Run
@@ -74,12 +75,13 @@ class Sweeper(BasicSweeper):
         assert self.config is not None
         common = set.intersection(*(set(overrides) for overrides, _ in jobs.values())) if len(jobs) > 1 else set()
         return Sweep(
-            command=[str(Path(sys.argv[0]).absolute()), *sys.argv[1:]],
+            command=_command(),
             cwd=str(Path.cwd()),
             launcher=self.config.hydra.runtime.choices["hydra/launcher"],
             commit=commit(),
             began=time.strftime("%Y-%m-%dT%H:%M:%S"),
             jobs={name: Job([o for o in overrides if o not in common], n) for name, (overrides, n) in jobs.items()},
+            folders=[str(folder) for folder in own_folders()],
         )
 
     def _missing(self, folder: SweepFolder, jobs: dict[str, tuple[list[str], int]]) -> list[list[str]]:
@@ -113,6 +115,12 @@ class Sweeper(BasicSweeper):
         except (KeyboardInterrupt, SystemExit) as stop:
             print(f"{folder.path}: {count(folder.rows())}; the same command continues.")
             raise SystemExit(130 if isinstance(stop, KeyboardInterrupt) else stop.code) from None
+
+
+def _command() -> list[str]:
+    """What python is called with to start this sweep again."""
+    program = Path(sys.argv[0]).absolute()
+    return [*(["-m", "gsd"] if program.name == "__main__.py" else [str(program)]), *sys.argv[1:]]
 
 
 def _refuse_beside_jobs(folder: SweepFolder) -> None:

@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+from gsd.cli.folders import child_environment
 from gsd.results.provenance import commit
 from gsd.results.sweep_folder import SweepFolder
 from gsd.tools.sweep.compare import compare, regression_table
@@ -31,7 +32,7 @@ def tick(folder: Path, overrides: list[str], keep: int | None = None) -> int:
             path = folder / f"{time.strftime('%Y-%m-%d_%H%M%S')}_{now or 'unknown'}"
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {path}", flush=True)
         run = [sys.executable, "-m", "gsd", *overrides, into(path)]
-        code = subprocess.run(run, check=False).returncode
+        code = subprocess.run(run, env=child_environment(), check=False).returncode
         last = next((p for p in reversed(before) if list(p.glob("*/DONE"))), None)
         if last and list(path.glob("*/DONE")):
             moves = compare(last, path)

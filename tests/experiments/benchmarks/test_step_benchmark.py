@@ -8,7 +8,7 @@ import torch
 from launch import ROOT, SMALL, config
 from pipelines import random_pipeline
 
-from gsd.config import build
+from gsd.experiment import build
 
 TINY_SCENE = [o for o in SMALL if o.startswith(("init", "camera", "threads"))]
 

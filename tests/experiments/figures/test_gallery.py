@@ -20,8 +20,8 @@ import fig11_around
 import gallery
 from made_figure_runs import make
 
-from gsd.config import build
 from gsd.errors import GsdError
+from gsd.experiment import build
 from gsd.results.runs import Run, find_runs
 
 TWO = gallery.Gallery(

@@ -130,5 +130,5 @@ def test_a_view_that_the_library_cannot_read_is_named(sweep):
 def test_without_the_library_a_sentence_names_the_extra(sweep, monkeypatch):
     monkeypatch.setattr(command, "find_spec", lambda name: None)
     monkeypatch.setattr(sys, "argv", ["gsd.tools.dashboard", str(sweep), "--dry-run"])
-    with pytest.raises(SystemExit, match=r"needs wandb-workspaces: pip install 'gsd\[dashboard\]'"):
+    with pytest.raises(SystemExit, match=r"needs wandb-workspaces: pip install -e '\.\[dashboard\]'"):
         command.main()

@@ -124,7 +124,7 @@ def test_without_the_extra_only_the_page_is_lacking(folder, monkeypatch):
     monkeypatch.delitem(sys.modules, "gsd.tools.study.server", raising=False)
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     monkeypatch.setattr(sys, "argv", ["gsd.tools.study", "serve", str(folder)])
-    with pytest.raises(SystemExit, match=r"^error: The page needs the package uvicorn: pip install 'gsd\[study\]'\.$"):
+    with pytest.raises(SystemExit, match=r"^error: The page needs the package uvicorn: pip install -e '\.\[study\]'"):
         main()
 
 

@@ -6,7 +6,7 @@ import signal
 import pytest
 from launch import SMALL, same, start, wait_for_a_run
 
-pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="pip install 'gsd[ray]'")
+pytest.importorskip("hydra_plugins.hydra_ray_launcher", reason="pip install -e '.[ray]'")
 
 
 @pytest.fixture

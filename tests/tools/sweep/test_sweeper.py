@@ -47,7 +47,7 @@ def test_a_failure_does_not_hide_the_others_and_is_all_that_is_run_again(tmp_pat
 
 
 def test_a_failure_beside_others(tmp_path):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install 'gsd[cluster]'")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -e '.[cluster]'")
     fails_in_two_of_four(tmp_path, "4 runs: 4 pending; 4 to do.", *JOBLIB)
 
 
@@ -88,7 +88,7 @@ def test_a_sweep_from_outside(tmp_path):
 
 @pytest.mark.slow
 def test_a_worker_that_is_killed(tmp_path):
-    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install 'gsd[cluster]'")
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -e '.[cluster]'")
     process = start(tmp_path, "-m", *SMALL, "steps=200", "seed=range(3)", "name=s", *JOBLIB)
     _, pid = wait_for_a_run(tmp_path / "multirun/s", process)
     os.kill(pid, signal.SIGKILL)
@@ -127,7 +127,7 @@ def test_a_launcher_without_its_package_names_it(tmp_path):
     target = {"_target_": "hydra_plugins.hydra_absent_launcher.Absent"}
     hydra = {"launcher": target, "runtime": {"choices": {"hydra/launcher": "absent"}}}
     with pytest.raises(
-        GsdError, match=r"hydra/launcher=absent needs hydra-absent-launcher: pip install 'gsd\[cluster\]'"
+        GsdError, match=r"hydra/launcher=absent needs hydra-absent-launcher: pip install -e '\.\[cluster\]'"
     ):
         _require_plugin(OmegaConf.create({"hydra": hydra}))
     hidden = f"""
@@ -140,11 +140,12 @@ runpy.run_path("{ROOT / "run.py"}", run_name="__main__")
     call = [sys.executable, "-W", "ignore", "-c", hidden]
     done = subprocess.run(call, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert done.stderr == "error: hydra/launcher=slurm needs hydra-submitit-launcher: pip install 'gsd[cluster]'.\n"
+    said = "hydra/launcher=slurm needs hydra-submitit-launcher: pip install -e '.[cluster]' in a checkout."
+    assert done.stderr == f"error: {said}\n"
 
 
 def test_slurm_is_missed_in_one_sentence(tmp_path, monkeypatch):
-    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'gsd[cluster]'")
+    pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install -e '.[cluster]'")
     monkeypatch.setenv("PATH", str(tmp_path))
     code, _, err = shell(tmp_path, "-m", *SMALL, "seed=0,1", "hydra/launcher=slurm")
     assert code == 1
@@ -154,7 +155,7 @@ def test_slurm_is_missed_in_one_sentence(tmp_path, monkeypatch):
 @pytest.mark.parametrize("launcher", ["slurm", "joblib", "ray"])
 def test_launchers_are_composed(launcher):
     if launcher == "slurm":
-        pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install 'gsd[cluster]'")
+        pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install -e '.[cluster]'")
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         launcher = hydra.compose("config", [f"hydra/launcher={launcher}"], return_hydra_config=True).hydra.launcher
     assert OmegaConf.to_container(launcher)["_target_"].startswith("hydra_plugins.")

@@ -1,0 +1,108 @@
+"""The command `gsd`: what it starts, what it says, and how soon."""
+
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from launch import ROOT, start
+
+from gsd.__main__ import COMMANDS
+
+HELP_S = 0.3
+
+
+def test_help_lists_commands_groups_options_and_settings(gsd):
+    code, out, _ = gsd("--help")
+    assert code == 0
+    for word in (*COMMANDS, "noising", "* consistent", "3D consistent noising", "prompt:", "--config-dir"):
+        assert word in out
+    assert gsd("noising=random", "-h")[1] == out
+
+
+@pytest.mark.parametrize("how", [["run.py"], ["-m", "gsd"]])
+def test_help_answers_at_once(how):
+    """In time of the processor, since others may share it; without torch or Hydra."""
+
+    def used():
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return children.ru_utime + children.ru_stime
+
+    times = []
+    for _ in range(3):
+        before = used()
+        subprocess.run([sys.executable, *how, "--help"], cwd=ROOT, stdout=subprocess.DEVNULL, check=True)
+        times.append(used() - before)
+    assert min(times) < HELP_S
+    call = [sys.executable, "-X", "importtime", *how, "--help"]
+    imported = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    assert "gsd.cli.help" in imported
+    assert not {"torch", "hydra", "omegaconf"} & {line.rpartition("|")[2].strip() for line in imported.splitlines()}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_has_a_help_of_its_own(gsd, name):
+    code, out, _ = gsd(name, "--help")
+    assert code == 0
+    assert out.startswith(f"usage: gsd {name} ")
+
+
+@pytest.mark.parametrize(
+    ("word", "nearest"), [("reprot", "report"), ("noising_check", "noising-check"), ("statu", "study"), ("x9", None)]
+)
+def test_an_unknown_word_is_refused_with_the_nearest_command(gsd, tmp_path, word, nearest):
+    code, out, _ = gsd(word)
+    assert code.startswith(f"error: There is no command '{word}'; choose convert, dashboard,")
+    assert code.endswith(f"sweep; did you mean {nearest}?" if nearest else "sweep")
+    assert out == ""
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bare_gsd_says_what_it_starts_and_where(tmp_path):
+    process = start(tmp_path)
+    said = process.stdout.readline()
+    assert said.startswith("Running the defaults, 'a full body of a cat with a hat', in ")
+    assert said.endswith("; gsd --help lists all else.\n")
+    folder = Path(said.split(" in ")[1].split(";")[0])
+    assert folder.parent == tmp_path / "outputs/a_full_body_of_a_cat_with_a_hat"
+    while not (folder / "config.yaml").exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+
+
+def test_flags_of_hydra(gsd):
+    code, out, _ = gsd("noising=random", "--cfg", "job")
+    assert code == 0
+    assert "_target_: gsd.noising.random.Random" in out
+    assert "hydra_bash_completion" in gsd("-sc", "install=bash")[1]
+    assert "--multirun" in gsd("--hydra-help")[1]
+
+
+def test_completion_needs_no_torch(tmp_path):
+    code = "import sys; from gsd.__main__ import main; sys.argv[1:] = ['-sc', 'query=bash']; main()"
+    code += "; assert 'torch' not in sys.modules"
+    env = {"COMP_LINE": "gsd noising=c", "COMP_POINT": "13", "PATH": "/usr/bin:/bin"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, env=env)
+    assert done.stdout.split() == ["noising=consistent"]
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Without what an environment may have of the other project."""
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if not list(Path(p).glob("gsd-*-info"))])
+
+
+@pytest.mark.parametrize("command", [["--help"], ["sweep", "status", "nowhere"], ["x=1"], ["reprot"]])
+def test_the_other_project_called_gsd_is_seen_by_every_command(alone, gsd, tmp_path, command):
+    assert "pip uninstall" not in gsd(*command)[2]
+    other, ours = (tmp_path / "site" / f"{name}.dist-info" for name in ("gsd-3.4.2", "gsd_lab-0.1.0"))
+    for folder in (other, ours):
+        folder.mkdir(parents=True)
+    (other / "METADATA").write_text("Metadata-Version: 2.1\nName: gsd\nVersion: 3.4.2\n")
+    sys.path.append(str(tmp_path / "site"))
+    (sentence,) = [line for line in gsd(*command)[2].splitlines() if line.startswith("warning: ")]
+    assert "run pip uninstall gsd, then install gsd-lab again" in sentence
