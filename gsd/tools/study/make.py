@@ -1,143 +1,139 @@
-"""A study from two sets of runs: media under names that tell nothing, and study.json, which tells all."""
+"""A study from two sets of runs: films under names that tell nothing, and study.json, which tells all."""
 
 from __future__ import annotations
 
 import secrets
+import shlex
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+import imageio.v3 as imageio
 import numpy as np
+from jaxtyping import UInt8
 
-from gsd.errors import GsdError
-from gsd.results.runs import Run
-from gsd.tools.study import media
-from gsd.tools.study.match import Pair, differences, match
-from gsd.tools.study.study import CONSENT, MEDIA, Comparison, Shown, Study, save
+from gsd.errors import GsdError, reason
+from gsd.results.runs import Run, done_runs
+from gsd.tools.study.study import FILE, MEDIA, Scene, Study
 
-Show = Literal["turntable", "views"]
+FILM = "turntable.mp4"  # of a run
+SHUFFLED = (3, 0, 4, 1, 2)  # strips of a spoilt picture, none of them in its place
+QUALITY = 8  # of the video encoder, as for the turntables of runs
 
-
-@dataclass(frozen=True)
-class Options:
-    """How a study is to be. What each means is said at gsd.tools.study.study.Study."""
-
-    names: tuple[str, str] | None = None  # None: the sets as they were given
-    seed: int | None = None  # None: drawn
-    show: Show = "turntable"
-    tie: bool = False
-    trials: int | None = None  # None: all pairs
-    broken: int = 2
-    mirrored: int | None = None  # None: 1 where there are trials enough
-    consent: tuple[str, ...] = CONSENT
-    simulated: str | None = None
+Frames = UInt8[np.ndarray, "N H W 3"]
 
 
-def make(sets: Sequence[str], out: Path, options: Options) -> Study:
-    """Write the study of sets A1, B1, A2, B2, ... (see match) to a new folder.
+def make(
+    sets: Sequence[str], out: Path, names: tuple[str, str] | None = None, seed: int | None = None, simulated: str = ""
+) -> Study:
+    """Write the study of sets A1, B1, A2, B2, ... (see match) to a new folder, for its owner alone.
 
-    Raises GsdError for sets without a pair, for more trials than they can give, and for a folder that exists.
+    names: of both sides, for the tables; the sets as they were given by default.
+    seed: of sides and order; drawn by default.
+
+    Raises GsdError for sets without a pair, and for a folder that exists.
     """
-    if out.exists():
-        raise GsdError(f"{out} exists; give another folder with --out, so that no votes are lost.")
-    pairs, left_out = match(sets)
-    if not pairs:
-        raise GsdError(f"There is nothing to compare, for {len(left_out)} reasons; the first: {left_out[0]}")
-    trials = len(pairs) if options.trials is None else options.trials
-    if not 1 <= trials <= len(pairs):
-        raise GsdError(f"--trials {trials}: choose from 1 to {len(pairs)}, the number of pairs.")
-    most = (trials + 1) // 2 - 1  # what is seen in the first half can be seen again in the second
-    mirrored = min(1, most) if options.mirrored is None else options.mirrored
-    if not 0 <= mirrored <= most:
-        raise GsdError(f"--mirrored {mirrored}: {trials} trials leave room for {most}; give 0 to {most}.")
-    seed = secrets.randbits(32) if options.seed is None else options.seed
-    if options.broken < 0 or seed < 0:
-        raise GsdError(f"--broken {options.broken}, --seed {seed}: neither can be negative.")
-    with _new_folder(out) as folder:
-        real, broken = _Media(folder / MEDIA, seed, options.show).put(pairs, options.broken)
+    pairs = match(sets)
+    try:
+        out.mkdir(0o700, parents=True)
+    except OSError as error:
+        raise GsdError(f"{out} cannot be made ({error.strerror}); give another folder with --out.") from error
+    try:
+        (out / MEDIA).mkdir()
         study = Study(
-            names=options.names or (" + ".join(sets[0::2]), " + ".join(sets[1::2])),
-            seed=seed,
-            show=options.show,
-            tie=options.tie,
-            consent=options.consent,
-            pairs=real,
-            broken=broken,
-            mirrored=mirrored,
-            trials=trials,
-            differences=differences(pairs),
-            left_out=tuple(left_out),
-            simulated=options.simulated,
+            names=names or (" + ".join(sets[0::2]), " + ".join(sets[1::2])),
+            seed=secrets.randbits(32) if seed is None else seed,
+            pairs=tuple(_scene(out / MEDIA, a, b) for a, b in pairs),
+            broken=tuple(_scene(out / MEDIA, run) for run in (pairs[0][0], pairs[-1][1])),  # one of each side
+            simulated=simulated,
         )
-        save(folder, study)
+        (out / FILE).write_text(study.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    except BaseException:
+        shutil.rmtree(out)
+        raise
     return study
 
 
-@contextmanager
-def _new_folder(out: Path) -> Iterator[Path]:
-    """A folder for its owner alone, which takes its place when the block ends well and otherwise is gone."""
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
-    except OSError as error:
-        raise GsdError(f"{out} cannot be made: {error.strerror}.") from error
-    try:
-        yield temporary
-        temporary.rename(out)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+def match(sets: Sequence[str]) -> list[tuple[Run, Run]]:
+    """The pairs of sets A1, B1, A2, B2, ... by prompt and seed; what is left out is told on stderr.
 
-
-@dataclass(frozen=True)
-class _Media:
-    """Writes what is shown of runs."""
-
-    folder: Path
-    seed: int
-    show: Show
-
-    def put(self, pairs: Sequence[Pair], broken: int) -> tuple[tuple[Comparison, ...], tuple[Comparison, ...]]:
-        """The comparisons of the pairs, and as many as are asked for of a run with itself spoilt."""
-        self.folder.mkdir()
-        real = [
-            Comparison(
-                prompt=pair.a.summary["prompt"],
-                seed=pair.a.summary["seed"],
-                block=pair.block,
-                a=self._shown(pair.a, index),
-                b=self._shown(pair.b, index),
-            )
-            for index, pair in enumerate(pairs)
-        ]
-        chosen = np.random.default_rng([self.seed, 0]).permutation(len(pairs))
-        catches = []
-        for k in range(broken):
-            index = int(chosen[k % len(pairs)])
-            whole, run = [(real[index].a, pairs[index].a), (real[index].b, pairs[index].b)][k % 2]
-            catches.append(real[index].model_copy(update={"a": whole, "b": self._shown(run, index, spoil=k)}))
-        return tuple(real), tuple(catches)
-
-    def _shown(self, run: Run, index: int, spoil: int | None = None) -> Shown:
-        """A file of a run of pair `index`. All files of a pair show the same six angles, if it is sheets."""
-        name = secrets.token_hex(8)  # not of the run or the seed, from which one could find out which it is
-        source, file = run.path / "turntable.mp4", self.folder / f"{name}{'.mp4' if self._moves else '.png'}"
-        if self._moves and spoil is None:
-            shutil.copyfile(source, file)
-        else:
-            frames, fps = media.read(source)
-            if spoil is not None:
-                frames = media.spoilt(frames, np.random.default_rng([self.seed, 1, spoil]))
-            if self._moves:
-                media.film(file, frames, fps)
+    A set is a folder, or "FOLDER KEY=VALUE ..." for the runs in it that were started with these. Raises GsdError for
+    sets without a pair, and for one that holds no such run or two of the same prompt and seed.
+    """
+    if len(sets) % 2 or not sets:
+        raise GsdError(f"{len(sets)} sets of runs do not make pairs; give A B, or A1 B1 A2 B2 and so on.")
+    pairs: list[tuple[Run, Run]] = []
+    for a, b in zip(sets[0::2], sets[1::2], strict=True):
+        ours, theirs = _collect(a), _collect(b)
+        for key in sorted(ours.keys() | theirs.keys()):
+            seen = [_turntable(runs[key]) if key in runs else None for runs in (ours, theirs)]
+            if seen[0] and seen[0] == seen[1]:
+                pairs.append((ours[key], theirs[key]))
             else:
-                angles = media.angles(len(frames), np.random.default_rng([self.seed, 2, index]))
-                file.write_bytes(media.sheet(frames, angles))
-        return Shown(run=str(run.path), media=file.name)
+                needed = f"a run in {a} and one in {b}, with turntable.mp4 of the same settings"
+                print(f"{key[0]!r} with seed {key[1]} is left out: it needs {needed}.", file=sys.stderr)
+    if not pairs:
+        raise GsdError(f"No run in {sets[0]} has a partner of the same prompt and seed in {sets[1]}.")
+    return pairs
 
-    @property
-    def _moves(self) -> bool:
-        return self.show == "turntable"
+
+def _collect(text: str) -> dict[tuple[str, int], Run]:
+    """The runs of a set by prompt and seed."""
+    folder, *wanted = [text] if Path(text).is_dir() else shlex.split(text) or [text]
+    found = done_runs([folder])
+    chosen = [run for run in found if set(wanted) <= set(run.overrides)]
+    if found and not chosen:
+        typed = sorted({word for run in found for word in run.overrides})
+        raise GsdError(f"No run in {folder} was started with {' '.join(wanted)}; there is {', '.join(typed)}.")
+    runs: dict[tuple[str, int], Run] = {}
+    for run in chosen:
+        key = run.summary["prompt"], run.summary["seed"]
+        if key in runs:
+            apart = " or ".join(sorted(set(run.overrides) ^ set(runs[key].overrides))) or "nothing that was typed"
+            double = f"{key[0]!r} with seed {key[1]}, which differ in {apart}"
+            raise GsdError(f"{text} has two runs of {double}; choose one of them by '{folder} KEY=VALUE'.")
+        runs[key] = run
+    return runs
+
+
+def _turntable(run: Run) -> dict[str, Any] | None:
+    """Its settings, or None where there is no film."""
+    return run.config.get("turntable") if (run.path / FILM).is_file() else None
+
+
+def _scene(folder: Path, a: Run, b: Run | None = None) -> Scene:
+    """Two runs, or a run and what is left of it when it is spoilt."""
+    one, fps = _read(a.path / FILM)
+    two = _read(b.path / FILM)[0] if b else spoilt(one)
+    return Scene(
+        prompt=a.summary["prompt"],
+        seed=a.summary["seed"],
+        runs={"a": str(a.path), "b": str((b or a).path)},
+        films={"a": _film(folder, one, two, fps), "b": _film(folder, two, one, fps)},
+    )
+
+
+def _read(turntable: Path) -> tuple[Frames, float]:
+    """All frames, and how many there are per second. Raises GsdError for a file that is no video."""
+    try:
+        return imageio.imread(turntable, plugin="FFMPEG"), imageio.immeta(turntable, plugin="FFMPEG")["fps"]
+    except (OSError, ValueError, RuntimeError, IndexError) as error:
+        raise GsdError(f"{turntable} cannot be read: {reason(error)}.") from error
+
+
+def _film(folder: Path, left: Frames, right: Frames, fps: float) -> str:
+    """Both turntables in one film, which keeps them in step. Returns its name, which tells nothing."""
+    name = f"{secrets.token_hex(8)}.mp4"
+    both = np.concatenate([left, right], axis=2)
+    imageio.imwrite(folder / name, both, plugin="FFMPEG", fps=fps, quality=QUALITY, macro_block_size=1)
+    return name
+
+
+def spoilt(frames: Frames) -> Frames:
+    """The frames in strips that are shuffled, across and down: worse than any scene they can be of."""
+    for axis in (1, 2):
+        strips = np.array_split(frames, len(SHUFFLED), axis)
+        frames = np.concatenate([strips[k] for k in SHUFFLED], axis)
+    return frames

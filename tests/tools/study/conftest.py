@@ -1,10 +1,12 @@
 """Real runs, small ones, of two methods; their folders have names that no rater may ever see."""
 
+import shutil
+
 import pytest
 from launch import SMALL, launch
 from studies import NAMES
 
-from gsd.tools.study.make import Options, make
+from gsd.tools.study.make import make
 
 METHODS = (("noising=random", "loss=none"), ("noising=consistent", "loss=consistency"))
 SIZE = ("turntable.views=12", "turntable.resolution=64", "metric=none", "steps=2")
@@ -21,8 +23,15 @@ def sets(tmp_path_factory):
     return [str(root / name) for name in NAMES]
 
 
+@pytest.fixture(scope="session")
+def made(sets, tmp_path_factory):
+    """A study of the two sets, with six trials: three pairs, one of them again mirrored, and two spoilt scenes."""
+    folder = tmp_path_factory.mktemp("made") / "study"
+    make(sets, folder, names=NAMES, seed=3)
+    return folder
+
+
 @pytest.fixture
-def folder(sets, tmp_path):
-    """A study of the two sets, with five trials: three pairs, one of them mirrored, and one broken scene."""
-    make(sets, tmp_path / "study", Options(seed=3, broken=1, names=NAMES))
-    return tmp_path / "study"
+def folder(made, tmp_path):
+    """The same, to be voted on and changed."""
+    return shutil.copytree(made, tmp_path / "study")

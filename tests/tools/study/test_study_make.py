@@ -1,146 +1,147 @@
-"""What a study's folder holds: media that tell nothing, study.json that tells all; mistakes leave nothing behind."""
+"""What a study's folder holds: films that tell nothing, study.json that tells all; mistakes leave nothing behind."""
 
+import json
+import shutil
 import sys
+from collections import Counter
 from pathlib import Path
 
-import imageio.v2 as imageio
+import imageio.v3 as imageio
 import numpy as np
 import pytest
-from PIL import Image
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from studies import study
 
 from gsd.errors import GsdError
-from gsd.tools.study import media
 from gsd.tools.study.__main__ import main
-from gsd.tools.study.design import trials
-from gsd.tools.study.make import Options, make
-from gsd.tools.study.study import MEDIA, load
+from gsd.tools.study.make import make, match, spoilt
+from gsd.tools.study.study import MEDIA, OTHER, load, trials
 
 
-def command(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["gsd.tools.study", *(str(a) for a in arguments)])
-    main()
+@pytest.fixture
+def copies(sets, tmp_path):
+    """The two sets, to be changed."""
+    return [str(shutil.copytree(folder, tmp_path / Path(folder).name)) for folder in sets]
 
 
-def refusal(monkeypatch, *arguments):
-    with pytest.raises(SystemExit) as stopped:
-        command(monkeypatch, *arguments)
-    return str(stopped.value)
+def frames(file):
+    return imageio.imread(file, plugin="FFMPEG").astype(float)
 
 
 def test_the_command(sets, tmp_path, monkeypatch, capsys):
     out = tmp_path / "study"
-    command(monkeypatch, "make", *sets, "--out", out, "--trials", 2, "--names", "plain", "GSD")
+    monkeypatch.setattr(sys, "argv", ["gsd study", "make", *sets, "--out", str(out), "--names", "plain", "GSD"])
+    main()
     said, complained = capsys.readouterr()
-    assert "3 pairs, 2 a rater and 2 catch trials" in said
-    assert "noising: random | consistent" in said
-    assert "secretowl has no partner" in complained
-    study = load(out)
-    assert (study.names, study.trials, study.mirrored, study.tie) == (("plain", "GSD"), 2, 0, False)
-    assert len(study.left_out) == 1
-    assert "exists; give another folder" in refusal(monkeypatch, "make", *sets, "--out", out)
+    assert "3 pairs, 6 trials per rater" in said
+    assert f"'an owl' with seed 0 is left out: it needs a run in {sets[0]} and one in {sets[1]}" in complained
+    made = load(out)
+    assert (made.names, len(made.pairs), len(made.broken)) == (("plain", "GSD"), 3, 2)
+    assert (out.stat().st_mode & 0o077) == 0  # study.json says which side is which
+    with pytest.raises(SystemExit, match=r"File exists\); give another folder"):
+        main()
 
 
-def test_turntables_are_those_of_the_runs(folder):
-    study = load(folder)
-    for scene in study.pairs:
-        for shown in (scene.a, scene.b):
-            assert (folder / MEDIA / shown.media).read_bytes() == (Path(shown.run) / "turntable.mp4").read_bytes()
-    assert {file.name for file in (folder / MEDIA).iterdir()} == study.media
-    assert (folder.stat().st_mode & 0o077) == 0  # study.json says which side is which
+def test_both_turntables_are_in_one_film_in_either_order(copies, tmp_path):
+    """So that they turn together: here of runs that are red or blue and become brighter."""
+    colours = dict(zip(copies, ([200, 40, 40], [40, 40, 200]), strict=True))
+    expected = {
+        run: (np.array(colours[run]) * np.linspace(0.2, 1, 12)[:, None]).astype(np.uint8)[:, None, None]
+        for run in copies
+    }
+    for run in copies:
+        for film in Path(run).glob("*/turntable.mp4"):
+            imageio.imwrite(film, np.broadcast_to(expected[run], (12, 64, 64, 3)), plugin="FFMPEG", fps=30)
+    made = make(copies, tmp_path / "study")
+    for scene in made.pairs:
+        for left in "ab":
+            halves = np.split(frames(tmp_path / "study" / MEDIA / scene.films[left]), 2, axis=2)
+            for half, side in zip(halves, (left, OTHER[left]), strict=True):
+                assert half.shape == (12, 64, 64, 3)
+                assert np.abs(half - expected[str(Path(scene.runs[side]).parent)]).mean() < 5  # the encoders' loss
+    assert {file.name for file in (tmp_path / "study" / MEDIA).iterdir()} == made.films
+    assert len(made.films) == 2 * (3 + 2)
 
 
-def test_names_tell_nothing(sets, tmp_path):
+def test_names_tell_nothing(made, sets, tmp_path):
     """Whoever knows the runs and the seed cannot work out which name is whose."""
-    one, same = (make(sets, tmp_path / str(k), Options(seed=1)) for k in range(2))
-    assert not one.media & same.media
+    one, same = load(made), make(sets, tmp_path / "study", seed=3)
+    assert not one.films & same.films
     assert trials(one, 5) == trials(same, 5)
-    assert all(name.partition(".")[0].isalnum() and len(name) == 20 for name in one.media)
-    drawn = [make(sets, tmp_path / name, Options(broken=0)).seed for name in ("x", "y")]
-    assert drawn[0] != drawn[1]
+    assert all(name.partition(".")[0].isalnum() and len(name) == 20 for name in one.films)
 
 
-def test_a_sheet_shows_six_views_from_the_same_angles(sets, tmp_path):
-    study = make(sets, tmp_path / "study", Options(show="views", seed=5, broken=2))
-    for index, scene in enumerate(study.pairs):
-        for shown in (scene.a, scene.b):
-            picture = np.asarray(Image.open(tmp_path / "study" / MEDIA / shown.media)).astype(int)
-            assert picture.shape == (2 * 64, 3 * 64, 3)
-            frames, _ = media.read(Path(shown.run) / "turntable.mp4")
-            angles = media.angles(len(frames), np.random.default_rng([5, 2, index]))
-            for k, angle in enumerate(angles):
-                row, column = divmod(k, 3)
-                tile = picture[row * 64 : row * 64 + 64, column * 64 : column * 64 + 64]
-                assert np.array_equal(tile, frames[angle])
+def test_a_broken_scene_is_a_run_beside_itself_in_pieces(folder):
+    made = load(folder)
+    assert [scene.runs["a"] for scene in made.broken] == [made.pairs[0].runs["a"], made.pairs[-1].runs["b"]]
+    for scene in made.broken:
+        assert scene.runs["a"] == scene.runs["b"]
+        whole, broken = np.split(frames(folder / MEDIA / scene.films["a"]), 2, axis=2)
+        loss = np.abs(whole - frames(Path(scene.runs["a"]) / "turntable.mp4")).mean()
+        # The same colours in other places: means agree to what the encoder takes, pixels do not
+        assert np.mean(whole) == pytest.approx(np.mean(broken), abs=2)
+        assert np.abs(whole - broken).mean() > 4 * loss > 0
 
 
-def test_angles_go_evenly_around_from_anywhere():
-    drawn = np.array([media.angles(120, np.random.default_rng(k)) for k in range(400)])
-    assert set(np.diff(drawn).ravel()) <= {19, 20, 21}
-    assert drawn.min() == 0
-    assert drawn.max() == 119
-    assert np.bincount(drawn[:, 0], minlength=20)[:20].min() > 0
-
-
-def test_a_broken_scene_is_the_same_run_in_pieces(folder):
-    (scene,) = load(folder).broken
-    assert scene.a.run == scene.b.run
-    whole, spoilt = (imageio.mimread(folder / MEDIA / shown.media) for shown in (scene.a, scene.b))
-    assert len(whole) == len(spoilt)
-    assert whole[0].shape == spoilt[0].shape
-    # The same colours in other places: means agree to what blur and video take, pixels do not
-    assert np.mean(whole) == pytest.approx(np.mean(spoilt), abs=6)
-    assert np.abs(np.array(whole, float) - np.array(spoilt, float)).mean() > 4
-
-
-def test_pieces_are_shuffled_alike_in_every_frame():
-    still = np.random.default_rng(0).integers(0, 256, (40, 40, 3), np.uint8)
-    one, two = media.spoilt([still, still], np.random.default_rng(1))
+def test_pieces_are_shuffled_alike_in_every_frame_and_none_stays():
+    still = np.random.default_rng(0).integers(0, 256, (1, 43, 41, 3), np.uint8).repeat(2, 0)
+    one, two = spoilt(still)
     assert np.array_equal(one, two)
-    assert not np.array_equal(one, still)
+    assert np.array_equal(np.sort(one, axis=None), np.sort(still[0], axis=None))
+    assert (one == still[0]).mean() < 0.05
 
 
-def test_own_words_of_consent(sets, tmp_path, monkeypatch):
-    (tmp_path / "words.txt").write_text("One line\nand its end.\n\nAnother.\n")
-    command(monkeypatch, "make", *sets, "--out", tmp_path / "s", "--consent", tmp_path / "words.txt", "--broken", 0)
-    assert load(tmp_path / "s").consent == ("One line and its end.", "Another.")
-    (tmp_path / "words.txt").write_text(" \n")
-    assert "is empty" in refusal(
-        monkeypatch, "make", *sets, "--out", tmp_path / "t", "--consent", tmp_path / "words.txt"
-    )
+def test_runs_are_paired_by_prompt_and_seed(sets, capsys):
+    pairs = match([*sets, *reversed(sets)])  # two baselines, each matched on its own
+    assert [(a.path.name, b.path.name) for a, b in pairs] == [(f"secretcat{k}",) * 2 for k in (0, 1, 2)] * 2
+    assert pairs[0] == pairs[3][::-1]
+    assert all(str(a.path).startswith(sets[0]) and str(b.path).startswith(sets[1]) for a, b in pairs[:3])
+    assert capsys.readouterr().err.count("'an owl' with seed 0 is left out") == 2
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (("--trials", "4"), "choose from 1 to 3"),
-        (("--trials", "0"), "choose from 1 to 3"),
-        (("--mirrored", "2"), "3 trials leave room for 1"),
-        (("--broken", "-1"), "--broken -1"),
-        (("--seed", "-1"), "--seed -1"),
-    ],
-)
-def test_options_out_of_range_leave_nothing_behind(sets, tmp_path, monkeypatch, options, sentence):
-    assert sentence in refusal(monkeypatch, "make", *sets, "--out", tmp_path / "study", *options)
-    assert not list(tmp_path.iterdir())
+def test_what_cannot_be_compared_is_left_out_and_named(copies, capsys):
+    config = Path(copies[0]) / "secretcat0" / "config.yaml"
+    content = yaml.safe_load(config.read_text())
+    config.write_text(json.dumps(content | {"turntable": content["turntable"] | {"elevation": 40.0}}))
+    (Path(copies[1]) / "secretcat1" / "turntable.mp4").unlink()
+    assert [a.summary["seed"] for a, _ in match(copies)] == [2]
+    (Path(copies[0]) / "secretcat2" / "DONE").unlink()
+    with pytest.raises(GsdError, match="has a partner of the same prompt and seed"):
+        match(copies)
+    complained = capsys.readouterr().err
+    assert all(f"with seed {seed} is left out" in complained for seed in (0, 1, 2))
+    assert "secretcat2 is unfinished" in complained
 
 
-def test_a_damaged_turntable_leaves_nothing_behind(sets, tmp_path, monkeypatch):
-    def fail(*_):
-        raise GsdError("no video")
+def test_a_set_can_be_chosen_from_a_sweep(sets, tmp_path):
+    sweep = tmp_path / "a sweep"
+    for folder in sets:
+        for run in Path(folder).iterdir():
+            shutil.copytree(run, sweep / f"{Path(folder).name}_{run.name}")
+    with pytest.raises(GsdError, match=r"two runs of .*, which differ in .*noising=random"):
+        match([str(sweep), str(sweep)])
+    pairs = match([f"'{sweep}' noising=random loss=none", f"'{sweep}' noising=consistent"])
+    assert len(pairs) == 3
+    assert all("secretbaseline" in a.path.name and "secretours" in b.path.name for a, b in pairs)
+    with pytest.raises(GsdError, match=r"started with noising=nearest; there is .*noising=random"):
+        match([f"'{sweep}' noising=nearest", str(sweep)])
 
-    monkeypatch.setattr(media, "read", fail)
-    with pytest.raises(GsdError, match="no video"):
-        make(sets, tmp_path / "study", Options(show="views"))
-    assert not list(tmp_path.iterdir())
-    (tmp_path / "turntable.mp4").write_bytes(b"no film at all")
-    monkeypatch.undo()
+
+def test_an_odd_set_and_an_absent_one_are_refused(sets):
+    with pytest.raises(GsdError, match="3 sets of runs do not make pairs"):
+        match([*sets, sets[0]])
+    with pytest.raises(GsdError, match="nowhere does not exist"):
+        match([sets[0], "nowhere"])
+
+
+def test_a_damaged_turntable_leaves_nothing_behind(copies, tmp_path):
+    (Path(copies[1]) / "secretcat1" / "turntable.mp4").write_bytes(b"no film at all")
     with pytest.raises(GsdError, match=r"turntable\.mp4 cannot be read"):
-        media.read(tmp_path / "turntable.mp4")
-
-
-def test_nothing_to_compare(sets, tmp_path):
-    with pytest.raises(GsdError, match=r"nothing to compare, for 2 reasons; the first: .* no partner"):
-        make([f"'{sets[0]}' seed=0", f"'{sets[1]}' seed=1"], tmp_path / "study", Options())
+        make(copies, tmp_path / "study")
+    assert not (tmp_path / "study").exists()
 
 
 def test_a_damaged_study_is_named(folder, tmp_path):
@@ -151,9 +152,38 @@ def test_a_damaged_study_is_named(folder, tmp_path):
     next((folder / MEDIA).iterdir()).rename(tmp_path / "away")
     with pytest.raises(GsdError, match=r"lacks .*make the study anew"):
         load(folder)
-    file.write_text(whole.replace('"tie": false', '"tie": "perhaps"'))
-    with pytest.raises(GsdError, match=r"study\.json is damaged: tie"):
+    file.write_text(whole.replace('"least_seconds": 3.0', '"least_seconds": -1'))
+    with pytest.raises(GsdError, match=r"study\.json is damaged: least_seconds"):
         load(folder)
     file.write_text(whole[:100])
     with pytest.raises(GsdError, match="is damaged"):
         load(folder)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 12), st.integers(0, 4), st.integers(1, 1000))
+def test_every_rater_sees_all_scenes_and_one_of_them_mirrored(pairs, broken, rater):
+    plan = trials(study(pairs, broken), rater)
+    assert plan == trials(study(pairs, broken), rater)
+    assert len(plan) == study(pairs, broken).total
+    for kind, count in (("pair", pairs), ("broken", broken)):
+        those = [trial for trial in plan if trial.kind == kind]
+        assert sorted(trial.scene for trial in those) == list(range(count))
+        assert abs(2 * sum(trial.left == "a" for trial in those) - count) <= 1
+    first = next(trial for trial in plan if trial.kind == "pair")
+    assert plan[-1] == ("mirrored", first.scene, OTHER[first.left])
+
+
+def test_sides_and_order_are_random():
+    """Over 400 raters; each bound lets a fair draw pass with a chance of 0.9999."""
+    plans = [trials(study(5, 2), rater) for rater in range(1, 401)]
+    assert len(set(map(tuple, plans))) > 390
+    assert trials(study(5, 2, seed=8), 1) != plans[0]
+    left = Counter(trial.scene for plan in plans for trial in plan[:-1] if trial[0] == "pair" and trial.left == "a")
+    for kind, count in (("pair", 5), ("broken", 2)):
+        first = Counter(next(trial.scene for trial in plan if trial.kind == kind) for plan in plans)
+        assert stats.chisquare([first[scene] for scene in range(count)]).pvalue > 1e-4
+    for scene in range(5):
+        assert stats.binomtest(left[scene], 400).pvalue > 2e-5
+    places = Counter(k for plan in plans for k, trial in enumerate(plan) if trial.kind == "broken")
+    assert stats.chisquare([places[k] for k in range(7)]).pvalue > 1e-4
