@@ -107,7 +107,7 @@ class Geometry:
     scene: Scene
     cameras: Cameras  # V, of h x w pixels
     depth: Float[Tensor, "V 1 h w"]  # camera-space z, area mean weighted with alpha; 0 where nothing was hit
-    alpha: Float[Tensor, "V 1 h w"]  # area mean, [0, 1]
+    alpha: Float[Tensor, "V 1 h w"]  # area mean, [0, 1]; without graph
     render: Render  # as it was rendered, for finer depth
 
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import given
@@ -7,6 +9,7 @@ from gsd.geometry import (
     angle_between,
     co_visible,
     correspond,
+    geometry_at,
     in_bounds,
     orbit,
     pixel_centres,
@@ -163,3 +166,15 @@ def test_reference_surface_lies_on_its_depth_map():
     gap = z - depth_along(cams, coords).float()
     assert (gap > -1e-4).float().mean() > 0.99  # nothing in front of the first hit, but for rounding at silhouettes
     assert 0.2 < (gap.abs() < 1e-4).float().mean() < 0.6  # and a good part of it visible
+
+
+def test_latent_depth_keeps_the_graph_of_the_depth_alone():
+    cams = cameras(0.0, 5.0, size=32)
+    shown = render(cams)
+    depth, alpha = shown.depth.clone().requires_grad_(), (0.9 * shown.alpha).requires_grad_()
+    seen = geometry_at(surface(10), replace(shown, depth=depth, alpha=alpha), cams, 8, 8)
+    assert (seen.cameras.width, seen.depth.shape) == (8, (2, 1, 8, 8))
+    seen.depth.sum().backward()
+    assert depth.grad.abs().sum() > 0
+    assert alpha.grad is None
+    assert not seen.alpha.requires_grad

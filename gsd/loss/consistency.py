@@ -49,7 +49,7 @@ class Consistency(Loss):
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         maps = self._maps(state).detach()
         if self.resolution == "latent":
-            depth, alpha, cameras = state.geometry.depth, state.geometry.alpha.detach(), state.geometry.cameras
+            depth, alpha, cameras = state.geometry.depth, state.geometry.alpha, state.geometry.cameras
         else:
             depth, alpha, cameras = state.render.depth, state.render.alpha.detach(), state.cameras
         pairs = ordered_pairs(cameras, self.pairs)
