@@ -57,11 +57,11 @@ class Run:
         what turntable, metric by metric.
         """
         summary = _read(self.path / "summary.json", json.loads) if self.status == "done" else {}
-        return _with_later(summary, self.evaluation) if summary else summary
+        return _with_later(summary, self.evaluated) if summary else summary
 
     @cached_property
-    def evaluation(self) -> dict[str, Any]:
-        """evaluation.json, see `gsd.tools.evaluate`; empty where nothing was measured after the run."""
+    def evaluated(self) -> dict[str, Any]:
+        """evaluation.json: what `gsd evaluate` has measured after the run; empty if nothing."""
         file = self.path / "evaluation.json"
         return _read(file, json.loads) if file.exists() else {}
 

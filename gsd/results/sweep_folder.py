@@ -1,4 +1,4 @@
-"""The folder of a sweep: sweep.json says what was asked for, the runs' folders what has come of it.
+"""The folder of a sweep: sweep.json says what was asked for, the run folders in it what has become of that.
 
 A folder may take several sweeps, one after the other: sweep.json has the last of each command.
 """
@@ -42,7 +42,7 @@ class Sweep:
 
 
 @dataclass(frozen=True)
-class Row:
+class Standing:
     """Where a run stands."""
 
     name: str  # of its folder, below the sweep's
@@ -97,12 +97,14 @@ class SweepFolder:
             if s.command == sweep.command and s.jobs.keys() != sweep.jobs.keys()
         ]
 
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[Standing]:
         """Every run that a sweep has asked for or that lies here, those that need attention first."""
         jobs = {name: job for sweep in self.sweeps for name, job in sweep.jobs.items()}
         runs = {str(run.path.relative_to(self.path)): run for run in self._runs(bool(jobs))}
-        found = [_row(name, run, jobs.get(name)) for name, run in runs.items()]
-        missing = [Row(name, "pending", 0, job.steps, job.overrides) for name, job in jobs.items() if name not in runs]
+        found = [_standing(name, run, jobs.get(name)) for name, run in runs.items()]
+        missing = [
+            Standing(name, "pending", 0, job.steps, job.overrides) for name, job in jobs.items() if name not in runs
+        ]
         order = State.__args__  # type: ignore[attr-defined]
         return sorted([*found, *missing], key=lambda row: (order.index(row.state), row.overrides, row.name))
 
@@ -115,31 +117,31 @@ class SweepFolder:
             raise
 
 
-def _row(name: str, run: Run, job: Job | None) -> Row:
+def _standing(name: str, run: Run, job: Job | None) -> Standing:
     steps, overrides = (job.steps, job.overrides) if job else (None, [])
     try:
         if run.status == "done":
             cost = run.summary["seconds"]
-            return Row(name, "done", steps or 0, steps, overrides or run.summary["overrides"], f"{cost:.0f} s")
+            return Standing(name, "done", steps or 0, steps, overrides or run.summary["overrides"], f"{cost:.0f} s")
     except (GsdError, KeyError) as error:
-        return Row(name, "damaged", 0, steps, overrides, f"{error} Delete the folder to run it again.")
+        return Standing(name, "damaged", 0, steps, overrides, f"{error} Delete the folder to run it again.")
     holder = RunFolder(run.path).holder
     if holder:
-        return Row(name, "running", run.step, steps, overrides, str(holder))
+        return Standing(name, "running", run.step, steps, overrides, str(holder))
     if run.status == "failed":
-        return Row(name, "failed", run.step, steps, overrides, run.reason)
-    return Row(name, "pending", run.step, steps, overrides, "stopped")
+        return Standing(name, "failed", run.step, steps, overrides, run.reason)
+    return Standing(name, "pending", run.step, steps, overrides, "stopped")
 
 
-def count(rows: Iterable[Row]) -> str:
+def count(rows: Iterable[Standing]) -> str:
     """'8 runs: 6 done, 1 failed, 1 pending'."""
     states = Counter(row.state for row in rows)
     parts = [f"{states[s]} {s}" for s in ("done", "failed", "damaged", "running", "pending") if states[s]]
     return f"{states.total()} runs: {', '.join(parts) or 'none'}"
 
 
-def table(rows: list[Row]) -> str:
-    """A line a run: state, folder, steps, settings, note."""
+def table(rows: list[Standing]) -> str:
+    """One line per run: state, folder, steps, settings, note."""
     cells = [["state", "run", "step", "settings", ""]] + [
         [row.state, row.name, f"{row.step}/{row.steps or '?'}", " ".join(row.overrides), row.note] for row in rows
     ]

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 from omegaconf import OmegaConf
 
-from gsd.config import NOT_IN_SIGNATURE, signature
+from gsd.config import signature
 from gsd.errors import reason
 from gsd.experiment import Experiment
 from gsd.protocols import Logger, Tracker
@@ -22,12 +22,11 @@ from gsd.results.folder import RunFolder
 from gsd.results.provenance import commit
 from gsd.results.runs import Run
 from gsd.results.sweep_folder import SweepFolder
-from gsd.results.table import finite
+from gsd.results.table import NO_SETTINGS, finite
 from gsd.runner.recorder import BINS, SIGMAS
 from gsd.runner.watch import Clock, Watcher
 from gsd.types import TrackedResults, TrackedRow, TrackedRun
 
-NOT_IN_NAME = frozenset({*NOT_IN_SIGNATURE, "profile", "metric"})  # how a run is done and measured, not what it is
 SOLID = 0.1  # opacity: a point of a cloud has none, so what is less is left out of it
 POINTS = 100_000  # of a cloud in a browser
 
@@ -170,7 +169,7 @@ def described(experiment: Experiment, folder: RunFolder, in_sweep: bool) -> Trac
         for group, option in run.choices.items()
     }
     preset = None if chosen["experiment"] == "none" else chosen["experiment"]
-    names = [o for o in _typed(run, in_sweep) if o.lstrip("+~").split("=")[0].split(".")[0] not in NOT_IN_NAME]
+    names = [o for o in _typed(run, in_sweep) if o.lstrip("+~").split("=")[0].split(".")[0] not in NO_SETTINGS]
     return TrackedRun(
         id=signature(OmegaConf.create(run.config)),
         name=" ".join(names) or experiment.prompt,

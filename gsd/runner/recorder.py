@@ -49,7 +49,7 @@ class Recorder(Watcher):
         self.steps_taken = state.step + 1
         self.prior_calls += state.score.prior_calls
         self.pending.append(self._measure(state))
-        if len(self.pending) == FLUSH_EVERY:
+        if self.wants_checkpoint or len(self.pending) == FLUSH_EVERY:
             self.flush()
         every = self.experiment.images_every
         if every and (self._at_end or state.step % every == 0):
@@ -70,7 +70,7 @@ class Recorder(Watcher):
         return self.steps_taken == self.experiment.steps
 
     def flush(self) -> None:
-        """Write the pending records; a number that is not finite stops the run before the next checkpoint."""
+        """Write the pending records. Raises GsdError where a number is not finite, and so before a checkpoint of it."""
         records = [_plain(r) for r in self.pending]
         self.pending = []
         for record in records:

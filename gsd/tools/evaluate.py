@@ -137,13 +137,13 @@ def _load(run: Run, particle: int, device: Any) -> tuple[Representation, int]:
 
 def _keep(run: Run, step: int, entries: dict[str, Any]) -> None:
     """What other metrics have said of the same checkpoint stays."""
-    before = run.evaluation if run.evaluation.get("step") == step else {"metrics": {}}
+    before = run.evaluated if run.evaluated.get("step") == step else {"metrics": {}}
     content = {"step": step, "metrics": before["metrics"] | entries}
     RunFolder(run.path).write("evaluation.json", json.dumps(content, indent=2) + "\n")
 
 
 def _show(measured: dict[Run, dict[str, Any]]) -> None:
-    """A table a metric, a row a run."""
+    """One table per metric, one row per run."""
     from rich.console import Console
     from rich.table import Table
 

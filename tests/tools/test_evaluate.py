@@ -75,7 +75,7 @@ def test_what_was_measured_of_an_earlier_checkpoint_goes(folder, monkeypatch):
     state = RunFolder(folder).read_checkpoint()
     RunFolder(folder).save_checkpoint(state | {"step": 3})
     command(monkeypatch, folder, "metric=a_lpips")
-    assert list(Run(folder).evaluation["metrics"]) == ["a_lpips"]
+    assert list(Run(folder).evaluated["metrics"]) == ["a_lpips"]
     (folder / "DONE").unlink()
     assert Run(folder).summary == {}  # of a run that goes on there is no summary
     launch(folder, *FEW)
