@@ -342,7 +342,7 @@ def test_the_shipped_model_is_the_packaged_folder(folders, monkeypatch, tmp_path
     monkeypatch.setattr(checkpoint, "TINY", folders["epsilon"][0])
     assert checkpoint.locate("tiny") == folders["epsilon"][0]
     monkeypatch.setattr(checkpoint, "TINY", tmp_path)
-    with pytest.raises(GsdError, match=r"prior=tiny: its weights are not in .*train_tiny_prior\.py"):
+    with pytest.raises(GsdError, match=r"prior=tiny: its weights are not in .*train_prior\.py"):
         checkpoint.locate("tiny")
 
 

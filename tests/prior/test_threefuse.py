@@ -220,7 +220,7 @@ def test_the_shipped_controlnet_is_the_packaged_folder(made, monkeypatch, tmp_pa
     monkeypatch.setattr(checkpoint, "TINY_CONTROLNET", made[0] / "controlnet")
     assert checkpoint.locate_controlnet("tiny") == made[0] / "controlnet"
     monkeypatch.setattr(checkpoint, "TINY_CONTROLNET", tmp_path)
-    with pytest.raises(GsdError, match=r"controlnet=tiny: its weights are not in .*train_tiny_controlnet\.py"):
+    with pytest.raises(GsdError, match=r"controlnet=tiny: its weights are not in .*train_controlnet\.py"):
         checkpoint.locate_controlnet("tiny")
 
 

@@ -1,37 +1,31 @@
 """The figure and the benchmark of the noisings, on next to nothing."""
 
 import json
-import sys
 
+import fig5_noise
+import noising as benchmark
+import noising_report
 import torch
-from launch import ROOT
+
+from gsd.noising.check.reference import cameras, visible_in_both
 
 
-def test_fig5_measures_a_row_once_and_draws_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "figures"))
-    import fig5_noise
-
-    command = ["fig5_noise", "none: noising=random", "noising=consistent", "--draws", "3", "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", command)
-    fig5_noise.main()
+def test_fig5_measures_a_row_once_and_draws_it(call, tmp_path, monkeypatch, capsys):
+    arguments = ("none: noising=random", "noising=consistent", "--draws", "3", "--out", tmp_path)
+    call(fig5_noise.main, *arguments)
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     assert (tmp_path / "figure.pdf").exists()
     random, consistent = json.loads((tmp_path / "result.json").read_text())["rows"]
     assert random["label"] == "none"
-    assert abs(random["figures"]["near 5"]) < 0.05
-    assert consistent["figures"]["near 5"] > 0.5
+    assert abs(random["figures"]["correlation, 5°"]) < 0.05
+    assert consistent["figures"]["correlation, 5°"] > 0.5
     assert "| (b) | noising=consistent |" in (tmp_path / "table.md").read_text()
     monkeypatch.setattr(fig5_noise, "measure", None)  # would raise if it were called again
-    fig5_noise.main()
+    call(fig5_noise.main, *arguments)
     assert "(b)" in capsys.readouterr().out
 
 
-def test_patches_of_both_views_show_the_same_place(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "figures"))
-    import fig5_noise
-
-    from gsd.noising.check.reference import cameras, visible_in_both
-
+def test_patches_of_both_views_show_the_same_place():
     here, there = fig5_noise.squares()
     coords, both = visible_in_both(cameras(0.0, 5.0, size=fig5_noise.SIZE))
     assert both[here].all()
@@ -40,11 +34,7 @@ def test_patches_of_both_views_show_the_same_place(monkeypatch):
     assert (centre - wanted).abs().max() <= 0.51
 
 
-def test_benchmark_tables(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))
-    import noising as benchmark
-    import noising_report
-
+def test_benchmark_tables():
     jobs = {
         name: benchmark.job(benchmark.configured([f"noising={name}"]), 50, 16, "cpu") for name in ("random", "nearest")
     }

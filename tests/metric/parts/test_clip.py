@@ -189,5 +189,5 @@ def test_incomplete_and_damaged_folders_are_refused(tmp_path):
 @pytest.mark.parametrize(("metric", "option"), [(ClipView, "metric.clip_view"), (ClipScore, "metric.clip_score")])
 def test_the_shipped_model_may_be_missing(metric, option, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "TINY", tmp_path)
-    with pytest.raises(GsdError, match=rf"{option}\.model=tiny: its weights are not in .*train_tiny_clip\.py, or set"):
+    with pytest.raises(GsdError, match=rf"{option}\.model=tiny: its weights are not in .*train_clip\.py, or set"):
         metric()

@@ -1,0 +1,27 @@
+"""The scripts of experiments/, importable and called as from the command line, in a folder of their own."""
+
+import sys
+
+import pytest
+from launch import ROOT
+
+sys.path[:0] = [str(ROOT / "experiments" / name) for name in ("figures", "benchmarks", "tiny")]
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """A script's main() with these arguments."""
+
+    def run(main, *arguments):
+        monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
+        main()
+
+    return run
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The working directory, below which outputs/ and multirun/ are made."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path
