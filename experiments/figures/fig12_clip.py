@@ -41,6 +41,7 @@ from gsd.geometry import turntable
 from gsd.menagerie import find, load
 from gsd.metric.check import calibration
 from gsd.metric.clip_view import WORDS, ClipView
+from gsd.results import markdown
 from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate
 from gsd.statistics.resampling import bootstrap, bootstrap_band, holm
@@ -81,7 +82,7 @@ def _main(args: argparse.Namespace) -> None:
         raise GsdError("Runs with turntables of different lengths; add turntable.views=120, or another --name.")
     rows = [line(name, each) for name, each in sets.items()] + versus(*(sets[m] for m in FIGURE.methods))
     agree = agreement(of_runs, sets)
-    text = "\n".join([sweeps.as_table(rows), sweeps.as_table(agree), verdict(of_runs)])
+    text = "\n".join([markdown.table(rows), markdown.table(agree), verdict(of_runs)])
     sweeps.publish(args.out, draw(sets), {"table": rows, "agreement": agree, "each": sets}, text)
 
 

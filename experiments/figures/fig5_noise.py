@@ -27,6 +27,7 @@ from gsd.noising.check.reference import cameras, render, surface, visible_in_bot
 from gsd.noising.check.statistics import correlations, ks_p, off_diagonal
 from gsd.protocols import Noising
 from gsd.random import Stream
+from gsd.results import markdown
 from gsd.results.folder import RunFolder
 from gsd.tools.noising_check import configured
 
@@ -117,7 +118,7 @@ def row(spec: str, draws: int, folder: Path) -> dict[str, Any]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     names = [name for name in max((r["figures"] for r in rows), key=len) if "error" not in name]
-    return sweeps.as_table([
+    return markdown.table([
         {"": f"({chr(97 + k)})", "noising": r["label"]}
         | {name: f"{r['figures'][name]:.3g}" if name in r["figures"] else "" for name in names}
         for k, r in enumerate(rows)

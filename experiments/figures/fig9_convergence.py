@@ -33,6 +33,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from gsd.errors import GsdError
+from gsd.results import markdown
 from gsd.results.runs import Run, calls_to_threshold
 from gsd.statistics.estimates import band, mean, rate
 from gsd.statistics.resampling import holm, paired_p
@@ -124,7 +125,7 @@ def _main(args: argparse.Namespace) -> None:
         "curves": {quantity: as_data(by_method) for quantity, by_method in curves.items()},
         "gain": as_data(gain),
     }
-    text = sweeps.as_table(rows) or f"There is no prompt on which all runs have measured {args.quality}.\n"
+    text = markdown.table(rows) or f"There is no prompt on which all runs have measured {args.quality}.\n"
     sweeps.publish(args.out, draw(study, args.quality, curves, gain, reached), result, text)
 
 

@@ -16,6 +16,7 @@ from pairs import difference
 from PIL import Image
 
 from gsd.errors import GsdError
+from gsd.results import markdown
 from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate, mean, rate
 
@@ -72,7 +73,7 @@ def _main(gallery: Gallery, args: argparse.Namespace) -> None:
         for (method, prompt), runs in chosen.items()
         for run in runs
     ]
-    sweeps.publish(args.out, draw(gallery, chosen), each, sweeps.as_table(rows))
+    sweeps.publish(args.out, draw(gallery, chosen), each, markdown.table(rows))
 
 
 def find(gallery: Gallery, args: argparse.Namespace) -> Chosen:

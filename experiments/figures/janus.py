@@ -27,6 +27,7 @@ import sweeps
 from pairs import Difference, difference, redrawn
 
 from gsd.errors import GsdError
+from gsd.results import markdown
 from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate
 from gsd.statistics.resampling import bootstrap, holm
@@ -258,7 +259,7 @@ def report(outcomes: list[Outcome]) -> tuple[str, dict[str, Any]]:
         }
         pairs["GSD - SDS, defaults"] = (of(gsd, BETWEEN, seeds), of(sds, BETWEEN, seeds))
         sections[f"Where does it help? ({title})"] = effect_rows(pairs)
-    text = "\n".join(f"## {title}\n\n{sweeps.as_table(rows)}" for title, rows in sections.items() if rows)
+    text = "\n".join(f"## {title}\n\n{markdown.table(rows)}" for title, rows in sections.items() if rows)
     return text, sections
 
 

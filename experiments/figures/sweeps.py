@@ -76,12 +76,3 @@ def publish(folder: Path, figure: Any, result: Any, table: str = "") -> None:
     if table:
         (folder / "table.md").write_text(table)
     print(table, f"\n{folder}/figure.png, figure.pdf, result.json", ", table.md" if table else "", sep="")
-
-
-def as_table(rows: Sequence[dict[str, Any]]) -> str:
-    """Markdown; the columns are the keys of the first row."""
-    if not rows:
-        return ""
-    lines = ["| " + " | ".join(rows[0]) + " |", "|" + "---|" * len(rows[0])]
-    lines += ["| " + " | ".join(str(value) for value in row.values()) + " |" for row in rows]
-    return "\n".join(lines) + "\n"

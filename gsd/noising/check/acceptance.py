@@ -109,7 +109,7 @@ class Bench:
         return cameras(*azimuths, size=SIZE)
 
     def maps(self, cams: Cameras, steps: Iterable[int], points: int = POINTS) -> Iterator[Float[Tensor, "V C h w"]]:
-        scene, shown, cams = (_to(x, self.device) for x in (surface(points), render(cams), cams))
+        scene, shown, cams = (to_device(x, self.device) for x in (surface(points), render(cams), cams))
         shape = (len(cams), CHANNELS, SIZE, SIZE)
         for step in steps:
             yield self.noising(scene, shown, cams, shape, Stream(self.seed, "acceptance", step * FAR)).cpu()
@@ -123,7 +123,7 @@ class Bench:
         return self.pair if angle == 5.0 else self.samples(self.cameras(0.0, angle), draws)
 
 
-def _to(x: Any, device: torch.device) -> Any:
+def to_device(x: Any, device: torch.device) -> Any:
     tensors = {f.name: getattr(x, f.name) for f in fields(x) if isinstance(getattr(x, f.name), Tensor)}
     return replace(x, **{name: tensor.to(device) for name, tensor in tensors.items()})
 
@@ -284,6 +284,6 @@ def _algebra(bench: Bench) -> Iterator[Finding]:
 
 def _operator(bench: Bench, cams: Cameras) -> Operator | None:
     noising: Any = bench.noising
-    scene, shown, cams = (_to(x, bench.device) for x in (surface(POINTS), render(cams), cams))
+    scene, shown, cams = (to_device(x, bench.device) for x in (surface(POINTS), render(cams), cams))
     matrix = noising.operator(scene, shown, cams, (SIZE, SIZE), Stream(bench.seed, "acceptance"))
     return None if matrix is None else Operator(matrix, PIXELS)

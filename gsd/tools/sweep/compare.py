@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsd.results import markdown
 from gsd.results.table import NOMINAL, SEED, Row, Table, finite, read, show
 from gsd.statistics.estimates import LEVEL, Estimate, mean
-from gsd.tools.sweep.summary import by_seed, differences, grid, leaves_out_0
+from gsd.tools.sweep.summary import by_seed, differences, leaves_out_0
 
 CALLS = "prior_calls"  # a cost that is no accident of the machine
 
@@ -57,14 +58,21 @@ def compare(before: Path, after: Path) -> list[Move]:
 def regression_table(moves: Sequence[Move], before: str, after: str) -> str:
     """Markdown: what has moved, then the rest."""
     moved = sum(move.moved for move in moves)
-    lines = [["", "group", "metric", "before", "after", "difference"]]
-    for m in moves:
-        numbers = [f"{m.before:.4g}", f"{m.after:.4g}", f"{m.difference:+.3g}"]
-        lines.append(["moved" if m.moved else "", m.group, m.metric, *numbers])
+    lines = [
+        {
+            "": "moved" if m.moved else "",
+            "group": m.group,
+            "metric": m.metric,
+            "before": f"{m.before:.4g}",
+            "after": f"{m.after:.4g}",
+            "difference": f"{m.difference:+.3g}",
+        }
+        for m in moves
+    ]
     return (
         f"# {after} against {before}\n\n"
         f"{moved} of {len(moves)} numbers have moved. Differences are paired by seed; their intervals hold together at "
-        f"{LEVEL:.0%} (Student, Bonferroni).\n\n{grid(lines)}\n"
+        f"{LEVEL:.0%} (Student, Bonferroni).\n\n{markdown.table(lines)}"
     )
 
 

@@ -1,6 +1,7 @@
 """Fig. 9 on runs of which all is known, and from nothing."""
 
 import json
+import re
 
 import fig9_convergence as fig9
 import gallery
@@ -60,7 +61,7 @@ def test_calls_to_a_quality_count_the_runs_that_never_reach_it(made, call):
     runs, reached, median, mean, difference, p = rows["25", "SDS"]
     assert (runs, reached.split()[0], median, difference, p) == (4, "75", "400", "", "")
     assert mean.split()[0] == "325"  # 200, 300, 400 and, for the one that never does, the whole 400
-    assert f"| 25 | SDS | 4 | {reached} | 400 | {mean} |  |  |" in (out / "table.md").read_text()
+    assert re.search(rf"\| 25 +\| SDS +\| 4 +\| {re.escape(reached)} +\| 400 ", (out / "table.md").read_text())
     runs, reached, median, mean, difference, p = rows["25", "GSD"]
     assert (reached.split()[0], median, mean.split()[0]) == ("75", "300", "250")
     low, high = (-75 + sign * 12.706 * 75 for sign in (-1, 1))  # -150 and 0 by seed; Student's t of one degree

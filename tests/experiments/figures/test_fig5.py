@@ -1,10 +1,8 @@
-"""The figure and the benchmark of the noisings, on next to nothing."""
+"""The figure of the noisings, on next to nothing."""
 
 import json
 
 import fig5_noise
-import noising as benchmark
-import noising_report
 import torch
 
 from gsd.noising.check.reference import cameras, visible_in_both
@@ -32,15 +30,3 @@ def test_patches_of_both_views_show_the_same_place():
     centre = coords[0][here].mean((0, 1))
     wanted = torch.tensor([(there[1].start + there[1].stop) / 2, (there[0].start + there[0].stop) / 2])
     assert (centre - wanted).abs().max() <= 0.51
-
-
-def test_benchmark_tables():
-    jobs = {
-        name: benchmark.job(benchmark.configured([f"noising={name}"]), 50, 16, "cpu") for name in ("random", "nearest")
-    }
-    times = benchmark.alternate(jobs, 0.0)
-    assert all(0 < entry["min"] <= entry["median"] for entry in times.values())
-    cases = {str(n): {"job": {"median": 0.5 * n**2, "min": 0.0}} for n in (10, 100, 1000)}
-    assert abs(noising_report.exponent(cases, "job") - 2) < 1e-9
-    memory = {"consistent": {"1000": 1.0, "2000": 18_000 * 10 / 2**20}}
-    assert noising_report.table({"memory": memory}).endswith("| 10 |\n")
