@@ -26,31 +26,26 @@ class Move:
 
     @property
     def moved(self) -> bool:
-        """By more than its interval; of one seed, that it differs cannot be told from chance, and is no move."""
+        """By more than its interval. With one seed there is no interval, and so no move."""
         return leaves_out_0(self.difference)
 
 
 def compare(before: Path, after: Path) -> list[Move]:
     """Every metric of every group of runs that are done in both folders, what has moved first.
 
-    Groups are those of `after`, alike but for the seed. Intervals are Student's at a level that lets any of them miss
-    with 5 % only (Bonferroni), or a table of a hundred numbers would raise an alarm every night.
+    Groups are those of `after`, alike but for the seed. Intervals are Student's at a level at which the chance that any
+    of them misses is 5 % (Bonferroni), or a table of a hundred numbers would raise an alarm every night.
     """
     old, new = read([before]), read([after])
     settings = [key for key in new.settings if key != SEED]
     groups, olds = _by(new, settings), _by(old, settings)
     metrics = [name for name in (*new.metrics, CALLS) if name not in NOMINAL]
-    pairs = {
-        (label, metric): differences(rows, olds[label], metric)
-        for label, rows in groups.items()
-        if label in olds
-        for metric in metrics
-    }
+    pairs = {(g, m): differences(groups[g], olds[g], m) for g in groups if g in olds for m in metrics}
     pairs = {key: values for key, values in pairs.items() if values}
     level = 1 - (1 - LEVEL) / max(1, len(pairs))
     moves = [
-        Move(label, metric, _mean(olds[label], metric), _mean(groups[label], metric), mean(values, level))
-        for (label, metric), values in pairs.items()
+        Move(group, metric, _mean(olds[group], metric), _mean(groups[group], metric), mean(values, level))
+        for (group, metric), values in pairs.items()
     ]
     return sorted(moves, key=lambda move: not move.moved)
 
@@ -59,14 +54,8 @@ def regression_table(moves: Sequence[Move], before: str, after: str) -> str:
     """Markdown: what has moved, then the rest."""
     moved = sum(move.moved for move in moves)
     lines = [
-        {
-            "": "moved" if m.moved else "",
-            "group": m.group,
-            "metric": m.metric,
-            "before": f"{m.before:.4g}",
-            "after": f"{m.after:.4g}",
-            "difference": f"{m.difference:+.3g}",
-        }
+        {"": "moved" if m.moved else "", "group": m.group, "metric": m.metric}
+        | {"before": f"{m.before:.4g}", "after": f"{m.after:.4g}", "difference": f"{m.difference:+.3g}"}
         for m in moves
     ]
     return (
