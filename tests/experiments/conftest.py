@@ -1,4 +1,4 @@
-"""The scripts of experiments/, importable and called as from the command line, in a folder of their own."""
+"""The scripts of experiments/ can be imported, and called in a folder of their own."""
 
 import sys
 
@@ -6,17 +6,6 @@ import pytest
 from launch import ROOT
 
 sys.path[:0] = [str(ROOT / "experiments" / name) for name in ("figures", "benchmarks", "tiny")]
-
-
-@pytest.fixture
-def call(monkeypatch):
-    """A script's main() with these arguments."""
-
-    def run(main, *arguments):
-        monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
-        main()
-
-    return run
 
 
 @pytest.fixture
