@@ -1,6 +1,6 @@
 """What each noising costs per view, how that grows with points and pixels, and how much memory it takes.
 
-    python experiments/benchmarks/noising.py [--quick] [--memory-only | --time-only] [--device cuda] [--out DIR]
+    python experiments/benchmarks/noising.py [--quick] [--device cuda] [--out DIR]
 
 A call makes the maps of two views 5 degrees apart with 4 channels, values drawn anew, on gsd.noising.check.reference;
 times are milliseconds per view. All options of a case take turns in one process, so that ratios hold on shared cores.
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import statistics
 import time
 from collections.abc import Callable
@@ -103,8 +102,6 @@ def peak(option: str, points: int) -> float:
 def main() -> None:
     parser = bench.parser(__doc__, "noising")
     parser.add_argument("--quick", action="store_true", help="fewer cases and repetitions")
-    parser.add_argument("--time-only", action="store_true", help="keep the memory figures that are there")
-    parser.add_argument("--memory-only", action="store_true", help="keep the times that are there")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda"])
     parser.add_argument("--peak", nargs=2, help=argparse.SUPPRESS)  # how this script calls itself
     args = parser.parse_args()
@@ -112,14 +109,11 @@ def main() -> None:
         print(peak(args.peak[0], int(args.peak[1])))
         return
     torch.set_num_threads(1)
-    file = args.out / "result.json"
-    result: dict[str, Any] = json.loads(file.read_text()) if file.exists() else {}
-    if not args.memory_only:
-        result |= {"device": args.device, **bench.machine(), **timings(args.quick, args.device)}
-    if not args.time_only and args.device == "cpu":
+    result = {"device": args.device, **bench.machine(), **timings(args.quick, args.device)}
+    if args.device == "cpu":
         counts = COUNTS[1:3] if args.quick else COUNTS[1:]
         result["memory"] = {o: {str(n): bench.apart(__file__, "--peak", o, n) for n in counts} for o in MEMORY}
-    bench.publish(args.out, result, table(result), plot(result) if "points" in result else None)
+    bench.publish(args.out, result, table(result), plot(result))
 
 
 if __name__ == "__main__":

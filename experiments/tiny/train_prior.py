@@ -177,7 +177,6 @@ def export(folder: Path, to: Path) -> None:
 
 def main() -> None:
     parser = options(__doc__, "prior", PACKAGED)
-    parser.add_argument("--stage", choices=("vae", "unet", "all"), default="all")
     parser.add_argument("--vae-steps", type=int, default=5000)
     parser.add_argument("--unet-steps", type=int, default=11000)
     args = begin(parser)
@@ -186,11 +185,9 @@ def main() -> None:
         return
     if not args.export:
         autoencoder = train_vae(args.out, args.vae_steps, args.seed)
-        if args.stage != "vae":
-            train_unet(args.out, args.unet_steps, args.seed, latents(args.out, autoencoder))
+        train_unet(args.out, args.unet_steps, args.seed, latents(args.out, autoencoder))
         plot(args.out, ("vae", "unet"))
-    if args.stage != "vae":
-        export(args.out, args.to)
+    export(args.out, args.to)
 
 
 if __name__ == "__main__":
