@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -32,3 +33,26 @@ def _no_network(tmp_path_factory):
     os.environ["HF_HUB_OFFLINE"] = "1"
     os.environ["WANDB_MODE"] = "offline"
     os.environ["TRACKIO_DIR"] = str(tmp_path_factory.mktemp("trackio"))  # which it reads when it is imported
+
+
+@pytest.fixture
+def call(monkeypatch):
+    """A program's main() with these arguments."""
+
+    def run(main, *arguments):
+        monkeypatch.setattr(sys, "argv", [main.__module__, *map(str, arguments)])
+        main()
+
+    return run
+
+
+@pytest.fixture
+def refusal(call):
+    """What a program says when it refuses these arguments."""
+
+    def run(main, *arguments):
+        with pytest.raises(SystemExit) as stopped:
+            call(main, *arguments)
+        return str(stopped.value)
+
+    return run

@@ -2,24 +2,17 @@
 
     python experiments/benchmarks/field.py [--quick] [--out DIR]
 
-Everything compared takes turns in one process on one thread; figures are the least processor times in milliseconds of
+Everything compared takes turns in one process on one thread; times are the least processor times in milliseconds of
 forward + backward. The hash grid is held against a plain loop over points, levels and corners, compiled as it stands,
 and against its torch twin; the marcher against the samples that hold something. Writes result.json.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import math
-import os
-import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
+import bench
 import numpy as np
 import torch
 
@@ -71,21 +64,6 @@ def plain_loop(xyz: Any, table: Any, levels: Any, out: Any, g_out: Any, grad: An
                 out[2 * level, m], out[2 * level + 1, m] = a, b
 
 
-def alternate(jobs: dict[str, Callable[[], Any]], seconds: float) -> dict[str, float]:
-    """Least processor time of each in ms, taking turns for about `seconds`, at least three rounds."""
-    for once in jobs.values():
-        once()
-    best = dict.fromkeys(jobs, math.inf)
-    end, rounds = time.process_time() + seconds, 0
-    while time.process_time() < end or rounds < 3:
-        rounds += 1
-        for name, once in jobs.items():
-            start = time.process_time()
-            once()
-            best[name] = min(best[name], 1e3 * (time.process_time() - start))
-    return best
-
-
 def points_along_rays(count: int) -> torch.Tensor:
     """Points of the unit cube as a renderer asks for them: ray by ray, front to back."""
     rays = rays_of(turntable(4, 64), 0.6)
@@ -97,43 +75,40 @@ def points_along_rays(count: int) -> torch.Tensor:
 
 
 def hash_grid(count: int, log2_table: int, base: int, growth: float, seconds: float) -> dict[str, Any]:
-    """The grid as the representation calls it, a plain loop, and the twin; the first two are shown to agree."""
     grid = HashGrid(make_levels(count, log2_table, base, growth), 2, torch.Generator().manual_seed(0))
     torch.nn.init.uniform_(grid.table, -1, 1)
-    result: dict[str, Any] = {}
-    for name, xyz in (("rays", points_along_rays(POINTS)), ("random", torch.rand(3, POINTS))):
-        pull = torch.randn(grid.width, xyz.shape[1])
-        table = grid.table.detach().clone().requires_grad_()
-        levels = np.array([[x.scale, x.resolution, x.first, x.size, x.hashed] for x in grid.levels], np.float64)
-        out, grad = torch.empty(grid.width, xyz.shape[1]), torch.zeros_like(table)
-        arrays = [t.detach().numpy() for t in (xyz, table)]
+    points = {"rays": points_along_rays(POINTS), "random": torch.rand(3, POINTS)}
+    return {name: compared(grid, xyz, count, seconds) for name, xyz in points.items()}
 
-        def ours(xyz: Any = xyz, pull: Any = pull) -> None:
-            grid.table.grad = None
-            grid(xyz, count).backward(pull)
 
-        def loop(
-            arrays: Any = arrays, levels: Any = levels, out: Any = out, pull: Any = pull, grad: Any = grad
-        ) -> None:
-            grad.zero_()
-            rest = [levels, out.numpy(), pull.numpy(), grad.numpy()]
-            plain_loop(*arrays, *rest, False)
-            plain_loop(*arrays, *rest, True)
+def compared(grid: HashGrid, xyz: torch.Tensor, count: int, seconds: float) -> dict[str, float]:
+    """The grid as the representation calls it, a plain loop, and the twin; the first two are shown to agree."""
+    pull = torch.randn(grid.width, xyz.shape[1])
+    table = grid.table.detach().clone().requires_grad_()
+    levels = np.array([[x.scale, x.resolution, x.first, x.size, x.hashed] for x in grid.levels], np.float64)
+    out, grad = torch.empty(grid.width, xyz.shape[1]), torch.zeros_like(table)
+    arrays = [t.detach().numpy() for t in (xyz, table)]
 
-        def twin(table: Any = table, xyz: Any = xyz, pull: Any = pull) -> None:
-            table.grad = None
-            encode_torch(table, xyz, grid.levels, [1.0] * count)[0].backward(pull)
+    def ours() -> None:
+        grid.table.grad = None
+        grid(xyz, count).backward(pull)
 
-        times = alternate({"ours": ours, "plain loop": loop}, seconds) | alternate({"twin": twin}, 0)
-        assert grid.table.grad is not None
-        assert torch.allclose(grid(xyz, count), out, atol=1e-4)
-        assert torch.allclose(grid.table.grad, grad, atol=1e-4 * float(grad.abs().max()))
-        result[name] = times | {
-            "points": xyz.shape[1],
-            "ours / plain loop": times["ours"] / times["plain loop"],
-            "twin / ours": times["twin"] / times["ours"],
-        }
-    return result
+    def loop() -> None:
+        grad.zero_()
+        rest = [levels, out.numpy(), pull.numpy(), grad.numpy()]
+        plain_loop(*arrays, *rest, False)
+        plain_loop(*arrays, *rest, True)
+
+    def twin() -> None:
+        table.grad = None
+        encode_torch(table, xyz, grid.levels, [1.0] * count)[0].backward(pull)
+
+    times = bench.least_ms({"ours": ours, "plain loop": loop}, seconds) | bench.least_ms({"twin": twin}, 0)
+    assert grid.table.grad is not None
+    assert torch.allclose(grid(xyz, count), out, atol=1e-4)
+    assert torch.allclose(grid.table.grad, grad, atol=1e-4 * float(grad.abs().max()))
+    ratios = {"ours / plain loop": times["ours"] / times["plain loop"], "twin / ours": times["twin"] / times["ours"]}
+    return {**times, "points": xyz.shape[1], **ratios}
 
 
 def compositing(seconds: float) -> dict[str, float]:
@@ -149,7 +124,7 @@ def compositing(seconds: float) -> dict[str, float]:
         weight = weigh_torch(thickness, samples)[0][None]
         weight.new_zeros(1, pull.shape[1]).index_add(1, ray, weight).backward(pull)
 
-    times = alternate({"ours": ours, "twin": twin}, seconds)
+    times = bench.least_ms({"ours": ours, "twin": twin}, seconds)
     return times | {"twin / ours": times["twin"] / times["ours"]}
 
 
@@ -180,8 +155,8 @@ def skipped(made: InstantNGP) -> dict[str, float]:
 
     there, left = empty(every), empty(ours)
     return {
-        "samples a ray, all": len(every.times) / len(shift),
-        "samples a ray, marched": len(ours.times) / len(shift),
+        "samples per ray, all": len(every.times) / len(shift),
+        "samples per ray, marched": len(ours.times) / len(shift),
         "empty": there / len(every.times),
         "share of the empty that is skipped": 1 - left / there,
     }
@@ -196,30 +171,26 @@ def step_time(made: InstantNGP, views: int, seconds: float) -> float:
         (render.rgb.square().mean() + 0.01 * render.depth.mean()).backward()
         made.optimizer.zero_grad(set_to_none=True)
 
-    return alternate({"step": step}, seconds)["step"]
+    return bench.least_ms({"step": step}, seconds)["step"]
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench.parser(__doc__, "field")
     parser.add_argument("--quick", action="store_true", help="fewer repetitions and steps")
-    parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks/field"))
     args = parser.parse_args()
-    args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     seconds = 0.5 if args.quick else 4.0
-    result: dict[str, Any] = {"torch": torch.__version__}
+    result: dict[str, Any] = bench.machine()
     result["hash grid, default"] = hash_grid(8, 15, 8, 1.5, seconds)
     if not args.quick:
         result["hash grid, Mueller et al."] = hash_grid(16, 19, 16, 1.447269, seconds)
     result["compositing"] = compositing(seconds / 4)
-    start = animal(0)
-    result["ms a step at the start"] = {str(views): step_time(start, views, seconds / 4) for views in (1, 2, 4)}
-    settled = animal(100 if args.quick else 400)
-    result["ms a step, settled"] = {str(views): step_time(settled, views, seconds / 4) for views in (1, 2, 4)}
+    start, settled = animal(0), animal(100 if args.quick else 400)
+    for name, made in (("at the start", start), ("settled", settled)):
+        result[f"ms per step, {name}"] = {str(views): step_time(made, views, seconds / 4) for views in (1, 2, 4)}
     result["skipping"] = skipped(settled)
-    text = json.dumps(result, indent=1)
-    (args.out / "result.json").write_text(text)
-    print(text)
+    print(json.dumps(result, indent=1))
+    bench.publish(args.out, result)
 
 
 if __name__ == "__main__":

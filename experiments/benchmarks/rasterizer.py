@@ -3,30 +3,21 @@
     python experiments/benchmarks/rasterizer.py [--quick] [--out DIR]
 
 Everything compared is measured alternately in one run and reported as a ratio of medians, because the figures of shared
-cores move. Writes result.json, table.md and growth.png. A figure "a / b" is forward / forward + backward in
-milliseconds: of processor time on one thread, of wall time where threads are compared.
+cores move. Writes result.json, table.md and growth.png. A time "a / b" is forward / forward + backward in milliseconds:
+processor time on one thread, wall time where threads are compared.
 """
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: waiting threads must not burn the cores measured
-
 import argparse
-import json
 import math
-import platform
-import resource
 import statistics
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
+import bench
 import numpy as np
 import torch
 from rasterizer_report import plot, table
@@ -83,25 +74,13 @@ def job(
 
 
 def alternate(jobs: dict[str, Callable[[], tuple[float, float]]], seconds: float) -> dict[str, dict[str, float]]:
-    """Medians and minima of jobs that take turns for about `seconds`, at least three rounds.
-
-    Before each timed call goes one that is not: it finds the caches and the heap as the job before left them.
-    """
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in jobs}
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(next(iter(times.values()))) < 3:
-        for name, once in jobs.items():
-            once()
-            times[name].append(once())
-    return {
-        name: {
-            "forward": statistics.median(a for a, _ in pairs),
-            "both": statistics.median(b for _, b in pairs),
-            "forward_min": min(a for a, _ in pairs),
-            "both_min": min(b for _, b in pairs),
-        }
-        for name, pairs in times.items()
-    }
+    """Medians and minima of jobs that take turns."""
+    found: dict[str, dict[str, float]] = {}
+    for name, pairs in bench.take_turns(jobs, seconds).items():
+        forward, both = zip(*pairs, strict=True)
+        medians = {"forward": statistics.median(forward), "both": statistics.median(both)}
+        found[name] = medians | {"forward_min": min(forward), "both_min": min(both)}
+    return found
 
 
 @njit(cache=False)
@@ -234,11 +213,8 @@ def gsplat_dense(means, quats, scales, opacities, colors, viewmats, Ks, width, h
 
 def memory(count: int, size: int, views: int, backend: str) -> float:
     """Peak memory in MB of a fresh process that renders and goes back, above one that did so with a tiny scene."""
-    peaks = []
-    for n, s, v in ((64, 64, 1), (count, size, views)):
-        line = [sys.executable, __file__, "--peak", str(n), str(s), str(v), backend]
-        peaks.append(float(subprocess.run(line, check=True, capture_output=True, text=True).stdout))
-    return peaks[1] - peaks[0]
+    tiny, whole = (bench.apart(__file__, "--peak", *case, backend) for case in ((64, 64, 1), (count, size, views)))
+    return whole - tiny
 
 
 def peak(count: int, size: int, views: int, backend: str) -> float:
@@ -246,11 +222,7 @@ def peak(count: int, size: int, views: int, backend: str) -> float:
     scene = ball(count, size, views)
     for _ in range(3):
         job(scene, time.process_time, backend=backend)()
-    status = Path("/proc/self/status")
-    if status.exists():  # getrusage counts the parent's memory before exec
-        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
-        return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return bench.memory_mb()
 
 
 def on_gpu(scene: Scene) -> Scene:
@@ -263,17 +235,11 @@ def gpu_clock() -> float:
     return time.perf_counter()
 
 
-def exponent(points: list[tuple[int, float]]) -> float:
-    """Slope of log time over log count."""
-    x, y = np.log([p for p, _ in points]), np.log([t for _, t in points])
-    return float(np.polyfit(x, y, 1)[0])
-
-
 def measure(quick: bool) -> dict[str, Any]:
     torch.set_num_threads(1)
     seconds = 0.3 if quick else 2.0
     cpu: dict[str, Any] = {"backend": "cpu", "threads": 1}
-    result: dict[str, Any] = {"machine": platform.processor() or platform.machine(), "torch": torch.__version__}
+    result = bench.machine()
     counts = [1_000, 2_000, 5_000, 20_000] if quick else [1_000, 2_000, 5_000, 20_000, 50_000, 100_000, 200_000]
     cases = [(n, 256, 1) for n in counts] + [(2_000, 64, 1), (3_000, 64, 2), (5_000, 128, 1)]
     cases += [(20_000, size, 1) for size in (64, 128, 512)] + ([] if quick else [(20_000, 256, 2), (20_000, 256, 4)])
@@ -294,9 +260,9 @@ def measure(quick: bool) -> dict[str, Any]:
     result["same total coverage"] = thin
     large = [n for n in counts if n >= 5_000]
     for key in ("forward", "both"):
-        same = [(n, result[f"{n} @ 256 x 1"]["cpu"][key]) for n in large]
-        result[f"exponent {key}"] = exponent(same)
-        result[f"exponent {key}, same total coverage"] = exponent([(n, thin[str(n)][key]) for n in large])
+        result[f"exponent {key}"] = bench.exponent(large, [result[f"{n} @ 256 x 1"]["cpu"][key] for n in large])
+        same = bench.exponent(large, [thin[str(n)][key] for n in large])
+        result[f"exponent {key}, same total coverage"] = same
     result["threads"] = {}
     cases = [(3_000, 64, 2), (5_000, 128, 2), (5_000, 128, 4), (5_000, 256, 4), (20_000, 256, 4), (100_000, 256, 4)]
     for count, size, views in [*cases, (20_000, 256, 1)]:
@@ -311,21 +277,16 @@ def measure(quick: bool) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench.parser(__doc__, "rasterizer")
     parser.add_argument("--quick", action="store_true", help="fewer sizes and repetitions")
-    parser.add_argument("--out", type=Path, default=Path("outputs/benchmarks/rasterizer"))
-    parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)  # how `memory` calls itself
+    parser.add_argument("--peak", nargs=4, help=argparse.SUPPRESS)  # how `memory` calls this script
     args = parser.parse_args()
     if args.peak:
-        count, size, views, backend = args.peak
-        print(peak(int(count), int(size), int(views), backend))
+        count, size, views = map(int, args.peak[:3])
+        print(peak(count, size, views, args.peak[3]))
         return
-    args.out.mkdir(parents=True, exist_ok=True)
     result = measure(args.quick)
-    (args.out / "result.json").write_text(json.dumps(result, indent=1))
-    (args.out / "table.md").write_text(table(result))
-    plot(result, args.out / "growth.png")
-    print(table(result), f"\n{args.out}/result.json, table.md, growth.png", sep="")
+    bench.publish(args.out, result, table(result), plot(result))
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""What a whole step costs: every guidance and noising, GSD over SDS, and a step as it is usually written.
+"""What a whole step costs: every guidance and noising, GSD against SDS, and a step as it is usually written.
 
     python experiments/benchmarks/step.py [--scale tiny|menagerie|sd] [--steps 30] [--only WORD ...] [OVERRIDE ...]
 
-All methods take turns, step by step, in one process, so that a machine whose speed drifts treats them alike. Figures
-are medians over the steps; a ratio is the median of the ratios of steps that were neighbours in time. The memory is
-that of the same steps in a process of their own, set-up included (on CUDA: the most that was allocated).
+All methods take turns, step by step, in one process, so that a machine whose speed drifts treats them alike. Times are
+medians over the steps; a ratio is the median of the ratios of steps that were neighbours in time. The memory is that of
+the first steps in a process of their own, set-up included (on CUDA: the most that was allocated).
 
 Scale: tiny is prior=tiny; sd is Stable Diffusion 2.1's architecture with random weights (needs a GPU to be of use);
 menagerie the exact prior, which is so cheap that everything else shows. Guidance is classifier-free but for menagerie.
@@ -16,29 +16,21 @@ guidance asked one after the other, and the latents decoded for a picture that t
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import resource
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-
+import bench
 import torch
-from hydra import compose, initialize_config_dir
 from random_stable_diffusion import random_stable_diffusion
 
-from gsd.config import register
+from gsd.cli.hydra import compose, plain
 from gsd.experiment import Experiment, build
 from gsd.loop import take_step
+from gsd.results.markdown import table
 from gsd.types import Condition
 
-ROOT = Path(__file__).resolve().parents[2]
 PLAIN = ("noising=random", "loss=none")
 METHODS = {
     "sds": PLAIN,
@@ -52,45 +44,34 @@ METHODS = {
         for name in ("nearest", "bilinear", "split_nearest", "integral", "lattice")
     },
 }
-EXACT = ("guidance vsd", "usual sds")  # need a network, which the menagerie is not
+NEED_NETWORK = ("guidance vsd", "usual sds")  # which the menagerie is not
 SCALED = ("sds", "sjc", "csd", "nfsd", "ism", "vsd")  # guidances with a guidance_scale of their own
 GUIDANCE_SCALE = 7.5
 WARM_UP = 5  # steps: compilation, caches, the first shape of the scene
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = bench.parser(__doc__, "step")
     parser.add_argument("--scale", choices=("tiny", "menagerie", "sd"), default="tiny")
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--only", nargs="+", default=list(METHODS), help="some of the methods; sds is always there")
-    parser.add_argument("--out", type=Path, help="folder for result.json and table.md")
-    parser.add_argument("--memory-of", help=argparse.SUPPRESS)
+    parser.add_argument("--memory-of", help=argparse.SUPPRESS)  # how `memory_apart` calls this script
     parser.add_argument("overrides", nargs="*", help="applied to every method, for example camera.groups=4")
-    arguments = parser.parse_args()
-    if arguments.memory_of:
-        print(json.dumps(peak_memory(arguments.memory_of, arguments.scale, arguments.overrides)))
+    args = parser.parse_args()
+    if args.memory_of:
+        print(peak_memory(args.memory_of, args.scale, args.overrides))
         return
-    names = [name for name in METHODS if name == "sds" or name in arguments.only]
-    if arguments.scale == "menagerie":
-        names = [name for name in names if name not in EXACT]
-    # First, because the kernel's account of a new process begins with the memory of the one that started it.
-    memory = {name: memory_apart(name, arguments.scale, arguments.overrides) for name in names}
-    rows = measure({name: stepper(name, arguments.scale, arguments.overrides) for name in names}, arguments.steps)
+    names = [name for name in METHODS if name == "sds" or name in args.only]
+    if args.scale == "menagerie":
+        names = [name for name in names if name not in NEED_NETWORK]
+    rows = measure({name: stepper(name, args.scale, args.overrides) for name in names}, args.steps)
     for name, row in rows.items():
-        row["memory_mb"] = memory[name]
-    table = as_table(rows)
-    print(table)
-    if arguments.out:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        (arguments.out / "table.md").write_text(table)
-        (arguments.out / "result.json").write_text(
-            json.dumps({"arguments": vars(arguments), "rows": rows}, default=str)
-        )
+        row["memory_mb"] = memory_apart(name, args.scale, args.overrides)
+    bench.publish(args.out, {"arguments": vars(args), "rows": rows}, as_table(rows))
 
 
 def stepper(name: str, scale: str, overrides: list[str]) -> Callable[[int], int]:
     """A function that takes the n-th step of a method and returns the images its prior denoised."""
-    register()
     options = [*METHODS[name], *overrides]
     if scale == "sd":
         options += ["prior=stable_diffusion", f"prior.model={random_stable_diffusion()}", "camera.resolution=512"]
@@ -99,8 +80,7 @@ def stepper(name: str, scale: str, overrides: list[str]) -> Callable[[int], int]
     guidance = next((o.split("=")[1] for o in options if o.startswith("guidance=")), "sds")
     if scale != "menagerie" and guidance in SCALED:
         options += [f"guidance.guidance_scale={GUIDANCE_SCALE}"]
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        experiment = build(compose("config", options))
+    experiment = build(plain(compose(*options)))
     if name == "usual sds":
         return lambda step: usual_step(experiment, step)
     return lambda step: take_step(experiment, step).score.prior_calls
@@ -130,23 +110,19 @@ def usual_step(e: Experiment, step: int) -> int:
 
 
 def measure(methods: dict[str, Callable[[int], int]], steps: int) -> dict[str, dict[str, float]]:
-    """Median seconds of a step by the wall and by the processor, prior calls, and ratios to sds."""
-    wall: dict[str, list[float]] = {name: [] for name in methods}
-    cpu: dict[str, list[float]] = {name: [] for name in methods}
-    calls: dict[str, list[int]] = {name: [] for name in methods}
+    """Prior calls, median ms of a step by the wall clock and by the processor, and ratios to sds."""
+    taken: dict[str, list[tuple[float, ...]]] = {name: [] for name in methods}
     for step in range(WARM_UP + steps):
         for name, take in methods.items():
             began, busy = now(), time.process_time()
             asked = take(step)
-            if step >= WARM_UP:
-                wall[name].append(now() - began)
-                cpu[name].append(time.process_time() - busy)
-                calls[name].append(asked)
+            taken[name].append((asked, 1e3 * (now() - began), 1e3 * (time.process_time() - busy)))
+    calls, wall, cpu = ({name: [row[k] for row in rows[WARM_UP:]] for name, rows in taken.items()} for k in range(3))
     return {
         name: {
             "prior_calls": statistics.mean(calls[name]),
-            "wall_ms": 1e3 * statistics.median(wall[name]),
-            "cpu_ms": 1e3 * statistics.median(cpu[name]),
+            "wall_ms": statistics.median(wall[name]),
+            "cpu_ms": statistics.median(cpu[name]),
             "wall_ratio": paired(wall[name], wall["sds"]),
             "cpu_ratio": paired(cpu[name], cpu["sds"]),
         }
@@ -166,9 +142,7 @@ def paired(mine: list[float], base: list[float]) -> float:
 
 def memory_apart(name: str, scale: str, overrides: list[str]) -> float:
     """peak_memory in a process of its own, MB."""
-    command = [sys.executable, __file__, "--scale", scale, "--memory-of", name, *overrides]
-    out = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return float(out.splitlines()[-1])
+    return bench.apart(__file__, "--scale", scale, "--memory-of", name, *overrides)
 
 
 def peak_memory(name: str, scale: str, overrides: list[str]) -> float:
@@ -176,20 +150,18 @@ def peak_memory(name: str, scale: str, overrides: list[str]) -> float:
     take = stepper(name, scale, overrides)
     for step in range(WARM_UP):
         take(step)
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated() / 2**20
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+    return torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else bench.memory_mb()
 
 
 def as_table(rows: dict[str, dict[str, float]]) -> str:
-    lines = ["| step | prior calls | wall ms | CPU ms | wall / sds | CPU / sds | memory MB |", "|---" * 7 + "|"]
-    for name, row in rows.items():
-        figures = [f"{row[key]:.2f}" for key in ("wall_ratio", "cpu_ratio")]
-        lines.append(
-            f"| {name} | {row['prior_calls']:.1f} | {row['wall_ms']:.1f} | {row['cpu_ms']:.1f} | "
-            f"{' | '.join(figures)} | {row['memory_mb']:.0f} |"
-        )
-    return "\n".join(lines) + "\n"
+    return table([
+        {
+            "step": name, "prior calls": f"{row['prior_calls']:.1f}", "wall ms": f"{row['wall_ms']:.1f}",
+            "CPU ms": f"{row['cpu_ms']:.1f}", "wall / sds": f"{row['wall_ratio']:.2f}",
+            "CPU / sds": f"{row['cpu_ratio']:.2f}", "memory MB": f"{row['memory_mb']:.0f}",
+        }
+        for name, row in rows.items()
+    ])  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -4,8 +4,8 @@
 
 Four short runs are made for real (two noisings, two seeds); the others are copies of them with seeds and numbers of
 their own, whose large files are links to those of the four. Each command runs in a process of its own, whose seconds,
-seconds of the processor and peak memory are printed, start of Python included. "again" is the second call in a row:
-the first reads files that nothing has read yet.
+processor seconds and peak memory are printed, start of Python included. "again" is the second call in a row: the first
+reads files that nothing has read yet.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ ROOT = Path(__file__).resolve().parents[2]
 SHORT = ("steps=200", "images_every=50", "turntable.views=60", "turntable.resolution=64", "threads=1")
 REWRITTEN = ("config.yaml", "overrides.yaml", "summary.json")  # hold the seed
 COMMANDS = {
-    "status": ("gsd.tools.sweep", "status"),
-    "status, again": ("gsd.tools.sweep", "status"),
-    "summary, with the report": ("gsd.tools.sweep", "summary"),
-    "report": ("gsd.tools.report",),
+    "status": ("sweep", "status"),
+    "status, again": ("sweep", "status"),
+    "summary, with the report": ("sweep", "summary"),
+    "report": ("report",),
 }
 
 
@@ -53,10 +53,10 @@ def _main(runs: int, keep: Path | None) -> None:
         began = time.perf_counter()
         make(sweep, runs)
         print(f"{runs} runs made in {time.perf_counter() - began:.0f} s")
-        print(f"{'':26}{'seconds':>9}{'of the CPU':>12}{'peak MB':>9}")
+        print(f"{'':26}{'seconds':>9}{'CPU seconds':>13}{'peak MB':>9}")
         for name, command in COMMANDS.items():
-            seconds, cpu, megabytes = measured([sys.executable, "-m", *command, str(sweep)])
-            print(f"{name:26}{seconds:9.2f}{cpu:12.2f}{megabytes:9.0f}")
+            seconds, cpu, megabytes = measured([sys.executable, "-m", "gsd", *command, str(sweep)])
+            print(f"{name:26}{seconds:9.2f}{cpu:13.2f}{megabytes:9.0f}")
 
 
 def make(sweep: Path, runs: int) -> None:
@@ -92,7 +92,7 @@ def copy(original: Path, folder: Path, old: int, new: int, change: float) -> Non
 
 
 def measured(command: list[str]) -> tuple[float, float, float]:
-    """Seconds, seconds of the processor, and the peak of the memory in MB."""
+    """Seconds, processor seconds, and peak memory in MB."""
     began = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, cwd=ROOT)
     _, status, used = os.wait4(process.pid, 0)

@@ -24,21 +24,28 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
-import clip_evaluate as calibration
 import gallery
 import janus
 import numpy as np
+import plots
 import sweeps
 from jaxtyping import Float
+from omegaconf import OmegaConf
+from pairs import difference, redrawn
 
-from gsd.cli.errors import guarded
+from gsd.config import make
 from gsd.errors import GsdError
+from gsd.geometry import turntable
+from gsd.menagerie import find, load
+from gsd.metric.check import calibration
+from gsd.metric.clip_view import WORDS, ClipView
+from gsd.results import markdown
 from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate
-from gsd.statistics.resampling import bootstrap, bootstrap_band, holm, paired_p
+from gsd.statistics.resampling import bootstrap, bootstrap_band, holm
+from gsd.types import Context
 
 FIGURE = gallery.Gallery(
     name="fig12",
@@ -48,8 +55,8 @@ FIGURE = gallery.Gallery(
     common=("prior.view_bias=4", "metric=[truth,clip_view]", "turntable.resolution=64", "images_every=0"),
     seeds=5,
 )
-KNOWN = {"true": "true animals", "two-faced": "two-faced animals"}
-CURVES = [f"clip_{word}" for word in calibration.WORDS]
+KNOWN: dict[calibration.Kind, str] = {"true": "true animals", "two-faced": "two-faced animals"}
+CURVES = [f"clip_{word}" for word in WORDS]
 DRAWS = 2000  # of a bootstrap
 NUMBERS = {  # and whether a fault should raise them
     "clip_margin": ("margin", -1), "clip_harmonic": ("harmonic", -1), "clip_view_accuracy": ("views told right", -1),
@@ -61,28 +68,23 @@ Rows = list[dict[str, Any]]  # each with prompt, the numbers and curves of clip_
 
 
 def main() -> None:
-    args = gallery.parser(__doc__, FIGURE).parse_args()
-    guarded(lambda: _main(args))
+    sweeps.start(gallery.parser(__doc__, FIGURE), _main)
 
 
 def _main(args: argparse.Namespace) -> None:
-    if args.run:
-        gallery.launch(FIGURE, args)
-    chosen = gallery.select(sweeps.runs_of(args.name), FIGURE, args.prompts, args.overrides)
+    chosen = gallery.find(FIGURE, args)
     sets: dict[str, Rows] = {m: [] for m in FIGURE.methods}
     for (method, _), runs in chosen.items():
         sets[method] += [seen(run) for run in runs]
     of_runs = [row for rows in sets.values() for row in rows]
-    sets |= known(next(iter(chosen.values()))[0], args.prompts, len(of_runs[0][CURVES[0]]))
+    prompts = list(dict.fromkeys(prompt for _, prompt in chosen))
+    sets |= known(next(iter(chosen.values()))[0], prompts, len(of_runs[0][CURVES[0]]))
     if len({len(row[CURVES[0]]) for rows in sets.values() for row in rows}) > 1:
         raise GsdError("Runs with turntables of different lengths; add turntable.views=120, or another --name.")
     rows = [line(name, each) for name, each in sets.items()] + versus(*(sets[m] for m in FIGURE.methods))
     agree = agreement(of_runs, sets)
-    text = "\n".join([sweeps.as_table(rows), sweeps.as_table(agree), verdict(of_runs)])
-    sweeps.write(args.out, "table.md", text)
-    sweeps.write(args.out, "result.json", {"table": rows, "agreement": agree, "each": sets})
-    draw(sets, args.out)
-    print(text, f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
+    text = "\n".join([markdown.table(rows), markdown.table(agree), verdict(of_runs)])
+    sweeps.publish(args.out, draw(sets), {"table": rows, "agreement": agree, "each": sets}, text)
 
 
 def seen(run: Run) -> dict[str, Any]:
@@ -97,18 +99,10 @@ def seen(run: Run) -> dict[str, Any]:
 
 
 def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:
-    """The curves of animals with one face and with two, by the cameras and the CLIP of a run; of the prompts' animals.
+    """The curves of the prompts' animals with one face and with two, by the cameras and the CLIP of a run.
 
-    Of the whole menagerie where it has none of the prompts.
+    Where the menagerie has none of the prompts, those of the whole menagerie.
     """
-    from omegaconf import OmegaConf
-
-    from gsd.config import make
-    from gsd.geometry import turntable
-    from gsd.menagerie import load
-    from gsd.metric.clip_view import ClipView
-    from gsd.types import Context
-
     own = like.config["metric"].get("clip_view")
     metric: ClipView = make(OmegaConf.create(own), "metric.clip_view", Context(), ClipView) if own else ClipView()
     t = like.config["turntable"] | like.summary.get("evaluated", {}).get("clip_view", {})
@@ -124,55 +118,43 @@ def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:
 
 
 def _in_menagerie(prompt: str) -> bool:
-    from gsd.menagerie import find
-
     try:
         return bool(find(prompt))
     except GsdError:
         return False
 
 
-def clusters(prompts: Sequence[str]) -> list[Float[np.ndarray, " _"]]:
-    """Indices to be redrawn together: those of a prompt, or of nothing else where there is only one prompt."""
-    names = np.array(prompts) if len(set(prompts)) > 1 else np.arange(len(prompts))
-    return [np.flatnonzero(names == name).astype(float) for name in dict.fromkeys(names.tolist())]
-
-
-def estimate(rows: Rows, values: Sequence[float]) -> Estimate:
-    """The mean of a value a row."""
-    data = np.asarray(values, float)
-    groups = [data[group.astype(int)] for group in clusters([row["prompt"] for row in rows])]
-    return bootstrap(groups, draws=DRAWS)
+def by_prompt(rows: Rows, values: Any) -> list[Float[np.ndarray, "_ ..."]]:
+    return redrawn(values, [row["prompt"] for row in rows])
 
 
 def line(name: str, rows: Rows) -> dict[str, Any]:
-    cells = {title: format(estimate(rows, [row[key] for row in rows]), ".3f") for key, (title, _) in NUMBERS.items()}
+    means = {key: bootstrap(by_prompt(rows, [row[key] for row in rows]), draws=DRAWS) for key in NUMBERS}
     verdicts = [100 * row["janus"] for row in rows if "janus" in row]
-    return {"": name, "turns": len(rows), "Janus %": f"{np.mean(verdicts):.0f}" if verdicts else "", **cells}
+    cells = {"": name, "turns": len(rows), "Janus %": f"{np.mean(verdicts):.0f}" if verdicts else ""}
+    return cells | {title: f"{means[key]:.3f}" for key, (title, _) in NUMBERS.items()}
 
 
 def versus(baseline: Rows, ours: Rows) -> list[dict[str, Any]]:
     """The second method less the first, pair by pair of the same prompt and seed."""
-    other = {(row["prompt"], row["seed"]): row for row in baseline}
-    pairs = [(row, other[row["prompt"], row["seed"]]) for row in ours if (row["prompt"], row["seed"]) in other]
-    if not pairs:
+
+    def numbers(rows: Rows, key: str) -> dict[tuple[str, int], float]:
+        return {(row["prompt"], row["seed"]): row[key] for row in rows if key in row}
+
+    found = {key: difference(numbers(ours, key), numbers(baseline, key), draws=DRAWS) for key in ("janus", *NUMBERS)}
+    verdicts, *rest = found.values()
+    each = [one for one in rest if one]
+    if not each:
         return []
-    row: dict[str, Any] = {
-        "": " - ".join(reversed(list(FIGURE.methods))),
-        "turns": f"{len(pairs)} pairs",
-        "Janus %": "",
-    }
-    mine, theirs = ([pair[k] for pair in pairs] for k in (0, 1))
-    if all("janus" in one for pair in pairs for one in pair):
-        row["Janus %"] = f"{100 * np.mean([a['janus'] - b['janus'] for a, b in pairs]):+.0f}"
-    ps = holm([paired_p([one[key] for one in mine], [one[key] for one in theirs]) for key in NUMBERS])
-    for (key, (title, _)), p in zip(NUMBERS.items(), ps, strict=True):
-        row[title] = f"{estimate(mine, [a[key] - b[key] for a, b in pairs]):+.3f}, p {p:.2g}"
+    row: dict[str, Any] = {"": " - ".join(reversed(list(FIGURE.methods))), "turns": f"{each[0].pairs} pairs"}
+    row["Janus %"] = f"{100 * verdicts.mean.value:+.0f}" if verdicts and verdicts.pairs == each[0].pairs else ""
+    for (title, _), one, p in zip(NUMBERS.values(), each, holm([one.p for one in each]), strict=True):
+        row[title] = f"{one.mean:+.3f}, p {p:.2g}"
     return [row]
 
 
 def agreement(of_runs: Rows, sets: dict[str, Rows]) -> list[dict[str, Any]]:
-    """A row a number of CLIP: how well it tells runs with a fault, and two-faced animals, from the others."""
+    """One row per number of CLIP: how well it tells runs with a fault, and two-faced animals, from the others."""
     judged = [row for row in of_runs if "janus" in row]
     animals = [row for title in KNOWN.values() for row in sets[title]]
     bad, broken = (sum(test(row) for row in judged) for test in (_janus, _incoherent))
@@ -194,7 +176,7 @@ def verdict(of_runs: Rows) -> str:
     judged = [row for row in of_runs if "janus" in row]
     found = told(judged, "clip_margin", NUMBERS["clip_margin"][1], _janus, False)
     if found is None:
-        return "Whether the margin agrees with the truth's Janus verdict, these runs cannot tell.\n"
+        return "These runs cannot tell whether the margin agrees with the truth's Janus verdict.\n"
     relation = "has no demonstrated relation to"
     if found.low > 0.5 or found.high < 0.5:
         relation = "agrees with" if found.low > 0.5 else "contradicts"
@@ -212,7 +194,7 @@ def _incoherent(row: dict[str, Any]) -> bool:
 def told(rows: Rows, key: str, sign: int, fault: Fault, same_prompt: bool) -> Estimate | None:
     """The chance that a row with the fault has more of sign * number than one without; None where it is not known."""
     values, faulty = np.array([sign * row[key] for row in rows]), np.array([fault(row) for row in rows], bool)
-    groups = clusters([row["prompt"] for row in rows])
+    groups = by_prompt(rows, np.arange(len(rows)))
     if same_prompt:
         parts = [(values[g][faulty[g]], values[g][~faulty[g]]) for g in (group.astype(int) for group in groups)]
         pairs = np.array([len(a) * len(b) for a, b in parts])
@@ -231,20 +213,17 @@ def told(rows: Rows, key: str, sign: int, fault: Fault, same_prompt: bool) -> Es
     return bootstrap(groups, chance, draws=DRAWS)
 
 
-def draw(sets: dict[str, Rows], folder: Path) -> None:
-    plt = sweeps.pyplot()
-    figure = plt.figure(figsize=(10, 5.4))
-    above = figure.add_gridspec(1, len(sets), left=0.055, right=0.985, top=0.95, bottom=0.58, wspace=0.07)
-    below = figure.add_gridspec(1, 2, left=0.055, right=0.985, top=0.44, bottom=0.08, wspace=0.13)
-    for column, (name, rows) in enumerate(sets.items()):
-        axis = figure.add_subplot(above[column], sharey=figure.axes[0] if column else None)
-        for curve, word, colour in zip(CURVES, calibration.WORDS, ("#d55e00", "0.55", "#0072b2"), strict=True):
+def draw(sets: dict[str, Rows]) -> Any:
+    figure = plots.figure(10, 5.4)
+    above, below = figure.subfigures(2, 1)
+    axes = above.subplots(1, len(sets), sharey=True)
+    for axis, (name, rows) in zip(axes, sets.items(), strict=True):
+        for curve, word, colour in zip(CURVES, WORDS, ("#d55e00", "0.55", "#0072b2"), strict=True):
             draw_band(axis, rows, [row[curve] for row in rows], colour, f"{word} view of ...")
         axis.set_title(f"{name} ({len(rows)})", fontsize=9)
-        axis.tick_params(labelleft=not column)
-    figure.axes[0].set_ylabel("CLIP similarity (cosine)")
-    figure.axes[0].legend(frameon=False, fontsize=8)
-    margins, dots = (figure.add_subplot(cell) for cell in below)
+    axes[0].set_ylabel("CLIP similarity (cosine)")
+    axes[0].legend(frameon=False, fontsize=8)
+    margins, dots = below.subplots(1, 2)
     for (name, rows), colour in zip(sets.items(), ("0.25", "#c0392b", "#009e73", "#cc79a7"), strict=True):
         differences = [np.subtract(row[CURVES[0]], row[CURVES[-1]]) for row in rows]
         draw_band(margins, rows, differences, colour, name)
@@ -257,30 +236,24 @@ def draw(sets: dict[str, Rows], folder: Path) -> None:
     dots.set_title("margin of every turn, side by side by prompt", fontsize=9)
     handles = {handle.get_label(): handle for handle in dots.get_legend_handles_labels()[0]}
     if handles:
-        labels = sorted(handles)[::-1]
-        dots.legend(
-            [handles[label] for label in labels], labels, frameon=False, fontsize=8, loc="center left",
-            bbox_to_anchor=(0.74, 0.5),
-        )  # fmt: skip
+        named = [handles[label] for label in sorted(handles)[::-1]]
+        dots.legend(handles=named, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(0.74, 0.5))
     for axis in figure.axes:
         axis.spines[["top", "right"]].set_visible(False)
-    for ending in ("png", "pdf"):
-        figure.savefig(folder / f"figure.{ending}", dpi=170)
-    plt.close(figure)
+    return figure
 
 
 def draw_band(axis: Any, rows: Rows, curves: Sequence[Any], colour: str, label: str) -> None:
     """The mean over prompts and runs by azimuth."""
-    data, azimuth = np.array(curves), np.arange(len(curves[0])) * 360 / len(curves[0])
-    groups = [data[group.astype(int)] for group in clusters([row["prompt"] for row in rows])]
-    value, low, high = bootstrap_band(groups)
+    azimuth = np.arange(len(curves[0])) * 360 / len(curves[0])
+    value, low, high = bootstrap_band(by_prompt(rows, np.array(curves)))
     axis.fill_between(azimuth, low, high, color=colour, alpha=0.18, lw=0)
     axis.plot(azimuth, value, color=colour, lw=1.3, label=label)
     axis.set(xlim=(0, 360), xticks=range(0, 360, 90), xlabel="azimuth (degrees)")
 
 
 def draw_margins(axis: Any, column: int, rows: Rows) -> None:
-    """A dot a turn; what the truth says of it is its colour."""
+    """One dot per turn; its colour is what the truth says of it."""
     places = {prompt: k for k, prompt in enumerate(dict.fromkeys(row["prompt"] for row in rows))}
     for row in rows:
         colour, marker, label = "0.5", "o", "_"  # nobody knows

@@ -2,9 +2,9 @@
 
     python experiments/figures/fig5_noise.py ["LABEL: noising=NAME noising.KEY=VALUE ..." ...] [--draws N] [--out DIR]
 
-A row a noising, on the scene of gsd.noising.check.reference: maps of two views 5 degrees apart, the covariance of a
+One row per noising, on the scene of gsd.noising.check.reference: maps of two views 5 degrees apart, the covariance of a
 patch of the second, its cross-covariance with the same patch of the object in the first, the distribution of its values
-on the object, and figures. Writes figure.png, figure.pdf, result.json and table.md. A row that was measured before with
+on the object, and numbers. Writes figure.png, figure.pdf, result.json and table.md. A row that was measured before with
 the same settings and the same code is not measured again.
 """
 
@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import textwrap
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plots
+import sweeps
 import torch
 
 from gsd.geometry import geometry_at
@@ -27,6 +28,8 @@ from gsd.noising.check.reference import cameras, render, surface, visible_in_bot
 from gsd.noising.check.statistics import correlations, ks_p, off_diagonal
 from gsd.protocols import Noising
 from gsd.random import Stream
+from gsd.results import markdown
+from gsd.results.folder import RunFolder
 from gsd.tools.noising_check import configured
 
 ROWS = [
@@ -45,37 +48,38 @@ ROWS = [
     "lattice, tent kernel: noising=lattice noising.kernel=tent",
 ]
 SIZE, SIDE, BINS = 64, 8, np.linspace(-4, 4, 81)
-SOURCES = sorted((Path(__file__).resolve().parents[2] / "gsd").glob("noising/**/*.py"))
+SOURCES = [*sorted((sweeps.ROOT / "gsd").glob("noising/**/*.py")), Path(__file__)]
+THIRD = "correlation of views 2 and 3, 5°"
 
 
-def measure(noising: Noising, draws: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """A row's pictures and figures."""
+def measure(noising: Noising, draws: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+    """A row's pictures and numbers."""
     bench = Bench(noising, draws, 0, torch.device("cpu"))
     one, other = bench.pair
     here, there = squares()
     near, far = one[(slice(None), *here)].flatten(1), other[(slice(None), *there)].flatten(1)
     on_object = other[:, render(bench.neighbours).alpha[1, 0] > 0.5]
     pictures = {
-        "maps": bench.pair[:, 0].numpy(),
-        "covariance": (far.T @ far / len(far)).numpy(),
-        "cross": (near.T @ far / len(far)).numpy(),
-        "histogram": np.histogram(on_object.numpy(), BINS)[0] / on_object.numel() / np.diff(BINS),
+        "maps": bench.pair[:, 0],
+        "covariance": far.T @ far / len(far),
+        "cross": near.T @ far / len(far),
+        "histogram": torch.from_numpy(np.histogram(on_object.numpy(), BINS)[0] / on_object.numel() / np.diff(BINS)),
     }
     few, whole = max(draws // 5, 1), patch(other, PATCHES["object"])
     off = off_diagonal(correlations(whole, whole))
-    figures = {
+    numbers = {
         "variance": float(on_object.var()),
         "KS p": ks_p(on_object),
         "off-diagonal": float((len(whole) - 1) * off.square().mean()),
     }
     for angle in ANGLES:
-        figures[f"near {angle:g}"] = near_correlation(bench.between(angle, few), bench.cameras(0.0, angle))[0]
+        numbers[f"correlation, {angle:g}°"] = near_correlation(bench.between(angle, few), bench.cameras(0.0, angle))[0]
     if getattr(noising, "max_views", 3) >= 3:
         others = bench.samples(bench.cameras(0.0, 5.0, 10.0), few)[1:]
-        figures["near 5, third view"] = near_correlation(others, bench.cameras(5.0, 10.0))[0]
-    figures["ms a view"] = milliseconds(noising)
+        numbers[THIRD] = near_correlation(others, bench.cameras(5.0, 10.0))[0]
+    numbers["ms per view"] = milliseconds(noising)
     errors = {"variance error": (2 / on_object.numel()) ** 0.5, "off-diagonal error": (4 / off.numel()) ** 0.5}
-    return pictures, figures | errors
+    return pictures, numbers | errors
 
 
 def squares() -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -89,7 +93,7 @@ def squares() -> tuple[tuple[slice, slice], tuple[slice, slice]]:
 
 
 def milliseconds(noising: Noising, repetitions: int = 40) -> float:
-    """Least processor time a view of a pair, one thread, 4 channels."""
+    """Least processor time per view of a pair, one thread, 4 channels."""
     cams = cameras(0.0, 5.0, size=SIZE)
     geometry, times = geometry_at(surface(5_000), render(cams), cams, SIZE, SIZE), []
     for step in range(repetitions):
@@ -102,31 +106,24 @@ def milliseconds(noising: Noising, repetitions: int = 40) -> float:
 def row(spec: str, draws: int, folder: Path) -> dict[str, Any]:
     """A row measured, or taken from the folder if nothing it depends on has changed."""
     label, _, settings = spec.rpartition(": ")
-    sources = b"".join(path.read_bytes() for path in [*SOURCES, Path(__file__)])
-    key = hashlib.blake2b(f"{settings}|{draws}|".encode() + sources, digest_size=8).hexdigest()
-    file = folder / f"{key}.npz"
-    if not file.exists():
-        pictures, figures = measure(configured(settings.split()), draws)
-        folder.mkdir(parents=True, exist_ok=True)
-        stored: dict[str, Any] = pictures | {"figures": np.array(json.dumps(figures))}
-        np.savez(file.with_suffix(".part.npz"), **stored)
-        file.with_suffix(".part.npz").replace(file)
-    with np.load(file) as archive:
-        kept = {name: archive[name] for name in archive.files if name != "figures"}
-        figures = json.loads(str(archive["figures"]))
-    print(
-        f"{label or settings}: " + ", ".join(f"{k} {v:.3g}" for k, v in figures.items() if "error" not in k), flush=True
-    )
-    return {"label": label or settings, "settings": settings, "figures": figures, "pictures": kept}
+    sources = b"".join(path.read_bytes() for path in SOURCES)
+    name = hashlib.blake2b(f"{settings}|{draws}|".encode() + sources, digest_size=8).hexdigest() + ".pt"
+    if not (folder / name).exists():
+        with RunFolder(folder).replacing(name) as temporary:
+            torch.save(measure(configured(settings.split()), draws), temporary)
+    pictures, numbers = torch.load(folder / name, weights_only=True)
+    said = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items() if "error" not in name)
+    print(f"{label or settings}: {said}", flush=True)
+    return {"label": label or settings, "settings": settings, "figures": numbers, "pictures": pictures}
 
 
 def table(rows: list[dict[str, Any]]) -> str:
     names = [name for name in max((r["figures"] for r in rows), key=len) if "error" not in name]
-    lines = ["| | noising | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
-    for k, r in enumerate(rows):
-        cells = [f"{r['figures'][n]:.3g}" if n in r["figures"] else "" for n in names]
-        lines.append(f"| ({chr(97 + k)}) | {r['label']} | " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+    return markdown.table([
+        {"": f"({chr(97 + k)})", "noising": r["label"]}
+        | {name: f"{r['figures'][name]:.3g}" if name in r["figures"] else "" for name in names}
+        for k, r in enumerate(rows)
+    ])  # fmt: skip
 
 
 def main() -> None:
@@ -134,50 +131,37 @@ def main() -> None:
     parser.add_argument("rows", nargs="*", default=ROWS, help="in the order of the figure; all if none is given")
     parser.add_argument("--draws", type=int, default=500, help="of 4 channels each")
     parser.add_argument("--out", type=Path, default=Path("outputs/fig5"))
-    args = parser.parse_args()
+    sweeps.start(parser, _main)
+
+
+def _main(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
     rows = [row(spec, args.draws, args.out / "rows") for spec in args.rows]
     kept = [{k: v for k, v in r.items() if k != "pictures"} for r in rows]
-    (args.out / "result.json").write_text(json.dumps({"draws": args.draws, "rows": kept}, indent=1))
-    (args.out / "table.md").write_text(table(rows))
-    draw(rows, args.out)
-    print(table(rows), f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
+    sweeps.publish(args.out, draw(rows), {"draws": args.draws, "rows": kept}, table(rows))
 
 
-def draw(rows: list[dict[str, Any]], folder: Path) -> None:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    plt.rcParams.update({"font.family": "serif", "mathtext.fontset": "cm", "font.size": 9, "pdf.fonttype": 42})
+def draw(rows: list[dict[str, Any]]) -> Any:
     titles = [
         r"noise $\mathbf{n}_i$", r"neighbour $\mathbf{n}_j$, 5°", r"covariance of $\mathbf{n}_j$",
         r"cross-covariance", r"distribution of $\mathbf{n}_j$", "",
     ]  # fmt: skip
-    left, side, gap = [0.75, 2.02, 3.4, 4.67, 6.05, 7.45], 1.17, 0.12  # inches: columns, pictures, between rows
-    width, height = 10.6, len(rows) * (side + gap) + 0.75
-    figure = plt.figure(figsize=(width, height))
-    for k, r in enumerate(rows):
-        bottom = height - 0.3 - (k + 1) * (side + gap) + gap
-        line = [figure.add_axes((x / width, bottom / height, side / width, side / height)) for x in left]
+    figure = plots.figure(10.6, 1.3 * len(rows) + 0.75)
+    axes = figure.subplots(len(rows), len(titles), squeeze=False)
+    for k, (r, line) in enumerate(zip(rows, axes, strict=True)):
         heat = draw_row(r, line)
         line[0].set_ylabel(f"({chr(97 + k)}) " + textwrap.fill(r["label"], 15), fontsize=9)
-        if k == 0:
-            for axis, title in zip(line, titles, strict=True):
-                axis.set_title(title, fontsize=10, pad=5)
-        if r is not rows[-1]:
-            line[4].set_xticklabels([])
-    place = (left[2] / width, 0.25 / height, (left[3] + side - left[2]) / width, 0.08 / height)
-    bar = figure.colorbar(heat, cax=figure.add_axes(place), orientation="horizontal", ticks=[-0.8, 0, 0.8])
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=10, pad=5)
+    for line in axes[:-1]:
+        line[4].set_xticklabels([])
+    bar = figure.colorbar(heat, ax=axes[-1, 2:4], orientation="horizontal", ticks=[-0.8, 0, 0.8], aspect=30)
     bar.ax.tick_params(labelsize=7.5, length=2)
-    for name in ("figure.png", "figure.pdf"):
-        figure.savefig(folder / name, dpi=170)
-    plt.close(figure)
+    return figure
 
 
 def draw_row(r: dict[str, Any], line: Any) -> Any:
-    pictures, figures = r["pictures"], r["figures"]
+    pictures = r["pictures"]
     middle = slice(SIZE // 4, SIZE - SIZE // 4)  # the object; whole maps would be too fine to see anything
     for axis, image in zip(line, pictures["maps"][:, middle, middle], strict=False):
         axis.imshow(image, cmap="gray", vmin=-2.5, vmax=2.5, interpolation="nearest")
@@ -185,32 +169,32 @@ def draw_row(r: dict[str, Any], line: Any) -> Any:
         heat = axis.imshow(pictures[name], cmap="RdBu_r", vmin=-0.8, vmax=0.8, interpolation="nearest")
     for axis in line[:4]:
         axis.set(xticks=[], yticks=[])
-    x = np.linspace(-4, 4, 200)
-    line[4].stairs(pictures["histogram"], BINS, fill=True, color="#8fb3d9")
+    x, histogram = np.linspace(-4, 4, 200), pictures["histogram"].numpy()
+    line[4].stairs(histogram, BINS, fill=True, color="#8fb3d9")
     line[4].plot(x, np.exp(-x * x / 2) / np.sqrt(2 * np.pi), "k--", lw=0.9)
-    line[4].set(xlim=(-4, 4), yticks=[], xticks=[-3, 0, 3], ylim=(0, max(0.47, 1.08 * pictures["histogram"].max())))
+    line[4].set(xlim=(-4, 4), yticks=[], xticks=[-3, 0, 3], ylim=(0, max(0.47, 1.08 * histogram.max())), box_aspect=1)
     line[4].tick_params(labelsize=7, length=2)
     line[4].spines[["top", "right", "left"]].set_visible(False)
     line[5].axis("off")
-    lines = statements(figures)
+    lines = statements(r["figures"])
     for height, (text, good) in zip(np.linspace(0.93, 0.07, len(lines)), lines, strict=True):
-        line[5].text(0, height, text, color="black" if good else "#c00000", va="center", fontsize=8.5,
-                     transform=line[5].transAxes)  # fmt: skip
+        colour = "black" if good else "#c00000"
+        line[5].text(0, height, text, color=colour, va="center", fontsize=8.5, transform=line[5].transAxes)
     return heat
 
 
 def statements(f: dict[str, float]) -> list[tuple[str, bool]]:
-    """The lines beside a row, and whether N(0, I) maps would have such figures."""
-    near = "  ".join(f"{angle:g}°: {f[f'near {angle:g}']:.2f}".replace("-0.0", "0.0") for angle in ANGLES)
+    """The lines beside a row, and whether N(0, I) maps would have such numbers."""
+    near = "  ".join(f"{angle:g}°: {f[f'correlation, {angle:g}°']:.2f}".replace("-0.0", "0.0") for angle in ANGLES)
     p = f"= {f['KS p']:.2f}" if f["KS p"] > 0.005 else f"= {f['KS p']:.4f}" if f["KS p"] > 1e-4 else "< 0.0001"
-    third = f"{f['near 5, third view']:.2f}" if "near 5, third view" in f else "two views only"
+    third = f"{f[THIRD]:.2f}" if THIRD in f else "two views only"
     return [
         (f"variance {f['variance']:.3f}", abs(f["variance"] - 1) < ONE * f["variance error"]),
         (f"Kolmogorov-Smirnov p {p}", f["KS p"] > 1e-4),
         (f"off-diagonal energy {f['off-diagonal']:.3f}", abs(f["off-diagonal"] - 1) < ONE * f["off-diagonal error"]),
         (f"correlation {near}", True),
-        (f"second and third view, 5°: {third}".replace("-0.0", "0.0"), True),
-        (f"{f['ms a view']:.2f} ms a view", True),
+        (f"{THIRD}: {third}".replace("-0.0", "0.0"), True),
+        (f"{f['ms per view']:.2f} ms per view", True),
     ]
 
 

@@ -3,17 +3,18 @@
     python experiments/figures/fig9_convergence.py --run --jobs 2   # minutes, on the menagerie
     python experiments/figures/fig9_convergence.py --run prior=stable_diffusion metric=none camera.resolution=256
 
-Above, the front of the first prompt and seed at equal prior calls; below, what the runs measured on the way
-(evaluate_every), against prior calls. Runs of one seed share start, cameras and noise levels, so methods are compared
-with the first one pair by pair. Means are over prompts, then over seeds; bands and intervals are Student's at 95 % over
-the seeds, so they say nothing of other prompts. p flips signs within pairs and is adjusted (Holm) over the table.
+Above, the front of the first prompt and seed at equal prior calls; below, what the runs measured during optimisation
+(evaluate_every), against prior calls. Runs of one seed share start, cameras and noise levels, so each method is
+compared with the first one pair by pair. Means are over prompts, then over seeds; bands and intervals are Student's at
+95 % over the seeds, so they say nothing about other prompts. p flips signs within pairs and is adjusted (Holm) over the
+table.
 
-A run has reached a quality when it is as good and stays so. One that never does counts in the share and, in the mean of
-calls, with its whole budget (a restricted mean), so that none is dropped. The gradient cosine is that of single steps;
-here it is a mean over the last --smooth prior calls.
+A run has reached a quality when it is as good and stays so. A run that never reaches it counts in the share, and in the
+mean of calls with its whole budget (a restricted mean), so that no run is dropped. The gradient cosine is that of
+single steps; here it is a mean over the last --smooth prior calls.
 
-What runs lack is left out: without the menagerie's truth there are the pictures and the gradient cosine.
-Writes figure.png, figure.pdf, table.md and result.json.
+Quantities that the runs lack are left out: without the menagerie's truth there are the pictures and the gradient
+cosine. Writes figure.png, figure.pdf, table.md and result.json.
 """
 
 from __future__ import annotations
@@ -21,18 +22,18 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import gallery
 import janus
 import numpy as np
+import plots
 import sweeps
 from jaxtyping import Float
 from PIL import Image
 
-from gsd.cli.errors import guarded
 from gsd.errors import GsdError
+from gsd.results import markdown
 from gsd.results.runs import Run, calls_to_threshold
 from gsd.statistics.estimates import band, mean, rate
 from gsd.statistics.resampling import holm, paired_p
@@ -54,14 +55,15 @@ QUANTITIES = {  # title and range
     "gradient_cosine": ("gradient cosine of two views", (-1, 1)),
 }
 SMALLER_IS_BETTER = frozenset({"view_error_deg", "gmsd_aligned", "depth_error", "chamfer"})
-COLOURS, STYLES = ("0.25", "#0072b2", "#e69f00", "#c0392b"), ("-", "-", (0, (4, 2)), "-")
+LOOKS = (("0.25", "-"), ("#0072b2", "-"), ("#e69f00", (0, (4, 2))), ("#c0392b", "-"))  # colour and dashes by method
 
 Key = tuple[str, str, int]  # method, prompt, seed
+Band = tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"], Float[np.ndarray, " G"]]  # values, lows, highs
 
 
 @dataclass(frozen=True)
 class Study:
-    """Runs of every method on the same prompts and seeds, and what they measured on their way."""
+    """Runs of every method on the same prompts and seeds, and what they measured during optimisation."""
 
     methods: list[str]
     prompts: list[str]
@@ -81,76 +83,68 @@ class Study:
         return measured[measured <= self.budget].astype(float)
 
     def prompts_with(self, quantity: str) -> list[str]:
-        """On which every run has measured it."""
+        """Prompts on which every run has measured the quantity."""
         lacking = {key[1] for key, found in self.histories.items() if not any(quantity in r for r in found)}
         return [prompt for prompt in self.prompts if prompt not in lacking]
-
-
-Band = tuple[Float[np.ndarray, " G"], Float[np.ndarray, " G"], Float[np.ndarray, " G"]]  # values, lows, highs
-
-
-@dataclass(frozen=True)
-class Found:
-    """What came out, each by method; of the quality, empty where the runs have not measured it."""
-
-    quality: str
-    curves: dict[str, dict[str, Band]]  # of every quantity, on Study.grid
-    gain: dict[str, Band]  # the quality, less that of the first method in pairs
-    calls: dict[float, dict[str, Float[np.ndarray, "P S"]]]  # to every threshold, see `calls`
 
 
 def main() -> None:
     options = gallery.parser(__doc__, FIGURE)
     options.add_argument("--quality", default="psnr_aligned", metavar="KEY", help="of evaluations.jsonl (psnr_aligned)")
     options.add_argument(
-        "--threshold", type=float, action=gallery.Several, default=list(THRESHOLDS),
-        help=f"of the quality; again for another, the first is drawn ({', '.join(f'{t:g}' for t in THRESHOLDS)})",
-    )  # fmt: skip
+        "--threshold", type=float, action="append", help=f"of the quality, the first is drawn ({THRESHOLDS})"
+    )
     options.add_argument("--smooth", type=int, default=200, metavar="CALLS", help="for the gradient cosine (200)")
-    args = options.parse_args()
-    guarded(lambda: _main(args))
+    sweeps.start(options, _main)
 
 
 def _main(args: argparse.Namespace) -> None:
-    if args.run:
-        gallery.launch(FIGURE, args)
-    study = gather(gallery.select(sweeps.runs_of(args.name), FIGURE, args.prompts, args.overrides))
-    found = Found(args.quality, {}, {}, {})
-    for quantity in {args.quality: None, **QUANTITIES}:
-        if study.prompts_with(quantity):
-            by_seed = {m: values(study, m, quantity) for m in study.methods}
-            if quantity == "gradient_cosine":
-                by_seed = {m: smoothed(rows, study.grid, args.smooth) for m, rows in by_seed.items()}
-            found.curves[quantity] = {m: band(rows) for m, rows in by_seed.items()}
-            if quantity == args.quality:
-                first = by_seed[study.methods[0]]
-                found.gain.update({m: band(rows - first) for m, rows in by_seed.items()})
-                found.calls.update({t: calls(study, quantity, t) for t in args.threshold})
-    rows = table(found.calls, study.budget)
-    text = sweeps.as_table(rows) or f"There is no prompt on which all runs have measured {args.quality}.\n"
-    sweeps.write(args.out, "table.md", text)
-    sweeps.write(args.out, "result.json", as_data(study, found, rows))
-    draw(study, found, args.out)
-    print(text, f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
+    study = gather(gallery.find(FIGURE, args))
+    by_seed = {
+        quantity: {method: values(study, method, quantity) for method in study.methods}
+        for quantity in {args.quality: None, **QUANTITIES}
+        if study.prompts_with(quantity)
+    }
+    cosine = by_seed.get("gradient_cosine", {})
+    cosine.update({method: smoothed(rows, study.grid, args.smooth) for method, rows in cosine.items()})
+    curves = {quantity: {m: band(rows) for m, rows in each.items()} for quantity, each in by_seed.items()}
+    rows, gain, reached = [], {}, {}
+    if args.quality in by_seed:
+        first = by_seed[args.quality][study.methods[0]]
+        gain = {m: band(rows - first) for m, rows in by_seed[args.quality].items()}
+        reached = {threshold: calls(study, args.quality, threshold) for threshold in args.threshold or THRESHOLDS}
+        rows = table(reached, study.budget)
+    result = {
+        "prompts": study.prompts,
+        "seeds": study.seeds,
+        "budget": study.budget,
+        "runs": {f"{m}, {p}, seed {s}": str(run.path) for (m, p, s), run in study.runs.items()},
+        "table": rows,
+        "calls_to": reached,
+        "prior_calls": study.grid,
+        "curves": {quantity: as_data(by_method) for quantity, by_method in curves.items()},
+        "gain": as_data(gain),
+    }
+    text = markdown.table(rows) or f"There is no prompt on which all runs have measured {args.quality}.\n"
+    sweeps.publish(args.out, draw(study, args.quality, curves, gain, reached), result, text)
 
 
-def gather(chosen: dict[tuple[str, str], list[Run]]) -> Study:
-    """The runs of seeds that every method has on every prompt. Raises GsdError where a run measured nothing."""
+def gather(chosen: gallery.Chosen) -> Study:
+    """The runs of seeds that every method has on every prompt. Raises GsdError for a run that measured nothing."""
     by_seed = {pair: {run.summary["seed"]: run for run in runs} for pair, runs in chosen.items()}
     seeds = sorted(set.intersection(*(set(runs) for runs in by_seed.values())))
     others = sorted(set.union(*(set(runs) for runs in by_seed.values())) - set(seeds))
     if not seeds:
         raise GsdError("No seed was run with every method on every prompt; add --run to launch what is missing.")
     if others:
-        print(
-            f"Seeds that not all methods and prompts have are left out: {', '.join(map(str, others))}.", file=sys.stderr
-        )
+        left_out = ", ".join(map(str, others))
+        print(f"Seeds that not all methods and prompts have are left out: {left_out}.", file=sys.stderr)
     runs = {(*pair, seed): found[seed] for pair, found in by_seed.items() for seed in seeds}
     histories = {key: run.evaluations() for key, run in runs.items()}
     for key, found in histories.items():
         if not found:
             raise GsdError(
-                f"{runs[key].path} measured nothing on its way; delete it and repeat with evaluate_every=25."
+                f"{runs[key].path} measured nothing during optimisation; delete it and repeat with evaluate_every=25."
             )
     methods, prompts = (list(dict.fromkeys(pair[k] for pair in chosen)) for k in (0, 1))
     return Study(methods, prompts, seeds, runs, histories)
@@ -186,19 +180,24 @@ def calls(study: Study, quality: str, threshold: float) -> dict[str, Float[np.nd
 
 
 def table(reached: dict[float, dict[str, Float[np.ndarray, "P S"]]], budget: int) -> list[dict[str, Any]]:
-    """A row a threshold and method."""
+    """One row per threshold and method."""
     rows, ps = [], []
-    for threshold in sorted(reached):
-        baseline = next(iter(reached[threshold].values()))
-        for method, found in reached[threshold].items():
-            spent, others = np.minimum(found, budget), np.minimum(baseline, budget)
-            row = {"threshold": f"{threshold:g}", "method": method, "runs": found.size}
-            row["reached %"] = format(rate(int((found <= budget).sum()), found.size) * 100, ".0f")
+    for threshold, by_method in sorted(reached.items()):
+        first, *_ = by_method
+        for method, found in by_method.items():
+            spent, others = np.minimum(found, budget), np.minimum(by_method[first], budget)
             median = np.quantile(found, 0.5, method="higher")
-            row["median calls"] = f"{median:.0f}" if median <= budget else f"> {budget}"
-            row["mean calls"] = format(mean(spent.mean(0).tolist()), ".0f")
-            row |= {"calls - baseline": "", "p": ""}
-            if method != next(iter(reached[threshold])):
+            row = {
+                "threshold": f"{threshold:g}",
+                "method": method,
+                "runs": found.size,
+                "reached %": format(rate(int((found <= budget).sum()), found.size) * 100, ".0f"),
+                "median calls": f"{median:.0f}" if median <= budget else f"> {budget}",
+                "mean calls": format(mean(spent.mean(0).tolist()), ".0f"),
+                "calls - baseline": "",
+                "p": "",
+            }
+            if method != first:
                 row["calls - baseline"] = format(mean((spent - others).mean(0).tolist()), "+.0f")
                 ps.append((row, paired_p(spent.ravel().tolist(), others.ravel().tolist())))
             rows.append(row)
@@ -207,109 +206,69 @@ def table(reached: dict[float, dict[str, Float[np.ndarray, "P S"]]], budget: int
     return rows
 
 
-def as_data(study: Study, found: Found, rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """For result.json, where null is what is not known, and a run that never reaches a threshold."""
-
-    def plain(values: Any) -> Any:
-        if isinstance(values, list):
-            return [plain(value) for value in values]
-        return values if np.isfinite(values) else None
-
-    def bands(of: dict[str, Band]) -> dict[str, Any]:
-        return {m: dict(zip(("value", "low", "high"), plain(np.array(b).tolist()), strict=True)) for m, b in of.items()}
-
-    return {
-        "prompts": study.prompts,
-        "seeds": study.seeds,
-        "budget": study.budget,
-        "runs": {f"{m}, {p}, seed {s}": str(run.path) for (m, p, s), run in study.runs.items()},
-        "table": rows,
-        "calls_to": {t: {m: plain(each.tolist()) for m, each in by.items()} for t, by in found.calls.items()},
-        "prior_calls": study.grid.tolist(),
-        "curves": {quantity: bands(by_method) for quantity, by_method in found.curves.items()},
-        "gain": bands(found.gain),
-    }
+def as_data(bands: dict[str, Band]) -> dict[str, Any]:
+    return {method: dict(zip(("value", "low", "high"), each, strict=True)) for method, each in bands.items()}
 
 
-def draw(study: Study, found: Found, folder: Path) -> None:
-    plt = sweeps.pyplot()
-    panels = 2 * bool(found.calls) + len(found.curves)
-    lines, strip, plots = -(-panels // 3), 0.98 * len(study.methods), 1.95
-    figure = plt.figure(figsize=(9.4, strip + plots * lines + 0.95))
-    width, height = figure.get_size_inches()
-    draw_strip(study, figure, left=1.1 / width, right=0.998, top=1 - 0.38 / height, bottom=1 - (0.38 + strip) / height)
-    below = figure.add_gridspec(
-        lines,
-        3,
-        left=0.55 / width,
-        right=0.975,
-        top=plots * lines / height,
-        bottom=0.42 / height,
-        hspace=0.5,
-        wspace=0.22,
-    )
-    axes = [figure.add_subplot(below[k // 3, k % 3]) for k in range(panels)]
+def draw(study: Study, quality: str, curves: dict[str, dict[str, Band]], gain: dict[str, Band], reached: Any) -> Any:
+    panels = len(curves) + 2 * bool(gain)
+    lines, strip = -(-panels // 3), 0.98 * len(study.methods)
+    figure = plots.figure(9.4, strip + 1.95 * lines + 0.9)
+    above, below = figure.subfigures(2, 1, height_ratios=(strip + 0.4, 1.95 * lines + 0.5))
+    draw_strip(study, above)
+    axes = below.subplots(lines, 3, squeeze=False).ravel()
     rest = iter(axes)
-    for quantity, by_method in found.curves.items():
+    for quantity, by_method in curves.items():
         title, limits = QUANTITIES.get(quantity, (quantity, (-np.inf, np.inf)))
         draw_bands(next(rest), title, study.grid, by_method, limits)
-        if quantity == found.quality:
-            draw_bands(next(rest), f"{title}, less {study.methods[0]}", study.grid, found.gain)
-            draw_reached(next(rest), found, study.budget)
+        if quantity == quality:
+            draw_bands(next(rest), f"{title}, less {study.methods[0]}", study.grid, gain)
+            draw_reached(next(rest), quality, reached, study.budget)
     for axis in axes:
         axis.set(xlabel="prior calls", xlim=(0, study.budget))
         axis.locator_params(axis="x", nbins=4)
         axis.spines[["top", "right"]].set_visible(False)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="center", bbox_to_anchor=(0.5, (plots * lines + 0.4) / height), ncols=len(labels),
-        frameon=False,
-    )  # fmt: skip
-    for ending in ("png", "pdf"):
-        figure.savefig(folder / f"figure.{ending}", dpi=170)
-    plt.close(figure)
+    for axis in rest:
+        axis.set_axis_off()
+    below.legend(handles=axes[0].get_lines(), loc="outside upper center", ncols=len(study.methods), frameon=False)
+    return figure
 
 
 def draw_bands(
     axis: Any, title: str, x: Float[np.ndarray, " G"], by_method: dict[str, Band], limits: Any = (-np.inf, np.inf)
 ) -> None:
     """Bands are cut at what the quantity can be, which Student's interval does not know."""
-    for (method, (value, low, high)), colour, style in zip(by_method.items(), COLOURS, STYLES, strict=False):
+    for (method, (value, low, high)), (colour, dashes) in zip(by_method.items(), LOOKS, strict=False):
         axis.fill_between(x, np.clip(low, *limits), np.clip(high, *limits), color=colour, alpha=0.13, lw=0)
-        axis.plot(x, value, color=colour, ls=style, lw=1.3, label=method)
+        axis.plot(x, value, color=colour, ls=dashes, lw=1.3, label=method)
     axis.set_title(title, fontsize=9)
 
 
-def draw_strip(study: Study, figure: Any, **place: float) -> None:
+def draw_strip(study: Study, figure: Any) -> None:
     """The first prompt and seed from azimuth 0 at equal prior calls, at ever larger distances."""
     prompt, seed = study.prompts[0], study.seeds[0]
     measured = [r["prior_calls"] for r in study.histories[study.methods[0], prompt, seed]]
     shown = np.unique(np.geomspace(1, max(1, len(measured) - 1), PICTURES).round().astype(int))
-    grid = figure.add_gridspec(len(study.methods), len(shown), wspace=0.02, hspace=0.02, **place)
+    axes = figure.subplots(len(study.methods), len(shown), squeeze=False)
     for row, method in enumerate(study.methods):
         run, history = study.runs[method, prompt, seed], study.histories[method, prompt, seed]
         for column, index in enumerate(shown):
             wanted = measured[min(index, len(measured) - 1)]
             record = min(history, key=lambda r: abs(r["prior_calls"] - wanted))
-            axis = figure.add_subplot(grid[row, column])
-            axis.imshow(Image.open(run.path / "frames" / f"{record['step']:06d}.png"))
-            axis.set(xticks=[], yticks=[])
-            axis.spines[:].set_visible(False)
-            if row == 0:
-                axis.set_title(f"{wanted} calls", fontsize=8, pad=3)
-            if column == 0:
-                axis.text(-0.08, 0.5, method, fontsize=9, ha="right", va="center", transform=axis.transAxes)
-    figure.suptitle(f"“{prompt}” from azimuth 0, seed {seed}", fontsize=9, y=0.998, va="top")
+            frame = Image.open(run.path / "frames" / f"{record['step']:06d}.png")
+            title, label = "" if row else f"{wanted} calls", "" if column else method
+            plots.show(axes[row, column], frame, title, label)
+    figure.suptitle(f"“{prompt}” from azimuth 0, seed {seed}", fontsize=9)
 
 
-def draw_reached(axis: Any, found: Found, budget: int) -> None:
+def draw_reached(axis: Any, quality: str, reached: Any, budget: int) -> None:
     """The share of runs that have reached the first threshold, by prior calls."""
-    threshold, by_method = next(iter(found.calls.items()))
-    for each, colour, style in zip(by_method.values(), COLOURS, STYLES, strict=False):
+    threshold, by_method = next(iter(reached.items()))
+    for each, (colour, dashes) in zip(by_method.values(), LOOKS, strict=False):
         at = np.sort(each[each <= budget])
         x, y = np.concatenate([[0], at, [budget]]), np.concatenate([[0], np.arange(1, len(at) + 1), [len(at)]])
-        axis.step(x, y / each.size, where="post", color=colour, ls=style, lw=1.3)
-    unit = " dB" if found.quality == "psnr_aligned" else ""
+        axis.step(x, y / each.size, where="post", color=colour, ls=dashes, lw=1.3)
+    unit = " dB" if quality == "psnr_aligned" else ""
     axis.set_title(f"share of runs that have reached {threshold:g}{unit}", fontsize=9)
     axis.set_ylim(-0.03, 1.03)
 

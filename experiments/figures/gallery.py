@@ -7,33 +7,35 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plots
 import sweeps
+from pairs import difference
 from PIL import Image
 
 from gsd.errors import GsdError
+from gsd.results import markdown
 from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate, mean, rate
-from gsd.statistics.resampling import bootstrap, paired_p
 
 VIEWS = (0.0, 90.0, 180.0, 270.0)  # degrees from the front
-SEEN, MARGIN = 25, 0.01  # of 255, from which a pixel is part of what is shown; of a picture's side
+SEEN, MARGIN = 25, 0.01  # alpha (of 255) from which a pixel is part of the scene; margin in parts of a picture's side
 MEASURED = {  # title and range
     "psnr_aligned": ("PSNR dB", (0, np.inf)),
     "view_error_deg": ("view error", (0, 180)),
     "face_fraction": ("face share", (0, 1)),
     "janus": ("Janus", (0, 1)),
 }
+Chosen = dict[tuple[str, str], list[Run]]  # (method, prompt) -> its runs by seed
 
 
 @dataclass(frozen=True)
 class Gallery:
     """A figure: `methods` by name, as command-line settings; four views of each, nearest of the eight in views/.
 
-    against: method -> the one it is compared with; without an entry that is the first, and itself is nobody.
+    against: method -> the method it is compared with, by default the first; a method is not compared with itself.
     """
 
     name: str
@@ -48,61 +50,51 @@ class Gallery:
         return self.against.get(method, next(iter(self.methods)))
 
 
-class Several(argparse.Action):
-    """An option that may be given several times; the first one takes the default's place."""
-
-    def __call__(self, parser: Any, namespace: argparse.Namespace, value: Any, option: str | None = None) -> None:
-        given = getattr(namespace, self.dest)
-        setattr(namespace, self.dest, [value] if given is self.default else [*given, value])
-
-
 def parser(doc: str | None, gallery: Gallery) -> argparse.ArgumentParser:
     """The options of a figure that compares methods on prompts and seeds."""
-    options, prompts = sweeps.parser(doc, gallery.name), list(gallery.prompts)
+    options, prompts = sweeps.parser(doc, gallery.name), ", ".join(gallery.prompts)
+    options.add_argument("--prompt", dest="prompts", action="append", help=f"may be given several times ({prompts})")
     options.add_argument(
-        "--prompt", dest="prompts", action=Several, default=prompts, help=f"again for another ({', '.join(prompts)})"
-    )
-    options.add_argument(
-        "--seeds", type=int, default=gallery.seeds, help=f"of a method and prompt; 0 is shown ({gallery.seeds})"
+        "--seeds", type=int, default=gallery.seeds, help=f"per method and prompt; seed 0 is shown ({gallery.seeds})"
     )
     return options
 
 
 def main(gallery: Gallery, doc: str | None) -> None:
-    from gsd.cli.errors import guarded
-
-    args = parser(doc, gallery).parse_args()
-    guarded(lambda: _main(gallery, args))
+    sweeps.start(parser(doc, gallery), lambda args: _main(gallery, args))
 
 
-def _main(gallery: Gallery, args: Any) -> None:
-    if args.run:
-        launch(gallery, args)
-    chosen = select(sweeps.runs_of(args.name), gallery, args.prompts, args.overrides)
+def _main(gallery: Gallery, args: argparse.Namespace) -> None:
+    chosen = find(gallery, args)
     methods = {name: [r for (m, _), runs in chosen.items() if m == name for r in runs] for name in gallery.methods}
     rows = [row(name, runs, gallery.baseline(name), methods[gallery.baseline(name)]) for name, runs in methods.items()]
-    sweeps.write(args.out, "table.md", sweeps.as_table(rows))
     each = [
         {"method": method, "prompt": prompt, "run": str(run.path), **measured(run)}
         for (method, prompt), runs in chosen.items()
         for run in runs
     ]
-    sweeps.write(args.out, "result.json", each)
-    draw(gallery, args.prompts, chosen, args.out)
-    print(sweeps.as_table(rows), f"\n{args.out}/figure.png, figure.pdf, result.json, table.md", sep="")
+    sweeps.publish(args.out, draw(gallery, chosen), each, markdown.table(rows))
 
 
-def launch(gallery: Gallery, args: Any) -> None:
-    """Every method on every prompt and seed, as far as it is missing. What is typed comes before `common`."""
+def find(gallery: Gallery, args: argparse.Namespace) -> Chosen:
+    """The runs of a figure; with --run, those that are missing are launched first."""
+    prompts = args.prompts or list(gallery.prompts)
+    if args.run:
+        launch(gallery, prompts, args)
+    return select(sweeps.runs_of(args.name), gallery, prompts, args.overrides)
+
+
+def launch(gallery: Gallery, prompts: Sequence[str], args: argparse.Namespace) -> None:
+    """Every method on every prompt and seed. A typed setting replaces the one in `common`, and those below its key."""
     typed = sweeps.typed(args.overrides).keys()
     common = [item for item in gallery.common if not _parts(item) & typed]
     for method in gallery.methods.values():
-        swept = f"prompt={','.join(quoted(p) for p in args.prompts)}"
+        swept = f"prompt={','.join(quoted(p) for p in prompts)}"
         sweeps.launch(args.name, [*method.split(), *common, *args.overrides, swept], range(args.seeds), args.jobs)
 
 
 def _parts(item: str) -> set[str]:
-    """The keys that a setting lies under, with its own: prior.view_bias=4 means nothing to another prior."""
+    """The key of a setting and all keys above it: prior.view_bias=4 means nothing to another prior."""
     keys = item.split("=", 1)[0].split(".")
     return {".".join(keys[: count + 1]) for count in range(len(keys))}
 
@@ -112,15 +104,14 @@ def quoted(prompt: str) -> str:
     return '"' + prompt.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def select(
-    runs: Sequence[Run], gallery: Gallery, prompts: Sequence[str], overrides: Sequence[str] = ()
-) -> dict[tuple[str, str], list[Run]]:
-    """(method, prompt) -> its runs with these overrides, by seed.
+def select(runs: Sequence[Run], gallery: Gallery, prompts: Sequence[str], overrides: Sequence[str] = ()) -> Chosen:
+    """The runs that were made with these overrides.
 
-    A run is of the method of which it has most settings. Raises GsdError where there is none, or two of the same seed.
+    A run belongs to the method of which it has most settings. Raises GsdError for a method and prompt without a run, or
+    with two runs of the same seed.
     """
     typed = sweeps.typed(overrides)
-    chosen: dict[tuple[str, str], list[Run]] = {(m, p): [] for m in gallery.methods for p in prompts}
+    chosen: Chosen = {(m, p): [] for m in gallery.methods for p in prompts}
     for run in sorted(runs, key=lambda r: r.summary["seed"]):
         had = sweeps.settings(run).items()
         fitting = [m for m, text in gallery.methods.items() if sweeps.typed(text.split()).items() <= had]
@@ -144,7 +135,7 @@ def measured(run: Run) -> dict[str, Any]:
 
 
 def row(method: str, runs: Sequence[Run], other: str, baseline: Sequence[Run]) -> dict[str, Any]:
-    """A line of the table: means over prompts and seeds, and how far from the method `other`.
+    """A row of the table: means over prompts and seeds, and the difference to the method `other`.
 
     Intervals are Student's, cut at what is possible; Wilson's for the share of runs with a Janus verdict. The
     difference is that of pairs with the same prompt and seed; its interval redraws prompts, or pairs of one prompt.
@@ -155,8 +146,15 @@ def row(method: str, runs: Sequence[Run], other: str, baseline: Sequence[Run]) -
         cells[title] = str(average(values, limits)) if values else ""
     calls = [r.summary["prior_calls"] for r in runs]
     cells |= {"prior calls": f"{sum(calls) / len(calls):.0f}", "compared with": "", "PSNR difference": "", "p": ""}
-    compared = difference(runs, baseline) if other != method else {}
-    return cells | ({"compared with": other, **compared} if compared else {})
+    found = difference(_psnr(runs), _psnr(baseline)) if other != method else None
+    if found:
+        cells |= {"compared with": other, "PSNR difference": str(found.mean), "p": f"{found.p:.2g}"}
+    return cells
+
+
+def _psnr(runs: Sequence[Run]) -> dict[tuple[str, int], float]:
+    found = {(r.summary["prompt"], r.summary["seed"]): r.summary.get("psnr_aligned") for r in runs}
+    return {key: value for key, value in sorted(found.items()) if value is not None}
 
 
 def average(values: Sequence[float], limits: tuple[float, float]) -> Estimate:
@@ -166,28 +164,8 @@ def average(values: Sequence[float], limits: tuple[float, float]) -> Estimate:
     return replace(found, low=float(np.clip(found.low, *limits)), high=float(np.clip(found.high, *limits)))
 
 
-def difference(runs: Sequence[Run], baseline: Sequence[Run]) -> dict[str, str]:
-    found, others = (
-        {
-            (r.summary["prompt"], r.summary["seed"]): r.summary["psnr_aligned"]
-            for r in some
-            if "psnr_aligned" in r.summary
-        }
-        for some in (runs, baseline)
-    )
-    shared = sorted(found.keys() & others.keys())
-    if not shared:
-        return {}
-    by_prompt: dict[str, list[float]] = {}
-    for prompt, seed in shared:
-        by_prompt.setdefault(prompt, []).append(found[prompt, seed] - others[prompt, seed])
-    clusters = list(by_prompt.values()) if len(by_prompt) > 1 else [[d] for d in next(iter(by_prompt.values()))]
-    p = paired_p([found[pair] for pair in shared], [others[pair] for pair in shared])
-    return {"PSNR difference": str(bootstrap([np.array(c) for c in clusters])), "p": f"{p:.2g}"}
-
-
 def picture(run: Run, azimuth: float, kind: str = "rgb") -> Image.Image:
-    """The run's turntable picture nearest to an azimuth, from where the truth finds its front if it has been asked.
+    """The run's turntable picture nearest to an azimuth, counted from the front that metric=truth found, if it did.
 
     kind: rgb, depth or alpha.
     """
@@ -201,7 +179,7 @@ def picture(run: Run, azimuth: float, kind: str = "rgb") -> Image.Image:
 
 
 def window(runs: Sequence[Run]) -> tuple[float, float, float, float]:
-    """The square around everything that the pictures show, as shares of their sides: left, top, right, bottom."""
+    """The square around everything that the pictures show, in parts of their sides: left, top, right, bottom."""
     boxes = []
     for alpha in (picture(run, azimuth, "alpha").convert("L") for run in runs for azimuth in VIEWS):
         box = alpha.point([255 * (value > SEEN) for value in range(256)]).getbbox()
@@ -219,39 +197,23 @@ def cropped(image: Image.Image, box: tuple[float, float, float, float]) -> Image
     return image.crop((left, top, right, bottom))
 
 
-def draw(gallery: Gallery, prompts: Sequence[str], chosen: dict[tuple[str, str], list[Run]], folder: Path) -> None:
-    """Rows are prompts and a block of four views a method, or the other way round where that makes fewer blocks."""
-    plt, methods = sweeps.pyplot(), list(gallery.methods)
+def draw(gallery: Gallery, chosen: Chosen) -> Any:
+    """Rows are prompts and a block of four views is a method, or the other way round where that makes fewer blocks."""
+    methods, prompts = (list(dict.fromkeys(key[k] for key in chosen)) for k in (0, 1))
     turned = len(methods) > len(prompts)
-    lines, blocks = (methods, list(prompts)) if turned else (list(prompts), methods)
-    figure = plt.figure(figsize=(len(VIEWS) * len(blocks) + 1.3, len(lines) + 0.6))
-    height, width = figure.get_figheight(), figure.get_figwidth()
+    lines, blocks = (methods, prompts) if turned else (prompts, methods)
+    width, height = len(VIEWS) * len(blocks) + 1.3, len(lines) + 0.6
+    figure = plots.figure(width, height, layout=None)
     box = window([runs[0] for runs in chosen.values()])
-    outer = figure.add_gridspec(
-        len(lines),
-        len(blocks),
-        left=1.25 / width,
-        right=0.995,
-        top=1 - 0.5 / height,
-        bottom=0.01,
-        wspace=0.03,
-        hspace=0.04,
-    )
+    place = {"left": 1.25 / width, "right": 0.995, "top": 1 - 0.5 / height, "bottom": 0.01}
+    outer = figure.add_gridspec(len(lines), len(blocks), **place, wspace=0.03, hspace=0.04)
     for i, line in enumerate(lines):
         for j, block in enumerate(blocks):
             run = chosen[(line, block) if turned else (block, line)][0]
             inner = outer[i, j].subgridspec(1, len(VIEWS), wspace=0.0)
             for k, azimuth in enumerate(VIEWS):
-                axis = figure.add_subplot(inner[k])
-                axis.imshow(cropped(picture(run, azimuth), box))
-                axis.set(xticks=[], yticks=[])
-                axis.spines[:].set_visible(False)
-                if i == 0 and k == 0:
-                    axis.set_title(textwrap.shorten(block, 48), fontsize=9, loc="left", pad=4)
-                if j == 0 and k == 0:
-                    axis.text(-0.08, 0.5, textwrap.fill(line, 16), fontsize=8, ha="right", va="center",
-                              transform=axis.transAxes)  # fmt: skip
+                title = textwrap.shorten(block, 48) if i == 0 and k == 0 else ""
+                label = textwrap.fill(line, 16) if j == 0 and k == 0 else ""
+                plots.show(figure.add_subplot(inner[k]), cropped(picture(run, azimuth), box), title, label, "left")
     figure.suptitle(gallery.title, fontsize=10, y=1 - 0.05 / height)
-    for ending in ("png", "pdf"):
-        figure.savefig(folder / f"figure.{ending}", dpi=170)
-    plt.close(figure)
+    return figure

@@ -22,13 +22,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plots
 import sweeps
+from pairs import Difference, difference, redrawn
 
-from gsd.cli.errors import guarded
 from gsd.errors import GsdError
+from gsd.results import markdown
 from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate
-from gsd.statistics.resampling import bootstrap, holm, paired_p
+from gsd.statistics.resampling import bootstrap, holm
 
 SUBJECTS = (
     "a cat with a hat", "a goose made out of gold", "an owl", "a corgi", "an elephant", "a teddy bear", "a penguin",
@@ -115,14 +117,7 @@ class Outcome:
 def outcome(run: Run, everywhere: Sequence[str] = ()) -> Outcome:
     """What came out of a run; `everywhere`: overrides that all runs have, and that name no method."""
     typed, found = sweeps.settings(run), run.summary
-    known = {
-        *(item.split("=")[0] for item in (*SMALL, *everywhere)),
-        "name",
-        "threads",
-        "prompt",
-        "seed",
-        "prior.view_bias",
-    }
+    known = {*sweeps.typed((*SMALL, *everywhere)), "name", "threads", "prompt", "seed", "prior.view_bias"}
     return Outcome(
         method=" ".join(f"{key}={value}" for key, value in typed.items() if key not in known),
         subject=found["prompt"],
@@ -154,19 +149,14 @@ def read(file: Path) -> list[Outcome]:
 
 def rate(outcomes: Sequence[Outcome], quantity: str) -> Estimate:
     """A mean over runs, with the interval of redrawing subjects."""
-    clusters = [[getattr(o, quantity) for o in outcomes if o.subject == s] for s in SUBJECTS]
-    return bootstrap([np.array(c) for c in clusters if c])
+    values = [getattr(o, quantity) for o in outcomes]
+    return bootstrap(redrawn(values, [o.subject for o in outcomes], SUBJECTS))
 
 
-def effect(a: Sequence[Outcome], b: Sequence[Outcome], quantity: str) -> tuple[Estimate, float]:
-    """The mean difference a - b over pairs, redrawing subjects, and the p of no difference; nan without pairs."""
-    others = {o.pair: getattr(o, quantity) for o in b}
-    pairs = [(o.subject, getattr(o, quantity), others[o.pair]) for o in a if o.pair in others]
-    if not pairs:
-        return Estimate(np.nan, np.nan, np.nan, 0), np.nan
-    clusters = [np.array([x - y for subject, x, y in pairs if subject == s]) for s in SUBJECTS]
-    estimate = bootstrap([c for c in clusters if len(c)])
-    return estimate, paired_p([x for _, x, _ in pairs], [y for _, _, y in pairs])
+def effect(a: Sequence[Outcome], b: Sequence[Outcome], quantity: str) -> Difference | None:
+    """The mean difference a - b over pairs, redrawing subjects; None without pairs."""
+    mine, theirs = ({o.pair: float(getattr(o, quantity)) for o in some} for some in (a, b))
+    return difference(mine, theirs, SUBJECTS)
 
 
 def breaking_bias(outcomes: Sequence[Outcome], seed: int = 0) -> Estimate:
@@ -201,38 +191,39 @@ def percent(e: Estimate, sign: str = "") -> str:
     return f"{e * 100:{sign}.0f}"
 
 
+def rates(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """What all tables of methods say of the runs of one."""
+    return {
+        "runs": len(outcomes), "Janus %": percent(rate(outcomes, "janus")),
+        "coherent %": percent(rate(outcomes, "coherent")), "PSNR dB": f"{rate(outcomes, 'psnr'):.1f}",
+    }  # fmt: skip
+
+
 def grid_table(of: Callable[..., list[Outcome]]) -> list[dict[str, Any]]:
-    rows = []
-    for bias in BIASES:
-        for name, method in CELLS.items():
-            mine = of(method, bias)
-            if mine:
-                rows.append({
-                    "view_bias": bias, "method": name, "runs": len(mine), "Janus %": percent(rate(mine, "janus")),
-                    "coherent %": percent(rate(mine, "coherent")), "PSNR dB": format(rate(mine, "psnr"), ".1f"),
-                    "view error": f"{rate(mine, 'view_error').value:.0f}",
-                    "prior calls": f"{np.mean([o.prior_calls for o in mine]):.0f}",
-                })  # fmt: skip
-    return rows
+    cells = [(bias, name, of(method, bias)) for bias in BIASES for name, method in CELLS.items()]
+    return [
+        {"view_bias": bias, "method": name} | rates(mine) | {
+            "view error": f"{rate(mine, 'view_error').value:.0f}",
+            "prior calls": f"{np.mean([o.prior_calls for o in mine]):.0f}",
+        }
+        for bias, name, mine in cells if mine
+    ]  # fmt: skip
 
 
 def effect_rows(pairs: dict[str, tuple[list[Outcome], list[Outcome]]]) -> list[dict[str, Any]]:
-    """A row a comparison (a against b); p of the Janus and coherent columns together adjusted by Holm."""
-    found = {
-        name: {q: effect(a, b, q) for q in ("janus", "coherent", "psnr")} for name, (a, b) in pairs.items() if a and b
-    }
-    ps = [found[name][q][1] for name in found for q in ("janus", "coherent")]
-    adjusted = iter(holm(ps))
-    rows = []
-    for name, e in found.items():
-        janus_p, coherent_p = next(adjusted), next(adjusted)
-        rows.append({
-            "comparison": name, "pairs": len({o.pair for o in pairs[name][0]} & {o.pair for o in pairs[name][1]}),
-            "Janus, points": percent(e["janus"][0], "+"), "p": f"{janus_p:.2g}",
-            "coherent, points": percent(e["coherent"][0], "+"), "p ": f"{coherent_p:.2g}",
-            "PSNR dB": format(e["psnr"][0], "+.1f"), "p  ": f"{e['psnr'][1]:.2g}",
-        })  # fmt: skip
-    return rows
+    """One row per comparison (a against b); p of the Janus and coherent columns together adjusted by Holm."""
+    effects = {name: [effect(a, b, q) for q in ("janus", "coherent", "psnr")] for name, (a, b) in pairs.items()}
+    found = {name: [e for e in each if e] for name, each in effects.items() if each[0]}
+    adjusted = iter(holm([e.p for each in found.values() for e in each[:2]]))
+    return [
+        {
+            "comparison": name, "pairs": janus.pairs,
+            "Janus, points": percent(janus.mean, "+"), "p": f"{next(adjusted):.2g}",
+            "coherent, points": percent(coherent.mean, "+"), "p ": f"{next(adjusted):.2g}",
+            "PSNR dB": f"{psnr.mean:+.1f}", "p  ": f"{psnr.p:.2g}",
+        }
+        for name, (janus, coherent, psnr) in found.items()
+    ]  # fmt: skip
 
 
 def report(outcomes: list[Outcome]) -> tuple[str, dict[str, Any]]:
@@ -252,23 +243,14 @@ def report(outcomes: list[Outcome]) -> tuple[str, dict[str, Any]]:
         "GSD - loss alone": (of(gsd), of(loss)),
     }
     by_bias = {f"GSD - SDS at view_bias {b}": (of(gsd, b), of(sds, b)) for b in BIASES}
-    leaders = sorted(
-        (m for m in {**CELLS, **OTHERS}.items() if of(m[1], BETWEEN)),
-        key=lambda m: -rate(of(m[1], BETWEEN), "coherent").value,
-    )
+    all_methods = {name: of(method, BETWEEN) for name, method in {**CELLS, **OTHERS}.items() if of(method, BETWEEN)}
+    leaders = sorted(all_methods, key=lambda name: -rate(all_methods[name], "coherent").value)
     sections = {"The four cells": grid_table(of), "What each component does, all biases": effect_rows(components)}
     sections["By how rare back views are"] = effect_rows(by_bias)
     sections["The bias at which half the runs break"] = [
         {"method": name, "view_bias": bias_text(breaking_bias(of(m)))} for name, m in CELLS.items() if of(m)
     ]
-    sections[f"All methods at view_bias {BETWEEN}"] = [
-        {
-            "method": name, "runs": len(of(m, BETWEEN)), "Janus %": percent(rate(of(m, BETWEEN), "janus")),
-            "coherent %": percent(rate(of(m, BETWEEN), "coherent")),
-            "PSNR dB": format(rate(of(m, BETWEEN), "psnr"), ".1f"),
-        }
-        for name, m in leaders
-    ]  # fmt: skip
+    sections[f"All methods at view_bias {BETWEEN}"] = [{"method": m} | rates(all_methods[m]) for m in leaders]
     for title, seeds in (("looking, seeds 0 to 4", LOOKING), ("confirming, seeds 5 to 9", CONFIRMING)):
         pairs = {f"{name} - SDS": (of(m, BETWEEN, seeds), of(sds, BETWEEN, seeds)) for name, m in OTHERS.items()}
         pairs |= {
@@ -277,19 +259,18 @@ def report(outcomes: list[Outcome]) -> tuple[str, dict[str, Any]]:
         }
         pairs["GSD - SDS, defaults"] = (of(gsd, BETWEEN, seeds), of(sds, BETWEEN, seeds))
         sections[f"Where does it help? ({title})"] = effect_rows(pairs)
-    text = "\n".join(f"## {title}\n\n{sweeps.as_table(rows)}" for title, rows in sections.items() if rows)
+    text = "\n".join(f"## {title}\n\n{markdown.table(rows)}" for title, rows in sections.items() if rows)
     return text, sections
 
 
-def draw(outcomes: list[Outcome], folder: Any) -> None:
-    plt = sweeps.pyplot()
-    figure, axes = plt.subplots(1, 3, figsize=(9, 2.8), layout="constrained")
+def draw(outcomes: list[Outcome]) -> Any:
+    figure = plots.figure(9, 2.8)
+    axes = figure.subplots(1, 3)
     quantities = (("janus", "Janus rate"), ("coherent", "coherent runs"), ("psnr", "aligned PSNR (dB)"))
     for axis, (quantity, title) in zip(axes, quantities, strict=True):
         for k, (name, method) in enumerate(CELLS.items()):
-            estimates = [
-                rate([o for o in outcomes if (o.method, o.bias) == (method, b)] or outcomes, quantity) for b in BIASES
-            ]
+            by_bias = ([o for o in outcomes if (o.method, o.bias) == (method, b)] or outcomes for b in BIASES)
+            estimates = [rate(each, quantity) for each in by_bias]
             x, middle = np.arange(len(BIASES)) + 0.08 * (k - 1.5), np.array([e.value for e in estimates])
             spread = np.array([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]])
             axis.errorbar(x, middle, spread, label=name, marker="o", ms=3.5, lw=1.2, capsize=2)
@@ -298,17 +279,14 @@ def draw(outcomes: list[Outcome], folder: Any) -> None:
             axis.set_ylim(-0.03, 1.03)
         axis.spines[["top", "right"]].set_visible(False)
     axes[0].legend(frameon=False, fontsize=8)
-    for ending in ("png", "pdf"):
-        figure.savefig(folder / f"figure.{ending}", dpi=170)
-    plt.close(figure)
+    return figure
 
 
 def main() -> None:
     options = sweeps.parser(__doc__, "janus")
     options.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what --run launches")
     options.add_argument("--also", type=Path, help="a runs.csv, of another machine or an earlier day, to read as well")
-    args = options.parse_args()
-    guarded(lambda: _main(args))
+    sweeps.start(options, _main)
 
 
 def _main(args: Any) -> None:
@@ -322,15 +300,12 @@ def _main(args: Any) -> None:
     known = {(o.method, o.pair) for o in outcomes}
     outcomes += [o for o in published if (o.method, o.pair) not in known]
     text, sections = report(outcomes)
-    sweeps.write(args.out, "table.md", text)
-    sweeps.write(args.out, "result.json", sections)
+    sweeps.publish(args.out, draw(outcomes), sections, text)
     with (args.out / "runs.csv").open("w", newline="") as file:
         rows = [vars(o) for o in sorted(outcomes, key=lambda o: (o.method, o.pair))]
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
-    draw(outcomes, args.out)
-    print(text)
 
 
 if __name__ == "__main__":

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import prior_data as data
 import torch
 from jaxtyping import Float, Int, UInt8
+from prior_data import RESOLUTION, describe, integer, uniform
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample, interpolate
 
@@ -19,13 +19,13 @@ from gsd.geometry import orbit
 from gsd.init.menagerie import MenagerieCloud
 from gsd.menagerie import Creature, Ellipsoids, load, trace
 from gsd.menagerie.creature import Variant
+from gsd.metric.check.calibration import UNSEEN
 from gsd.random import Stream
 from gsd.rasterizer import rasterize
 from gsd.types import Cameras, Context
 
-RESOLUTION = data.RESOLUTION
 TRAINED = 3  # listed individuals, of which those of the training are made
-HELD_OUT = (3, 4, 5, 6, 7)  # the last listed individual of every creature, and four made by rule
+HELD_OUT = (UNSEEN, 4, 5, 6, 7)  # the last listed individual of every creature, and four made by rule
 INDIVIDUALS, VIEWS_EACH = 100, 20  # of each creature; of each individual
 SPLATTED = 0.25  # of the individuals are seen as Gaussians
 STEEP = 0.2  # of the views are overhead
@@ -72,11 +72,11 @@ def bank(seed: int) -> Bank:
 def individual(creature: Creature, rng: torch.Generator) -> Ellipsoids:
     """One of its kind that is none of HELD_OUT."""
     listed = (Variant(), *creature.variants[: TRAINED - 1])
-    like = listed[_integer(TRAINED, rng)]
+    like = listed[integer(TRAINED, rng)]
     poses = {part: angles for variant in listed for part, angles in variant.pose.items()}
     colours, palette = dict(like.colours), list(creature.palette)
-    if _between(0, 1, rng) < RECOLOURED:
-        colours = {role: palette[_integer(len(palette), rng)] for role in creature.colours}
+    if uniform(rng) < RECOLOURED:
+        colours = {role: palette[integer(len(palette), rng)] for role in creature.colours}
     changes = {
         "colours": colours,
         "pose": {part: tuple(a * _between(-1, 1, rng) for a in angles) for part, angles in poses.items()},
@@ -106,7 +106,7 @@ def _traced(figure: Ellipsoids, cameras: Cameras) -> Float[Tensor, "V 4 R R"]:
 def _splats(creature: Creature, figure: Ellipsoids, cameras: Cameras, stream: Stream) -> Float[Tensor, "V 4 R R"]:
     """A few hundred to a few thousand soft Gaussians on the animal's surface, somewhat out of place and colour."""
     rng = stream.sub("splats").generator()
-    count = int(400 * 8 ** _between(0, 1, rng))
+    count = int(400 * 8 ** uniform(rng))
     cloud = MenagerieCloud(Context(creature.name), count, _between(0, 0.02, rng), 0.0, 0.0, _between(0, 0.5, rng))
     cloud.figure = figure
     points = cloud(stream)
@@ -145,13 +145,13 @@ class Batches:
         return spoilt(self.bank.rgba[index], rng), captions, truth(creature, said, captions)
 
     def _caption(self, creature: int, said: Float[Tensor, " W"], rng: torch.Generator) -> Caption:
-        subject = data.describe(self.creatures[creature], rng)
-        if _between(0, 1, rng) < PLAIN:
+        subject = describe(self.creatures[creature], rng)
+        if uniform(rng) < PLAIN:
             return Caption(subject, creature, None)
         word = WORDS[int(torch.multinomial(said, 1, generator=rng))]
-        if word.endswith("side") and _between(0, 1, rng) < SIDE:
+        if word.endswith("side") and uniform(rng) < SIDE:
             word = "side"
-        text = f"{word} view of {subject}" if _between(0, 1, rng) < 0.5 else f"{subject}, {word} view"
+        text = f"{word} view of {subject}" if uniform(rng) < 0.5 else f"{subject}, {word} view"
         return Caption(text, creature, word)
 
 
@@ -175,30 +175,30 @@ def truth(creature: Int[Tensor, " B"], said: Float[Tensor, "B W"], captions: Seq
 def spoilt(rgba: UInt8[Tensor, "B 4 R R"], rng: torch.Generator) -> Float[Tensor, "B 3 R R"]:
     """Images in [0, 1] as distilled scenes may look: misplaced, discoloured, soft, blotched, noisy, partly covered."""
 
-    def uniform(low: float, high: float, *shape: int) -> Float[Tensor, "B *shape"]:
+    def drawn(low: float, high: float, *shape: int) -> Float[Tensor, "B *shape"]:
         return low + (high - low) * torch.rand(len(rgba), *shape, generator=rng)
 
     def some(share: float) -> Tensor:
         return torch.rand(len(rgba), 1, 1, 1, generator=rng) < share
 
-    zoom, zero = uniform(0.85, 1.25), torch.zeros(len(rgba))
-    place = torch.stack([zoom, zero, uniform(-0.15, 0.15), zero, zoom, uniform(-0.15, 0.15)], 1).view(-1, 2, 3)
+    zoom, zero = drawn(0.85, 1.25), torch.zeros(len(rgba))
+    place = torch.stack([zoom, zero, drawn(-0.15, 0.15), zero, zoom, drawn(-0.15, 0.15)], 1).view(-1, 2, 3)
     grid = affine_grid(place, [len(rgba), 4, RESOLUTION, RESOLUTION], align_corners=False)
     pixels = grid_sample(rgba.float() / 255, grid, align_corners=False)
-    ground = torch.where(some(0.2), uniform(0, 1, 3, 1, 1), 1.0)
+    ground = torch.where(some(0.2), drawn(0, 1, 3, 1, 1), 1.0)
     rgb = pixels[:, :3] + (1 - pixels[:, 3:]) * ground
     grey = rgb.mean(1, keepdim=True)
-    shifted = grey + uniform(0.5, 1.6, 1, 1, 1) * (rgb - grey)
-    shifted = shifted * uniform(0.8, 1.2, 3, 1, 1) + uniform(-0.1, 0.1, 3, 1, 1)
+    shifted = grey + drawn(0.5, 1.6, 1, 1, 1) * (rgb - grey)
+    shifted = shifted * drawn(0.8, 1.2, 3, 1, 1) + drawn(-0.1, 0.1, 3, 1, 1)
     rgb = torch.where(some(0.5), shifted, rgb)
-    rgb = torch.where(some(0.4), rgb + uniform(0, 0.12, 1, 1, 1) * _blotches(len(rgb), rng), rgb)
+    rgb = torch.where(some(0.4), rgb + drawn(0, 0.12, 1, 1, 1) * _blotches(len(rgb), rng), rgb)
     rgb = _covered(_soft(rgb, 0.4, rng), 0.15, rng)
     noise = torch.randn(rgb.shape, generator=rng)
-    return torch.where(some(0.3), rgb + uniform(0, 0.1, 1, 1, 1) * noise, rgb).clamp(0, 1)
+    return torch.where(some(0.3), rgb + drawn(0, 0.1, 1, 1, 1) * noise, rgb).clamp(0, 1)
 
 
 def _blotches(count: int, rng: torch.Generator) -> Float[Tensor, "count 3 R R"]:
-    cells = 4 + _integer(13, rng)
+    cells = 4 + integer(13, rng)
     coarse = torch.randn(count, 3, cells, cells, generator=rng)
     return interpolate(coarse, RESOLUTION, mode="bicubic", align_corners=False)
 
@@ -207,7 +207,7 @@ def _soft(rgb: Float[Tensor, "B 3 R R"], share: float, rng: torch.Generator) -> 
     """A share of the images out of focus."""
     out = rgb.clone()
     for i in torch.nonzero(torch.rand(len(rgb), generator=rng) < share)[:, 0].tolist():
-        small = interpolate(rgb[i : i + 1], 14 + _integer(40, rng), mode="area")
+        small = interpolate(rgb[i : i + 1], 14 + integer(40, rng), mode="area")
         out[i : i + 1] = interpolate(small, RESOLUTION, mode="bilinear", align_corners=False)
     return out
 
@@ -216,15 +216,11 @@ def _covered(rgb: Float[Tensor, "B 3 R R"], share: float, rng: torch.Generator) 
     """A share of the images with a patch of one colour somewhere, as floaters are."""
     out = rgb.clone()
     for i in torch.nonzero(torch.rand(len(rgb), generator=rng) < share)[:, 0].tolist():
-        top, left = (_integer(RESOLUTION, rng) for _ in range(2))
-        height, width = (4 + _integer(16, rng) for _ in range(2))
+        top, left = (integer(RESOLUTION, rng) for _ in range(2))
+        height, width = (4 + integer(16, rng) for _ in range(2))
         out[i, :, top : top + height, left : left + width] = torch.rand(3, 1, 1, generator=rng)
     return out
 
 
 def _between(low: float, high: float, rng: torch.Generator) -> float:
-    return low + (high - low) * float(torch.rand((), generator=rng))
-
-
-def _integer(below: int, rng: torch.Generator) -> int:
-    return int(torch.randint(below, (), generator=rng))
+    return low + (high - low) * uniform(rng)

@@ -6,31 +6,29 @@ and of animals without a face, whose right answers are known. figure.png has the
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import clip_data as data
 import numpy as np
 import torch
 from jaxtyping import Float
-from prior_evaluate import prompt
+from matplotlib.figure import Figure
 from torch import Tensor
+from training import report
 
 from gsd.geometry import angle_between, turntable
-from gsd.menagerie import Ellipsoids, find, load, trace
+from gsd.menagerie import load, trace
+from gsd.metric.check.calibration import Kind, area, known, prompt
 from gsd.metric.clip_score import ClipScore
 from gsd.metric.clip_view import WORDS, ClipView
 from gsd.metric.parts.clip import OpenClip, load_clip
 from gsd.statistics.estimates import mean, rate
-from gsd.types import Cameras
 
 AZIMUTHS, OFFSET = 24, 7.5  # views of an individual, degrees: none lies on a border
 NEAR_DEG = 60.0
 CHUNK = 64
-KINDS = ("true", "two-faced", "faceless")
 NUMBERS = ("clip_margin", "clip_harmonic", "clip_view_accuracy", "clip_janus_share")
 
 
@@ -50,9 +48,7 @@ def evaluate(folder: Path, out: Path) -> dict[str, Any]:
     result["calibration"], curves = calibrate(folder)
     result |= _timed(folder)
     _draw(curves, out / "figure.png")
-    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
-    return result
+    return report(result, out)
 
 
 def azimuths() -> Float[Tensor, " A"]:
@@ -96,43 +92,26 @@ def _share(right: Tensor) -> dict[str, float]:
     return {"value": round(estimate.value, 4), "low": round(estimate.low, 4), "high": round(estimate.high, 4)}
 
 
-def figure_of(kind: str, figure: Ellipsoids) -> Ellipsoids:
-    if kind == "two-faced":
-        return figure.two_faced()
-    return figure[~figure.face] if kind == "faceless" else figure
-
-
-def known(metric: ClipView, kind: str, prompts: Sequence[str], cameras: Cameras) -> list[dict[str, Any]]:
-    """What metric=clip_view says of every prompt's creature: of the listed individual that no training has seen."""
-    figures = [figure_of(kind, find(text).figure(data.HELD_OUT[0])) for text in prompts]
-    return [metric(trace(figure, cameras), cameras, text) for text, figure in zip(prompts, figures, strict=True)]
-
-
 def calibrate(folder: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray, "N 3 V"]]]:
     """metric=clip_view on an individual of every creature, on its two-faced twin and without its face."""
     metric, cameras = ClipView(str(folder)), turntable(120, data.RESOLUTION)
-    measured = {kind: known(metric, kind, [prompt(name) for name in load()], cameras) for kind in KINDS}
+    kinds: tuple[Kind, ...] = get_args(Kind)
+    measured = {kind: known(metric, kind, [prompt(name) for name in load()], cameras) for kind in kinds}
     table: dict[str, Any] = {
         kind: {number: str(mean([each[number] for each in rows])) for number in NUMBERS}
         | {"intervals_above_0": sum(each["clip_margin_low"] > 0 for each in rows)}
         | {"called_janus": [name for name, each in zip(load(), rows, strict=True) if each["clip_janus_share"] > 0.5]}
         for kind, rows in measured.items()
     }
-    for kind in KINDS[1:]:
+    for kind in kinds[1:]:
         areas = {n: area([r[n] for r in measured["true"]], [r[n] for r in measured[kind]]) for n in NUMBERS}
         table[f"true against {kind}: chance that the number is on the right side"] = {
             number: round(max(found, 1 - found), 3) for number, found in areas.items()
         }
-    curves = {
+    curves: dict[str, Any] = {
         kind: np.array([[each[f"clip_{word}"] for word in WORDS] for each in rows]) for kind, rows in measured.items()
     }
     return table, curves
-
-
-def area(above: Sequence[float], below: Sequence[float]) -> float:
-    """The area under the ROC curve: the chance that one of `above` is larger than one of `below`, ties for a half."""
-    one, other = np.asarray(above)[:, None], np.asarray(below)
-    return float(np.mean((one > other) + 0.5 * (one == other)))
 
 
 def _timed(folder: Path) -> dict[str, float]:
@@ -150,12 +129,8 @@ def _timed(folder: Path) -> dict[str, float]:
 
 def _draw(curves: dict[str, Float[np.ndarray, "N 3 V"]], file: Path) -> None:
     """The mean over creatures, with a band that holds the middle eight of ten."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
-    figure, axes = plt.subplots(1, len(curves), figsize=(4 * len(curves), 3.2), sharey=True)
+    figure = Figure(figsize=(4 * len(curves), 3.2), layout="constrained")
+    axes = figure.subplots(1, len(curves), sharey=True)
     for axis, (kind, values) in zip(axes, curves.items(), strict=True):
         azimuth = np.arange(values.shape[-1]) * 360 / values.shape[-1]
         for number, word in enumerate(WORDS):
@@ -164,6 +139,4 @@ def _draw(curves: dict[str, Float[np.ndarray, "N 3 V"]], file: Path) -> None:
         axis.set(title=kind, xlabel="azimuth (degrees)", xticks=range(0, 361, 90))
     axes[0].set_ylabel("cosine")
     axes[0].legend(fontsize=8)
-    figure.tight_layout()
     figure.savefig(file, dpi=120)
-    plt.close(figure)

@@ -45,26 +45,26 @@ class Pairs:
     def _item(self, rng: torch.Generator) -> data.Item:
         """As the prior was trained, or from any azimuth without words for it."""
         item = self.captions.draw(rng)
-        if _uniform(rng) >= UNIFORM:
+        if data.uniform(rng) >= UNIFORM:
             return item
         creature = item.image // (data.VARIANTS * len(data.ELEVATIONS) * data.AZIMUTHS)
-        caption = "" if _uniform(rng) < EMPTY else data.describe(self.captions.creatures[creature], rng)
+        caption = "" if data.uniform(rng) < EMPTY else data.describe(self.captions.creatures[creature], rng)
         rest = item.image - item.image % data.AZIMUTHS
-        return data.Item(caption, rest + int(torch.randint(data.AZIMUTHS, (), generator=rng)))
+        return data.Item(caption, rest + data.integer(data.AZIMUTHS, rng))
 
     def pictures(self, images: list[int], rng: torch.Generator) -> Float[Tensor, "B 3 R R"]:
         """Of a cloud of each image's individual with an error, from the image's camera."""
         cameras = camera(images)
         shown = int(torch.randint(FEWEST, POINTS + 1, (), generator=rng))
-        radius = RADIUS[0] + (RADIUS[1] - RADIUS[0]) * _uniform(rng)
-        fill = int(torch.randint(FILL, (), generator=rng))
+        radius = RADIUS[0] + (RADIUS[1] - RADIUS[0]) * data.uniform(rng)
+        fill = data.integer(FILL, rng)
         places = []
         for view, image in enumerate(images):
             number = image // (len(data.ELEVATIONS) * data.AZIMUTHS) * len(MISSING)
-            cloud = self.clouds[number + int(torch.randint(len(MISSING), (), generator=rng))]
+            cloud = self.clouds[number + data.integer(len(MISSING), rng)]
             cloud = cloud[torch.randperm(POINTS, generator=rng)[:shown]]
-            cloud = cloud + JITTER * _uniform(rng) * torch.randn(cloud.shape, generator=rng)
-            cloud = cloud * (1 + SIZE * (2 * _uniform(rng) - 1)) + SHIFT * torch.randn(3, generator=rng)
+            cloud = cloud + JITTER * data.uniform(rng) * torch.randn(cloud.shape, generator=rng)
+            cloud = cloud * (1 + SIZE * (2 * data.uniform(rng) - 1)) + SHIFT * torch.randn(3, generator=rng)
             places.append(project(cloud, cameras[view : view + 1]))
         xy, z = (torch.cat(parts) for parts in zip(*places, strict=True))
         inverse = splat(xy, z, (data.RESOLUTION, data.RESOLUTION), radius * data.RESOLUTION / 2)
@@ -72,13 +72,9 @@ class Pairs:
 
 
 def camera(images: list[int]) -> Cameras:
-    """Where images, by their index in tiny_prior_data.images(), were seen from."""
+    """Where images, by their index in prior_data.images(), were seen from."""
     index = torch.tensor(images)
     elevation = torch.tensor(data.ELEVATIONS)[index // data.AZIMUTHS % len(data.ELEVATIONS)]
     azimuth = (index % data.AZIMUTHS) * (360 / data.AZIMUTHS)
     full = torch.ones(len(images))
     return orbit(azimuth, elevation, 2.2 * full, 40 * full, data.RESOLUTION, data.RESOLUTION)
-
-
-def _uniform(rng: torch.Generator) -> float:
-    return float(torch.rand((), generator=rng))

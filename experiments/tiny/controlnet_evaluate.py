@@ -1,11 +1,10 @@
 """Does a sample show the animal from where the cloud is seen, with the ControlNet of prior.controlnet=tiny and without?
 
-Both draw the same noise. The judge is the menagerie's exact posterior, as in tiny_prior_evaluate.py.
+Both draw the same noise. The judge is the menagerie's exact posterior, as in prior_evaluate.py.
 """
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -13,12 +12,14 @@ from typing import Any
 import prior_data as data
 import torch
 from jaxtyping import Float
-from prior_evaluate import BATCH, SCALE, STEPS, classify, contact_sheet, load_pipeline, prompt
+from prior_evaluate import SCALE, STEPS, classify, contact_sheet, load_pipeline, sample
 from torch import Tensor
+from training import report
 
 from gsd.geometry import angle_between, orbit
 from gsd.init.menagerie import MenagerieCloud
 from gsd.menagerie import load, trace
+from gsd.metric.check.calibration import prompt
 from gsd.prior.menagerie import Menagerie
 from gsd.prior.parts.depth import depth_picture
 from gsd.random import Stream
@@ -48,24 +49,20 @@ def evaluate(pipeline: Path, controlnet: Path, out: Path) -> dict[str, Any]:
     drawn = {}
     for words in ("without_view_words", "with_view_words"):
         for name, pipe in (("plain", plain), ("controlnet", steered)):
-            rgb = _sample(pipe, words == "with_view_words", pictures if pipe is steered else None)
+            rgb = sample(pipe, _texts(words == "with_view_words"), 0, pictures if pipe is steered else None)
             drawn[words, name] = rgb
             result[f"{name}_{words}"] = _judged(judge, rgb, asked, outlines)
     result |= {"ddim_steps": STEPS, "guidance_scale": SCALE, "seconds": round(time.time() - began, 1)}
     shown = [drawn["without_view_words", name].unflatten(0, (-1, len(AZIMUTHS))) for name in ("plain", "controlnet")]
     columns = torch.stack([pictures.unflatten(0, (-1, len(AZIMUTHS))), *shown], 2)[:, list(ON_SHEET)]
-    contact_sheet(columns.flatten(0, 2), list(load())).save(out / "sheet.png")
-    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
-    return result
+    contact_sheet(columns.flatten(0, 2), out)
+    return report(result, out)
 
 
 def _scenes() -> tuple[Float[Tensor, "B 3 R R"], Float[Tensor, "B R R"]]:
     """A rough cloud of every creature seen from AZIMUTHS, and the outline of the creature itself."""
-    full = torch.ones(len(AZIMUTHS))
-    cameras = orbit(
-        torch.tensor(AZIMUTHS).float(), ELEVATION * full, 2.2 * full, 40 * full, data.RESOLUTION, data.RESOLUTION
-    )
+    azimuth, full = torch.tensor(AZIMUTHS).float(), torch.ones(len(AZIMUTHS))
+    cameras = orbit(azimuth, ELEVATION * full, 2.2 * full, 40 * full, data.RESOLUTION, data.RESOLUTION)
     pictures, outlines = [], []
     for number, (name, creature) in enumerate(load().items()):
         variant = number % data.VARIANTS
@@ -75,21 +72,10 @@ def _scenes() -> tuple[Float[Tensor, "B 3 R R"], Float[Tensor, "B R R"]]:
     return torch.cat(pictures), torch.cat(outlines).float()
 
 
-def _sample(pipe: Any, words: bool, pictures: Float[Tensor, "B 3 R R"] | None) -> Float[Tensor, "B 3 R R"]:
-    """One image in [0, 1] for every picture, from noise that depends on the number of the image alone."""
-    texts = [prompt(name) + (_view(azimuth) if words else "") for name in load() for azimuth in AZIMUTHS]
-    generator, images = torch.Generator().manual_seed(0), []
-    for first in range(0, len(texts), BATCH):
-        part = slice(first, first + BATCH)
-        seen = {} if pictures is None else {"image": pictures[part]}
-        settings = {"num_inference_steps": STEPS, "guidance_scale": SCALE, "output_type": "pt"}
-        images.append(pipe(texts[part], generator=generator, **settings, **seen).images.float())
-    return torch.cat(images)
-
-
-def _view(azimuth: int) -> str:
-    """The words nearest to an azimuth."""
-    return ", " + ("front view", "left side view", "back view", "right side view")[round(azimuth / 90) % 4]
+def _texts(words: bool) -> list[str]:
+    """A prompt for every picture, with or without the view words nearest to its azimuth."""
+    views = [f", {view}" for view in ("front view", "left side view", "back view", "right side view")]
+    return [prompt(name) + (views[round(azimuth / 90) % 4] if words else "") for name in load() for azimuth in AZIMUTHS]
 
 
 def _judged(

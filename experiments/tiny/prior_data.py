@@ -50,25 +50,10 @@ TEMPLATES = (
 )
 ADJECTIVES = ("cute", "small", "little", "big", "beautiful", "funny", "colourful", "happy", "young", "fluffy")
 STYLES = (
-    "highly detailed",
-    "high quality",
-    "best quality",
-    "white background",
-    "full body",
-    "8k",
-    "4k",
-    "realistic",
-    "cartoon",
-    "studio light",
-    "sharp focus",
-    "masterpiece",
-    "low poly",
-    "ugly",
-    "blurry",
-    "bad anatomy",
-    "low quality",
-    "deformed",
-)
+    "highly detailed", "high quality", "best quality", "white background", "full body", "8k", "4k", "realistic",
+    "cartoon", "studio light", "sharp focus", "masterpiece", "low poly", "ugly", "blurry", "bad anatomy",
+    "low quality", "deformed",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -99,43 +84,43 @@ class Captions:
         }
 
     def draw(self, rng: torch.Generator) -> Item:
-        creature = _integer(len(self.creatures), rng)
-        view = VIEWS[_integer(len(VIEWS), rng)] if _uniform(rng) < WITH_VIEW else None
-        kind = _uniform(rng)
+        creature = integer(len(self.creatures), rng)
+        view = VIEWS[integer(len(VIEWS), rng)] if uniform(rng) < WITH_VIEW else None
+        kind = uniform(rng)
         if kind < UNCONDITIONAL:
             caption, view = "", None
         elif kind < UNCONDITIONAL + SUBJECTLESS:
-            caption = ", ".join(_choice(STYLES, rng) for _ in range(1 + _integer(4, rng)))
+            caption = ", ".join(choice(STYLES, rng) for _ in range(1 + integer(4, rng)))
         else:
             caption = describe(self.creatures[creature], rng)
         if view is not None:
-            caption = f"{view} view of {caption}" if _uniform(rng) < 0.15 else f"{caption}, {view} view"
+            caption = f"{view} view of {caption}" if uniform(rng) < 0.15 else f"{caption}, {view} view"
         steep = len(ELEVATIONS) - LEVEL
-        elevation = LEVEL + _integer(steep, rng) if view == "overhead" else _integer(LEVEL, rng)
-        azimuth = min(int((self.azimuths[view] < _uniform(rng)).sum()), AZIMUTHS - 1)
-        return Item(caption, index(creature, _integer(VARIANTS, rng), elevation, azimuth))
+        elevation = LEVEL + integer(steep, rng) if view == "overhead" else integer(LEVEL, rng)
+        azimuth = min(int((self.azimuths[view] < uniform(rng)).sum()), AZIMUTHS - 1)
+        return Item(caption, index(creature, integer(VARIANTS, rng), elevation, azimuth))
 
 
 def describe(creature: Creature, rng: torch.Generator) -> str:
     """The creature under one of its names, in one of the ways people ask for it."""
-    name = creature.words[0] if _uniform(rng) < 0.5 else _choice(creature.words, rng)
-    if _uniform(rng) < 0.2:
-        name = f"{_choice(ADJECTIVES, rng)} {name}"
-    article = _uniform(rng)
+    name = creature.words[0] if uniform(rng) < 0.5 else choice(creature.words, rng)
+    if uniform(rng) < 0.2:
+        name = f"{choice(ADJECTIVES, rng)} {name}"
+    article = uniform(rng)
     if article < 0.85:
         name = f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
     elif article < 0.92:
         name = f"the {name}"
-    text = _choice(TEMPLATES, rng).format(name)
-    while _uniform(rng) < 0.2:
-        extra = _choice(STYLES, rng) if _uniform(rng) < 0.7 else _gibberish(rng)
+    text = choice(TEMPLATES, rng).format(name)
+    while uniform(rng) < 0.2:
+        extra = choice(STYLES, rng) if uniform(rng) < 0.7 else _gibberish(rng)
         text = f"{text}, {extra}"
     return text
 
 
 def _gibberish(rng: torch.Generator) -> str:
     """A word of random letters, so that words the network never saw do not derail it."""
-    return "".join(chr(97 + _integer(26, rng)) for _ in range(2 + _integer(7, rng)))
+    return "".join(chr(97 + integer(26, rng)) for _ in range(2 + integer(7, rng)))
 
 
 def index(creature: int, variant: int, elevation: int, azimuth: int) -> int:
@@ -185,13 +170,14 @@ def make_tokenizer(length: int) -> Any:
     return CLIPTokenizer(vocab={token: i for i, token in enumerate(vocab)}, merges=merges, model_max_length=length)
 
 
-def _uniform(rng: torch.Generator) -> float:
+def uniform(rng: torch.Generator) -> float:
+    """In [0, 1)."""
     return float(torch.rand((), generator=rng))
 
 
-def _integer(below: int, rng: torch.Generator) -> int:
+def integer(below: int, rng: torch.Generator) -> int:
     return int(torch.randint(below, (), generator=rng))
 
 
-def _choice(options: Sequence[str], rng: torch.Generator) -> str:
-    return options[_integer(len(options), rng)]
+def choice(options: Sequence[str], rng: torch.Generator) -> str:
+    return options[integer(len(options), rng)]

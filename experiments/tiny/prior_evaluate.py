@@ -5,21 +5,20 @@ The judge is the menagerie's exact posterior: which image of any creature, from 
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
-from PIL import Image, ImageDraw
+from matplotlib.figure import Figure
 from torch import Tensor
-from torch.nn.functional import interpolate
+from training import report
 
 from gsd.geometry import angle_between
 from gsd.menagerie import find, load
+from gsd.metric.check.calibration import prompt
 from gsd.prior.menagerie import Menagerie
 from gsd.types import Condition, Context
 
@@ -29,7 +28,6 @@ NOISE = 0.3  # of the posterior, in images of [-1, 1]
 SHEET = ("", "", ", front view", ", left side view", ", back view", ", right side view", ", overhead view")
 JUDGED = ("",) * 4 + (", front view", ", left side view", ", right side view", ", side view") + (", back view",) * 2
 BACKS = 5  # samples "back view" of every creature
-LABEL = 110  # pixels left of a row
 
 
 def evaluate(pipeline_folder: Path, out: Path) -> dict[str, Any]:
@@ -37,8 +35,7 @@ def evaluate(pipeline_folder: Path, out: Path) -> dict[str, Any]:
     began = time.time()
     pipe = load_pipeline(pipeline_folder)
     subjects = [prompt(name) for name in load()]
-    sheet = sample(pipe, [subject + view for subject in subjects for view in SHEET], seed=0)
-    contact_sheet(sheet, list(load())).save(out / "sheet.png")
+    contact_sheet(sample(pipe, [s + view for s in subjects for view in SHEET], seed=0), out)
     judge = Menagerie(Context(next(iter(load()))), view_bias=0.0)
     asked = [subject + view for subject in subjects for view in JUDGED]
     found = classify(judge, sample(pipe, asked, seed=1))
@@ -60,31 +57,29 @@ def evaluate(pipeline_folder: Path, out: Path) -> dict[str, Any]:
         "guidance_scale": SCALE,
         "seconds": round(time.time() - began, 1),
     }
-    (out / "result.json").write_text(json.dumps(result, indent=1) + "\n")
-    print(json.dumps(result, indent=1))
-    return result
-
-
-def prompt(name: str) -> str:
-    return f"a full body of {'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
+    return report(result, out)
 
 
 def load_pipeline(folder: Path) -> Any:
     from diffusers import StableDiffusionPipeline
+    from diffusers.utils.logging import disable_progress_bar
 
+    disable_progress_bar()
     pipe: Any = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None, local_files_only=True)
     pipe = pipe.to(torch.float32)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def sample(pipe: Any, prompts: Sequence[str], seed: int) -> Float[Tensor, "B 3 R R"]:
-    """One image in [0, 1] for every prompt."""
+def sample(
+    pipe: Any, prompts: Sequence[str], seed: int, pictures: Float[Tensor, "B 3 R R"] | None = None
+) -> Float[Tensor, "B 3 R R"]:
+    """One image in [0, 1] for every prompt, from noise that depends on its number alone; pictures: for a ControlNet."""
     generator, images = torch.Generator().manual_seed(seed), []
-    for first in range(0, len(prompts), BATCH):
-        part = list(prompts[first : first + BATCH])
-        made = pipe(part, num_inference_steps=STEPS, guidance_scale=SCALE, generator=generator, output_type="pt")
-        images.append(made.images.float())
+    settings = {"num_inference_steps": STEPS, "guidance_scale": SCALE, "output_type": "pt"}
+    for part in (slice(first, first + BATCH) for first in range(0, len(prompts), BATCH)):
+        seen = {} if pictures is None else {"image": pictures[part]}
+        images.append(pipe(list(prompts[part]), generator=generator, **settings, **seen).images.float())
     return torch.cat(images)
 
 
@@ -106,16 +101,12 @@ def classify(judge: Menagerie, rgb: Float[Tensor, "B 3 R R"]) -> list[tuple[str,
     return out
 
 
-def contact_sheet(rgb: Float[Tensor, "B 3 R R"], names: Sequence[str], zoom: int = 2) -> Image.Image:
-    """One labelled row per name."""
-    columns = len(rgb) // len(names)
-    large = interpolate(rgb, scale_factor=zoom, mode="nearest")
-    size = large.shape[-1]
-    picture = Image.new("RGB", (LABEL + columns * size, len(names) * size), "white")
-    draw = ImageDraw.Draw(picture)
-    for row, name in enumerate(names):
-        strip = torch.cat(list(large[row * columns : (row + 1) * columns]), -1)
-        pixels = (strip.permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
-        picture.paste(Image.fromarray(pixels), (LABEL, row * size))
-        draw.text((4, row * size + size // 2), name[:18], fill="black")
-    return picture
+def contact_sheet(rgb: Float[Tensor, "B 3 R R"], out: Path) -> None:
+    """sheet.png: one labelled row per creature."""
+    rows = rgb.unflatten(0, (len(load()), -1))
+    height, width = rows.shape[-1], rows.shape[1]
+    figure = Figure(figsize=(width + 1.5, len(rows)), layout="constrained")
+    axis = figure.subplots()
+    axis.imshow(rows.permute(0, 3, 1, 4, 2).flatten(0, 1).flatten(1, 2), interpolation="nearest")
+    axis.set(xticks=[], yticks=[(row + 0.5) * height for row in range(len(rows))], yticklabels=list(load()))
+    figure.savefig(out / "sheet.png", dpi=2 * height)

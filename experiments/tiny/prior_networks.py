@@ -167,3 +167,19 @@ class Denoiser(nn.Module):
         self, x: Float[Tensor, "B 4 h w"], t: Int[Tensor, " B"], tokens: Int[Tensor, "B L"]
     ) -> Float[Tensor, "B 4 h w"]:
         return self.unet(x, t, self.text_encoder(tokens)[0]).sample
+
+
+def pipeline(vae: Any, unet: Any, text_encoder: Any, tokenizer: Any) -> Any:
+    """In the layout of diffusers, without what judges pictures."""
+    from diffusers import StableDiffusionPipeline
+
+    return StableDiffusionPipeline(
+        vae=vae,
+        unet=unet,
+        text_encoder=text_encoder,
+        tokenizer=tokenizer,
+        scheduler=scheduler(),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

@@ -4,13 +4,12 @@
     python experiments/tiny/train_clip.py --export      # only write the averaged weights as they are now
     python experiments/tiny/train_clip.py --evaluate    # judge --to on individuals that it has never seen
 
-The same command goes on where it was stopped, with the same bits, like train_tiny_prior.py. --out holds the checkpoint,
+The same command continues where it was stopped, with the same bits, like train_prior.py. --out holds the checkpoint,
 the pictures and the learning curve.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 from collections.abc import Callable
@@ -19,13 +18,13 @@ from typing import Any
 
 import clip_data as data
 import torch
+from clip_evaluate import evaluate
 from jaxtyping import Float
 from prior_data import make_tokenizer, tokens
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from training import Training, plot, publish, write
+from training import Training, begin, options, plot, publish, write
 
-from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.random import Stream
 
 PACKAGED = Path(__file__).resolve().parents[2] / "gsd" / "metric" / "tiny_clip"
@@ -111,22 +110,10 @@ def export(model: Any, to: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("outputs/tiny_clip"), help="checkpoint, pictures and curve")
+    parser = options(__doc__, "clip", PACKAGED)
     parser.add_argument("--steps", type=int, default=6500)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--export", action="store_true", help="only write the model as it is now")
-    parser.add_argument("--evaluate", action="store_true", help="only judge --to")
-    parser.add_argument("--to", type=Path, default=PACKAGED, help="the model's folder")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)  # the weights a training begins with
-    mend_torchvision()
-    args.out.mkdir(parents=True, exist_ok=True)
+    args = begin(parser)
     if args.evaluate:
-        from clip_evaluate import evaluate
-
         evaluate(args.to, args.out)
         return
     run = training(args.out, args.steps)

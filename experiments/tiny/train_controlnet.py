@@ -4,16 +4,14 @@
     python experiments/tiny/train_controlnet.py --export      # only write the averaged weights as they are now
     python experiments/tiny/train_controlnet.py --evaluate    # sample with and without it by plain diffusers, and judge
 
-It begins as a copy of the encoder of --pipeline, whose networks stay as they are. The same command goes on where it was
-stopped, with the same bits, like train_tiny_prior.py, from which the loop comes. --data is that script's folder: images
-and latents that it holds are not made again. --out holds the checkpoint and the learning curve.
+It begins as a copy of the encoder of --pipeline, whose networks stay as they are. The same command continues where it
+was stopped, with the same bits, like train_prior.py. --data is that script's folder: images and latents that it holds
+are not made again. --out holds the checkpoint and the learning curve.
 """
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +19,13 @@ import prior_data as data
 import torch
 import train_prior as prior
 from controlnet_data import Pairs
+from controlnet_evaluate import evaluate
 from jaxtyping import Float
+from prior_evaluate import load_pipeline
 from torch import Tensor
 from torch.nn.functional import mse_loss
-from training import Training, plot, ship
+from training import Training, begin, options, plot, ship
 
-from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.random import Stream
 
 PACKAGED = prior.PACKAGED.with_name("tiny_controlnet")
@@ -34,26 +33,12 @@ BATCH, RATE = 32, 5e-4
 PICTURE_CHANNELS = (16, 32, 64)  # on the way from 64 x 64 to the 16 x 16 of the latents
 
 
-@dataclass(frozen=True)
-class Frozen:
-    """The trained pipeline's parts."""
-
-    unet: Any
-    text_encoder: Any
-    tokenizer: Any
-    vae: Any
-
-
-def load(pipeline: Path) -> Frozen:
-    from diffusers import StableDiffusionPipeline
-    from diffusers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
-    pipe: Any = StableDiffusionPipeline.from_pretrained(pipeline, safety_checker=None, local_files_only=True)
-    unet, text_encoder, vae = (
-        part.float().eval().requires_grad_(False) for part in (pipe.unet, pipe.text_encoder, pipe.vae)
-    )
-    return Frozen(unet, text_encoder, pipe.tokenizer, vae)
+def frozen(pipeline: Path) -> Any:
+    """The trained pipeline, whose parts stay as they are."""
+    pipe = load_pipeline(pipeline)
+    for part in (pipe.unet, pipe.text_encoder, pipe.vae):
+        part.eval().requires_grad_(False)
+    return pipe
 
 
 def training(unet: Any, folder: Path, steps: int) -> Training:
@@ -64,7 +49,7 @@ def training(unet: Any, folder: Path, steps: int) -> Training:
     return Training("controlnet", model.train().requires_grad_(True), steps, RATE, folder)
 
 
-def objective(frozen: Frozen, z: Float[Tensor, "M 4 h w"], model: Any, seed: int) -> Callable[[int], Float[Tensor, ""]]:
+def objective(pipe: Any, z: Float[Tensor, "M 4 h w"], model: Any, seed: int) -> Callable[[int], Float[Tensor, ""]]:
     """The denoising loss of a step: the ControlNet `model` sees the cloud, and the frozen UNet its residuals."""
     pairs, abar = Pairs(seed), prior.scheduler().alphas_cumprod
 
@@ -72,40 +57,28 @@ def objective(frozen: Frozen, z: Float[Tensor, "M 4 h w"], model: Any, seed: int
         rng = Stream(seed, "controlnet", step).generator()
         items, pictures = pairs.draw(BATCH, rng)
         noisy, t, velocity = prior.noised(z[torch.tensor([item.image for item in items])], abar, rng)
-        text = frozen.text_encoder(data.tokens([item.caption for item in items], frozen.tokenizer))[0]
+        text = pipe.text_encoder(data.tokens([item.caption for item in items], pipe.tokenizer))[0]
         down, mid = model(noisy, t, text, pictures, return_dict=False)
         residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
-        return mse_loss(frozen.unet(noisy, t, encoder_hidden_states=text, **residuals).sample, velocity)
+        return mse_loss(pipe.unet(noisy, t, encoder_hidden_states=text, **residuals).sample, velocity)
 
     return loss
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = options(__doc__, "controlnet", PACKAGED)
     parser.add_argument("--pipeline", type=Path, default=prior.PACKAGED, help="the trained pipeline it is for")
-    parser.add_argument("--data", type=Path, default=Path("outputs/tiny_prior"), help="train_tiny_prior.py's --out")
-    parser.add_argument("--out", type=Path, default=Path("outputs/tiny_controlnet"), help="checkpoint and curve")
+    parser.add_argument("--data", type=Path, default=Path("outputs/tiny_prior"), help="train_prior.py's --out")
     parser.add_argument("--steps", type=int, default=3000)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--export", action="store_true", help="only write the ControlNet as it is now")
-    parser.add_argument("--evaluate", action="store_true", help="only sample with --to and judge it")
-    parser.add_argument("--to", type=Path, default=PACKAGED, help="the ControlNet's folder")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)  # the weights that are not copied
-    mend_torchvision()
-    args.out.mkdir(parents=True, exist_ok=True)
+    args = begin(parser)
     if args.evaluate:
-        from controlnet_evaluate import evaluate
-
         evaluate(args.pipeline, args.to, args.out)
         return
-    frozen = load(args.pipeline)
-    run = training(frozen.unet, args.out, args.steps)
+    pipe = frozen(args.pipeline)
+    run = training(pipe.unet, args.out, args.steps)
     if not args.export:
         args.data.mkdir(parents=True, exist_ok=True)
-        run.advance(objective(frozen, prior.latents(args.data, frozen.vae), run.model, args.seed))
+        run.advance(objective(pipe, prior.latents(args.data, pipe.vae), run.model, args.seed))
         plot(args.out, ("controlnet",))
     ship(run.average.half(), args.to)
 

@@ -4,7 +4,7 @@
     python experiments/tiny/train_prior.py --export      # write the averaged weights as they are now to --to, in fp16
     python experiments/tiny/train_prior.py --evaluate    # sample from --to with plain diffusers and judge the samples
 
-The first command again goes on where it was stopped (SIGINT, SIGTERM, or the last checkpoint, at most three minutes
+The first command again continues where it was stopped (SIGINT, SIGTERM, or the last checkpoint, at most three minutes
 old). Everything is a function of (seed, step), so a training that was stopped, however often, ends with the same bits.
 The learning rate falls over the last 30 % of --unet-steps; a larger number later raises it again.
 --out holds the checkpoints, the cached images and latents, and the learning curve.
@@ -12,7 +12,6 @@ The learning rate falls over the last 30 % of --unet-steps; a larger number late
 
 from __future__ import annotations
 
-import argparse
 import math
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,12 @@ from typing import Any
 import prior_data as data
 import torch
 from jaxtyping import Float, Int, UInt8
-from prior_networks import PROMPT_TOKENS, SCALING, Denoiser, scheduler, start_from_colours, vae
+from prior_evaluate import evaluate
+from prior_networks import PROMPT_TOKENS, SCALING, Denoiser, pipeline, scheduler, start_from_colours, vae
 from torch import Tensor
 from torch.nn.functional import interpolate, l1_loss, mse_loss
-from training import Training, plot, ship, write
+from training import Training, begin, options, plot, ship, write
 
-from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.random import Stream
 
 PACKAGED = Path(__file__).resolve().parents[2] / "gsd" / "prior" / "tiny"
@@ -169,52 +168,26 @@ def noised(
 
 def export(folder: Path, to: Path) -> None:
     """The averaged weights as a diffusers pipeline in half precision."""
-    from diffusers import StableDiffusionPipeline
-
     autoencoder = vae()
     autoencoder.load_state_dict(torch.load(folder / "vae_final.pt", weights_only=True))
     denoiser: Any = train_unet(folder, 0, 0, None).average
-    pipeline: Any = StableDiffusionPipeline(
-        vae=autoencoder.half(),
-        unet=denoiser.unet.half(),
-        text_encoder=denoiser.text_encoder.half(),
-        tokenizer=data.make_tokenizer(PROMPT_TOKENS),
-        scheduler=scheduler(),
-        safety_checker=None,
-        feature_extractor=None,
-        requires_safety_checker=False,
-    )
-    ship(pipeline, to)
+    tokenizer = data.make_tokenizer(PROMPT_TOKENS)
+    ship(pipeline(autoencoder.half(), denoiser.unet.half(), denoiser.text_encoder.half(), tokenizer), to)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("outputs/tiny_prior"), help="checkpoints and learning curve")
-    parser.add_argument("--stage", choices=("vae", "unet", "all"), default="all")
+    parser = options(__doc__, "prior", PACKAGED)
     parser.add_argument("--vae-steps", type=int, default=5000)
     parser.add_argument("--unet-steps", type=int, default=11000)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--export", action="store_true", help="only write the pipeline as it is now")
-    parser.add_argument("--evaluate", action="store_true", help="only sample from --to and judge it")
-    parser.add_argument("--to", type=Path, default=PACKAGED, help="the pipeline's folder")
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
-    torch.manual_seed(args.seed)  # the weights a training begins with
-    mend_torchvision()
-    args.out.mkdir(parents=True, exist_ok=True)
+    args = begin(parser)
     if args.evaluate:
-        from prior_evaluate import evaluate
-
         evaluate(args.to, args.out)
         return
     if not args.export:
         autoencoder = train_vae(args.out, args.vae_steps, args.seed)
-        if args.stage != "vae":
-            train_unet(args.out, args.unet_steps, args.seed, latents(args.out, autoencoder))
+        train_unet(args.out, args.unet_steps, args.seed, latents(args.out, autoencoder))
         plot(args.out, ("vae", "unet"))
-    if args.stage != "vae":
-        export(args.out, args.to)
+    export(args.out, args.to)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
-"""What the trainings of the small models share: a loop that can be stopped, its learning curve, shipping the result."""
+"""What the trainings of the small models share: options, a loop that can be stopped, its learning curve, the result."""
 
 from __future__ import annotations
 
+import argparse
 import copy
 import json
 import os
@@ -14,15 +15,41 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
+from matplotlib.figure import Figure
 from torch import Tensor, nn
+
+from gsd.backend.torchvision_mend import mend_torchvision
 
 CHECKPOINT_SECONDS, LOG_STEPS = 180.0, 25
 WARM_UP, DECAY = 300, 0.3  # steps of rising, last part of falling learning rate
 AVERAGING = 0.9995
 
 
+def options(doc: str | None, name: str, to: Path) -> argparse.ArgumentParser:
+    """The options that every training has."""
+    parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    out = Path("outputs") / f"tiny_{name}"
+    parser.add_argument("--out", type=Path, default=out, help=f"checkpoints, cached data and learning curve ({out})")
+    parser.add_argument("--to", type=Path, default=to, help="folder of the finished model")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--export", action="store_true", help="only write the model as it is now to --to")
+    parser.add_argument("--evaluate", action="store_true", help="only judge the model in --to")
+    return parser
+
+
+def begin(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the options and prepare the process for them."""
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    torch.manual_seed(args.seed)  # the weights with which a training begins
+    mend_torchvision()
+    args.out.mkdir(parents=True, exist_ok=True)
+    return args
+
+
 class Training:
-    """A model, its moving average and its optimiser; `advance` goes on from the last checkpoint."""
+    """A model, its moving average and its optimiser; `advance` continues from the last checkpoint."""
 
     def __init__(
         self, name: str, model: nn.Module, steps: int, rate: float, folder: Path, averaging: float = AVERAGING
@@ -55,7 +82,7 @@ class Training:
                     saved = time.monotonic()
                 if asked_to_stop():
                     self.save()
-                    raise SystemExit(f"stopped at step {self.step} of {self.name}; the same command goes on from there")
+                    raise SystemExit(f"stopped at step {self.step} of {self.name}; the same command continues")
         self.save()
 
     def _update(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
@@ -68,8 +95,7 @@ class Training:
         self.step += 1
         keep = min(self.averaging, (1 + self.step) / (10 + self.step))
         with torch.no_grad():
-            pairs = zip(self.average.parameters(), self.model.parameters(), strict=True)
-            for mean, value in pairs:
+            for mean, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
                 mean.lerp_(value, 1 - keep)
             for kept, current in zip(self.average.buffers(), self.model.buffers(), strict=True):
                 kept.copy_(current)  # statistics of a batch norm are averages already
@@ -79,10 +105,8 @@ class Training:
         line = {"stage": self.name, "step": self.step, "loss": loss, "steps_per_s": round(speed, 3)}
         with (self.folder / "curve.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
-        print(
-            f"{time.strftime('%H:%M:%S')} {self.name} {self.step}/{self.steps} loss {loss:.5f} {speed:.2f}/s",
-            flush=True,
-        )
+        progress = f"{self.name} {self.step}/{self.steps} loss {loss:.5f} {speed:.2f} steps/s"
+        print(time.strftime("%H:%M:%S"), progress, flush=True)
 
     def save(self) -> None:
         state = {part: getattr(self, part).state_dict() for part in ("model", "average", "optimiser")}
@@ -128,14 +152,9 @@ def publish(to: Path) -> None:
 
 def plot(folder: Path, stages: tuple[str, ...]) -> None:
     """The learning curve: the loss of every stage over the steps, smoothed."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     lines = [json.loads(line) for line in (folder / "curve.jsonl").read_text().splitlines()]
-    figure, axes = plt.subplots(1, len(stages), figsize=(5 * len(stages), 4), squeeze=False)
-    for axis, stage in zip(axes[0], stages, strict=True):
+    figure = Figure(figsize=(5 * len(stages), 4), layout="constrained")
+    for axis, stage in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages, strict=True):
         points = {line["step"]: line["loss"] for line in lines if line["stage"] == stage}
         steps, losses = list(points), torch.tensor(list(points.values()))
         width = max(1, len(losses) // 50)
@@ -143,5 +162,12 @@ def plot(folder: Path, stages: tuple[str, ...]) -> None:
         if len(losses) > width:
             axis.plot(steps[width - 1 :], losses.unfold(0, width, 1).mean(1))
         axis.set(title=stage, xlabel="step", ylabel="loss", yscale="log")
-    figure.tight_layout()
     figure.savefig(folder / "curve.png", dpi=120)
+
+
+def report(result: dict[str, Any], out: Path) -> dict[str, Any]:
+    """Write what an evaluation has found to result.json, and print it."""
+    text = json.dumps(result, indent=1)
+    (out / "result.json").write_text(text + "\n")
+    print(text)
+    return result

@@ -79,3 +79,15 @@ def blobs(count=1, means=(0.0, 0.0, 0.0), colours=(1.0, 1.0, 1.0), size=0.12):
         opacity_logits=torch.full((count,), 6.0),
         sh=((torch.tensor(colours) - 0.5) / SH_C0).expand(count, 3)[:, None],
     )
+
+
+def random_splats(degree=0, count=40):
+    """Gaussians of any size, rotation and colour, with harmonics of a degree."""
+    g = torch.Generator().manual_seed(degree)
+    return Splats(
+        means=0.4 * torch.randn(count, 3, generator=g),
+        quats=torch.nn.functional.normalize(torch.randn(count, 4, generator=g), dim=-1),
+        log_scales=torch.randn(count, 3, generator=g) * 0.5 - 2.5,
+        opacity_logits=torch.randn(count, generator=g),
+        sh=0.3 * torch.randn(count, (degree + 1) ** 2, 3, generator=g),
+    )

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from made_runs import random_splats
 from plyfile import PlyData
 
 from gsd.errors import GsdError
@@ -8,17 +9,6 @@ from gsd.geometry import rotation_matrices, turntable
 from gsd.rasterizer import rasterize
 from gsd.rasterizer.ply import QUAT_TO_FILE, WORLD_TO_FILE, Splats, load_ply, quat_product, save_ply
 from gsd.rasterizer.sh import colors_from_sh
-
-
-def some(degree, count=40):
-    g = torch.Generator().manual_seed(degree)
-    return Splats(
-        means=0.4 * torch.randn(count, 3, generator=g),
-        quats=torch.nn.functional.normalize(torch.randn(count, 4, generator=g), dim=-1),
-        log_scales=torch.randn(count, 3, generator=g) * 0.5 - 2.5,
-        opacity_logits=torch.randn(count, generator=g),
-        sh=0.3 * torch.randn(count, (degree + 1) ** 2, 3, generator=g),
-    )
 
 
 def picture(s, viewmats, Ks):
@@ -30,7 +20,7 @@ def picture(s, viewmats, Ks):
 
 @pytest.mark.parametrize("degree", [0, 1, 2, 3])
 def test_round_trip(tmp_path, degree):
-    splats = some(degree)
+    splats = random_splats(degree)
     save_ply(tmp_path / "scene.ply", splats)
     back = load_ply(tmp_path / "scene.ply")
     for name in ("means", "log_scales", "opacity_logits", "sh"):
@@ -42,7 +32,7 @@ def test_round_trip(tmp_path, degree):
 @pytest.mark.parametrize("degree", [0, 3])
 def test_the_file_read_in_its_own_axes_shows_the_same_picture(tmp_path, degree):
     """Another viewer knows nothing of our world: cameras turned into the file's axes must see what ours see."""
-    splats, cams = some(degree), turntable(3, 32)
+    splats, cams = random_splats(degree), turntable(3, 32)
     save_ply(tmp_path / "scene.ply", splats)
     vertex = PlyData.read(str(tmp_path / "scene.ply"))["vertex"]
 
@@ -74,7 +64,7 @@ def test_axes():
 
 
 def test_layout_is_the_one_other_programs_expect(tmp_path):
-    save_ply(tmp_path / "scene.ply", some(3))
+    save_ply(tmp_path / "scene.ply", random_splats(3))
     head = (tmp_path / "scene.ply").read_bytes().split(b"end_header")[0].decode()
     assert "format binary_little_endian 1.0" in head
     names = [line.split()[-1] for line in head.splitlines() if line.startswith("property float")]

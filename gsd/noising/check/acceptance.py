@@ -114,7 +114,7 @@ class Bench:
             yield self.noising(geometry, CHANNELS, Stream(self.seed, "acceptance", step * FAR)).cpu()
 
     def geometry(self, cams: Cameras, points: int = POINTS) -> Geometry:
-        scene, shown, cams = (_to(x, self.device) for x in (surface(points), render(cams), cams))
+        scene, shown, cams = (to_device(x, self.device) for x in (surface(points), render(cams), cams))
         return geometry_at(scene, shown, cams, SIZE, SIZE)
 
     def samples(self, cams: Cameras, draws: int, points: int = POINTS) -> Float[Tensor, "V S h w"]:
@@ -126,7 +126,7 @@ class Bench:
         return self.pair if angle == 5.0 else self.samples(self.cameras(0.0, angle), draws)
 
 
-def _to(x: Any, device: torch.device) -> Any:
+def to_device(x: Any, device: torch.device) -> Any:
     tensors = {f.name: getattr(x, f.name) for f in fields(x) if isinstance(getattr(x, f.name), Tensor)}
     return replace(x, **{name: tensor.to(device) for name, tensor in tensors.items()})
 

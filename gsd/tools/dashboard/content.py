@@ -8,14 +8,14 @@ from pathlib import Path
 
 from gsd.config import Config
 from gsd.errors import GsdError, did_you_mean
-from gsd.results.groups import Group, groupings
+from gsd.results.groups import groupings
 from gsd.results.sweep_folder import SweepFolder, count
 from gsd.results.table import COSTS, NOMINAL, SEED, Row, Table, read
 from gsd.tools.report import curves
 
-READ = 40  # groups of which a run's curves are read, for their names
+READ = 40  # groups of which one run's curves are read, for their names
 EVALUATION = curves.FILES["evaluations.jsonl"]  # before a quantity's name in a report; in W&B it is eval/
-MEANINGLESS = frozenset({"loss/score"})  # only its derivative means something, see docs/architecture.md
+MEANINGLESS = frozenset({"loss/score"})  # only its derivative means something
 LOGGED = "logger.wandb."  # what the config of a run that logs to W&B has
 FLAT = frozenset({"prompt", SEED, "steps"})  # beside the groups, on the top level of a run's config in W&B
 
@@ -51,50 +51,46 @@ class Content:
 
     @property
     def notes(self) -> list[str]:
-        """What is worth saying before a dashboard is made."""
+        """What the user should know before a dashboard is made."""
         notes = [f"{sentence} Left out." for sentence in self.left_out]
         if not self.logs:
             notes.append(f"No run of {self.path} logs to W&B (logger=wandb), so there will be nothing to show.")
         if not self.metrics:
-            notes.append(
-                "No run that is done has final numbers, so there are no panels of them; repeat the command then."
-            )
+            notes.append("No finished run has final numbers, so they have no panels; repeat the command later.")
         return notes
 
 
 def content(path: Path, metric: str | None = None) -> Content:
-    """Of a sweep's folder, whatever has come of it so far. metric: the main one; without it, the first there is.
+    """What a sweep's folder has so far. metric: the main one; without it, the first there is.
 
     Raises GsdError for a folder that holds no run or several sweeps, and for a metric that no run has.
     """
     table = read([path])
-    _refuse_above(path, table.rows)
-    groups = groupings(table)[0].groups
-    left_out = list(table.left_out)
-    names = _quantities([_speaker(group, table.rows) for group in groups[:READ]], left_out)
+    rows, groups, left_out = table.rows, groupings(table)[0].groups, list(table.left_out)
+    _refuse_above(path, rows)
+    members = [[rows[k] for k in group.members] for group in groups]
+    # One run speaks for its group: one that is done, if there is any, since it has everything
+    names = _quantities([min(each, key=lambda row: row.status != "done") for each in members[:READ]], left_out)
+    pictures = {"pictures/strip": "strips/*.png", "pictures/front": "frames/*.png"}
     return Content(
         name=path.resolve().name.encode(errors="replace").decode(),  # a file's name may be no text
         path=path,
         counts=count(SweepFolder(path).rows()),
-        commits=sorted({str(row.provenance["commit"]) for row in table.rows if "commit" in row.provenance}),
-        runs=len(table.rows),
+        commits=sorted({str(row.provenance["commit"]) for row in rows if "commit" in row.provenance}),
+        runs=len(rows),
         groups=len(groups),
-        seeds=max((len({table.rows[k].config.get(SEED) for k in group.members}) for group in groups), default=0),
+        seeds=max((len({row.config.get(SEED) for row in each}) for each in members), default=0),
         settings=[key for key in table.settings if key != SEED],
         metrics=_metrics(table, metric),
-        costs=[name for name in COSTS if any(name in row.cost for row in table.rows)],
+        costs=[name for name in COSTS if any(name in row.cost for row in rows)],
         evaluations=[f"eval/{name.removeprefix(EVALUATION)}" for name in names if name.startswith(EVALUATION)],
         vitals=[name for name in names if not name.startswith(EVALUATION)],
-        pictures=[
-            f"pictures/{name}"
-            for name, folder in (("strip", "strips"), ("front", "frames"))
-            if _any(table.rows, f"{folder}/*.png")
-        ],
-        turntable=_any(table.rows, "turntable.mp4"),
-        points=_any(table.rows, "scene.ply"),
-        clip_view=any("clip_margin" in row.metrics for row in table.rows),  # beside it, of particles too
-        logs=any(key.startswith(LOGGED) for row in table.rows for key in row.config),
-        logged=_logged(table.rows),
+        pictures=[key for key, pattern in pictures.items() if _any(rows, pattern)],
+        turntable=_any(rows, "turntable.mp4"),
+        points=_any(rows, "scene.ply"),
+        clip_view=any("clip_margin" in row.metrics for row in rows),  # of several particles, it has no curves
+        logs=any(key.startswith(LOGGED) for row in rows for key in row.config),
+        logged=_logged(rows),
         left_out=left_out,
     )
 
@@ -107,19 +103,14 @@ def config_key(setting: str) -> str:
 
 
 def _refuse_above(path: Path, rows: Iterable[Row]) -> None:
-    """W&B has the runs of a sweep as the group of that sweep's name."""
+    """At W&B, the runs of a sweep are the group with the sweep's name."""
     deeper = next((row.path.parent for row in rows if row.path.resolve().parent != path.resolve()), None)
     if deeper is not None:
         raise GsdError(f"{path} is not the folder of one sweep: runs lie in {deeper}; give a folder such as that.")
 
 
-def _speaker(group: Group, rows: list[Row]) -> Row:
-    """The run that stands for its group: one that is done has everything."""
-    return min((rows[k] for k in group.members), key=lambda row: row.status != "done")
-
-
 def _quantities(rows: Iterable[Row], left_out: list[str]) -> list[str]:
-    """Of all curves of the runs, those that a mean over seeds says something of."""
+    """The names of the runs' curves, without those whose mean over seeds says nothing."""
     found: dict[str, None] = {}
     for row in rows:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 
@@ -15,7 +15,7 @@ from gsd.tools.dashboard.content import Content, config_key
 By = wr.Config | str | None  # what a panel groups runs by: a setting, ALL, or None: as its set of runs is grouped
 ALL = "Group"  # of W&B, which all runs of a sweep share
 STEP, CALLS, CLOCK = "step", "prior_calls", "RelativeTime(Process)"
-MANY_SEEDS = 5  # of fewer, the standard deviation says less than the least and the greatest
+MANY_SEEDS = 5  # with fewer, the smallest and the largest value say more than the standard deviation
 FEW, MOST = 10, 100  # lines of a plot: W&B's default, and what can still be told apart
 NOISE = ("noise/std", "sigma")
 # Of the table that gsd.logger leaves of metric=clip_view; "NAME_table" is W&B's for a chart that is logged as NAME.
@@ -31,7 +31,7 @@ class Part:
     text: str  # what they show
     panels: list[Any]
     columns: int = 3  # panels side by side
-    rows: int = 2  # of them in sight
+    rows: int = 2  # rows of panels in sight
 
     def __post_init__(self) -> None:
         for panel in self.panels:
@@ -41,7 +41,7 @@ class Part:
 
 
 def groupings(content: Content) -> dict[str, By]:
-    """By one setting each, the others pooled, as one panel can: its name -> what the panel is given."""
+    """Groupings by one setting each, the other settings pooled: name -> what a panel is given."""
     return {f"by {name}": setting(name) for name in content.settings} or {"of all runs": ALL}
 
 
@@ -49,36 +49,29 @@ def grouped(content: Content, title: str, by: By) -> list[Part]:
     """What takes a mean over seeds, and shows how they spread. title: of the grouping, "by noising"."""
     what = f"Mean over the runs of a group with {_AREAS[_area(content)]}"
     training = [name for name in content.vitals if name not in NOISE]
-    parts = [
-        Part(
-            f"Results {title}",
-            "Mean over the runs of a group that are done, with its standard error. Intervals that say how sure a "
-            "difference is are in report.html and summary.md of the sweep's folder.",
-            [_bars(name, content, by) for name in content.metrics],
-            columns=4,
-        ),
-        Part(
-            f"Curves {title}",
-            f"{what}, of what is measured on the way.",
-            [_line(name, STEP, content, by) for name in content.evaluations],
-        ),
-        Part(
-            f"Curves {title}, against prior calls",
-            f"{what}, against what was asked of the prior: fair to methods that ask more of it in a step.",
-            [_line(name, CALLS, content, by) for name in content.evaluations or training],
-        ),
-        Part(
-            f"Optimisation {title}",
-            f"{what}, of what every step records.",
-            [_line(name, STEP, content, by) for name in training],
-        ),
-    ]
-    return [part for part in parts if part.panels]
+    result = (
+        "Mean over the finished runs of a group, with its standard error. Intervals that say how sure a difference is "
+        "are in report.html and summary.md in the sweep's folder."
+    )
+    fair = f"{what}, against the calls of the prior: fair to methods that need more of them per step."
+
+    def lines(names: list[str], x: str) -> list[wr.LinePlot]:
+        return [_line(name, x, content, by) for name in names]
+
+    return _filled(
+        Part(f"Results {title}", result, [_bars(name, content, by) for name in content.metrics], columns=4),
+        Part(f"Curves {title}", f"{what}, of what is measured on the way.", lines(content.evaluations, STEP)),
+        Part(f"Curves {title}, against prior calls", fair, lines(content.evaluations or training, CALLS)),
+        Part(f"Optimisation {title}", f"{what}, of what every step records.", lines(training, STEP)),
+    )
 
 
 def single(content: Content) -> list[Part]:
     """What is shown run by run, then noise and cost."""
-    parts = [*_media(content), *_settings(content), _noise(content), _cost(content)]
+    return _filled(*_media(content), *_settings(content), _noise(content), _cost(content))
+
+
+def _filled(*parts: Part) -> list[Part]:
     return [part for part in parts if part.panels]
 
 
@@ -88,114 +81,86 @@ def setting(name: str) -> wr.Config:
 
 
 def _media(content: Content) -> Iterator[Part]:
-    yield Part(
-        "Pictures by step and run",
-        "pictures/front is the view at azimuth 0; pictures/strip has rgb, depth, noise and gradient, a row each view.",
-        [
-            wr.MediaBrowser(title=key, media_keys=[key], mode="grid", grid_x_axis="step", grid_y_axis="run")
-            for key in content.pictures
-        ],
-        columns=1,
+    def grid(key: str) -> wr.MediaBrowser:
+        return wr.MediaBrowser(title=key, media_keys=[key], mode="grid", grid_x_axis="step", grid_y_axis="run")
+
+    def gallery(key: str) -> wr.MediaBrowser:
+        return wr.MediaBrowser(title=key, media_keys=[key], mode="gallery", gallery_axis="run", num_columns=4)
+
+    text = (
+        "pictures/front is the view at azimuth 0; pictures/strip has rgb, depth, noise and gradient, one row per view."
     )
-    scenes = {
-        "turntable": ("Turntables", "Once around, from azimuth 0.", content.turntable),
-        "points": ("Gaussians in 3D", "Their centres and colours.", content.points),
-    }
-    for key, (title, text, there) in scenes.items():
-        gallery = wr.MediaBrowser(title=key, media_keys=[key], mode="gallery", gallery_axis="run", num_columns=4)
-        yield Part(title, text, [gallery] if there else [], columns=1, rows=1)
-    yield Part(
-        "Views by CLIP",
-        "The curves of the paper's Fig. 12: how near each view is to 'front view of', 'side view of' and 'back view "
-        "of' the prompt, by azimuth. A colour for each run, a dash for each word.",
-        [_clip()] if content.clip_view else [],
-        columns=1,
-        rows=1,
+    yield Part("Pictures by step and run", text, [grid(key) for key in content.pictures], columns=1)
+    turning = [gallery("turntable")] if content.turntable else []
+    yield Part("Turntables", "Once around, from azimuth 0.", turning, columns=1, rows=1)
+    points = [gallery("points")] if content.points else []
+    yield Part("Gaussians in 3D", "Their centres and colours.", points, columns=1, rows=1)
+    text = (
+        "The curves of the paper's Fig. 12: how similar each view is to 'front view of', 'side view of' and 'back view "
+        "of' the prompt, by azimuth. One colour per run, one dash pattern per word."
     )
+    yield Part("Views by CLIP", text, [_clip()] if content.clip_view else [], columns=1, rows=1)
 
 
 def _settings(content: Content) -> Iterator[Part]:
     if content.main and content.settings:
-        columns = [
-            wr.ParallelCoordinatesPlotColumn(metric=setting(k), display_name=k) for k in (*content.settings, SEED)
-        ]
-        outcome = wr.ParallelCoordinatesPlotColumn(metric=wr.SummaryMetric(content.main))
-        yield Part(
-            "Settings and metrics",
-            f"Each line is a run, from its settings to {content.main}. Below, how well each setting foretells it.",
-            [
-                wr.ParallelCoordinatesPlot(title=f"settings and {content.main}", columns=[*columns, outcome]),
-                wr.ParameterImportancePlot(with_respect_to=content.main),
-            ],
-            columns=1,
-        )
-    yield Part(
-        "What differs",
-        "Settings and results of the runs; what is the same in all is left out.",
-        [wr.RunComparer(diff_only="split")] if content.runs > 1 else [],
-        columns=1,
-        rows=1,
-    )
+        column = wr.ParallelCoordinatesPlotColumn
+        columns = [column(metric=setting(key), display_name=key) for key in (*content.settings, SEED)]
+        columns.append(column(metric=wr.SummaryMetric(content.main)))
+        lines = wr.ParallelCoordinatesPlot(title=f"settings and {content.main}", columns=columns)
+        text = f"Each line is a run, from its settings to {content.main}. Below, how well each setting predicts it."
+        importance = wr.ParameterImportancePlot(with_respect_to=content.main)
+        yield Part("Settings and metrics", text, [lines, importance], columns=1)
+    comparer = [wr.RunComparer(diff_only="split")] if content.runs > 1 else []
+    text = "Settings and results of the runs; what is the same in all is left out."
+    yield Part("What differs", text, comparer, columns=1, rows=1)
 
 
 def _noise(content: Content) -> Part:
     """The histogram is of the steps that have a strip."""
     by = groupings(content).get("by noising", next(iter(groupings(content).values())))
     histogram = [wr.LinePlot(title="noise/histogram", x=STEP, y=["noise/histogram"])]
-    return Part(
-        "Noise",
-        "Every map of a right noising is N(0, 1), so its standard deviation is 1. W&B draws histograms of one run at a "
-        "time: choose it in the list of runs.",
-        [
-            *(histogram if "pictures/strip" in content.pictures else []),
-            *(_line(name, STEP, content, by) for name in NOISE if name in content.vitals),
-        ],
+    text = (
+        "Every map of a correct noising is N(0, 1), so its standard deviation is 1. W&B draws the histograms of one "
+        "run at a time: choose it in the list of runs."
     )
+    lines = [_line(name, STEP, content, by) for name in NOISE if name in content.vitals]
+    return Part("Noise", text, [*(histogram if "pictures/strip" in content.pictures else []), *lines])
 
 
 def _cost(content: Content) -> Part:
-    return Part(
-        "Cost",
+    text = (
         "Seconds are those of optimisation; peak_memory_mb is the most that the process held. Below, memory over time "
-        "as W&B measures it.",
-        [
-            *(_bars(name, content, by) for by in groupings(content).values() for name in content.costs),
-            *(wr.LinePlot(title=k, x=CLOCK, y=[v], max_runs_to_show=limit(content.runs)) for k, v in MEMORY.items()),
-        ],
+        "as W&B measures it."
     )
+    bars = [_bars(name, content, by) for by in groupings(content).values() for name in content.costs]
+    shown = limit(content.runs)
+    memory = [wr.LinePlot(title=k, x=CLOCK, y=[v], max_runs_to_show=shown) for k, v in MEMORY.items()]
+    return Part("Cost", text, [*bars, *memory])
 
 
 def _bars(metric: str, content: Content, by: By) -> wr.BarPlot:
-    return wr.BarPlot(
-        title=f"{metric}{_said(by)}",
-        metrics=[metric],
-        groupby=by,
-        groupby_aggfunc="mean",
-        groupby_rangefunc="stderr",
-        max_bars_to_show=limit(content.groups),
-    )
+    most = limit(content.groups)
+    return wr.BarPlot(title=f"{metric}{_said(by)}", metrics=[metric], max_bars_to_show=most, **_mean(by, "stderr"))
 
 
 def _line(quantity: str, x: str, content: Content, by: By) -> wr.LinePlot:
-    return wr.LinePlot(
-        title=f"{quantity}{_said(by)}",
-        x=x,
-        y=[quantity],
-        groupby=by,
-        groupby_aggfunc="mean",
-        groupby_rangefunc=_area(content),
-        max_runs_to_show=limit(content.groups),
-    )
+    title, most = f"{quantity}{_said(by)}", limit(content.groups)
+    return wr.LinePlot(title=title, x=x, y=[quantity], max_runs_to_show=most, **_mean(by, _area(content)))
+
+
+def _mean(by: By, spread: str) -> dict[str, Any]:
+    return {"groupby": by, "groupby_aggfunc": "mean", "groupby_rangefunc": spread}
 
 
 def _said(by: By) -> str:
     return f" by {by.name.removeprefix('config.')}" if isinstance(by, wr.Config) else ""
 
 
-_AREAS = {"minmax": "the least and the greatest", "stddev": "the standard deviation"}
+_AREAS = {"minmax": "the smallest and the largest value", "stddev": "the standard deviation"}
 
 
-def _area(content: Content) -> Literal["minmax", "stddev"]:
+def _area(content: Content) -> str:
     return "minmax" if content.seeds < MANY_SEEDS else "stddev"
 
 

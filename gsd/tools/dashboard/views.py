@@ -18,12 +18,12 @@ LONGEST = 128  # characters of a title that W&B takes
 
 
 def title(content: Content) -> str:
-    """What the report is found by."""
+    """The report is found by it."""
     return f"gsd: {content.name}"[:LONGEST]
 
 
 def slug(content: Content) -> str:
-    """What the workspace is found by: a part of its address, the same whenever it is made."""
+    """The workspace is found by it: a part of its address, the same whenever it is made."""
     return hashlib.blake2b(content.name.encode(), digest_size=6).hexdigest()[:11]
 
 
@@ -50,35 +50,25 @@ def report(content: Content, entity: str, project: str) -> wr.Report:
     """A chapter for each part; where several settings are swept, their combinations are the groups."""
     parts = grouped(content, f"by {', '.join(content.settings)}" if content.settings else "of all runs", None)
     by = [f"config.{config_key(key)}" for key in content.settings] or ["run.group"]
-    grids = [(part, _runs(content, part, by)) for part in parts] + [(p, _runs(content, p)) for p in single(content)]
+    chapters = [_chapter(content, part, by) for part in parts] + [_chapter(content, p, []) for p in single(content)]
     return wr.Report(
         entity=entity,
         project=project,
         title=title(content),
         description=f"{content.counts}. {_swept(content)}",
         width="fluid",
-        blocks=[
-            wr.P(_about(content)),
-            wr.TableOfContents(),
-            *(b for part, runs in grids for b in _chapter(part, runs)),
-        ],
+        blocks=[wr.P(_about(content)), wr.TableOfContents(), *(block for blocks in chapters for block in blocks)],
     )
 
 
 def spec(workspace: ws.Workspace, report: wr.Report) -> dict[str, Any]:
     """What is sent for both, as plain data: W&B's own variables, with its specification of the panels."""
     view, page = workspace._to_model(), report._to_model()
+    names = {"entityName": view.entity or None, "projectName": view.project}
     return {
-        "workspace": {
-            "entityName": view.entity or None,
-            "projectName": view.project,
-            "name": view.name,
-            "displayName": view.display_name,
-            "spec": _plain(view.spec),
-        },
+        "workspace": {**names, "name": view.name, "displayName": view.display_name, "spec": _plain(view.spec)},
         "report": {
-            "entityName": page.project.entity_name or None,
-            "projectName": page.project.name,
+            **names,
             "displayName": page.display_name,
             "description": page.description,
             "spec": _plain(page.spec),
@@ -100,23 +90,21 @@ def _section(part: Part, first: bool) -> ws.Section:
     )
 
 
-def _chapter(part: Part, runs: wr.Runset) -> list[Any]:
+def _chapter(content: Content, part: Part, by: list[str]) -> list[Any]:
+    """by: what its runs are grouped by. A set of runs without a project takes the report's; to name one, W&B would have
+    to be asked for its number.
+    """
+    order = [wr.OrderBy("Name", ascending=True)]
+    runs = wr.Runset(name=content.name, filters=_of_the_sweep(content), groupby=by, order=order)
+    runs._id = hashlib.blake2b(f"runs of {part.title}".encode(), digest_size=6).hexdigest()
     width, height = WIDTH // part.columns, TALL if part.columns == 1 else HEIGHT
     for k, panel in enumerate(part.panels):
         panel.layout = wr.Layout(k % part.columns * width, k // part.columns * height, width, height)
     return [wr.H1(part.title), wr.P(part.text), wr.PanelGrid(runsets=[runs], panels=part.panels)]
 
 
-def _runs(content: Content, part: Part, by: list[str] | None = None) -> wr.Runset:
-    """A set of runs without a project takes the report's; to name one would mean to ask W&B for its number."""
-    order = [wr.OrderBy("Name", ascending=True)]
-    runs = wr.Runset(name=content.name, filters=_of_the_sweep(content), groupby=by or [], order=order)
-    runs._id = hashlib.blake2b(f"runs of {part.title}".encode(), digest_size=6).hexdigest()
-    return runs
-
-
 def _of_the_sweep(content: Content) -> str:
-    """A filter. Its words are parsed as Python after signs such as = have been put right, so the name is escaped."""
+    """A filter. The library replaces signs such as = in it and parses it as Python, so the name is escaped."""
     escaped = "".join(c if c.isalnum() else f"\\U{ord(c):08x}" for c in content.name)
     return f"Metric('Group') == '{escaped}'"
 
@@ -128,7 +116,7 @@ def _swept(content: Content) -> str:
 def _about(content: Content) -> str:
     commits = f" Commit {', '.join(content.commits)}." if content.commits else ""
     return (
-        f"{content.counts}. {_swept(content)}{commits} Made by gsd dashboard, which brings it up to date and "
-        "then replaces what was changed by hand. The same without W&B, with intervals, is report.html in the sweep's "
-        "folder."
+        f"{content.counts}. {_swept(content)}{commits} Made by gsd dashboard; the same command brings it up to date "
+        "and replaces what was changed by hand. report.html in the sweep's folder shows the same without W&B, with "
+        "intervals."
     )

@@ -26,8 +26,8 @@ HALF_WIDTH = math.sqrt(2 * math.log(2))  # standard deviations from a Gaussian's
 def mesh_of_depth(representation: Any, resolution: int, device: torch.device) -> Mesh:
     """TSDF fusion (Curless and Levoy 1996), `resolution` voxels along the longest side of the object.
 
-    Behind a surface a view says nothing, except that pixels without the object are empty all along; what no view has
-    seen counts as inside.
+    A view says nothing of what lies behind a surface; pixels without the object are empty along their whole rays. What
+    no view has seen counts as inside.
     """
     views = [(cameras, _shown(representation, cameras)) for cameras in around(device)]
     low, high = _bounds(views)
@@ -53,33 +53,20 @@ def _shown(representation: Any, cameras: Cameras) -> Render:
     forward = cameras.viewmats[0, 2, :3]
     along = (forward @ rotation_matrices(s.quats)) * s.log_scales.exp()
     ahead = HALF_WIDTH * along.norm(dim=-1)
-    size = (cameras.width, cameras.height)
-    opacities = s.opacity_logits.sigmoid()
-    drawn, alpha, _ = rasterize(
-        s.means,
-        s.quats,
-        s.log_scales.exp(),
-        opacities,
-        ahead[:, None].repeat(1, 3),
-        cameras.viewmats,
-        cameras.Ks,
-        *size,
-    )
+    gaussians = (s.means, s.quats, s.log_scales.exp(), s.opacity_logits.sigmoid(), ahead[:, None].repeat(1, 3))
+    drawn, alpha, _ = rasterize(*gaussians, cameras.viewmats, cameras.Ks, cameras.width, cameras.height)
     mean = (drawn[..., :1] / alpha.clamp_min(1e-8)).permute(0, 3, 1, 2)
     return replace(show, depth=show.depth - mean)
 
 
 def _bounds(views: list[View]) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
     """The box around all surface points that some view sees, within the unit ball's."""
-    corners = []
-    for view in views:
-        points = seen_points(view)
-        if len(points):
-            corners += [points.amin(0), points.amax(0)]
-    if not corners:
+    found = [points for points in map(seen_points, views) if len(points)]
+    if not found:
         raise GsdError("There is no surface: the scene is nowhere more than half opaque; let the run go on for longer.")
-    box = torch.stack(corners).clamp(-1, 1)
-    return box.amin(0), box.amax(0)
+    low = torch.stack([points.amin(0) for points in found]).amin(0)
+    high = torch.stack([points.amax(0) for points in found]).amax(0)
+    return low.clamp(-1, 1), high.clamp(-1, 1)
 
 
 def _fused(views: list[View], low: Float[Tensor, " 3"], spacing: float, count: list[int]) -> Float[Tensor, "X Y Z"]:
@@ -96,5 +83,5 @@ def _fused(views: list[View], low: Float[Tensor, " 3"], spacing: float, count: l
         total += known * torch.where(solid, signed.clamp(-1, 1), 1.0)
         weight += known
     mean = torch.where(weight > 0, total / weight.clamp_min(1), -1.0)
-    beyond = points.norm(dim=-1) > 1  # there is nothing, and not every view looks there
+    beyond = points.norm(dim=-1) > 1  # nothing is there, and not every view looks there
     return mean.masked_fill(beyond, 1.0).view(*count)

@@ -28,9 +28,8 @@ def export(
 ) -> int:
     """Write the scene of a run's last checkpoint to `out`, whole or not at all; returns the checkpoint's step.
 
-    resolution and level are for meshes: voxels along the longest side, and the density that is surface (fields only;
-    None: half of that where rays end).
-    particle: which of a run's scenes.
+    resolution: of a mesh, voxels along the longest side. level: of a field's mesh, the density of its surface; None:
+    half the density where rays end. particle: which of a run's scenes.
     """
     representation, step = load(folder, particle, device)
     with RunFolder(out.parent).replacing(out.name) as temporary:

@@ -13,6 +13,10 @@ LAYOUT = np.dtype([("position", "<f4", 3), ("scale", "<f4", 3), ("rgba", "u1", 4
 
 
 def save_splat(path: Path, splats: Splats) -> None:
+    path.write_bytes(packed(splats))
+
+
+def packed(splats: Splats) -> bytes:
     """Axes as in .ply. The largest and most opaque come first: viewers show a file while it loads.
 
     Colour and opacity are 255 times their value, the rotation (wxyz) is 128 + 128 q.
@@ -25,7 +29,7 @@ def save_splat(path: Path, splats: Splats) -> None:
     table["rgba"] = _bytes(255 * torch.cat([0.5 + SH_C0 * s.sh[:, 0], opacity[:, None]], 1))
     table["rotation"] = _bytes(128 + 128 * torch.nn.functional.normalize(s.quats, dim=-1))
     order = (s.log_scales.sum(-1).exp() * opacity).argsort(descending=True)
-    path.write_bytes(table[order.numpy()].tobytes())
+    return table[order.numpy()].tobytes()
 
 
 def _bytes(values: torch.Tensor) -> np.ndarray:

@@ -33,20 +33,16 @@ def seen_points(view: View) -> Float[Tensor, "N 3"]:
 
 
 def colours(
-    views: list[View],
-    vertices: Float[Tensor, "N 3"],
-    outward: Float[Tensor, "N 3"],
-    tolerance: float,
+    views: list[View], vertices: Float[Tensor, "N 3"], outward: Float[Tensor, "N 3"], tolerance: float
 ) -> Float[Tensor, "N 3"]:
     """The mean of what the views that see a vertex show there; frontal and opaque views count most.
 
-    A vertex that no view sees takes the colour of the nearest one that some view does.
+    A vertex that no view sees takes the colour of the nearest one that some view sees.
     """
     total, weight = torch.zeros_like(vertices), vertices.new_zeros(len(vertices))
     for cameras, show in views:
         coords, z = project(vertices, cameras)
-        maps = torch.cat([show.rgb, show.depth, show.alpha], 1)
-        seen = sample(maps, coords[:, None], "bilinear")[0, :, 0]
+        seen = sample(torch.cat([show.rgb, show.depth, show.alpha], 1), coords[:, None], "bilinear")[0, :, 0]
         backward = -cameras.viewmats[0, 2, :3]  # towards the camera
         frontal = (outward @ backward).clamp_min(0)
         visible: Bool[Tensor, " N"] = (z[0] - seen[3]).abs() < tolerance

@@ -23,23 +23,11 @@ FILES = {"metrics.jsonl": "", "evaluations.jsonl": "evaluation/"}  # and what go
 
 @dataclass(frozen=True)
 class Curves:
-    """The quantities of a run over its steps; nan where a record lacks one."""
+    """Quantities of a run over its steps, or their means over spans of steps; nan where a record lacks one."""
 
+    places: Int[np.ndarray, " R"]  # steps or, once thinned, numbers of spans
     axes: dict[str, Float[np.ndarray, " R"]]
     values: dict[str, Float[np.ndarray, " R"]]
-
-    @property
-    def last(self) -> float:
-        return float(self.axes["step"].max())
-
-
-@dataclass(frozen=True)
-class Binned:
-    """Means over spans of steps, the same spans for every run of a report."""
-
-    bins: Int[np.ndarray, " B"]
-    axes: dict[str, Float[np.ndarray, " B"]]
-    values: dict[str, Float[np.ndarray, " B"]]
 
 
 @dataclass(frozen=True)
@@ -53,14 +41,9 @@ class Band:
 
 
 def read(folder: Path) -> list[Curves]:
-    """Of a run, one for each file it has. Raises GsdError for one that is damaged; a last line cut off is left out."""
-    found = []
-    for name, prefix in FILES.items():
-        if (folder / name).exists():
-            records = _records(folder / name)
-            if records:
-                found.append(_curves(records, prefix))
-    return found
+    """One for each file of a run. Raises GsdError for a damaged file; a last line that is cut off is left out."""
+    found = {prefix: _records(folder / name) for name, prefix in FILES.items() if (folder / name).exists()}
+    return [_curves(records, prefix) for prefix, records in found.items() if records]
 
 
 def _records(file: Path) -> list[dict[str, Any]]:
@@ -85,33 +68,32 @@ def _curves(records: list[dict[str, Any]], prefix: str) -> Curves:
         if column.ndim == 1:  # not a list at each step, as the views of a turntable are
             columns[name] = np.where(np.isfinite(column), column, np.nan)
     axes = {name: column for name, column in columns.items() if name in AXES}
-    return Curves(axes, {prefix + name: column for name, column in columns.items() if name not in AXES})
+    values = {prefix + name: column for name, column in columns.items() if name not in AXES}
+    return Curves(axes["step"].astype(int), axes, values)
 
 
 def span(runs: Sequence[Curves]) -> int:
-    """Steps to a point: what makes at most BINS points of the longest run."""
-    return max([1, *(-(-int(curves.last + 1) // BINS) for curves in runs)])
+    """Steps per point, so that the longest run has at most BINS points."""
+    return max([1, *(-(-(int(curves.places.max()) + 1) // BINS) for curves in runs)])
 
 
-def binned(curves: Curves, span: int) -> Binned:
-    bins, index = np.unique(curves.axes["step"] // span, return_inverse=True)
+def thinned(curves: Curves, span: int) -> Curves:
+    """Means over spans of steps, which are the same for every run of a report."""
+    bins, index = np.unique(curves.places // span, return_inverse=True)
 
     def mean(column: Float[np.ndarray, " R"]) -> Float[np.ndarray, " B"]:
         known = np.isfinite(column)
         count = np.bincount(index, known, len(bins))
         return np.bincount(index, np.where(known, column, 0), len(bins)) / np.where(count, count, np.nan)
 
-    return Binned(
-        bins.astype(int),
-        {name: mean(column) for name, column in curves.axes.items()},
-        {name: mean(column) for name, column in curves.values.items()},
-    )
+    axes, values = ({k: mean(column) for k, column in each.items()} for each in (curves.axes, curves.values))
+    return Curves(bins, axes, values)
 
 
-def bands(runs: Sequence[Binned], prompts: Sequence[Hashable]) -> dict[str, Band]:
-    """quantity -> its band over the runs that have it, at the mean of their steps, calls and seconds.
+def bands(runs: Sequence[Curves], prompts: Sequence[Hashable]) -> dict[str, Band]:
+    """quantity -> its band over the thinned runs that have it, at the mean of their steps, calls and seconds.
 
-    prompts: of each run; where there are several, over the means of each prompt's runs.
+    prompts: of each run; where there are several, the band is over the means of each prompt's runs.
     """
     having: dict[str, list[int]] = {}
     for index, run in enumerate(runs):
@@ -124,9 +106,9 @@ def bands(runs: Sequence[Binned], prompts: Sequence[Hashable]) -> dict[str, Band
     return {name: found[name] for name in having}
 
 
-def _bands(runs: Sequence[Binned], names: Sequence[str], prompts: Sequence[Hashable]) -> dict[str, Band]:
-    bins = np.unique(np.concatenate([run.bins for run in runs]))
-    places = [np.searchsorted(bins, run.bins) for run in runs]
+def _bands(runs: Sequence[Curves], names: Sequence[str], prompts: Sequence[Hashable]) -> dict[str, Band]:
+    bins = np.unique(np.concatenate([run.places for run in runs]))
+    places = [np.searchsorted(bins, run.places) for run in runs]
 
     def over(columns: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
         rows = np.full((len(runs), len(bins)), np.nan)
@@ -139,7 +121,7 @@ def _bands(runs: Sequence[Binned], names: Sequence[str], prompts: Sequence[Hasha
 
 
 def turns(runs: Sequence[list[float]], prompts: Sequence[Hashable]) -> Band:
-    """Of a metric with a value for each view of the turntable, over the degrees of the turn; prompts as in `bands`."""
+    """The band of a metric with a value for each view of the turntable, by azimuth; prompts as in `bands`."""
     views = max(map(len, runs))
     whole = [k for k, run in enumerate(runs) if len(run) == views]
     degrees, values = np.arange(views) * 360 / views, np.array([runs[k] for k in whole], float)

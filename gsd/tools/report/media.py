@@ -20,7 +20,6 @@ STEPS = 8  # pictures of a kind and run
 COLUMNS, NOISE = 4, 2  # of a strip: rgb, depth, noise, gradient
 TALLEST = 1024  # pixels of a picture's longer side
 VIDEO_SIDE, QUALITIES = 256, (28, 36, 44)  # pixels and x264's rate factors of a turntable that is encoded again
-SPLAT_BYTES = 32
 
 
 @dataclass(frozen=True)
@@ -38,18 +37,18 @@ class Gaussians:
 
 
 def pictures(folder: Path, share: int) -> list[Picture]:
-    """Of the .png files of a folder, NNNNNN.png each for a step: evenly chosen, the first and the last among them.
+    """Evenly chosen NNNNNN.png of a folder, one for each step, the first and the last among them.
 
     share: bytes for all of them. Raises GsdError for a file that is no picture.
     """
-    files = sorted(file for file in folder.glob("*.png") if file.stem.isdigit())
+    files = _steps(folder)
     chosen = np.unique(np.linspace(0, len(files) - 1, min(len(files), STEPS)).round().astype(int))
     return [_picture(files[index], share // len(chosen)) for index in chosen]
 
 
 def noise(folder: Path, share: int) -> Picture | None:
-    """The noise of the last strip, exactly as it is there; of as many views, the first ones, as fit into the share."""
-    files = sorted(file for file in folder.glob("*.png") if file.stem.isdigit())
+    """The noise of the last strip, exactly as it is there: of the first views, as many as fit into the share."""
+    files = _steps(folder)
     if not files:
         return None
     strip = _opened(files[-1])
@@ -59,6 +58,10 @@ def noise(folder: Path, share: int) -> Picture | None:
         if len(png := _encoded(column, "PNG")) <= share:
             return Picture(int(files[-1].stem), png, count)
     return None
+
+
+def _steps(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.png") if file.stem.isdigit())
 
 
 def _picture(file: Path, share: int) -> Picture:
@@ -88,7 +91,7 @@ def _encoded(image: Image.Image, kind: str, **how: int) -> bytes:
 
 
 def turntable(file: Path, share: int) -> bytes:
-    """The mp4 as it is where it fits, else encoded again, smaller. Raises GsdError where that cannot be."""
+    """The mp4 as it is where it fits, else encoded again, smaller. Raises GsdError if it is damaged or too long."""
     whole = file.read_bytes()
     if whole[4:8] != b"ftyp":
         raise GsdError(f"{file} is no mp4.")
@@ -121,16 +124,13 @@ def gaussians(file: Path, share: int) -> Gaussians:
     Raises GsdError for a file that cannot be read.
     """
     from gsd.rasterizer.ply import load_ply
-    from gsd.tools.export.splat import save_splat
+    from gsd.tools.export.splat import LAYOUT, packed
 
     try:
-        splats = load_ply(file)
-        with TemporaryDirectory() as folder:
-            save_splat(Path(folder) / "scene.splat", splats)
-            data = (Path(folder) / "scene.splat").read_bytes()
+        data = packed(load_ply(file))
     except GsdError:
         raise
     except Exception as error:  # plyfile raises many kinds for a damaged file
         raise GsdError(f"{file} is damaged: {reason(error)}.") from error
-    kept = data[: share // SPLAT_BYTES * SPLAT_BYTES]
-    return Gaussians(kept, len(kept) // SPLAT_BYTES, len(splats.means))
+    kept = data[: share // LAYOUT.itemsize * LAYOUT.itemsize]
+    return Gaussians(kept, len(kept) // LAYOUT.itemsize, len(data) // LAYOUT.itemsize)

@@ -11,35 +11,24 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from jaxtyping import Float
 from jinja2 import Environment, FileSystemLoader
 from markupsafe import Markup
 
 from gsd import __version__
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
-from gsd.results.groups import Grouping, estimates, groupings, importance, verdicts
+from gsd.results.groups import Group, Grouping, estimates, groupings, importance, verdicts
 from gsd.results.table import COSTS, NOMINAL, Row, Table, read
-from gsd.statistics.estimates import Estimate
 from gsd.tools.report import curves, media
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
-    "base.js",
-    "plot.js",
-    "table.js",
-    "groups.js",
-    "curves.js",
-    "turns.js",
-    "parallel.js",
-    "pictures.js",
-    "turntables.js",
-    "scene.js",
-    "configs.js",
-)
+    "vendor/splat.min.js", "base.js", "plot.js", "table.js", "groups.js", "curves.js", "turns.js", "parallel.js",
+    "pictures.js", "turntables.js", "scene.js", "configs.js",
+)  # fmt: skip
 CURVES = 200  # runs whose curves are read
-BANDS = 40  # groups of a grouping whose curves are drawn
-TRACEBACKS = 100  # of as many failed runs
+BANDS = 40  # groups per grouping whose curves are drawn
+TRACEBACKS = 100  # with more failed runs, only the last lines of their tracebacks are shown
 DIGITS = 5  # of numbers in the page
 CHOSEN = 8  # runs shown side by side at first
 T = TypeVar("T")
@@ -63,7 +52,7 @@ def write_table(table: Table, out: Path) -> Path:
         data=page.data(),
         media=page.media,
         style=_asset("style.css"),
-        scripts=[_asset(name) for name in ("vendor/splat.min.js", *SCRIPTS)],
+        scripts=[_asset(name) for name in SCRIPTS],
     )
     try:
         RunFolder(out.resolve().parent).write(out.name, html)
@@ -82,18 +71,18 @@ class Page:
 
     def data(self) -> dict[str, Any]:
         table, spread = self.table, _spread(self.groupings[0], self.table.rows)
-        seen = spread[: media.RUNS]
         shared = _shared([row.config for row in table.rows])
         origins = [*{json.dumps(row.provenance): row.provenance for row in table.rows}.values()]
         brief = sum(row.status == "failed" for row in table.rows) > TRACEBACKS
         runs = [_run(row, shared, brief) | {"origin": origins.index(row.provenance)} for row in table.rows]
+        seen = spread[: media.RUNS]
         for index in seen:
             runs[index] |= self._media(index, len(seen))
         drawn = self._curves(spread[:CURVES])
-        for index, curves_of_run in drawn.items():
-            runs[index]["curves"] = [_plain_binned(each) for each in curves_of_run]
+        for index, several in drawn.items():
+            runs[index]["curves"] = [{"x": _plain(each.axes), "y": _plain(each.values)} for each in several]
         for index in spread[:CURVES]:
-            runs[index]["turns"] = {name: [_short(v) for v in turn] for name, turn in table.rows[index].turns.items()}
+            runs[index]["turns"] = _plain(table.rows[index].turns)
         yes_no = verdicts(table)
         return {
             "made": datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z"),
@@ -108,19 +97,19 @@ class Page:
             "origins": origins,
             "runs": runs,
             "groupings": [self._grouping(each, drawn, yes_no) for each in self.groupings],
-            "importance": {m: {k: _short(v) for k, v in each.items()} for m, each in importance(table).items()},
+            "importance": _plain(importance(table)),
             "chosen": self._chosen(),
             "limits": {"media": len(seen), "curves": len(drawn), "bands": BANDS},
             "left_out": self.left_out,
         }
 
     def _chosen(self) -> list[int]:
-        """The first run that is done of each group; of a report without any, the first runs."""
-        rows = self.table.rows
-        done = [
-            [index for index in group.members if rows[index].status == "done"] for group in self.groupings[0].groups
-        ]
-        return sorted([each[0] for each in done if each][:CHOSEN]) or [*range(len(rows))][:CHOSEN]
+        """The first run that is done of each group; in a report without any, the first runs."""
+        done = [self._done(group) for group in self.groupings[0].groups]
+        return sorted([each[0] for each in done if each][:CHOSEN]) or [*range(len(self.table.rows))][:CHOSEN]
+
+    def _done(self, group: Group) -> list[int]:
+        return [index for index in group.members if self.table.rows[index].status == "done"]
 
     def _media(self, index: int, runs: int) -> dict[str, Any]:
         """Keep the media of a run, one of `runs`; what of it is there, and under which names."""
@@ -153,18 +142,18 @@ class Page:
             self.left_out.append(str(error))
             return None
 
-    def _curves(self, indices: Sequence[int]) -> dict[int, list[curves.Binned]]:
+    def _curves(self, indices: Sequence[int]) -> dict[int, list[curves.Curves]]:
         found = {index: self._tried(curves.read, self.table.rows[index].path) or [] for index in indices}
         span = curves.span([each for several in found.values() for each in several])
-        return {i: [curves.binned(each, span) for each in several] for i, several in found.items() if several}
+        return {i: [curves.thinned(each, span) for each in several] for i, several in found.items() if several}
 
     def _grouping(
-        self, grouping: Grouping, drawn: dict[int, list[curves.Binned]], yes_no: frozenset[str]
+        self, grouping: Grouping, drawn: dict[int, list[curves.Curves]], yes_no: frozenset[str]
     ) -> dict[str, Any]:
         rows, prompt = self.table.rows, [row.config.get("prompt") for row in self.table.rows]
         groups = []
         for place, group in enumerate(grouping.groups):
-            done = [index for index in group.members if rows[index].status == "done"]
+            done = self._done(group)
             shown = done if place < BANDS else []
             lines = [(each, prompt[index]) for index in shown for each in drawn.get(index, [])]
             bands = curves.bands([each for each, _ in lines], [asked for _, asked in lines])
@@ -177,7 +166,7 @@ class Page:
                     "label": group.label,
                     "runs": group.members,
                     "done": len(done),
-                    "estimates": {name: _plain_estimate(each) for name, each in found.items()},
+                    "estimates": {k: [*_plain([e.value, e.low, e.high]), e.count] for k, e in found.items()},
                     "bands": {name: _plain_band(each) for name, each in bands.items()},
                 }
             )
@@ -190,8 +179,8 @@ def _run(row: Row, shared: dict[str, Any], brief: bool) -> dict[str, Any]:
         "name": row.name,
         "status": row.status,
         "reason": row.reason.rpartition("\n")[2] if brief else row.reason,
-        "metrics": {k: _short(v) for k, v in row.metrics.items()},
-        "cost": {k: _short(v) for k, v in row.cost.items()},
+        "metrics": _plain(row.metrics),
+        "cost": _plain(row.cost),
         "config": {k: v for k, v in row.config.items() if k not in shared},
     }
 
@@ -218,29 +207,17 @@ def _title(table: Table) -> str:
     return title.encode(errors="replace").decode()  # a file's name may be no text
 
 
-def _plain_estimate(e: Estimate) -> list[float | None]:
-    return [_short(e.value), _short(e.low), _short(e.high), e.count]
-
-
 def _plain_band(band: curves.Band) -> dict[str, Any]:
-    axes = {name: _plain(column) for name, column in band.axes.items()}
-    interval = [_plain(band.low), _plain(band.high)] if np.isfinite(band.low).any() else []
-    return {"x": axes, "y": [_plain(band.value), *interval]}
+    interval = [band.low, band.high] if np.isfinite(band.low).any() else []
+    return {"x": _plain(band.axes), "y": _plain([band.value, *interval])}
 
 
-def _plain_binned(run: curves.Binned) -> dict[str, Any]:
-    return {
-        "x": {name: _plain(column) for name, column in run.axes.items()},
-        "y": {name: _plain(column) for name, column in run.values.items()},
-    }
-
-
-def _plain(column: Float[np.ndarray, " n"]) -> list[float | None]:
-    return [_short(value) for value in column.tolist()]
-
-
-def _short(value: float) -> float | int | None:
-    """As few characters as say it; None for what is no number."""
+def _plain(value: Any) -> Any:
+    """Numbers in few characters, and null for nan and infinity, within dicts, lists and arrays."""
+    if isinstance(value, dict):
+        return {name: _plain(each) for name, each in value.items()}
+    if isinstance(value, list | np.ndarray):
+        return [_plain(each) for each in (value if isinstance(value, list) else value.tolist())]
     if not np.isfinite(value):
         return None
     short = float(f"{value:.{DIGITS}g}")

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from gsd.results import markdown
 from gsd.results.table import NOMINAL, SEED, Row, Table, finite, read, show
 from gsd.statistics.estimates import LEVEL, Estimate, mean
-from gsd.tools.sweep.summary import by_seed, differences, grid, leaves_out_0
+from gsd.tools.sweep.summary import by_seed, differences, leaves_out_0
 
 CALLS = "prior_calls"  # a cost that is no accident of the machine
 
@@ -25,31 +26,26 @@ class Move:
 
     @property
     def moved(self) -> bool:
-        """By more than its interval; of one seed, that it differs cannot be told from chance, and is no move."""
+        """By more than its interval. With one seed there is no interval, and so no move."""
         return leaves_out_0(self.difference)
 
 
 def compare(before: Path, after: Path) -> list[Move]:
     """Every metric of every group of runs that are done in both folders, what has moved first.
 
-    Groups are those of `after`, alike but for the seed. Intervals are Student's at a level that lets any of them miss
-    with 5 % only (Bonferroni), or a table of a hundred numbers would raise an alarm every night.
+    Groups are those of `after`, alike but for the seed. Intervals are Student's at a level at which the chance that any
+    of them misses is 5 % (Bonferroni), or a table of a hundred numbers would raise an alarm every night.
     """
     old, new = read([before]), read([after])
     settings = [key for key in new.settings if key != SEED]
     groups, olds = _by(new, settings), _by(old, settings)
     metrics = [name for name in (*new.metrics, CALLS) if name not in NOMINAL]
-    pairs = {
-        (label, metric): differences(rows, olds[label], metric)
-        for label, rows in groups.items()
-        if label in olds
-        for metric in metrics
-    }
+    pairs = {(g, m): differences(groups[g], olds[g], m) for g in groups if g in olds for m in metrics}
     pairs = {key: values for key, values in pairs.items() if values}
     level = 1 - (1 - LEVEL) / max(1, len(pairs))
     moves = [
-        Move(label, metric, _mean(olds[label], metric), _mean(groups[label], metric), mean(values, level))
-        for (label, metric), values in pairs.items()
+        Move(group, metric, _mean(olds[group], metric), _mean(groups[group], metric), mean(values, level))
+        for (group, metric), values in pairs.items()
     ]
     return sorted(moves, key=lambda move: not move.moved)
 
@@ -57,14 +53,15 @@ def compare(before: Path, after: Path) -> list[Move]:
 def regression_table(moves: Sequence[Move], before: str, after: str) -> str:
     """Markdown: what has moved, then the rest."""
     moved = sum(move.moved for move in moves)
-    lines = [["", "group", "metric", "before", "after", "difference"]]
-    for m in moves:
-        numbers = [f"{m.before:.4g}", f"{m.after:.4g}", f"{m.difference:+.3g}"]
-        lines.append(["moved" if m.moved else "", m.group, m.metric, *numbers])
+    lines = [
+        {"": "moved" if m.moved else "", "group": m.group, "metric": m.metric}
+        | {"before": f"{m.before:.4g}", "after": f"{m.after:.4g}", "difference": f"{m.difference:+.3g}"}
+        for m in moves
+    ]
     return (
         f"# {after} against {before}\n\n"
         f"{moved} of {len(moves)} numbers have moved. Differences are paired by seed; their intervals hold together at "
-        f"{LEVEL:.0%} (Student, Bonferroni).\n\n{grid(lines)}\n"
+        f"{LEVEL:.0%} (Student, Bonferroni).\n\n{markdown.table(lines)}"
     )
 
 

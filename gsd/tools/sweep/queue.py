@@ -32,14 +32,14 @@ def max_array_size() -> int:
 
 
 def queue(ids: Iterable[str]) -> dict[str, str]:
-    """State of one's own jobs, as far as Slurm still knows them: "12_3" -> "RUNNING". An array's id is all its jobs."""
+    """State of the user's jobs that Slurm still knows: "12_3" -> "RUNNING". An array's id stands for all its jobs."""
     wanted = set(ids)
     lines = (line.split() for line in slurm("squeue", "--me", "-hr", "-t", "all", "-o", "%i %T").splitlines())
     return {job: state for job, state in lines if job in wanted or job.split("_")[0] in wanted}
 
 
 def wait(ids: set[str]) -> dict[str, str]:
-    """Until the queue holds none of the jobs. Returns the last state seen of each."""
+    """Wait until the queue holds none of the jobs. Returns the last state seen of each."""
     states: dict[str, str] = {}
     began, before = time.monotonic(), ""
     while True:

@@ -1,9 +1,8 @@
-"""Scheduled sweeps: a script for one tick, and what makes it tick: Slurm, cron or systemd."""
+"""Scheduled sweeps: a script for one tick, and what calls it at times: Slurm, cron or systemd."""
 
 from __future__ import annotations
 
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -87,32 +86,30 @@ class Schedule:
         return [self.folder / name for name in files]
 
     def installation(self) -> str:
-        """What `install` does, as one would type it."""
+        """The shell command that installs the schedule, in the place of one of the same name."""
         if self.backend == "slurm":
             return f"sbatch {shlex.quote(str(self.script))}"
         if self.backend == "cron":
-            return f"(crontab -l; echo {shlex.quote(self.crontab_line)}) | crontab -"
+            own = shlex.quote(f" {shlex.quote(str(self.script))} >>")
+            kept = f"kept=$(crontab -l 2>/dev/null | grep -vF {own})"  # crontab -l fails while there is none
+            return f"{kept}; printf '%s\\n' ${{kept:+\"$kept\"}} {shlex.quote(self.crontab_line)} | crontab -"
         units = shlex.join(str(self.folder / f"{self.name}.{kind}") for kind in ("service", "timer"))
-        return f"cp {units} {_units()}; systemctl --user daemon-reload; systemctl --user enable --now {self.name}.timer"
+        timer = shlex.quote(f"{self.name}.timer")
+        return (
+            f"mkdir -p ~/.config/systemd/user && cp {units} ~/.config/systemd/user && "
+            f"systemctl --user daemon-reload && systemctl --user enable --now {timer}"
+        )
 
     def install(self) -> str:
-        """What stands under the same name is replaced, or in Slurm refused. Returns what has been done."""
+        """Run `installation`; Slurm refuses to book a second tick. Returns what has been done."""
         if self.backend == "slurm":
             booked = slurm("squeue", "--me", "-h", "-n", self.name, "-o", "%i").split()
             if booked:
                 raise GsdError(f"{self.name} is booked as job {booked[0]}; first end it: scancel --me -n {self.name}")
-            return slurm("sbatch", str(self.script)).strip()
-        if self.backend == "cron":
-            listed = _run("crontab", "-l", check=False)  # fails while there is none
-            kept = [line for line in listed.splitlines() if not line.endswith(f"# {self.name}")]
-            _run("crontab", "-", given="\n".join([*kept, self.crontab_line]) + "\n")
-            return f"In the crontab: {self.crontab_line}"
-        _units().mkdir(parents=True, exist_ok=True)
-        for kind in ("service", "timer"):
-            shutil.copy(self.folder / f"{self.name}.{kind}", _units())
-        _run("systemctl", "--user", "daemon-reload")
-        _run("systemctl", "--user", "enable", "--now", f"{self.name}.timer")
-        return f"{self.name}.timer is enabled."
+        done = subprocess.run(self.installation(), shell=True, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise GsdError(f"{self.installation()}: {done.stderr.strip() or 'failed'}; see --backend for others.")
+        return done.stdout.strip() or f"Installed: {self.name}, {self.when}"
 
     def _script(self) -> str:
         options, booking = [], []
@@ -146,16 +143,3 @@ def _sweep_folder(overrides: Sequence[str]) -> Path:
     if config.hydra.mode != RunMode.MULTIRUN:
         raise GsdError(f"{' '.join(overrides)} is no sweep; take a preset that is one, as experiment=nightly_ablation.")
     return Path(config.hydra.sweep.dir)
-
-
-def _units() -> Path:
-    return Path.home() / ".config/systemd/user"
-
-
-def _run(*command: str, given: str | None = None, check: bool = True) -> str:
-    try:
-        return subprocess.run(command, input=given, capture_output=True, text=True, check=check).stdout
-    except FileNotFoundError as error:
-        raise GsdError(f"There is no {command[0]} on this machine; take another --backend.") from error
-    except subprocess.CalledProcessError as error:
-        raise GsdError(f"{shlex.join(command)}: {error.stderr.strip() or 'failed'}.") from error

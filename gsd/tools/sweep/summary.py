@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gsd.errors import GsdError, did_you_mean
+from gsd.results import markdown
 from gsd.results.folder import RunFolder
 from gsd.results.groups import Group, estimates, groupings, verdicts
 from gsd.results.sweep_folder import SweepFolder, count
@@ -104,16 +105,16 @@ def _markdown(folder: SweepFolder, table: Table, groups: Sequence[Group], baseli
         )
     ]
     for metric in (*(m for m in table.metrics if m not in NOMINAL), *COSTS):
-        lines = [["", *settings, "runs", "mean", "difference"]] if settings else [["", "runs", "mean", "difference"]]
+        lines = []
         for label, rows in members.items():
             if metric in means[label]:
-                values = [show(rows[0].settings.get(key, "")) for key in settings]
-                against = "" if label == baseline.label else _difference(rows, members[baseline.label], metric, yes_no)
-                estimate = means[label][metric]
-                mark = "baseline" if label == baseline.label else ""
-                lines.append([mark, *values, str(estimate.count), str(estimate), against])
-        if len(lines) > 1:
-            parts.append(f"## {metric}\n\n{grid(lines)}\n")
+                first = label == baseline.label
+                against = "" if first else _difference(rows, members[baseline.label], metric, yes_no)
+                values = {key: show(rows[0].settings.get(key, "")) for key in settings}
+                numbers = {"runs": means[label][metric].count, "mean": means[label][metric], "difference": against}
+                lines.append({"": "baseline" if first else ""} | values | numbers)
+        if lines:
+            parts.append(f"## {metric}\n\n{markdown.table(lines)}")
     return "\n".join(parts)
 
 
@@ -130,10 +131,3 @@ def _difference(rows: list[Row], baseline: list[Row], metric: str, verdicts: fro
 
 def leaves_out_0(estimate: Estimate) -> bool:
     return estimate.low > 0 or estimate.high < 0
-
-
-def grid(lines: list[list[str]]) -> str:
-    cells = [[cell.replace("|", "\\|") for cell in line] for line in lines]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    padded = ["| " + " | ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)) + " |" for line in cells]
-    return "\n".join([padded[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *padded[1:]])

@@ -1,17 +1,12 @@
 """Fig. 12 on runs whose curves are made by hand, beside animals whose faces are known, and from nothing."""
 
 import json
-import sys
-
-import numpy as np
-import pytest
-from launch import ROOT
-from PIL import Image
-
-sys.path.insert(0, str(ROOT / "experiments" / "figures"))
 
 import fig12_clip as fig12
+import numpy as np
+import pytest
 from made_figure_runs import TURNTABLE, make
+from PIL import Image
 
 from gsd.errors import GsdError
 from gsd.metric.clip_view import harmonic
@@ -34,24 +29,18 @@ def numbers(margin, janus, level=0.3):
 
 
 @pytest.fixture
-def made(tmp_path, monkeypatch):
+def made(place):
     """Of every method and prompt a run with one face and one with two, whose margin is the smaller one."""
-    monkeypatch.chdir(tmp_path)
     for method in (SDS, GSD):
         for prompt in PROMPTS:
             good = (0.1 if prompt == "an owl" else 0.04) + (0.01 if method == GSD else 0.0)
-            make(tmp_path / "multirun" / "fig12", method, prompt, 0, numbers(good, 0))
-            make(tmp_path / "multirun" / "fig12", method, prompt, 1, numbers(good - 0.02, 1))
-    return tmp_path / "outputs" / "fig12"
+            make(place / "multirun" / "fig12", method, prompt, 0, numbers(good, 0))
+            make(place / "multirun" / "fig12", method, prompt, 1, numbers(good - 0.02, 1))
+    return place / "outputs" / "fig12"
 
 
-def call(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["fig12", *arguments])
-    fig12.main()
-
-
-def test_curves_margins_and_what_they_tell(made, monkeypatch):
-    call(monkeypatch, *ASKED)
+def test_curves_margins_and_what_they_tell(made, call):
+    call(fig12.main, *ASKED)
     result = json.loads((made / "result.json").read_text())
     sds, _, true, two_faced, difference = result["table"]
     assert [row[""] for row in result["table"]] == ["SDS", "GSD", *fig12.KNOWN.values(), "GSD - SDS"]
@@ -75,15 +64,14 @@ def test_curves_margins_and_what_they_tell(made, monkeypatch):
     assert (made / "figure.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_runs_without_the_truth_have_no_verdict(tmp_path, monkeypatch):
+def test_runs_without_the_truth_have_no_verdict(place, call, monkeypatch):
     """As with Stable Diffusion: only the known animals, here the whole menagerie, say what the numbers are worth."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("gsd.menagerie.load", lambda: {"owl": None, "corgi": None})
+    monkeypatch.setattr(fig12, "load", lambda: {"owl": None, "corgi": None})
     plain = {key: value for key, value in numbers(0.1, 0).items() if key.startswith("clip")}
     for method in (SDS, GSD):
-        make(tmp_path / "multirun" / "fig12", method, "a wombat", 0, plain)
-    call(monkeypatch, "--prompt", "a wombat")
-    result = json.loads((tmp_path / "outputs" / "fig12" / "result.json").read_text())
+        make(place / "multirun" / "fig12", method, "a wombat", 0, plain)
+    call(fig12.main, "--prompt", "a wombat")
+    result = json.loads((place / "outputs" / "fig12" / "result.json").read_text())
     assert [row["turns"] for row in result["table"]] == [1, 1, 2, 2, "1 pairs"]
     assert result["table"][0]["Janus %"] == ""
     assert list(result["agreement"][0].values())[1:4] == ["", "", ""]
@@ -105,24 +93,18 @@ def test_the_known_animals_are_seen_as_the_runs_are(made, monkeypatch):
     assert [row["janus"] for title in fig12.KNOWN.values() for row in rows[title]] == [0, 1]
 
 
-def test_runs_without_curves_are_told_what_to_do(made, monkeypatch, tmp_path):
-    path = make(tmp_path / "multirun" / "fig12", SDS, "a penguin", 0, {"psnr_aligned": 20.0})
+def test_runs_without_curves_are_told_what_to_do(place):
+    path = make(place / "multirun" / "fig12", SDS, "a penguin", 0, {"psnr_aligned": 20.0})
     with pytest.raises(GsdError, match=r"has no curves; measure them: gsd evaluate .* metric=clip_view"):
         fig12.seen(Run(path))
 
 
-def test_an_area_counts_ties_for_a_half():
-    assert fig12.calibration.area([3.0, 1.0], [1.0, 0.0]) == pytest.approx((1 + 1 + 0.5 + 1) / 4)
-
-
 @pytest.mark.slow
-def test_from_nothing(tmp_path, monkeypatch):
+def test_from_nothing(place, call):
     """Real runs of 60 steps: CLIP finds the fronts of true animals, whatever it says of what so few steps make."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = ("steps=60", "checkpoint_every=1000", "init.points=1000", "turntable.views=24")
-    call(monkeypatch, "--run", *ASKED, "--seeds", "1", *small)
-    result = json.loads((tmp_path / "outputs" / "fig12" / "result.json").read_text())
+    call(fig12.main, "--run", *ASKED, "--seeds", "1", *small)
+    result = json.loads((place / "outputs" / "fig12" / "result.json").read_text())
     assert [row["turns"] for row in result["table"]] == [2, 2, 2, 2, "2 pairs"]
     assert all(len(row["clip_front"]) == 24 for rows in result["each"].values() for row in rows)
     assert float(result["agreement"][0]["two-faced, true"].split()[0]) == 1

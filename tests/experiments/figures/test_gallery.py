@@ -5,20 +5,17 @@ import json
 import os
 import sys
 
-import pytest
-import torch
-from launch import ROOT, SMALL, config
-from PIL import Image
-
-sys.path.insert(0, str(ROOT / "experiments" / "figures"))
-
 import fig6_gaussians
 import fig7_threefuse
 import fig8_multiview
 import fig10_ablation
 import fig11_around
 import gallery
+import pytest
+import torch
+from launch import ROOT, SMALL, config
 from made_figure_runs import make
+from PIL import Image
 
 from gsd.errors import GsdError
 from gsd.experiment import build
@@ -33,9 +30,8 @@ TWO = gallery.Gallery(
 )
 
 
-def call(monkeypatch, figure, *arguments):
-    monkeypatch.setattr(sys, "argv", ["figure", *arguments])
-    gallery.main(figure, "doc")
+def program(figure):
+    return lambda: gallery.main(figure, "doc")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +41,8 @@ def folder(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
         patch.setenv("PYTHONPATH", str(ROOT))
-        call(patch, TWO, "--run", "--seeds", "2", "steps=3")
+        patch.setattr(sys, "argv", ["figure", "--run", "--seeds", "2", "steps=3"])
+        gallery.main(TWO, "doc")
     return place
 
 
@@ -67,14 +64,14 @@ def test_from_nothing_to_a_figure_and_a_table(folder):
     assert (out / "figure.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_what_is_missing_is_named(folder, monkeypatch):
+def test_what_is_missing_is_named(folder, call, monkeypatch):
     monkeypatch.chdir(folder)
     runs = find_runs(["multirun/two"])
     with pytest.raises(GsdError, match=r"no run of random for 'a penguin'; add --run"):
         gallery.select(runs, TWO, ["a penguin"])
     assert not os.path.exists("multirun/elsewhere")
     with pytest.raises(SystemExit, match="add --run to launch"):
-        call(monkeypatch, TWO, "--name", "elsewhere")
+        call(program(TWO), "--name", "elsewhere")
 
 
 @pytest.mark.parametrize("module", [fig6_gaussians, fig7_threefuse, fig8_multiview, fig10_ablation])
@@ -88,7 +85,7 @@ def test_settings_may_follow_a_prompt():
     options = gallery.parser("", TWO)
     args = options.parse_args(["--run", "--prompt", "an owl", "--prompt", "a corgi", "steps=3", "scale=laptop"])
     assert (args.prompts, args.overrides) == (["an owl", "a corgi"], ["steps=3", "scale=laptop"])
-    assert options.parse_args(["steps=3"]).prompts == list(TWO.prompts)
+    assert options.parse_args(["steps=3"]).prompts is None  # those of the figure
 
 
 def test_a_run_is_of_the_method_of_which_it_has_most(tmp_path):
@@ -122,8 +119,8 @@ def test_what_is_typed_replaces_a_common_setting_and_what_lies_below_it(monkeypa
     launched = []
     monkeypatch.setattr(gallery.sweeps, "launch", lambda name, overrides, seeds, jobs: launched.append(overrides))
     figure = gallery.Gallery("x", "", {"sds": "noising=random"}, common=("prior.view_bias=4", "images_every=0"))
-    args = argparse.Namespace(name="x", overrides=["prior=tiny", "steps=3"], prompts=['a "big" owl'], seeds=1, jobs=1)
-    gallery.launch(figure, args)
+    args = argparse.Namespace(name="x", overrides=["prior=tiny", "steps=3"], seeds=1, jobs=1)
+    gallery.launch(figure, ['a "big" owl'], args)
     assert launched == [["noising=random", "images_every=0", "prior=tiny", "steps=3", 'prompt="a \\"big\\" owl"']]
 
 
@@ -163,11 +160,9 @@ def test_the_window_of_a_turn_is_square_and_holds_what_is_seen():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("module", [fig6_gaussians, fig7_threefuse, fig8_multiview])
-def test_figures_of_presets_at_laptop_scale(module, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    call(monkeypatch, module.FIGURE, "--run", "--prompt", "an owl", "scale=laptop", "steps=20")
-    out = tmp_path / "outputs" / module.FIGURE.name
+def test_figures_of_presets_at_laptop_scale(module, place, call):
+    call(program(module.FIGURE), "--run", "--prompt", "an owl", "scale=laptop", "steps=20")
+    out = place / "outputs" / module.FIGURE.name
     assert (out / "figure.png").exists()
     calls = {row["method"]: row["prior_calls"] for row in json.loads((out / "result.json").read_text())}
     for method, count in calls.items():
@@ -176,27 +171,22 @@ def test_figures_of_presets_at_laptop_scale(module, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_ablation_from_nothing(tmp_path, monkeypatch):
+def test_the_ablation_from_nothing(place, call):
     """Ten methods, each with runs of its own, all at the same prior calls."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = ("steps=10", "init.points=500", "turntable.views=8", "checkpoint_every=1000")
-    call(monkeypatch, fig10_ablation.FIGURE, "--run", "--prompt", "an owl", "--seeds", "1", *small)
-    each = json.loads((tmp_path / "outputs" / "fig10" / "result.json").read_text())
+    call(program(fig10_ablation.FIGURE), "--run", "--prompt", "an owl", "--seeds", "1", *small)
+    each = json.loads((place / "outputs" / "fig10" / "result.json").read_text())
     assert [row["method"] for row in each] == list(fig10_ablation.FIGURE.methods)
     assert len({row["run"] for row in each}) == 10
     assert {row["prior_calls"] for row in each} == {20}
-    with Image.open(tmp_path / "outputs" / "fig10" / "figure.png") as picture:
+    with Image.open(place / "outputs" / "fig10" / "figure.png") as picture:
         assert picture.height > picture.width  # ten rows of four views
 
 
 @pytest.mark.slow
-def test_a_full_turn_and_its_noise_from_nothing(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setattr(sys, "argv", ["fig11", "--run", "--prompt", "an owl", "scale=laptop", "steps=20"])
-    fig11_around.main()
-    out = tmp_path / "outputs" / "fig11"
+def test_a_full_turn_and_its_noise_from_nothing(place, call):
+    call(fig11_around.main, "--run", "--prompt", "an owl", "scale=laptop", "steps=20")
+    out = place / "outputs" / "fig11"
     near, far = json.loads((out / "result.json").read_text())["correlation of views apart by"].values()
     assert abs(near["random noise"]) < 0.02  # a hundred thousand values
     assert near["3D consistent noise"] > far["3D consistent noise"] + 0.1 > 0.15

@@ -1,16 +1,11 @@
 """The benchmark's numbers on outcomes made by hand, and its reading of real run folders."""
 
-import sys
 from pathlib import Path
 
-import numpy as np
-import pytest
-from launch import ROOT, SMALL, launch
-
-sys.path.insert(0, str(ROOT / "experiments" / "figures"))
-
 import janus
+import pytest
 import sweeps
+from launch import ROOT, SMALL, launch
 
 from gsd.errors import GsdError
 from gsd.results.runs import Run
@@ -27,11 +22,11 @@ def test_an_effect_is_the_mean_over_pairs_and_unpaired_runs_do_not_count():
     one, two, *_ = janus.SUBJECTS
     gsd = [made(GSD, one, seed=s, psnr=26 + s) for s in range(3)] + [made(GSD, two, psnr=31.0), made(GSD, two, seed=9)]
     sds = [made(SDS, one, seed=s) for s in range(3)] + [made(SDS, two, psnr=25.0)]
-    estimate, p = janus.effect(gsd, sds, "psnr")
-    assert estimate.value == pytest.approx((1 + 2 + 3 + 6) / 4)
-    assert (estimate.low, estimate.high) == pytest.approx((2.0, 6.0))  # of two animals, the one or the other alone
-    assert p == pytest.approx(2 / 16)
-    assert np.isnan(janus.effect(gsd, [], "psnr")[1])
+    found = janus.effect(gsd, sds, "psnr")
+    assert (found.mean.value, found.pairs) == (pytest.approx((1 + 2 + 3 + 6) / 4), 4)
+    assert (found.mean.low, found.mean.high) == pytest.approx((2.0, 6.0))  # of two animals, the one or the other alone
+    assert found.p == pytest.approx(2 / 16)
+    assert janus.effect(gsd, [], "psnr") is None
 
 
 def test_the_bias_at_which_half_the_runs_break_is_read_off_straight_lines():

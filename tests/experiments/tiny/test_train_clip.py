@@ -1,83 +1,47 @@
 """The training of the metrics' CLIP model on a few pictures, resumable to the bit; what the shipped one can tell."""
 
 import json
-import os
-import signal
-import sys
 
+import clip_data as data
+import clip_evaluate
 import pytest
 import torch
-from launch import ROOT
+import train_clip
 
-from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.menagerie import find, load, trace
 from gsd.metric.parts.clip import load_clip
 from gsd.random import Stream
 
 
-@pytest.fixture
-def training(monkeypatch):
-    """The script, with a world of 20 creatures x 2 individuals (one of Gaussians) x 4 views."""
-    mend_torchvision()
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "tiny"))
-    import clip_data as tiny_clip_data
-    import train_clip as train_tiny_clip
-    import training as tiny_training
-
+@pytest.fixture(autouse=True)
+def _small_world(monkeypatch):
+    """20 creatures x 2 individuals (one of Gaussians) x 4 views."""
     for name, value in {"INDIVIDUALS": 2, "VIEWS_EACH": 4, "SPLATTED": 0.5}.items():
-        monkeypatch.setattr(tiny_clip_data, name, value)
-    monkeypatch.setattr(train_tiny_clip, "BATCH", 8)
-    monkeypatch.setattr(tiny_training, "LOG_STEPS", 2)
-    return train_tiny_clip
+        monkeypatch.setattr(data, name, value)
+    monkeypatch.setattr(train_clip, "BATCH", 8)
 
 
-def _main(training, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["train_tiny_clip.py", *map(str, arguments)])
-    training.main()
-
-
-def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypatch, tmp_path):
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    _main(training, monkeypatch, "--out", straight, "--to", straight / "clip", "--steps", 4)
-    update = training.Training._update
-    with monkeypatch.context() as patch:
-
-        def interrupted(self, loss):
-            if self.step == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return update(self, loss)
-
-        patch.setattr(training.Training, "_update", interrupted)
-        with pytest.raises(SystemExit, match="stopped at step 2 of clip"):
-            _main(training, monkeypatch, "--out", broken, "--to", broken / "clip", "--steps", 4)
-    assert not (broken / "clip").exists()
-    _main(training, monkeypatch, "--out", broken, "--to", broken / "clip", "--steps", 4)
-    one, other = (f / "clip" / "open_clip_model.safetensors" for f in (straight, broken))
-    assert one.read_bytes() == other.read_bytes()
-    assert (broken / "curve.png").exists()
-    assert sum(file.stat().st_size for file in one.parent.iterdir()) < 5e6
-    cosines = load_clip(str(one.parent), None, "--to").similarity(torch.rand(2, 3, 64, 64), ["an owl", ""], 1)
+def test_a_training_that_was_stopped_ends_with_the_same_bits(same_bits):
+    straight, _ = same_bits(train_clip.main, [("clip", 1)], ["open_clip_model.safetensors"], "--steps", 4)
+    assert sum(file.stat().st_size for file in (straight / "model").iterdir()) < 5e6
+    cosines = load_clip(str(straight / "model"), None, "--to").similarity(torch.rand(2, 3, 64, 64), ["an owl", ""], 1)
     assert cosines.shape == (2, 2)
     assert cosines.isfinite().all()
 
 
-def test_individuals_are_of_their_kind_and_never_held_out_ones(training):
-    from clip_data import HELD_OUT, individual
-
+def test_individuals_are_of_their_kind_and_never_held_out_ones():
     rng = torch.Generator().manual_seed(0)
     for creature in load().values():
         plain = creature.figure(0)
-        held_out = [creature.figure(number) for number in HELD_OUT]
+        held_out = [creature.figure(number) for number in data.HELD_OUT]
         for _ in range(5):
-            figure = individual(creature, rng)
+            figure = data.individual(creature, rng)
             assert len(figure) == len(plain)
             assert (figure.face == plain.face).all()
             assert not any((figure.colours == other.colours).all() for other in held_out)
 
 
-def test_gaussians_lie_where_the_animal_is(training):
-    import clip_data as data
-
+def test_gaussians_lie_where_the_animal_is():
     for name in ("elephant", "owl", "snail"):
         creature, stream = load()[name], Stream(0, name)
         figure, cameras = creature.figure(1), data._cameras(stream.generator())
@@ -87,9 +51,7 @@ def test_gaussians_lie_where_the_animal_is(training):
         assert (there & covered).sum() > 0.45 * (there | covered).sum()  # they may be wide
 
 
-def test_captions_are_as_true_as_people_would_say(training):
-    import clip_data as data
-
+def test_captions_are_as_true_as_people_would_say():
     batches, rng = data.Batches(data.bank(0)), torch.Generator().manual_seed(0)
     names = list(load())
     seen, said = 0, 0.0
@@ -110,27 +72,17 @@ def test_captions_are_as_true_as_people_would_say(training):
     assert said / seen > 0.75  # a word is drawn by its share, so its mean is that of the squares
 
 
-def test_shares_of_the_words(training):
-    from clip_data import WORDS, shares
-
+def test_shares_of_the_words():
     azimuth = torch.tensor([0.0, 90.0, 180.0, 270.0, 45.0, 0.0])
     elevation = torch.tensor([15.0, 15.0, 15.0, 15.0, 15.0, 70.0])
-    row = shares(azimuth, elevation)
+    row = data.shares(azimuth, elevation)
     assert torch.allclose(row.sum(1), torch.ones(6))
-    assert [WORDS[i] for i in row.argmax(1)[[0, 1, 2, 3, 5]]] == [
-        "front",
-        "left side",
-        "back",
-        "right side",
-        "overhead",
-    ]
+    assert [data.WORDS[i] for i in row.argmax(1)[[0, 1, 2, 3, 5]]] == list(data.WORDS)
     assert row.max(1).values[[0, 1, 2, 3, 5]].min() > 0.95
     assert row[4, 0] == pytest.approx(row[4, 1])
 
 
-def test_pictures_are_spoilt_but_not_beyond_recognition(training):
-    import clip_data as data
-
+def test_pictures_are_spoilt_but_not_beyond_recognition():
     rgba = data.bank(0).rgba[:200]
     one, other = (data.spoilt(rgba, torch.Generator().manual_seed(3)) for _ in range(2))
     assert torch.equal(one, other)
@@ -140,31 +92,26 @@ def test_pictures_are_spoilt_but_not_beyond_recognition(training):
     assert len(one.flatten(1).std(1).lt(0.01).nonzero()) == 0
 
 
-def test_what_is_shipped_tells_fronts_from_backs_on_individuals_it_never_saw(training, monkeypatch):
+def test_what_is_shipped_tells_fronts_from_backs_on_individuals_it_never_saw(monkeypatch):
     """On the last listed individual of every creature and one by rule, from twelve sides."""
-    import clip_data as data
-    import clip_evaluate as module
-
-    monkeypatch.setattr(module, "AZIMUTHS", 12)
-    views = torch.cat([module._views(number) for number in (3, 6)], 1)
-    clip = load_clip(str(training.PACKAGED), None, "--to")
-    result = module.judged(clip, views)
+    monkeypatch.setattr(clip_evaluate, "AZIMUTHS", 12)
+    views = torch.cat([clip_evaluate._views(number) for number in (3, 6)], 1)
+    clip = load_clip(str(train_clip.PACKAGED), None, "--to")
+    result = clip_evaluate.judged(clip, views)
     assert result["views"] == 480
     assert result["within_60_deg"]["value"] >= 0.95
     assert result["front_or_back"]["value"] >= 0.9  # with views nearly from the side
     assert result["name"]["value"] >= 0.95
     assert result["four_ways"]["value"] >= 0.9
     rgb = data.spoilt((255 * views).round().byte().flatten(0, 2), torch.Generator().manual_seed(1))
-    spoilt = module.judged(clip, rgb.view(20, 2, 12, 3, 64, 64))
+    spoilt = clip_evaluate.judged(clip, rgb.view(20, 2, 12, 3, 64, 64))
     assert spoilt["within_60_deg"]["value"] >= 0.93
     assert spoilt["name"]["value"] >= 0.93
 
 
 @pytest.mark.slow
-def test_the_evaluation_knows_true_from_two_faced(training, tmp_path):
-    from clip_evaluate import evaluate
-
-    result = evaluate(training.PACKAGED, tmp_path)
+def test_the_evaluation_knows_true_from_two_faced(tmp_path):
+    result = clip_evaluate.evaluate(train_clip.PACKAGED, tmp_path)
     assert result == json.loads((tmp_path / "result.json").read_text())
     assert (tmp_path / "figure.png").stat().st_size > 10_000
     assert result["all"]["views"] == 2400

@@ -2,84 +2,47 @@
 
 import json
 import math
-import os
-import signal
-import sys
 
+import prior_data as data
+import prior_networks as networks
 import pytest
 import torch
-from launch import ROOT
+import train_prior as training
+from prior_evaluate import evaluate
 from torch.nn.functional import avg_pool2d
 
-from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.menagerie import find
+from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.types import Condition, Context
 
 
-@pytest.fixture
-def training(monkeypatch):
-    """The script, with a world of 20 creatures x 2 elevations x 4 azimuths."""
-    mend_torchvision()
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "tiny"))
-    import prior_data as tiny_prior_data
-    import train_prior as train_tiny_prior
-    import training as tiny_training
-
+@pytest.fixture(autouse=True)
+def _small_world(monkeypatch):
+    """20 creatures x 2 elevations x 4 azimuths."""
     for name, value in {"VARIANTS": 1, "ELEVATIONS": (0.0, 50.0), "LEVEL": 1, "AZIMUTHS": 4}.items():
-        monkeypatch.setattr(tiny_prior_data, name, value)
+        monkeypatch.setattr(data, name, value)
     for name, value in {"UNET_BATCH": 4, "VAE_BATCH": 2}.items():
-        monkeypatch.setattr(train_tiny_prior, name, value)
-    monkeypatch.setattr(tiny_training, "LOG_STEPS", 2)
-    return train_tiny_prior
-
-
-def _main(training, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["train_tiny_prior.py", *map(str, arguments)])
-    training.main()
+        monkeypatch.setattr(training, name, value)
 
 
 @pytest.mark.slow
-def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypatch, tmp_path):
-    from gsd.prior.stable_diffusion import StableDiffusion
-
-    steps = ("--vae-steps", 3, "--unet-steps", 4)
-    straight, broken = tmp_path / "straight", tmp_path / "broken"
-    _main(training, monkeypatch, "--out", straight, "--to", straight / "pipeline", *steps)
-
-    update = training.Training._update
-    with monkeypatch.context() as patch:
-
-        def interrupted(self, loss):
-            if (self.name, self.step) in (("vae", 1), ("unet", 2)):
-                os.kill(os.getpid(), signal.SIGTERM)
-            return update(self, loss)
-
-        patch.setattr(training.Training, "_update", interrupted)
-        with pytest.raises(SystemExit, match="stopped at step 2 of vae"):
-            _main(training, monkeypatch, "--out", broken, "--to", broken / "pipeline", *steps)
-        with pytest.raises(SystemExit, match="stopped at step 3 of unet"):
-            _main(training, monkeypatch, "--out", broken, "--to", broken / "pipeline", *steps)
-    _main(training, monkeypatch, "--out", broken, "--to", broken / "pipeline", *steps)
-
-    for part in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"):
-        one, other = ((f / "pipeline" / f"{part}.safetensors").read_bytes() for f in (straight, broken))
-        assert one == other
+def test_a_training_that_was_stopped_ends_with_the_same_bits(same_bits):
+    files = [f"{name}/diffusion_pytorch_model.safetensors" for name in ("unet", "vae")]
+    stops, steps = [("vae", 1), ("unet", 2)], ("--vae-steps", 3, "--unet-steps", 4)
+    straight, broken = same_bits(training.main, stops, [*files, "text_encoder/model.safetensors"], *steps)
     stages = [json.loads(line)["stage"] for line in (broken / "curve.jsonl").read_text().splitlines()]
     assert {"vae", "unet"} == set(stages)
-    assert (broken / "curve.png").exists()
-    assert sum(f.stat().st_size for f in (straight / "pipeline").rglob("*") if f.is_file()) < 10e6
+    assert sum(file.stat().st_size for file in (straight / "model").rglob("*") if file.is_file()) < 10e6
 
-    prior = StableDiffusion(Context(), str(straight / "pipeline"))
+    prior = StableDiffusion(Context(), str(straight / "model"))
     assert (prior.latent_shape, prior.prediction) == ((4, 16, 16), "v_prediction")
     z = prior.encode(torch.rand(2, 3, 64, 64))
     assert prior.denoise(z.detach(), torch.ones(2), Condition(("an owl", ""))).isfinite().all()
 
 
-def test_an_untrained_autoencoder_already_passes_on_colours(training):
-    import prior_networks as networks
-
+def test_an_untrained_autoencoder_already_passes_on_colours():
     torch.manual_seed(0)
-    model, rgb = networks.vae(), training.data.images()[::3].float() / 127.5 - 1
+    model, rgb = networks.vae(), data.images()[::3].float() / 127.5 - 1
     networks.start_from_colours(model, rgb)
     with torch.no_grad():
         z = model.encode(rgb).latent_dist.mean
@@ -90,9 +53,9 @@ def test_an_untrained_autoencoder_already_passes_on_colours(training):
     assert explained.min() > 0.9
 
 
-def test_latents_are_normalised_without_changing_the_images(training):
+def test_latents_are_normalised_without_changing_the_images():
     torch.manual_seed(0)
-    model, pictures = training.vae().eval(), training.data.images()
+    model, pictures = training.vae().eval(), data.images()
     with torch.no_grad():
         before = model.decode(training._encode(model, pictures[:8])).sample
         training._normalise(model, training._encode(model, pictures))
@@ -103,8 +66,7 @@ def test_latents_are_normalised_without_changing_the_images(training):
     assert torch.allclose(z.std((0, 2, 3)) * training.SCALING, torch.ones(4), atol=1e-3)
 
 
-def test_captions_name_what_is_in_the_picture(training):
-    data = training.data
+def test_captions_name_what_is_in_the_picture():
     rng, captions = torch.Generator().manual_seed(0), data.Captions()
     named, fronts, backs = 0, [], []
     for _ in range(2000):
@@ -123,23 +85,21 @@ def test_captions_name_what_is_in_the_picture(training):
         assert abs(sum(hits) / len(hits) - share) < 4 * (share * (1 - share) / len(hits)) ** 0.5
 
 
-def test_the_tokenizer_knows_its_words_and_copes_with_others(training):
-    tokenizer = training.data.make_tokenizer(77)
+def test_the_tokenizer_knows_its_words_and_copes_with_others():
+    tokenizer = data.make_tokenizer(77)
     assert tokenizer.tokenize("a LEGO wizard, left side view") == [
         f"{word}</w>" for word in ("a", "lego", "wizard", ",", "left", "side", "view")
     ]
     ids = tokenizer("a wombat with 漢字 and ünïcode!").input_ids
     assert len(ids) > 20
     assert tokenizer.eos_token_id not in ids[:-1]
-    again = training.data.make_tokenizer(77)  # a training that goes on, and what is exported, must know the same ids
+    again = data.make_tokenizer(77)  # a training that goes on, and what is exported, must know the same ids
     assert again.get_vocab() == tokenizer.get_vocab()
     assert again.backend_tokenizer.to_str() == tokenizer.backend_tokenizer.to_str()
 
 
 @pytest.mark.slow
-def test_what_is_shipped_draws_the_right_animals_and_backs(training, tmp_path):
-    from prior_evaluate import evaluate
-
+def test_what_is_shipped_draws_the_right_animals_and_backs(tmp_path):
     result = evaluate(training.PACKAGED, tmp_path)
     assert (result["samples"], result["back_samples"]) == (200, 100)
     assert result["right_animal"] >= 0.9

@@ -210,7 +210,7 @@ def test_a_sweep_of_which_nothing_is_done_has_curves_already(tmp_path):
     assert not of_kind(panels(spec), BARS)
     assert "Optimisation by noising" in sections(spec)
     assert "Settings and metrics" not in sections(spec)
-    assert any("No run that is done" in note for note in content(tmp_path / "a").notes)
+    assert any("No finished run" in note for note in content(tmp_path / "a").notes)
 
 
 def test_the_main_metric_comes_first(tmp_path):

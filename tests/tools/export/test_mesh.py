@@ -1,13 +1,16 @@
 import json
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 import trimesh
+from made_runs import blobs
 
 from gsd.errors import GsdError
 from gsd.geometry import pixel_centres
+from gsd.rasterizer import rasterize
 from gsd.tools.export import views
 from gsd.tools.export.depth import mesh_of_depth
 from gsd.tools.export.field import mesh_of_field
@@ -174,32 +177,15 @@ def test_glb_is_not_lit(tmp_path):
 
 def test_a_ball_that_is_one_gaussian_is_not_carved_to_its_middle(monkeypatch):
     """A rasteriser gives it the depth of its centre; its surface is where it is half as dense as there."""
-    from gsd.rasterizer import rasterize
-    from gsd.rasterizer.ply import Splats
 
     class Ball:
         def splats(self):
-            log_scales = torch.full((1, 3), math.log(0.3))
-            return Splats(
-                torch.zeros(1, 3),
-                torch.tensor([[1.0, 0, 0, 0]]),
-                log_scales,
-                torch.full((1,), 9.0),
-                torch.zeros(1, 1, 3),
-            )
+            return replace(blobs(size=0.3), opacity_logits=torch.full((1,), 9.0))
 
         def render(self, cameras):
-            s, size = self.splats(), (cameras.width, cameras.height)
-            drawn, alpha, _ = rasterize(
-                s.means,
-                s.quats,
-                s.log_scales.exp(),
-                s.opacity_logits.sigmoid(),
-                torch.ones(1, 3),
-                cameras.viewmats,
-                cameras.Ks,
-                *size,
-            )
+            s = self.splats()
+            gaussians = (s.means, s.quats, s.log_scales.exp(), s.opacity_logits.sigmoid(), torch.ones(1, 3))
+            drawn, alpha, _ = rasterize(*gaussians, cameras.viewmats, cameras.Ks, cameras.width, cameras.height)
             drawn, alpha = drawn.permute(0, 3, 1, 2), alpha.permute(0, 3, 1, 2)
             return Render(drawn[:, :3], drawn[:, 3:], alpha)
 

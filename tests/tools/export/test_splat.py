@@ -5,32 +5,22 @@ import struct
 import numpy as np
 import pytest
 import torch
+from made_runs import random_splats
 from plyfile import PlyData
 
 from gsd.errors import GsdError
 from gsd.geometry import rotation_matrices
-from gsd.rasterizer.ply import QUAT_TO_FILE, SH_C0, WORLD_TO_FILE, Splats, turned
+from gsd.rasterizer.ply import QUAT_TO_FILE, SH_C0, WORLD_TO_FILE, turned
 from gsd.tools.export.mesh import QUAT_TO_Y_UP, WORLD_TO_Y_UP
 from gsd.tools.export.splat import LAYOUT, save_splat
 from gsd.tools.export.spz import save_spz
 
 
-def some(degree=0, count=60):
-    g = torch.Generator().manual_seed(degree)
-    return Splats(
-        means=0.4 * torch.randn(count, 3, generator=g),
-        quats=torch.nn.functional.normalize(torch.randn(count, 4, generator=g), dim=-1),
-        log_scales=torch.randn(count, 3, generator=g) * 0.5 - 2.5,
-        opacity_logits=torch.randn(count, generator=g),
-        sh=0.3 * torch.randn(count, (degree + 1) ** 2, 3, generator=g),
-    )
-
-
 def test_splat_holds_the_scene_in_32_bytes_each(tmp_path):
-    splats = some(degree=1)
+    splats = random_splats(degree=1)
     save_splat(tmp_path / "scene.splat", splats)
     content = (tmp_path / "scene.splat").read_bytes()
-    assert len(content) == 32 * 60
+    assert len(content) == 32 * 40
     table = np.frombuffer(content, LAYOUT)
     opacity, volume = splats.opacity_logits.sigmoid(), splats.log_scales.sum(-1).exp()
     order = (opacity * volume).argsort(descending=True)
@@ -55,7 +45,7 @@ def test_y_up_is_a_rotation_with_the_front_along_z():
 def test_spz_comes_back_as_it_went(tmp_path, degree):
     """Through the library's own reader, within what 8 bits hold; degree 2 shows that harmonics turn too."""
     gaussforge = pytest.importorskip("gaussforge")
-    splats = some(degree)
+    splats = random_splats(degree)
     save_spz(tmp_path / "scene.spz", splats)
     back = gaussforge.GaussForge().convert((tmp_path / "scene.spz").read_bytes(), "spz", "ply")["data"]
     vertex = PlyData.read(io.BytesIO(back))["vertex"]
@@ -79,11 +69,11 @@ def test_spz_comes_back_as_it_went(tmp_path, degree):
 def test_spz_is_y_up_for_a_reader_that_knows_only_the_format(tmp_path):
     """Positions by hand: a gzip of a 16-byte header and 24-bit fixed-point numbers; x right, y up, z towards us."""
     pytest.importorskip("gaussforge")
-    splats = some()
+    splats = random_splats()
     save_spz(tmp_path / "scene.spz", splats)
     raw = gzip.decompress((tmp_path / "scene.spz").read_bytes())
     magic, version, count, _, bits, _, _ = struct.unpack("<IIIBBBB", raw[:16])
-    assert (magic.to_bytes(4, "little"), version, count) == (b"NGSP", 3, 60)
+    assert (magic.to_bytes(4, "little"), version, count) == (b"NGSP", 3, 40)
     digits = np.frombuffer(raw[16 : 16 + 9 * count], np.uint8).reshape(count, 3, 3).astype(np.int64)
     fixed = digits @ [1, 1 << 8, 1 << 16]
     xyz = np.where(fixed >= 1 << 23, fixed - (1 << 24), fixed) / (1 << bits)
@@ -94,4 +84,4 @@ def test_spz_is_y_up_for_a_reader_that_knows_only_the_format(tmp_path):
 def test_spz_without_its_library_names_it(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "gaussforge", None)
     with pytest.raises(GsdError, match="pip install gaussforge"):
-        save_spz(tmp_path / "scene.spz", some())
+        save_spz(tmp_path / "scene.spz", random_splats())

@@ -8,7 +8,7 @@ from made_runs import record
 
 from gsd.errors import GsdError
 from gsd.statistics import estimates as statistics
-from gsd.tools.report.curves import BINS, LINES, bands, binned, read, span, turns
+from gsd.tools.report.curves import BINS, LINES, bands, read, span, thinned, turns
 
 
 def write(folder, records, name="metrics.jsonl"):
@@ -20,8 +20,8 @@ def write(folder, records, name="metrics.jsonl"):
 def test_a_long_run_is_thinned_to_means(tmp_path):
     (curves,) = read(write(tmp_path, [record(s, loss=float(s)) for s in range(1000)]))
     assert span([curves]) == 10
-    thin = binned(curves, 10)
-    assert len(thin.bins) == BINS
+    thin = thinned(curves, 10)
+    assert len(thin.places) == BINS
     np.testing.assert_allclose(thin.values["loss"], np.arange(1000).reshape(100, 10).mean(1))
     np.testing.assert_allclose(thin.axes["prior_calls"], 2 * thin.axes["step"])
 
@@ -29,13 +29,13 @@ def test_a_long_run_is_thinned_to_means(tmp_path):
 def test_of_a_very_long_run_not_every_line_is_read(tmp_path):
     (curves,) = read(write(tmp_path, [record(s) for s in range(20 * LINES)]))
     assert LINES <= len(curves.axes["step"]) < 2 * LINES
-    assert len(binned(curves, span([curves])).bins) == BINS
+    assert len(thinned(curves, span([curves])).places) == BINS
 
 
 def test_what_is_missing_or_not_a_number_is_left_out_of_the_mean(tmp_path):
     lines = [record(0, a=1.0), record(1, a=None, b=5.0), record(2, a=3.0, b="word"), record(3, a=float("inf"))]
     (curves,) = read(write(tmp_path, lines))
-    thin = binned(curves, 2)
+    thin = thinned(curves, 2)
     np.testing.assert_array_equal(thin.values["a"], [1.0, 3.0])
     assert "b" not in thin.values
 
@@ -45,7 +45,7 @@ def test_evaluations_are_curves_of_their_own(tmp_path):
     write(tmp_path, [record(s, psnr=20.0 + s) for s in (0, 50, 99)], "evaluations.jsonl")
     metrics, evaluations = read(tmp_path)
     assert list(metrics.values) == ["loss"]
-    thin = binned(evaluations, span([metrics, evaluations]))
+    thin = thinned(evaluations, span([metrics, evaluations]))
     np.testing.assert_array_equal(thin.axes["step"], [0, 50, 99])
     np.testing.assert_array_equal(thin.values["evaluation/psnr"], [20, 70, 119])
 
@@ -54,7 +54,7 @@ def test_a_list_at_each_step_is_no_curve(tmp_path):
     """As metric=clip_view leaves in evaluations.jsonl: a number for each view of the turntable."""
     lines = [record(s, psnr=20.0, clip_front=[0.1, 0.2, 0.3]) for s in (0, 50)]
     (evaluations,) = read(write(tmp_path, lines, "evaluations.jsonl"))
-    assert list(binned(evaluations, 1).values) == ["evaluation/psnr"]
+    assert list(thinned(evaluations, 1).values) == ["evaluation/psnr"]
 
 
 def test_a_line_cut_off_is_left_out_and_damage_is_told(tmp_path):
@@ -72,7 +72,7 @@ def test_a_line_cut_off_is_left_out_and_damage_is_told(tmp_path):
 def test_bands_are_means_with_intervals(tmp_path):
     values = [[1.0, 4.0, 2.0], [2.0, 6.0], [6.0, 5.0, 5.0]]  # the second run stopped early
     runs = [
-        binned(*read(write(tmp_path / f"{k}", [record(s, loss=v) for s, v in enumerate(each)])), 1)
+        thinned(*read(write(tmp_path / f"{k}", [record(s, loss=v) for s, v in enumerate(each)])), 1)
         for k, each in enumerate(values)
     ]
     band = bands(runs, ["a cat"] * 3)["loss"]
@@ -93,6 +93,6 @@ def test_a_metric_over_the_turn():
 def test_bands_of_several_prompts_are_over_prompts(tmp_path):
     """Two prompts with two runs each, which are alike: what is known is what two numbers tell."""
     values = [1.0, 1.2, 3.0, 3.4]
-    runs = [binned(*read(write(tmp_path / f"{k}", [record(0, loss=v)])), 1) for k, v in enumerate(values)]
+    runs = [thinned(*read(write(tmp_path / f"{k}", [record(0, loss=v)])), 1) for k, v in enumerate(values)]
     band, want = bands(runs, ["a cat", "a cat", "an owl", "an owl"])["loss"], statistics.mean([1.1, 3.2])
     assert (band.value[0], band.low[0], band.high[0]) == pytest.approx((want.value, want.low, want.high))

@@ -1,16 +1,17 @@
 """What goes into the page is what the run left, within its share of bytes."""
 
 import io
+from dataclasses import replace
 
 import imageio.v2 as imageio
 import numpy as np
 import pytest
 import torch
-from made_runs import strip
+from made_runs import blobs, strip
 from PIL import Image
 
 from gsd.errors import GsdError
-from gsd.rasterizer.ply import Splats, save_ply
+from gsd.rasterizer.ply import save_ply
 from gsd.tools.export.splat import LAYOUT
 from gsd.tools.report import media
 
@@ -68,14 +69,7 @@ def test_a_turntable_is_kept_or_made_smaller(tmp_path):
 def test_gaussians_beyond_the_share_are_the_least_visible(tmp_path):
     count = 100
     sizes = torch.linspace(-4, -2, count)
-    splats = Splats(
-        means=torch.arange(3.0 * count).view(count, 3),
-        quats=torch.tensor([[1.0, 0, 0, 0]]).expand(count, 4),
-        log_scales=sizes[:, None].expand(count, 3),
-        opacity_logits=torch.zeros(count),
-        sh=torch.zeros(count, 1, 3),
-    )
-    save_ply(tmp_path / "scene.ply", splats)
+    save_ply(tmp_path / "scene.ply", replace(blobs(count), log_scales=sizes[:, None].expand(count, 3)))
     whole = media.gaussians(tmp_path / "scene.ply", PLENTY)
     assert (whole.count, whole.total, len(whole.splat)) == (100, 100, 3200)
     part = media.gaussians(tmp_path / "scene.ply", 1000)

@@ -1,11 +1,14 @@
-"""The benchmark of whole steps, on next to nothing."""
+"""The benchmarks of noisings and of whole steps, on next to nothing."""
 
 import json
-import sys
 
+import bench
+import noising
+import noising_report
 import pytest
+import step as benchmark
 import torch
-from launch import ROOT, SMALL, config
+from launch import SMALL, config
 from pipelines import random_pipeline
 
 from gsd.experiment import build
@@ -13,37 +16,44 @@ from gsd.experiment import build
 TINY_SCENE = [o for o in SMALL if o.startswith(("init", "camera", "threads"))]
 
 
-@pytest.fixture
-def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))
-    import step
+def test_tables_of_the_noisings():
+    jobs = {name: noising.job(noising.configured([f"noising={name}"]), 50, 16, "cpu") for name in ("random", "nearest")}
+    times = bench.take_turns(jobs, 0.0)
+    assert all(len(each) == 3 and min(each) > 0 for each in times.values())
+    cases = {str(n): {"job": {"median": 0.5 * n**2, "min": 0.0}} for n in (10, 100, 1000)}
+    assert abs(noising_report.growth(cases, "job") - 2) < 1e-9
+    memory = {"consistent": {"1000": 1.0, "2000": 18_000 * 10 / 2**20}}
+    row = noising_report.table({"memory": memory}).splitlines()[-1]
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["consistent", "1.0", "0.2", "10"]
 
-    monkeypatch.setattr(step, "WARM_UP", 1)
-    return step
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch):
+    monkeypatch.setattr(benchmark, "WARM_UP", 1)
 
 
-def test_methods_are_compared_with_sds(benchmark, tmp_path, monkeypatch, capsys):
+def test_methods_are_compared_with_sds(call, tmp_path, monkeypatch):
     monkeypatch.setattr(benchmark, "memory_apart", lambda name, scale, overrides: 7.0)
-    command = ["step", "--scale", "menagerie", "--steps", "2", "--only", "gsd", "usual sds", "--out", str(tmp_path)]
-    monkeypatch.setattr(sys, "argv", [*command, *TINY_SCENE])
-    benchmark.main()
+    arguments = ("--scale", "menagerie", "--steps", 2, "--only", "gsd", "usual sds", "--out", tmp_path)
+    call(benchmark.main, *arguments, *TINY_SCENE)
     rows = json.loads((tmp_path / "result.json").read_text())["rows"]
     assert list(rows) == ["sds", "gsd"]  # the exact prior has no network to be asked the usual way
     assert rows["sds"]["wall_ratio"] == 1
     assert rows["gsd"]["wall_ms"] > 0
     assert rows["gsd"]["prior_calls"] == 2
-    assert "| gsd | 2.0 |" in capsys.readouterr().out
+    cells = [cell.strip() for cell in (tmp_path / "table.md").read_text().splitlines()[-1].split("|")]
+    assert (cells[1], cells[2], cells[-2]) == ("gsd", "2.0", "7")
 
 
 @pytest.mark.slow
-def test_memory_grows_with_the_scene(benchmark):
+def test_memory_grows_with_the_scene():
     small, large = (
         benchmark.memory_apart("sds", "menagerie", [*TINY_SCENE, o]) for o in ("sigma=vp", "init.points=400000")
     )
     assert large - small > 400_000 * 14 * 4 * 3 / 2**20  # parameters, gradients and a moment of Adam
 
 
-def test_the_usual_step_asks_twice_and_decodes(benchmark, tmp_path, monkeypatch):
+def test_the_usual_step_asks_twice_and_decodes(tmp_path, monkeypatch):
     """It moves the scene as ours does when the encoder has no spread and the noise is the same."""
     random_pipeline(tmp_path / "model")
     options = (f"prior.model={tmp_path / 'model'}", "prior=stable_diffusion", "noising=random", "loss=none")

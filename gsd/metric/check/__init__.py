@@ -1,0 +1,1 @@
+"""What the metrics say of scenes whose right answer is known."""

@@ -1,0 +1,16 @@
+"""The scripts of experiments/ can be imported, and called in a folder of their own."""
+
+import sys
+
+import pytest
+from launch import ROOT
+
+sys.path[:0] = [str(ROOT / "experiments" / name) for name in ("figures", "benchmarks", "tiny")]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The working directory, below which outputs/ and multirun/ are made."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    return tmp_path

@@ -1,0 +1,32 @@
+"""The figure of the noisings, on next to nothing."""
+
+import json
+
+import fig5_noise
+import torch
+
+from gsd.noising.check.reference import cameras, visible_in_both
+
+
+def test_fig5_measures_a_row_once_and_draws_it(call, tmp_path, monkeypatch, capsys):
+    arguments = ("none: noising=random", "noising=consistent", "--draws", "3", "--out", tmp_path)
+    call(fig5_noise.main, *arguments)
+    assert (tmp_path / "figure.png").stat().st_size > 10_000
+    assert (tmp_path / "figure.pdf").exists()
+    random, consistent = json.loads((tmp_path / "result.json").read_text())["rows"]
+    assert random["label"] == "none"
+    assert abs(random["figures"]["correlation, 5°"]) < 0.05
+    assert consistent["figures"]["correlation, 5°"] > 0.5
+    assert "| (b) | noising=consistent |" in (tmp_path / "table.md").read_text()
+    monkeypatch.setattr(fig5_noise, "measure", None)  # would raise if it were called again
+    call(fig5_noise.main, *arguments)
+    assert "(b)" in capsys.readouterr().out
+
+
+def test_patches_of_both_views_show_the_same_place():
+    here, there = fig5_noise.squares()
+    coords, both = visible_in_both(cameras(0.0, 5.0, size=fig5_noise.SIZE))
+    assert both[here].all()
+    centre = coords[0][here].mean((0, 1))
+    wanted = torch.tensor([(there[1].start + there[1].stop) / 2, (there[0].start + there[0].stop) / 2])
+    assert (centre - wanted).abs().max() <= 0.51
