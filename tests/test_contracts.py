@@ -279,7 +279,7 @@ def test_loss(name):
     assert at(loss.weight, 0) >= 0
     cams = cameras(0.0, 5.0, size=16)
     shown, z = render(cams), torch.randn(2, 4, 16, 16)
-    shown = replace(shown, z_variance=0.01 * shown.alpha, orientation=0.1 * shown.alpha)
+    shown = replace(shown, orientation=0.1 * shown.alpha)
     score = Score(z, torch.randn_like(z), torch.randn_like(z), 2)
     scene = surface(50)
     scene = type(scene)(scene.points, scene.ids, torch.full((50, 3), 0.1), None)

@@ -14,7 +14,7 @@ from gsd.geometry import Sampler
 from gsd.protocols import Loss
 from gsd.schedule import Schedule
 from gsd.types import StepState
-from gsd.warping.compare import Compared, Pairs, compare_torch, ordered_pairs
+from gsd.warping.compare import Compared, compare_torch, ordered_pairs
 
 
 class Consistency(Loss):
@@ -39,12 +39,11 @@ class Consistency(Loss):
         weight: Schedule = 0.02,
         warp: Sampler = "bilinear",
         input: Literal["residual", "score", "cfg_delta"] = "residual",
-        pairs: Pairs = "all",
         resolution: Literal["latent", "render"] = "latent",
         tolerance: PositiveFloat = 0.07,
     ) -> None:
         self.weight, self.warp, self.input = weight, warp, input
-        self.pairs, self.resolution, self.tolerance = pairs, resolution, tolerance
+        self.resolution, self.tolerance = resolution, tolerance
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         maps = self._maps(state).detach()
@@ -52,7 +51,7 @@ class Consistency(Loss):
             depth, alpha, cameras = state.geometry.depth, state.geometry.alpha.detach(), state.geometry.cameras
         else:
             depth, alpha, cameras = state.render.depth, state.render.alpha.detach(), state.cameras
-        pairs = ordered_pairs(cameras, self.pairs)
+        pairs = ordered_pairs(cameras)
         compare = Compared.apply if compiled(maps) else compare_torch
         total = compare(maps, depth, alpha, cameras, pairs, self.warp, self.tolerance)
         return total * (maps[0, 0].numel() / depth[0].numel() / len(cameras))

@@ -41,8 +41,8 @@ class MVDream(StableDiffusion):
 
     views = VIEWS  # of a group; `gsd.experiment` refuses others
 
-    def _load_unet(self, folder: Path, variant: str | None, attention: str, channels_last: bool) -> Any:
-        unet = super()._load_unet(folder, variant, attention, channels_last)
+    def _load_unet(self, folder: Path, variant: str | None, attention: str) -> Any:
+        unet = super()._load_unet(folder, variant, attention)
         if unet.config.get("projection_class_embeddings_input_dim") != POSE:
             raise GsdError(f"{folder} knows no cameras; give an MVDream, or use prior=stable_diffusion.")
         own = unet.attn_processors

@@ -53,17 +53,14 @@ class ThreeFuse(StableDiffusion):
         dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
         attention: Literal["sdpa", "sliced"] = "sdpa",
         encode_chunk: PositiveInt = 4,
-        channels_last: bool = False,
         compile: bool = False,
         guidance_scale: NonNegativeFloat | None = None,
     ) -> None:
         folder = locate_controlnet(controlnet, variant)
-        super().__init__(
-            context, model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, guidance_scale
-        )
+        super().__init__(context, model, variant, resolution, dtype, attention, encode_chunk, compile, guidance_scale)
         from diffusers import ControlNetModel
 
-        self.controlnet = self._load(ControlNetModel, folder, variant, channels_last)
+        self.controlnet = self._load(ControlNetModel, folder, variant)
         if attention == "sliced":
             self.controlnet.set_attention_slice("auto")
         if compile:
