@@ -17,6 +17,7 @@ from gsd.particles import Particles
 from gsd.protocols import (
     Adapts,
     Camera,
+    ConditionsOnPoints,
     Densifier,
     Guidance,
     Init,
@@ -28,7 +29,6 @@ from gsd.protocols import (
     Prompting,
     ReadsTexts,
     Representation,
-    SeesPoints,
     Sigma,
 )
 from gsd.random import Stream
@@ -111,8 +111,8 @@ def build(cfg: DictConfig) -> Experiment:
         prior.prepare((*prompting.texts, *guidance.texts))
     metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in cfg.metric.items()}
     starts = [init(Stream(cfg.seed + k, "init")) for k in range(cfg.particles)]
-    if isinstance(prior, SeesPoints):
-        prior.see(starts[0])
+    if isinstance(prior, ConditionsOnPoints):
+        prior.condition_on(starts[0])
     each = replace(context, steps=math.ceil(cfg.steps / cfg.particles))
     scenes = [make_scene(cfg, replace(each, seed=cfg.seed + k, points=points)) for k, points in enumerate(starts)]
     t = cfg.turntable

@@ -172,8 +172,8 @@ def test_init(name, folder, monkeypatch):
 @pytest.mark.parametrize("name", options("prior"))
 def test_prior(name, folder):
     prior = built("prior", name, folder=folder)
-    if isinstance(prior, protocols.SeesPoints):
-        prior.see(PointCloud(0.3 * torch.randn(80, 3), torch.rand(80, 3)))
+    if isinstance(prior, protocols.ConditionsOnPoints):
+        prior.condition_on(PointCloud(0.3 * torch.randn(80, 3), torch.rand(80, 3)))
     views = prior.views or 2
     rgb = torch.rand(views, 3, 32, 32, requires_grad=True)
     z = prior.encode(rgb)

@@ -15,7 +15,7 @@ from gsd.backend.checkpoint import HUB_ID
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError, reason
 from gsd.init.parts.cloud import Growing
-from gsd.init.parts.sampled import FRONT, Kept, placed
+from gsd.init.parts.sampled import FRONT, CloudCache, placed
 from gsd.protocols import Init
 from gsd.random import Stream
 from gsd.types import Context, PointCloud
@@ -46,12 +46,12 @@ class ShapE(Init):
         self.prompt, self.device, self.model, self.variant = context.prompt, context.device, model, variant
         self.points, self.guidance_scale, self.sampling_steps = points, guidance_scale, sampling_steps
         self.radius, self.yaw, self.grow = radius, yaw, grow
-        self.kept = Kept("shap_e", self.prompt, model, variant, points, guidance_scale, sampling_steps)
-        if not self.kept.any():
+        self.cache = CloudCache("shap_e", self.prompt, model, variant, points, guidance_scale, sampling_steps)
+        if not self.cache.any():
             _locate(model, variant)  # now, so that a run does not fail after its other parts were made
 
     def __call__(self, rng: Stream) -> PointCloud:
-        return placed(self.kept(rng, self._sample), self.yaw, self.radius, self.grow, rng)
+        return placed(self.cache(rng, self._sample), self.yaw, self.radius, self.grow, rng)
 
     @torch.no_grad()
     def _sample(self, rng: Stream) -> PointCloud:

@@ -164,15 +164,15 @@ class StableDiffusion(Prior):
         vp = (x * (1 + sigma**2).rsqrt()[:, None, None, None]).to(self.dtype)
         with _fits("denoising"):
             text, t = self.embed(condition).to(self.dtype), self.timestep(sigma)
-            more = {"class_labels": labels} | self.beside(vp, t, text, condition)
+            more = {"class_labels": labels} | self.extra_unet_arguments(vp, t, text, condition)
             # With gradients, as for VSD's LoRA, uncompiled: what PyTorch 2.13 compiles for CPUs there loses some.
             unet = self.unet.forward if torch.is_grad_enabled() else self.unet
             return unet(vp, t, encoder_hidden_states=text, **more).sample.to(x)
 
-    def beside(
+    def extra_unet_arguments(
         self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition
     ) -> dict[str, Any]:
-        """Further arguments of the network, for priors that know more about the views; here none."""
+        """Further arguments of the UNet, which subclasses derive from the cameras; none here."""
         return {}
 
     def embed(self, condition: Condition) -> Float[Tensor, "V L D"]:

@@ -99,7 +99,7 @@ class InstantNGP(nn.Module, Representation):
         self.cloud = _as_scene(context.points.xyz.to(self.device))
         self.occupancy = Occupancy(occupancy_cells, bound, occupancy_decay, occupancy_threshold, self.device)
         self.occupancy_every, self.marched = occupancy_every, 0
-        self._look()
+        self._prepare_step()
 
     def render(self, cameras: Cameras) -> Render:
         """With graph, samples are shifted at random along each ray; without, they lie in the middle of their steps."""
@@ -126,7 +126,7 @@ class InstantNGP(nn.Module, Representation):
             _, remaining = weigh(self.radiance.density(points, features) * self.stride, samples)
             seen = remaining > self.termination
             chosen = seen.nonzero()[:, 0]
-            samples, ray = samples.kept(seen), ray[chosen]
+            samples, ray = samples.select(seen), ray[chosen]
             points, features = points.index_select(1, chosen), features.index_select(1, chosen)
         training = torch.is_grad_enabled()
         if training:
@@ -163,10 +163,10 @@ class InstantNGP(nn.Module, Representation):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps_taken += 1
-        self._look()
+        self._prepare_step()
 
-    def _look(self) -> None:
-        """After a step: the levels of the next one, and now and then what is where."""
+    def _prepare_step(self) -> None:
+        """Set the active levels of the next step; refresh the occupancy grid every `occupancy_every` steps."""
         self.radiance.active_levels = float(at(self.active_levels, self.steps_taken))
         if self.steps_taken % self.occupancy_every == 0:
             generator = Stream(self.seed, "occupancy", self.steps_taken).generator(self.device)

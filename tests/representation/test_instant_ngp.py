@@ -31,7 +31,7 @@ def rough(seed=0, **options):
     """A field with something to see: the table is large and the blob a fog, so that every part gets a gradient."""
     made = ngp(seed, **({"blob_density": 6.0} | options))
     torch.nn.init.uniform_(made.radiance.grid.table, -1, 1, generator=torch.Generator().manual_seed(1))
-    made._look()
+    made._prepare_step()
     return made
 
 
