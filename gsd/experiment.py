@@ -10,7 +10,7 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gsd.backend.device import pick_device
-from gsd.config import make
+from gsd.config import EVERY, make
 from gsd.errors import GsdError
 from gsd.geometry import turntable
 from gsd.particles import Particles
@@ -117,13 +117,7 @@ def build(cfg: DictConfig) -> Experiment:
     scenes = [make_scene(cfg, replace(each, seed=cfg.seed + k, points=points)) for k, points in enumerate(starts)]
     t = cfg.turntable
     return Experiment(
-        prompt=cfg.prompt,
-        seed=cfg.seed,
-        steps=cfg.steps,
-        checkpoint_every=cfg.checkpoint_every,
-        images_every=cfg.images_every,
-        evaluate_every=cfg.evaluate_every,
-        profile=cfg.profile,
+        **{key: cfg[key] for key in ("prompt", "seed", "steps", *EVERY, "profile")},
         device=context.device,
         camera=camera,
         prompting=prompting,
