@@ -134,7 +134,7 @@ def make(section: Any, where: str, context: Context, kind: type[Part]) -> Part:
 
     Args:
         section: a node of the config with `_target_` and the options of that class.
-        where: the section's key, for messages, such as "guidance" or "loss.tv".
+        where: the section's key, for messages, such as "guidance" or "loss.opaque".
         context: what no yaml can hold; a class that has a constructor parameter `context` gets it.
         kind: the protocol that the object must fulfil, such as `gsd.protocols.Guidance`.
 
@@ -160,7 +160,10 @@ def make(section: Any, where: str, context: Context, kind: type[Part]) -> Part:
         left = " ".join(f"~{where}.{key}" for key in unknown)
         hint = did_you_mean(unknown[0], options) or f"; if a preset has it for another option, add {left}"
         raise GsdError(f"{where} has no option '{unknown[0]}'; it has {', '.join(options) or 'none'}{hint}")
-    model = pydantic.create_model(target.__name__, __config__={"arbitrary_types_allowed": True}, **options)
+    fields: dict[str, Any] = {**options}
+    model = pydantic.create_model(
+        target.__name__, __config__=pydantic.ConfigDict(arbitrary_types_allowed=True), **fields
+    )
     try:
         checked = model(**values)
     except pydantic.ValidationError as error:

@@ -10,13 +10,14 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gsd.backend.device import pick_device
-from gsd.config import make
+from gsd.config import EVERY, make
 from gsd.errors import GsdError
 from gsd.geometry import turntable
 from gsd.particles import Particles
 from gsd.protocols import (
     Adapts,
     Camera,
+    ConditionsOnPoints,
     Densifier,
     Guidance,
     Init,
@@ -28,7 +29,6 @@ from gsd.protocols import (
     Prompting,
     ReadsTexts,
     Representation,
-    SeesPoints,
     Sigma,
 )
 from gsd.random import Stream
@@ -111,19 +111,13 @@ def build(cfg: DictConfig) -> Experiment:
         prior.prepare((*prompting.texts, *guidance.texts))
     metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in cfg.metric.items()}
     starts = [init(Stream(cfg.seed + k, "init")) for k in range(cfg.particles)]
-    if isinstance(prior, SeesPoints):
-        prior.see(starts[0])
+    if isinstance(prior, ConditionsOnPoints):
+        prior.condition_on(starts[0])
     each = replace(context, steps=math.ceil(cfg.steps / cfg.particles))
     scenes = [make_scene(cfg, replace(each, seed=cfg.seed + k, points=points)) for k, points in enumerate(starts)]
     t = cfg.turntable
     return Experiment(
-        prompt=cfg.prompt,
-        seed=cfg.seed,
-        steps=cfg.steps,
-        checkpoint_every=cfg.checkpoint_every,
-        images_every=cfg.images_every,
-        evaluate_every=cfg.evaluate_every,
-        profile=cfg.profile,
+        **{key: cfg[key] for key in ("prompt", "seed", "steps", *EVERY, "profile")},
         device=context.device,
         camera=camera,
         prompting=prompting,

@@ -160,10 +160,10 @@ class ReadsTexts(Protocol):
 
 
 @runtime_checkable
-class SeesPoints(Protocol):
-    """A prior that is told the points a run starts from, before its first step."""
+class ConditionsOnPoints(Protocol):
+    """A prior that is conditioned on the points a run starts from; called once, before the first step."""
 
-    def see(self, points: PointCloud) -> None: ...
+    def condition_on(self, points: PointCloud) -> None: ...
 
 
 @runtime_checkable

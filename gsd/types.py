@@ -77,9 +77,8 @@ class Render:
     rgb: Float[Tensor, "V 3 H W"]  # [0, 1], over the background
     depth: Float[Tensor, "V 1 H W"]  # expected camera-space z, divided by alpha; 0 where nothing was hit
     alpha: Float[Tensor, "V 1 H W"]  # [0, 1]
-    # Of radiance fields, while training: along each ray, with the compositing weights w
-    z_variance: Float[Tensor, "V 1 H W"] | None = None  # sum w (z - depth)^2 / alpha, world units squared
-    orientation: Float[Tensor, "V 1 H W"] | None = None  # sum w max(normal . direction, 0)^2, w detached
+    # Radiance fields with normals, while training: sum over the ray's samples of w max(normal . direction, 0)^2
+    orientation: Float[Tensor, "V 1 H W"] | None = None  # w are the compositing weights, detached
 
 
 @dataclass(frozen=True)

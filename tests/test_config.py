@@ -30,7 +30,6 @@ NEEDS = {
     "guidance=ism": ("noising=random",),
     "guidance=sdi": ("noising=random",),
     "loss=[orient]": ("representation=instant_ngp", "representation.normals=analytic"),
-    "loss=[z_variance]": ("representation=instant_ngp",),
     "guidance=vsd": ("prior=stable_diffusion", "prior.model={folder}/pipeline"),
 }
 OPTIONS = sorted(

@@ -172,8 +172,8 @@ def test_init(name, folder, monkeypatch):
 @pytest.mark.parametrize("name", options("prior"))
 def test_prior(name, folder):
     prior = built("prior", name, folder=folder)
-    if isinstance(prior, protocols.SeesPoints):
-        prior.see(PointCloud(0.3 * torch.randn(80, 3), torch.rand(80, 3)))
+    if isinstance(prior, protocols.ConditionsOnPoints):
+        prior.condition_on(PointCloud(0.3 * torch.randn(80, 3), torch.rand(80, 3)))
     views = prior.views or 2
     rgb = torch.rand(views, 3, 32, 32, requires_grad=True)
     z = prior.encode(rgb)
@@ -279,7 +279,7 @@ def test_loss(name):
     assert at(loss.weight, 0) >= 0
     cams = cameras(0.0, 5.0, size=16)
     shown, z = render(cams), torch.randn(2, 4, 16, 16)
-    shown = replace(shown, z_variance=0.01 * shown.alpha, orientation=0.1 * shown.alpha)
+    shown = replace(shown, orientation=0.1 * shown.alpha)
     score = Score(z, torch.randn_like(z), torch.randn_like(z), 2)
     scene = surface(50)
     scene = type(scene)(scene.points, scene.ids, torch.full((50, 3), 0.1), None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
@@ -17,33 +18,28 @@ from gsd.types import Cameras
 Range = tuple[float, float]
 
 
+@dataclass
 class Orbit(Camera):
-    """`groups` anchors a step, each with `views` - 1 neighbours `delta_deg` apart (paper, section 5.1: 5 degrees).
+    """`groups` anchors per step, each with `views` - 1 neighbours `delta_deg` apart (paper, section 5.1: 5 degrees).
 
     The views of a group share elevation, field of view and distance; neighbours sit at +1, -1, +2, -2 ... times
     delta_deg from the anchor. azimuth=stratified gives each group of a step its own sector of the circle.
     """
 
-    def __init__(
-        self,
-        resolution: Annotated[int, Field(ge=1, le=4096)] = 64,
-        groups: PositiveInt = 1,
-        views: PositiveInt = 2,
-        delta_deg: Annotated[float, Field(gt=0, le=180)] = 5.0,
-        azimuth: Literal["stratified", "random"] = "stratified",
-        elevation: Range = (0.0, 30.0),
-        fov: Range = (40.0, 40.0),
-        distance: Range = (2.2, 2.2),
-    ) -> None:
-        for name, (low, high), floor, ceiling in (
-            ("elevation", elevation, -89.0, 89.0),
-            ("fov", fov, 1.0, 170.0),
-            ("distance", distance, 0.1, 1000.0),
-        ):
+    resolution: Annotated[int, Field(ge=1, le=4096)] = 64
+    groups: PositiveInt = 1
+    views: PositiveInt = 2
+    delta_deg: Annotated[float, Field(gt=0, le=180)] = 5.0
+    azimuth: Literal["stratified", "random"] = "stratified"
+    elevation: Range = (0.0, 30.0)
+    fov: Range = (40.0, 40.0)
+    distance: Range = (2.2, 2.2)
+
+    def __post_init__(self) -> None:
+        for name, floor, ceiling in (("elevation", -89.0, 89.0), ("fov", 1.0, 170.0), ("distance", 0.1, 1000.0)):
+            low, high = getattr(self, name)
             if not floor <= low <= high <= ceiling:
                 raise GsdError(f"camera.{name}=[{low},{high}] must ascend within [{floor:g}, {ceiling:g}].")
-        self.resolution, self.groups, self.views, self.delta_deg = resolution, groups, views, delta_deg
-        self.azimuth, self.elevation, self.fov, self.distance = azimuth, elevation, fov, distance
 
     def __call__(self, rng: Stream) -> Cameras:
         """The cameras of a step, anchors first in each group."""
@@ -62,12 +58,5 @@ class Orbit(Camera):
         offsets = torch.tensor([(i + 1) // 2 * (1 if i % 2 else -1) for i in range(self.views)]) * self.delta_deg
         azimuth = (anchors[:, None] + offsets).flatten() % 360
         group = torch.arange(self.groups).repeat_interleave(self.views)
-        return orbit(
-            azimuth,
-            uniform(self.elevation),
-            uniform(self.distance),
-            uniform(self.fov),
-            self.resolution,
-            self.resolution,
-            group,
-        )
+        elevation, distance, fov = uniform(self.elevation), uniform(self.distance), uniform(self.fov)
+        return orbit(azimuth, elevation, distance, fov, self.resolution, self.resolution, group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
@@ -16,6 +17,7 @@ from gsd.protocols import Densifier, Parameters
 from gsd.random import Stream
 
 
+@dataclass
 class Default(Densifier):
     """Adaptive density control (Kerbl et al. 2023, section 5.2), with the defaults of gsplat.
 
@@ -26,21 +28,17 @@ class Default(Densifier):
     There are never more than `cap_max`: the steepest grow first.
     """
 
-    def __init__(
-        self,
-        start: Annotated[int, Field(ge=0)] = 500,
-        until: Count = 15_000,
-        every: Count = 100,
-        reset_every: Count = 3_000,
-        grow_gradient: Positive = 0.0002,
-        split_scale: Positive = 0.01,
-        prune_opacity: Annotated[float, Field(gt=0, lt=0.5)] = 0.005,
-        prune_scale: Positive = 0.1,
-        cap_max: Count = 1_000_000,
-    ) -> None:
-        self.start, self.until, self.every, self.reset_every = start, until, every, reset_every
-        self.grow_gradient, self.split_scale = grow_gradient, split_scale
-        self.prune_opacity, self.prune_scale, self.cap_max = prune_opacity, prune_scale, cap_max
+    start: Annotated[int, Field(ge=0)] = 500
+    until: Count = 15_000
+    every: Count = 100
+    reset_every: Count = 3_000
+    grow_gradient: Positive = 0.0002
+    split_scale: Positive = 0.01
+    prune_opacity: Annotated[float, Field(gt=0, lt=0.5)] = 0.005
+    prune_scale: Positive = 0.1
+    cap_max: Count = 1_000_000
+
+    def __post_init__(self) -> None:
         self._ids = Ids()
         self._sums: Tensor | None = None  # [N] norms of the image-plane gradient, summed over views and steps
         self._seen: Tensor | None = None  # [N] how many views that were

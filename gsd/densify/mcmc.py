@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
@@ -16,6 +17,7 @@ from gsd.protocols import Densifier, Parameters
 from gsd.random import Stream
 
 
+@dataclass
 class Mcmc(Densifier):
     """3D Gaussian splatting as Markov chain Monte Carlo (Kheradmand et al. 2024), with the defaults of gsplat.
 
@@ -24,18 +26,15 @@ class Mcmc(Densifier):
     step the means take a random step, `noise` times their learning rate, along the axes of faint Gaussians (eq. 8).
     """
 
-    def __init__(
-        self,
-        start: Annotated[int, Field(ge=0)] = 500,
-        until: Count = 25_000,
-        every: Count = 100,
-        growth: Annotated[float, Field(ge=1)] = 1.05,
-        min_opacity: Annotated[float, Field(gt=0, lt=1)] = 0.005,
-        noise: Annotated[float, Field(ge=0)] = 5e5,
-        cap_max: Count = 1_000_000,
-    ) -> None:
-        self.start, self.until, self.every, self.growth = start, until, every, growth
-        self.min_opacity, self.noise, self.cap_max = min_opacity, noise, cap_max
+    start: Annotated[int, Field(ge=0)] = 500
+    until: Count = 25_000
+    every: Count = 100
+    growth: Annotated[float, Field(ge=1)] = 1.05
+    min_opacity: Annotated[float, Field(gt=0, lt=1)] = 0.005
+    noise: Annotated[float, Field(ge=0)] = 5e5
+    cap_max: Count = 1_000_000
+
+    def __post_init__(self) -> None:
         self._ids = Ids()
 
     @torch.no_grad()

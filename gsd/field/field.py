@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from gsd.field.hashgrid import HashGrid, make_levels
 from gsd.field.mlp import MLP
-from gsd.field.tcnn import TinyCudaGrid
 
-Normals = Literal["none", "analytic", "finite_difference"]
+Normals = Literal["none", "analytic"]
 STEEPEST = 15.0  # trunc_exp's derivative is exp of no more than this (Mueller et al.)
 
 
@@ -35,7 +34,6 @@ class Shape(BaseModel):
     blob: Literal["magic3d", "dreamfusion", "none"]
     blob_density: float
     blob_radius: PositiveFloat
-    backend: Literal["torch", "tinycudann"]
 
 
 class RadianceField(nn.Module):
@@ -50,17 +48,9 @@ class RadianceField(nn.Module):
         super().__init__()
         self.shape, self.active_levels = shape, float(shape.levels)
         levels = make_levels(shape.levels, shape.log2_table, shape.base_resolution, shape.growth)
-        self.grid: Any
-        if shape.backend == "tinycudann":
-            seed = generator.initial_seed() % 2**31
-            self.grid = TinyCudaGrid(
-                levels, shape.features, shape.base_resolution, shape.growth, shape.log2_table, seed
-            )
-        else:
-            self.grid = HashGrid(levels, shape.features, generator)
+        self.grid = HashGrid(levels, shape.features, generator)
         self.density_net = MLP(self.grid.width, shape.hidden, shape.layers, 1, generator)
         self.color_net = MLP(self.grid.width, shape.hidden, shape.layers, 3, generator)
-        self.finest = 2 * shape.bound / levels[-1].scale  # world units, a cell of the finest level
 
     def encode(self, points: Float[Tensor, "3 M"], known: Float[Tensor, "K M"] | None = None) -> Float[Tensor, "K M"]:
         """Features of points; `known` are those of an earlier call without graph."""
@@ -82,15 +72,17 @@ class RadianceField(nn.Module):
             return s.blob_density * (1 - squared.clamp_min(1e-12).sqrt() / s.blob_radius)
         return s.blob_density * torch.exp(squared / (-2 * s.blob_radius**2))
 
-    def normals(self, points: Float[Tensor, "3 M"], method: Normals) -> Float[Tensor, "3 M"]:
-        """Unit vectors against the gradient of the density, differentiable; 0 where it is flat.
+    def normals(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
+        """Unit vectors against the gradient of the density, differentiable; 0 where the density is flat.
 
-        The activation rises everywhere, so its argument has a gradient of the same direction, which never saturates.
+        The gradient is that of the activation's argument. The activation rises everywhere, so the direction is the
+        same, and the argument never saturates. The hash encoding and its derivative with respect to the point are both
+        linear in the table, so no second derivative of a kernel is needed.
         """
-        slope = self._slope_analytic(points) if method == "analytic" else self._slope_differences(points)
+        slope = self._slope(points)
         return -slope / slope.square().sum(0).clamp_min(1e-12).sqrt()
 
-    def _slope_analytic(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
+    def _slope(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
         features, jacobian = self.grid.jacobian(self._unit(points), self.active_levels)
         with torch.enable_grad():
             features = features if features.requires_grad else features.requires_grad_()
@@ -99,14 +91,6 @@ class RadianceField(nn.Module):
             place = points.detach().requires_grad_()
             (blob,) = torch.autograd.grad(self.blob(place).sum(), place)
         return (jacobian * by_feature).sum(1) / (2 * self.shape.bound) + blob
-
-    def _slope_differences(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
-        """Central differences over one cell of the finest level."""
-        offsets = 0.5 * self.finest * torch.eye(3, device=points.device)
-        places = torch.cat([points + side * offset[:, None] for offset in offsets for side in (1, -1)], 1)
-        raw = self.density_net(self.encode(places))[0] + self.blob(places)
-        up, down = raw.view(3, 2, -1).unbind(1)
-        return (up - down) / self.finest
 
     def _unit(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
         return (points * (0.5 / self.shape.bound) + 0.5).clamp(0, 1)

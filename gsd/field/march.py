@@ -41,7 +41,7 @@ class Samples:
         counts = self.offsets.diff()
         return torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
 
-    def kept(self, mask: Bool[Tensor, " M"]) -> Samples:
+    def select(self, mask: Bool[Tensor, " M"]) -> Samples:
         before = F.pad(mask.cumsum(0), (1, 0))
         return Samples(self.times[mask], before[self.offsets])
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from gsd.guidance.parts.branches import contrast
@@ -11,39 +13,36 @@ from gsd.schedule import at
 from gsd.types import Noised, Score
 
 
+@dataclass
 class CSD(Guidance):
     """gradient = w(sigma) (a (e(x, y) - e(x, "")) + b (e(x, "") - e(x, y_neg))) (Yu et al. 2023).
 
     e is the noise predicted at x = z + sigma n, a = `guidance_scale`, b = `negative_scale`. The first difference is the
-    gradient of an implicit classifier log p(y | x); nothing pulls towards p(x). Without a negative prompt the second is
-    0 and two branches are asked, also with one when a = b. w and clip: `gsd.guidance.parts.shaping`.
+    gradient of an implicit classifier log p(y | x); nothing pulls towards p(x). Without a negative prompt the second
+    difference is 0 and the prior is asked for two branches; with one it is asked for two only if a = b.
 
-    The authors have a = 1; b goes from 0 to 1 over the first half of their coarse stage and from 1 to 0.5 over the
-    refinement. That coarse stage has DeepFloyd IF, uniform w and gradients of norm 1. Perp-Neg adds to the first
-    difference as everywhere; they give it a weight of its own, 3, and take it about y_neg.
+    Differences from the source:
+    - The authors use a = 1; b rises from 0 to 1 over the first half of the coarse stage and falls from 1 to 0.5 over
+      the refinement. Their coarse stage uses DeepFloyd IF, uniform w and gradients of norm 1.
+    - Perp-Neg adds to the first difference, as in the other guidances; they give it its own weight, 3, relative to
+      y_neg.
     """
 
-    def __init__(
-        self,
-        guidance_scale: Scale = 1.0,
-        negative_scale: Scale = 1.0,
-        weighting: Weighting = "one_minus_abar",
-        clip: GradientClip | None = None,
-    ) -> None:
-        self.guidance_scale, self.negative_scale = guidance_scale, negative_scale
-        self.weighting, self.clip = weighting, clip
+    guidance_scale: Scale = 1.0  # a
+    negative_scale: Scale = 1.0  # b
+    weighting: Weighting = "one_minus_abar"
+    clip: GradientClip | None = None
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
         scale, lead = at(self.guidance_scale, given.rng.step), at(self.negative_scale, given.rng.step)
         condition, negative = given.condition, given.condition.negative()
         if scale == lead or not any(negative.texts):
-            both = contrast(prior, given.x, given.sigma, given.condition, negative)
+            both = contrast(prior, given.x, given.sigma, condition, negative)
             direction = scale * both.direction
         else:
-            both = contrast(
-                prior, given.x, given.sigma, given.condition, condition.unconditional(), [negative] if lead else []
-            )
+            others = [negative] if lead else []
+            both = contrast(prior, given.x, given.sigma, condition, condition.unconditional(), others)
             direction = scale * both.direction
             if lead:
                 direction = direction + lead * (both.base - both.others[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from pydantic import PositiveFloat
@@ -16,34 +18,29 @@ from gsd.schedule import at
 from gsd.types import Fraction, Noised, Score
 
 
+@dataclass
 class ISM(Guidance):
     """gradient = w(sigma_t) (e_hat(x_t, y) - e(x_s, "")), s = t - `interval` (LucidDreamer, Liang et al. 2023).
 
     x_s is the DDIM inversion of z without the text, in steps of `inversion_step` from t = 0, where the given noise is
-    added at the lowest level (sigma 0.03); x_t is one step further with e(x_s, ""), which is then the target. Steps t
-    count 1000 of Stable Diffusion's schedule; sigma gives t. e_hat is guided as in SDS. w is sigma_t in the source. In
-    sigma space inversion is Euler's method (`gsd.guidance.parts.inversion`). The source shrinks the interval from 100
-    to 80 over the first 1500 of 5000 steps and draws t up to 0.98, then 0.5; its noise has an offset of 0.1 a channel,
-    which
-    is left out: at sigma 0.03 it is 0.003.
+    added at the lowest level (sigma 0.03). x_t is one step further along e(x_s, ""), which is also the target. t counts
+    the 1000 steps of Stable Diffusion's schedule and follows from sigma. e_hat is guided as in SDS; the source's w is
+    sigma_t. In sigma space inversion is Euler's method (`gsd.guidance.parts.inversion`).
 
-    A step asks for ceil(s / inversion_step) + 1 images without the text and one or two for e_hat.
+    Cost: ceil(s / inversion_step) + 1 images per view without the text, and one or two for e_hat.
+
+    Differences from the source: it shrinks the interval from 100 to 80 over the first 1500 of 5000 steps and draws t up
+    to 0.98, later 0.5; its noise has an offset of 0.1 per channel, which at sigma 0.03 would be 0.003.
     """
 
     draws_own_noise = True
 
-    def __init__(
-        self,
-        guidance_scale: Scale = 7.5,
-        rescale: Fraction = 0.0,
-        interval: Scale = 80.0,
-        inversion_step: PositiveFloat = 200.0,
-        weighting: Weighting = "sigma",
-        clip: GradientClip | None = None,
-    ) -> None:
-        self.guidance_scale, self.rescale = guidance_scale, rescale
-        self.interval, self.inversion_step = interval, inversion_step
-        self.weighting, self.clip = weighting, clip
+    guidance_scale: Scale = 7.5
+    rescale: Fraction = 0.0
+    interval: Scale = 80.0  # t - s in training steps
+    inversion_step: PositiveFloat = 200.0  # training steps
+    weighting: Weighting = "sigma"
+    clip: GradientClip | None = None
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:

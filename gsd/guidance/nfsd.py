@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from gsd.guidance.parts.branches import contrast
@@ -14,28 +16,28 @@ from gsd.types import Condition, Fraction, Noised, Score
 UNWANTED = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
 
 
+@dataclass
 class NFSD(Guidance):
     """gradient = w(sigma) (d_D + guidance_scale (e(x, y) - e(x, ""))) (Katzir et al. 2023).
 
     e is the noise predicted at x = z + sigma n. d_D, the direction towards real images (eq. 6), is what is left of
-    e(x, "") without the noise it removes: e(x, "") - e(x, y_neg) for t >= `threshold` (of 1000 steps; source 0.2),
-    where both remove the same noise, and e(x, "") below, where there is little. y_neg are `unwanted`, the source's
-    words, or the negative prompt if `prompting` has one. A prior that does not heed y_neg has d_D = 0 above the
-    threshold, and what remains there is classifier score distillation. w and clip: `gsd.guidance.parts.shaping`.
+    e(x, "") without the noise it removes:
+    - t >= `threshold`: e(x, "") - e(x, y_neg), where both remove the same noise
+    - t < `threshold`: e(x, "") itself, where there is little noise
+
+    y_neg is `unwanted`, or the negative prompt if `prompting` has one. For a prior that ignores y_neg, d_D is 0 above
+    the threshold, and what remains is classifier score distillation.
     """
 
-    def __init__(
-        self,
-        guidance_scale: Scale = 7.5,
-        unwanted: str = UNWANTED,
-        threshold: Fraction = 0.2,
-        weighting: Weighting = "one_minus_abar",
-        clip: GradientClip | None = None,
-    ) -> None:
-        self.guidance_scale, self.unwanted = guidance_scale, unwanted
-        self.weighting, self.clip = weighting, clip
-        self.texts = (unwanted,)
-        self.small = float(sigma_at(torch.tensor(TRAIN_STEPS * threshold)))
+    guidance_scale: Scale = 7.5
+    unwanted: str = UNWANTED
+    threshold: Fraction = 0.2  # fraction of the training steps
+    weighting: Weighting = "one_minus_abar"
+    clip: GradientClip | None = None
+
+    def __post_init__(self) -> None:
+        self.texts = (self.unwanted,)
+        self.small = float(sigma_at(torch.tensor(TRAIN_STEPS * self.threshold)))
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:

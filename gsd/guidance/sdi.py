@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from pydantic import NonNegativeFloat, PositiveInt
@@ -16,36 +18,34 @@ from gsd.schedule import Schedule, at
 from gsd.types import Fraction, Noised, Score
 
 
+@dataclass
 class SDI(Guidance):
     """gradient = z - D(z + sigma_t k; sigma_t), k the noise that inverts z (Lukoianov et al. 2024, eq. 10).
 
-    k = (x - z) / sigma with x the DDIM inversion of z, with the text, to t + d, d uniform in one inversion step; it is
-    put in at t, as eq. 10 says. (threestudio denoises x itself as if it were at t.) The inversion takes
-    `inversion_steps` steps for the whole range of t, fewer for a smaller t, starts at the lowest level with z as it is
-    and is guided by `inversion_scale`; each step may add noise, `eta` times the deviation of DDPM's posterior. In sigma
-    space it is Euler's method (`gsd.guidance.parts.inversion`). w = sigma makes w (e_hat - k) the difference of
-    latents.
+    k = (x - z) / sigma, where x is the DDIM inversion of z, with the text, to t + d with d uniform in one inversion
+    step. It is put in at t, as eq. 10 says; threestudio denoises x itself as if it were at t. The inversion
+    - takes `inversion_steps` steps for the whole range of t, fewer for a smaller t
+    - starts from z without noise, at the lowest noise level
+    - is guided by `inversion_scale`
+    - adds noise in each step, `eta` times the standard deviation of DDPM's posterior.
+    In sigma space it is Euler's method (`gsd.guidance.parts.inversion`). w = sigma makes w (e_hat - k) the difference
+    of latents.
 
-    Both scales follow diffusers; the source counts from the text alone, where its 7.5 and -7.5 are 8.5 and -6.5 here,
-    except with Perp-Neg, as in its 3D runs: there they are 7.5 and -7.5 here too. It lowers t linearly from 0.98 to
-    0.25. A step asks for up to inversion_steps + 1 times one or two images a view.
+    Both scales follow diffusers. The source counts from the text alone: its 7.5 and -7.5 are 8.5 and -6.5 here, except
+    with Perp-Neg, as in its 3D runs, where they are 7.5 and -7.5 here too. It lowers t linearly from 0.98 to 0.25.
+
+    Cost: up to inversion_steps + 1 times one or two images per view.
     """
 
     draws_own_noise = True
 
-    def __init__(
-        self,
-        guidance_scale: Scale = 8.5,
-        inversion_scale: Schedule = -6.5,
-        rescale: Fraction = 0.0,
-        inversion_steps: PositiveInt = 10,
-        eta: NonNegativeFloat = 0.3,
-        weighting: Weighting = "sigma",
-        clip: GradientClip | None = None,
-    ) -> None:
-        self.guidance_scale, self.inversion_scale, self.rescale = guidance_scale, inversion_scale, rescale
-        self.spacing, self.eta = TRAIN_STEPS / inversion_steps, eta
-        self.weighting, self.clip = weighting, clip
+    guidance_scale: Scale = 8.5
+    inversion_scale: Schedule = -6.5
+    rescale: Fraction = 0.0
+    inversion_steps: PositiveInt = 10
+    eta: NonNegativeFloat = 0.3
+    weighting: Weighting = "sigma"
+    clip: GradientClip | None = None
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
@@ -68,14 +68,15 @@ class SDI(Guidance):
             calls += guided.calls
             return guided.eps
 
-        def kick(low: Float[Tensor, " V"], high: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
+        def noise(low: Float[Tensor, " V"], high: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
             deviation = low / high * ((high**2 - low**2) * (1 + high**2) / (1 + low**2)).sqrt()
             drawn = torch.randn(z.shape, generator=draws, device=z.device, dtype=z.dtype)
             return self.eta * deviation[:, None, None, None] * drawn
 
         t = step_at(given.sigma)
-        beyond = self.spacing * torch.rand((), generator=rng.sub("length").generator()).to(t)
-        steps = grid(t, self.spacing)[:-1] or [torch.zeros_like(t)]
+        spacing = TRAIN_STEPS / self.inversion_steps
+        beyond = spacing * torch.rand((), generator=rng.sub("length").generator()).to(t)
+        steps = grid(t, spacing)[:-1] or [torch.zeros_like(t)]
         levels = [sigma_at(step) for step in [*steps, (t + beyond).clamp(max=TRAIN_STEPS - 1)]]
-        x = follow(z, levels, eps, kick if self.eta else None)
+        x = follow(z, levels, eps, noise if self.eta else None)
         return (x - z) / levels[-1][:, None, None, None], calls

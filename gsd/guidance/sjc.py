@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
 from gsd.guidance.parts.branches import guide
@@ -9,28 +11,26 @@ from gsd.guidance.parts.shaping import GradientClip, Scale, scale_at
 from gsd.protocols import Guidance, Prior
 from gsd.types import Fraction, Noised, Score
 
-USUAL = 100.0  # guidance scale, for Stable Diffusion
+USUAL = 100.0  # guidance scale for Stable Diffusion
 
 
+@dataclass
 class SJC(Guidance):
     """gradient = (z - D(z + sigma n; sigma)) / sigma: Perturb-and-Average Scoring (Wang et al. 2023, section 4).
 
-    The score of the noised distribution at a clean z is E_n[(D(z + sigma n) - z) / sigma^2]; one n a step estimates it
-    and the optimiser averages. Weighted by sigma, as in their implementation. Without `variance_reduction` z is
-    replaced by z + sigma n, which is the same in expectation, as n has mean 0, and much noisier. With it the gradient
-    is eps_hat - n: SDS with uniform weights. D is that of eps_hat as in SDS, `guidance_scale` in the convention of
-    diffusers, which is also that of their code (100); threestudio's 100 is 101 here. Their t is 0.01 to 0.97.
+    The score of the noised distribution at a clean z is E_n[(D(z + sigma n) - z) / sigma^2]. One n per step estimates
+    it and the optimiser averages. The weight sigma is that of their implementation. With `variance_reduction` the
+    gradient equals eps_hat - n, which is SDS with uniform weights; without it z is replaced by z + sigma n, the same in
+    expectation and much noisier.
+
+    `guidance_scale` follows diffusers, as does their code (100); threestudio's 100 is 101 here. Their t is 0.01 to
+    0.97.
     """
 
-    def __init__(
-        self,
-        guidance_scale: Scale | None = None,
-        rescale: Fraction = 0.0,
-        variance_reduction: bool = True,
-        clip: GradientClip | None = None,
-    ) -> None:
-        self.guidance_scale, self.rescale = guidance_scale, rescale
-        self.variance_reduction, self.clip = variance_reduction, clip
+    guidance_scale: Scale | None = None  # None: the prior's own, else 100
+    rescale: Fraction = 0.0
+    variance_reduction: bool = True
+    clip: GradientClip | None = None
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:

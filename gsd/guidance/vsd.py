@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,48 +23,49 @@ from gsd.types import Condition, Context, Fraction, Noised, Score
 USUAL = 7.5  # guidance scale, for Stable Diffusion
 
 
+@dataclass
 class VSD(Guidance):
     """gradient = w(sigma) (e_hat(x, y) - e_lora(x, y, c)) (ProlificDreamer, Wang et al. 2023).
 
-    e_hat is the prior's guided prediction at x = z + sigma n, as in SDS; e_lora that of the prior's network with LoRA,
-    which learns in every step to denoise the renders: one step of AdamW on |e_lora(z + sigma' n', y, c) - n'|^2 (or the
-    velocity), with t' uniform over all training steps and n' drawn apart from n. So the gradient vanishes where the
-    renders are spread as the prior's images are, not where they are its mode.
+    e_hat is the prior's guided prediction at x = z + sigma n, as in SDS. e_lora is the prediction of the prior's
+    network with LoRA, which learns in every step to denoise the renders: one step of AdamW on |e_lora(z + sigma' n', y,
+    c) - n'|^2 (or the velocity), with t' uniform over all training steps and n' independent of n. So the gradient
+    vanishes where the renders are distributed like the prior's images, not at the mode.
 
-    camera: e_lora gets the plain prompt and, as a class embedding, the camera -> world matrix c, which is dropped (0)
-    in a share `camera_dropout` of the training views; false: the prompt's view words instead. lora_scale s other than 1
-    takes e_lora(x, y, 0) + s (e_lora(x, y, c) - e_lora(x, y, 0)), the camera guided and not the text; without `camera`
-    e_lora(x, "") + s (e_lora(x, y) - e_lora(x, "")). rank, lr: of the LoRA, which has
-    hundreds of steps to learn in by default and not the 25,000 of the sources at 1e-4; AdamW's other numbers are
-    threestudio's. w, clip: `gsd.guidance.parts.shaping`.
+    camera: e_lora gets the plain prompt and, as a class embedding, the camera -> world matrix c, which is set to 0 for
+    a fraction `camera_dropout` of the training views. camera=false: e_lora gets the prompt with its view words.
 
-    The authors and threestudio put the LoRA on Stable Diffusion 2.1, which predicts velocities, beside the 2.1 base
-    that guides; here it is on the prior's own network, which is held once. LoRA and embedding start as nothing
-    (`Lora`), so that the first gradient is a difference of guidance; their embedding starts at random. They lower t's
-    upper end from 0.98 to 0.5 after 5000 of 25000 steps.
+    lora_scale s other than 1 guides e_lora:
+    - camera: e_lora(x, y, 0) + s (e_lora(x, y, c) - e_lora(x, y, 0))
+    - camera=false: e_lora(x, "") + s (e_lora(x, y) - e_lora(x, ""))
 
-    One particle is the scene of the run; `particles=K` on the command line makes K that share the LoRA.
+    Differences from the authors and threestudio:
+    - They put the LoRA on Stable Diffusion 2.1, which predicts velocities, beside the 2.1 base that guides; here it is
+      on the prior's own network, which is held in memory once.
+    - LoRA and camera embedding start at zero (`Lora`), so that the first gradient is a difference of guidance; their
+      embedding starts at random.
+    - lr is 3e-3, for runs of hundreds of steps; theirs is 1e-4 for 25,000. AdamW's other numbers are threestudio's.
+    - They lower the upper end of t from 0.98 to 0.5 after 5000 of 25000 steps.
 
-    Raises GsdError for a prior without a network.
+    `particles=K` on the command line optimises K scenes that share the LoRA.
+
+    Raises:
+        GsdError: from `attach`, for a prior without a network.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        guidance_scale: Scale | None = None,
-        rescale: Fraction = 0.0,
-        lora_scale: Scale = 1.0,
-        rank: PositiveInt = 4,
-        lr: PositiveFloat = 3e-3,
-        camera: bool = True,
-        camera_dropout: Fraction = 0.1,
-        weighting: Weighting = "one_minus_abar",
-        clip: GradientClip | None = None,
-    ) -> None:
-        self.texts = (context.prompt,)
-        self.guidance_scale, self.rescale, self.lora_scale = guidance_scale, rescale, lora_scale
-        self.rank, self.lr, self.camera, self.camera_dropout = rank, lr, camera, camera_dropout
-        self.weighting, self.clip = weighting, clip
+    context: Context
+    guidance_scale: Scale | None = None  # None: the prior's own, else 7.5
+    rescale: Fraction = 0.0
+    lora_scale: Scale = 1.0
+    rank: PositiveInt = 4
+    lr: PositiveFloat = 3e-3
+    camera: bool = True
+    camera_dropout: Fraction = 0.1
+    weighting: Weighting = "one_minus_abar"
+    clip: GradientClip | None = None
+
+    def __post_init__(self) -> None:
+        self.texts = (self.context.prompt,)
         self.loss: Float[Tensor, ""] | None = None  # of the last training step
 
     def attach(self, prior: Prior, rng: Stream) -> None:
@@ -79,11 +81,11 @@ class VSD(Guidance):
     def __call__(self, prior: Prior, given: Noised) -> Score:
         scale = scale_at(self.guidance_scale, prior, USUAL, given.rng.step)
         guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale)
-        known, calls = self._known(given)
-        residual = guided.eps - known
+        adapted, calls = self._predict_adapted(given)
+        residual = guided.eps - adapted
         gradient = shaped(residual, given, self.weighting, self.clip)
         self._learn(given)
-        return Score(gradient, guided.eps, guided.delta, guided.calls + calls + len(known), residual)
+        return Score(gradient, guided.eps, guided.delta, guided.calls + calls + len(adapted), residual)
 
     def vitals(self) -> dict[str, Tensor]:
         """For metrics.jsonl."""
@@ -102,17 +104,17 @@ class VSD(Guidance):
         self.optimizer.load_state_dict(state["optimizer"])
 
     @torch.no_grad()
-    def _known(self, given: Noised) -> tuple[Float[Tensor, "V C h w"], int]:
-        """e_lora, guided, and the images denoised for it."""
+    def _predict_adapted(self, given: Noised) -> tuple[Float[Tensor, "V C h w"], int]:
+        """Return e_lora, guided, and the number of images denoised for it."""
         x, sigma, condition = given.x, given.sigma, given.condition
         scale = at(self.lora_scale, given.rng.step)
-        told, pose = self._told(condition), self._pose(condition)
+        texts, pose = self._lora_condition(condition), self._pose(condition)
         if scale != 1:
             x, sigma = x.repeat(2, 1, 1, 1), sigma.repeat(2)
-            told = told + (told if self.camera else condition.unconditional())
+            texts = texts + (texts if self.camera else condition.unconditional())
             pose = None if pose is None else torch.cat([pose, torch.zeros_like(pose)])
         with self.lora.on():
-            eps = self.lora.eps(self.lora.prior.predict(x, sigma, told, pose), x, sigma)
+            eps = self.lora.eps(self.lora.prior.predict(x, sigma, texts, pose), x, sigma)
         if scale != 1:
             text, low = eps.chunk(2)
             eps = low + scale * (text - low)
@@ -120,7 +122,7 @@ class VSD(Guidance):
 
     @torch.enable_grad()
     def _learn(self, given: Noised) -> None:
-        """One step of the LoRA on the renders."""
+        """Train the LoRA on the renders for one step."""
         z, condition = given.latents, given.condition
         draws = given.rng.sub("lora").generator(z.device)
         levels = self.lora.prior.log_sigmas
@@ -132,7 +134,8 @@ class VSD(Guidance):
             kept = torch.rand(len(z), generator=draws, device=z.device) >= self.camera_dropout
             pose = pose * kept[:, None]
         with self.lora.on():
-            out = self.lora.prior.predict(z + sigma[:, None, None, None] * noise, sigma, self._told(condition), pose)
+            x = z + sigma[:, None, None, None] * noise
+            out = self.lora.prior.predict(x, sigma, self._lora_condition(condition), pose)
             loss = mse_loss(out, self.lora.target(z, noise, sigma))
             grads = torch.autograd.grad(loss, list(self.lora.params.values()))
         for p, grad in zip(self.lora.params.values(), grads, strict=True):
@@ -140,8 +143,8 @@ class VSD(Guidance):
         self.optimizer.step()
         self.loss = loss.detach()
 
-    def _told(self, condition: Condition) -> Condition:
-        """The text of e_lora: the plain prompt where the camera is known, else what the prior is told."""
+    def _lora_condition(self, condition: Condition) -> Condition:
+        """The texts of e_lora: the plain prompt if it gets the camera, else the texts of the prior."""
         texts = self.texts * len(condition.texts) if self.camera else condition.texts
         blend = (None, None) if self.camera else (condition.others, condition.blend)
         return Condition(texts, condition.cameras, *blend)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
@@ -15,31 +17,24 @@ from gsd.random import Stream
 from gsd.types import Context, Fraction, PointCloud
 
 
+@dataclass
 class MenagerieCloud(Init):
-    """`points` on the surface of the prompt's animal: coarse, noisy, pale and not quite towards the front.
+    """`points` on the surface of the prompt's animal, made coarse, noisy, pale and turned away from the front."""
 
-    jitter: standard deviation (world units) of every coordinate. missing: share of the animal's parts that are left
-    out, drawn by the run's seed; the largest one stays. yaw: degrees by which it looks away from the front.
-    desaturation: 1 leaves only grey. variant: which individual of its kind, 0 as written. grow: noisy point growing.
-    """
+    context: Context
+    points: PositiveInt = 3000
+    jitter: NonNegativeFloat = 0.02  # standard deviation of every coordinate, world units
+    missing: Fraction = 0.2  # fraction of the animal's parts left out, drawn by the run's seed; the largest stays
+    yaw: float = 10.0  # degrees away from the front
+    desaturation: Fraction = 0.5  # 1: grey
+    variant: NonNegativeInt = 0  # which individual; 0: as written
+    grow: Growing | None = None  # noisy point growing
 
-    def __init__(
-        self,
-        context: Context,
-        points: PositiveInt = 3000,
-        jitter: NonNegativeFloat = 0.02,
-        missing: Fraction = 0.2,
-        yaw: float = 10.0,
-        desaturation: Fraction = 0.5,
-        variant: NonNegativeInt = 0,
-        grow: Growing | None = None,
-    ) -> None:
-        self.figure = find(context.prompt).figure(variant)
-        self.points, self.jitter, self.missing = points, jitter, missing
-        self.yaw, self.desaturation, self.grow = yaw, desaturation, grow
+    def __post_init__(self) -> None:
+        self.figure = find(self.context.prompt).figure(self.variant)
 
     def __call__(self, rng: Stream) -> PointCloud:
-        figure = self.figure[_kept(self.figure, self.missing, rng.sub("missing"))]
+        figure = self.figure[_without(self.figure, self.missing, rng.sub("missing"))]
         xyz, part = _surface(figure, self.points, rng.sub("surface"))
         jitter = torch.randn(xyz.shape, generator=rng.sub("jitter").generator())
         rgb = torch.from_numpy(figure.colours).float()[part]
@@ -48,8 +43,8 @@ class MenagerieCloud(Init):
         return cloud if self.grow is None else self.grow(cloud, rng)
 
 
-def _kept(figure: Ellipsoids, missing: float, rng: Stream) -> Bool[np.ndarray, " N"]:
-    """All parts but a share of them; never without the largest."""
+def _without(figure: Ellipsoids, missing: float, rng: Stream) -> Bool[np.ndarray, " N"]:
+    """Which parts stay: all but the fraction `missing`, and always the largest."""
     keep = np.ones(len(figure), bool)
     others = np.delete(np.arange(len(figure)), figure.radii.prod(1).argmax())
     order = torch.randperm(len(others), generator=rng.generator()).numpy()
@@ -58,11 +53,10 @@ def _kept(figure: Ellipsoids, missing: float, rng: Stream) -> Bool[np.ndarray, "
 
 
 def _surface(figure: Ellipsoids, count: int, rng: Stream) -> tuple[Float[torch.Tensor, "count 3"], torch.Tensor]:
-    """Points spread evenly over what can be seen from outside, and the part each lies on.
+    """Points spread evenly over the visible surface, and the part that each lies on.
 
-    Directions on the unit sphere become points of an ellipsoid; the area they stand for is prod(r) |u / r|, or none
-    within another part. `count` of them are drawn by area, in equal steps through a shuffled row, so that none comes
-    twice.
+    Directions u on the unit sphere become points of an ellipsoid that stand for an area prod(r) |u / r|, or for none
+    inside another part. `count` of them are drawn by area in equal steps through a shuffled list, so none comes twice.
     """
     generator = rng.generator()
     directions = torch.nn.functional.normalize(

@@ -13,8 +13,8 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from gsd.backend.cache import cache_folder
 from gsd.errors import GsdError, reason
 from gsd.init.parts.cloud import Growing
-from gsd.init.parts.point_e_clip import PointEClip, locate_clip, standing_in
-from gsd.init.parts.sampled import FRONT, Kept, placed
+from gsd.init.parts.point_e_clip import PointEClip, locate_clip, replace_clip
+from gsd.init.parts.sampled import FRONT, CloudCache, placed
 from gsd.protocols import Init
 from gsd.random import Stream
 from gsd.types import Context, PointCloud
@@ -58,12 +58,12 @@ class PointE(Init):
         self.radius, self.yaw, self.grow = radius, yaw, grow
         _check_image(model, self.image)
         asked = self.prompt if self.image is None else hashlib.blake2b(self.image.read_bytes()).hexdigest()
-        self.kept = Kept("point_e", asked, self.models, weights, clip, guidance_scale, sampling_steps)
-        if not self.kept.any():
+        self.cache = CloudCache("point_e", asked, self.models, weights, clip, guidance_scale, sampling_steps)
+        if not self.cache.any():
             self._locate()  # now, so that a run does not fail after its other parts were made
 
     def __call__(self, rng: Stream) -> PointCloud:
-        return placed(self.kept(rng, self._sample), self.yaw, self.radius, self.grow, rng)
+        return placed(self.cache(rng, self._sample), self.yaw, self.radius, self.grow, rng)
 
     def _locate(self) -> tuple[list[Path], Path]:
         """The checkpoints of the stages and the folder of CLIP."""
@@ -79,7 +79,7 @@ class PointE(Init):
         from point_e.models.configs import MODEL_CONFIGS, model_from_config
 
         stages = len(self.models)
-        with standing_in(PointEClip(clip, self.device)):
+        with replace_clip(PointEClip(clip, self.device)):
             networks = [model_from_config(MODEL_CONFIGS[name], self.device).eval() for name in self.models]
         for network, file in zip(networks, files, strict=True):
             _load(network, file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from gsd.backend.checkpoint import HUB_ID
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError, reason
 from gsd.init.parts.cloud import Growing
-from gsd.init.parts.sampled import FRONT, Kept, placed
+from gsd.init.parts.sampled import FRONT, CloudCache, placed
 from gsd.protocols import Init
 from gsd.random import Stream
 from gsd.types import Context, PointCloud
@@ -23,35 +24,32 @@ from gsd.types import Context, PointCloud
 OTHERWISE = "or start with init=shell or init=menagerie"
 
 
+@dataclass
 class ShapE(Init):
-    """`points` spread evenly over the mesh that Shap-E makes of the prompt, with its colours.
+    """`points` spread evenly over the mesh that Shap-E makes of the prompt, with its colours; cached on disk.
 
-    model: a folder or hub id in the layout of diffusers; variant: of the weights' files, such as "fp16". guidance_scale
-    and sampling_steps are GaussianDreamer's. The mesh is turned by `yaw` degrees, so that its front looks along +x,
-    and fitted into `radius` (world units). grow: noisy point growing. What was sampled is kept on disk.
+    guidance_scale and sampling_steps are GaussianDreamer's.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        model: str = "openai/shap-e",
-        variant: str | None = None,
-        points: PositiveInt = 4096,
-        guidance_scale: NonNegativeFloat = 15.0,
-        sampling_steps: PositiveInt = 64,
-        radius: PositiveFloat = 0.6,
-        yaw: float = FRONT,
-        grow: Growing | None = None,
-    ) -> None:
-        self.prompt, self.device, self.model, self.variant = context.prompt, context.device, model, variant
-        self.points, self.guidance_scale, self.sampling_steps = points, guidance_scale, sampling_steps
-        self.radius, self.yaw, self.grow = radius, yaw, grow
-        self.kept = Kept("shap_e", self.prompt, model, variant, points, guidance_scale, sampling_steps)
-        if not self.kept.any():
-            _locate(model, variant)  # now, so that a run does not fail after its other parts were made
+    context: Context
+    model: str = "openai/shap-e"  # a folder or hub id in the layout of diffusers
+    variant: str | None = None  # of the weights' files, such as "fp16"
+    points: PositiveInt = 4096
+    guidance_scale: NonNegativeFloat = 15.0
+    sampling_steps: PositiveInt = 64
+    radius: PositiveFloat = 0.6  # world units, which the mesh is fitted into
+    yaw: float = FRONT  # degrees that bring its front to +x
+    grow: Growing | None = None  # noisy point growing
+
+    def __post_init__(self) -> None:
+        self.prompt, self.device = self.context.prompt, self.context.device
+        options = (self.model, self.variant, self.points, self.guidance_scale, self.sampling_steps)
+        self.cache = CloudCache("shap_e", self.prompt, *options)
+        if not self.cache.any():
+            _locate(self.model, self.variant)  # now, so that a run does not fail after its other parts were made
 
     def __call__(self, rng: Stream) -> PointCloud:
-        return placed(self.kept(rng, self._sample), self.yaw, self.radius, self.grow, rng)
+        return placed(self.cache(rng, self._sample), self.yaw, self.radius, self.grow, rng)
 
     @torch.no_grad()
     def _sample(self, rng: Stream) -> PointCloud:
@@ -92,8 +90,8 @@ def _scattered(
     chosen = faces[torch.multinomial(area, count, replacement=True, generator=generator)]
     u, v = torch.rand(2, count, 1, generator=generator)
     root = u.sqrt()
-    shares = torch.stack([1 - root, root * (1 - v), root * v], 1)  # uniform in the triangle
-    return PointCloud((shares * vertices[chosen]).sum(1), (shares * rgb[chosen]).sum(1).clamp(0, 1))
+    weights = torch.stack([1 - root, root * (1 - v), root * v], 1)  # uniform in the triangle
+    return PointCloud((weights * vertices[chosen]).sum(1), (weights * rgb[chosen]).sum(1).clamp(0, 1))
 
 
 def _srgb(linear: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:

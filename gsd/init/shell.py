@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from pydantic import PositiveFloat, PositiveInt
 
@@ -10,11 +12,12 @@ from gsd.random import Stream
 from gsd.types import PointCloud
 
 
+@dataclass
 class Shell(Init):
     """`points` grey points, normally distributed with standard deviation `radius` / 2 and none beyond 2 `radius`."""
 
-    def __init__(self, points: PositiveInt = 3000, radius: PositiveFloat = 0.5) -> None:
-        self.points, self.radius = points, radius
+    points: PositiveInt = 3000
+    radius: PositiveFloat = 0.5
 
     def __call__(self, rng: Stream) -> PointCloud:
         generator = rng.generator()

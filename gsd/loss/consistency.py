@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
 
 from jaxtyping import Float
@@ -14,37 +15,40 @@ from gsd.geometry import Sampler
 from gsd.protocols import Loss
 from gsd.schedule import Schedule
 from gsd.types import StepState
-from gsd.warping.compare import Compared, Pairs, compare_torch, ordered_pairs
+from gsd.warping.compare import Compared, compare_torch, ordered_pairs
 
 
+@dataclass
 class Consistency(Loss):
     """L_sim = sum over pairs (i, j) of a group and pixels p of o (1 - cos(g_i(p), g_j(p_ij))), over V (eq. 13).
 
-    p_ij is the pixel of view j that sees the surface point of pixel p, through the rendered depth of view i. Gradient
-    flows to that depth alone: the maps, the mask o and the cameras are detached.
+    p_ij is the pixel of view j that sees the surface point of pixel p, through the rendered depth of view i. Both
+    (i, j) and (j, i) count. Gradient flows to the depth; the maps, the mask o and the cameras are detached.
 
-    warp: bilinear, which mends depth best; straight_through (nearest forward, bilinear derivative), the paper's
-    sampler with the derivative it needs; nearest (the paper as printed: no gradient at all). input: residual
-    (eps_hat - n), score (-eps_hat / sigma, eq. 9) or cfg_delta (eps_text - eps_uncond). Eq. 9 contains the noise
-    itself: drawn on an earlier geometry it holds the depth there, drawn anew it drowns what the maps say; hence the
-    default. pairs: all of a group, or neighbours in azimuth; both (i, j) and (j, i) count. resolution: p runs over the
-    pixels of the latents, or over those of the render, where every depth has its own warp; the sum is then scaled to
-    the size of the other. tolerance: world units, about 3 pixel footprints.
+    warp
+        bilinear           improves the depth most
+        straight_through   nearest forward, bilinear derivative: the paper's sampler with the derivative it needs
+        nearest            the paper as printed; no gradient at all
+    input
+        residual     eps_hat - n, or what the guidance applies instead (`Score.residual`)
+        score        -eps_hat / sigma (eq. 9). It contains the noise itself: drawn on an earlier geometry it holds the
+                     depth there, drawn anew it drowns the maps; hence the default
+        cfg_delta    eps_text - eps_uncond
+    resolution
+        latent, render   p runs over the pixels of the latents or of the render; the sum is scaled to that of the
+        latents
+
+    Raises:
+        GsdError: for input=cfg_delta without classifier-free guidance.
     """
 
     least_views = 2
 
-    def __init__(
-        self,
-        weight: Schedule = 0.02,
-        warp: Sampler = "bilinear",
-        input: Literal["residual", "score", "cfg_delta"] = "residual",
-        pairs: Pairs = "all",
-        resolution: Literal["latent", "render"] = "latent",
-        tolerance: PositiveFloat = 0.07,
-    ) -> None:
-        self.weight, self.warp, self.input = weight, warp, input
-        self.pairs, self.resolution, self.tolerance = pairs, resolution, tolerance
+    weight: Schedule = 0.02
+    warp: Sampler = "bilinear"
+    input: Literal["residual", "score", "cfg_delta"] = "residual"
+    resolution: Literal["latent", "render"] = "latent"
+    tolerance: PositiveFloat = 0.07  # world units, about 3 pixel footprints
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         maps = self._maps(state).detach()
@@ -52,7 +56,7 @@ class Consistency(Loss):
             depth, alpha, cameras = state.geometry.depth, state.geometry.alpha, state.geometry.cameras
         else:
             depth, alpha, cameras = state.render.depth, state.render.alpha.detach(), state.cameras
-        pairs = ordered_pairs(cameras, self.pairs)
+        pairs = ordered_pairs(cameras)
         compare = Compared.apply if compiled(maps) else compare_torch
         total = compare(maps, depth, alpha, cameras, pairs, self.warp, self.tolerance)
         return total * (maps[0, 0].numel() / depth[0].numel() / len(cameras))

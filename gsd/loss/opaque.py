@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -11,11 +13,11 @@ from gsd.schedule import Schedule
 from gsd.types import StepState
 
 
+@dataclass
 class Opaque(Loss):
-    """mean binary entropy of alpha, clamped to [1e-3, 1 - 1e-3]: pixels are either object or not (threestudio)."""
+    """Mean binary entropy of alpha, clamped to [1e-3, 1 - 1e-3] (threestudio)."""
 
-    def __init__(self, weight: Schedule = 1.0) -> None:
-        self.weight = weight
+    weight: Schedule = 1.0
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         alpha = state.render.alpha.clamp(1e-3, 1 - 1e-3)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,14 +15,14 @@ from gsd.types import StepState
 RISING = Linear(kind="linear", start=10.0, end=1000.0, until=5000)  # threestudio's DreamFusion
 
 
+@dataclass
 class Orient(Loss):
-    """Sum of w max(n . d, 0)^2 over samples / pixels with alpha > 0: no normals n that look away from the camera.
+    """Sum of w max(n . d, 0)^2 over samples, per pixel with alpha > 0: penalises normals n that face away.
 
-    d is the direction of the ray, w the sample's share of the pixel, detached (Ref-NeRF, eq. 11; threestudio).
+    d is the direction of the ray, w the compositing weight of the sample, detached (Ref-NeRF, eq. 11; threestudio).
     """
 
-    def __init__(self, weight: Schedule = RISING) -> None:
-        self.weight = weight
+    weight: Schedule = RISING
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         shown = state.render

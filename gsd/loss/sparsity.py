@@ -1,6 +1,8 @@
-"""Little matter in the air."""
+"""Little matter in empty space."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
@@ -10,11 +12,11 @@ from gsd.schedule import Schedule
 from gsd.types import StepState
 
 
+@dataclass
 class Sparsity(Loss):
-    """mean sqrt(alpha^2 + 0.01): little matter in the air (threestudio)."""
+    """Mean of sqrt(alpha^2 + 0.01), which removes matter in empty space (threestudio)."""
 
-    def __init__(self, weight: Schedule = 1.0) -> None:
-        self.weight = weight
+    weight: Schedule = 1.0
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         return (state.render.alpha**2 + 0.01).sqrt().mean()

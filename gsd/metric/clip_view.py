@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,15 +23,17 @@ ARC_DEG = 30.0  # views nearer to each other than this are hardly independent: a
 DRAWS = 2000  # of the bootstrap
 
 
+@dataclass
 class ClipView(Metric):
     """The similarity of every view to "front view of PROMPT", "side view of ..." and "back view of ...".
 
     clip_front, clip_side, clip_back   cosines in the order of azimuth, from 0 on: the curves of Fig. 12
     clip_yaw_deg    in [0, 360): the whole yaw that explains best which word is nearest to each view; the view at
                     azimuth a shows the object from a + yaw
-    clip_view_accuracy   after that yaw, the share of views whose nearest word is right, as the mean over front (within
+    clip_view_accuracy   after that yaw, the fraction of views whose nearest word is right, as the mean over front
+    (within
                     45 degrees), side and back; 1/3 for an answer that is the same from everywhere
-    clip_janus_share     after that yaw, the share of back views that are nearest to "front view"
+    clip_janus_share     after that yaw, the fraction of back views that are nearest to "front view"
     clip_harmonic   amplitude of the first circular harmonic of front minus back over azimuth, in cosines; above 0 for
                     whatever is not flat, noise too
     clip_margin     the same along that yaw: how much more front than back the views are where the front should be
@@ -50,8 +53,12 @@ class ClipView(Metric):
     model, pretrained: as for `gsd.metric.parts.clip.load_clip`, which raises GsdError. chunk: views encoded at a time.
     """
 
-    def __init__(self, model: str = "tiny", pretrained: str | None = None, chunk: PositiveInt = 16) -> None:
-        self.clip, self.chunk = load_clip(model, pretrained, "metric.clip_view"), chunk
+    model: str = "tiny"
+    pretrained: str | None = None
+    chunk: PositiveInt = 16
+
+    def __post_init__(self) -> None:
+        self.clip = load_clip(self.model, self.pretrained, "metric.clip_view")
 
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]:
         order = cameras.azimuth.remainder(360).argsort().cpu()
@@ -95,8 +102,8 @@ def classified(cosines: Float[Tensor, "V 3"], azimuth: Float[Tensor, " V"]) -> d
     nearest = cosines.argmax(1)
     right = _words(azimuth + torch.arange(360.0)[:, None])
     agrees = (right == nearest).float()
-    share = torch.stack([(agrees * (right == word)).sum(1) / (right == word).sum(1) for word in range(3)])
-    accuracy = share.nanmean(0)  # a word that no view should have, as of a turntable of few, is left out
+    recall = torch.stack([(agrees * (right == word)).sum(1) / (right == word).sum(1) for word in range(3)])
+    accuracy = recall.nanmean(0)  # a word that no view should have, as of a turntable of few, is left out
     support = cosines.gather(1, right.T).mean(0)
     yaw = int(torch.where(accuracy == accuracy.max(), support, -torch.inf).argmax())
     back = right[yaw] == WORDS.index("back")

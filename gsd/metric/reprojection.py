@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -18,6 +19,7 @@ from gsd.types import Cameras, Render
 NEVER = 1e6  # world units: the depth of nothing
 
 
+@dataclass
 class Reprojection(Metric):
     """Every view is warped to those `apart_deg` on either side of it by the depth that was rendered with it.
 
@@ -39,13 +41,9 @@ class Reprojection(Metric):
     The views compared are those nearest to `apart_deg` apart, so that turntables of 24 and 120 views measure the same.
     """
 
-    def __init__(
-        self,
-        resolution: Annotated[int, Field(ge=16, le=512)] = 64,
-        apart_deg: Annotated[float, Field(gt=0, le=90)] = 15.0,
-        tolerance: PositiveFloat = 0.07,
-    ) -> None:
-        self.resolution, self.apart_deg, self.tolerance = resolution, apart_deg, tolerance
+    resolution: Annotated[int, Field(ge=16, le=512)] = 64
+    apart_deg: Annotated[float, Field(gt=0, le=90)] = 15.0
+    tolerance: PositiveFloat = 0.07
 
     @torch.no_grad()
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]:

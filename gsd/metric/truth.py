@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -24,6 +25,7 @@ NOTHING_SEEN_DEG = 90.0  # the error of a view that shows no animal: that of a b
 EMPTY = 0.01  # a pixel with less alpha shows the background alone
 
 
+@dataclass
 class Truth(Metric):
     """The truth metrics of a turntable: views equally spaced over one full turn, at one elevation.
 
@@ -64,20 +66,19 @@ class Truth(Metric):
     construction when `prompt` names no creature.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        resolution: Annotated[int, Field(ge=8, le=512)] = 64,
-        variants: PositiveInt = 4,
-        azimuths: Annotated[int, Field(ge=8, le=360)] = 72,
-    ) -> None:
+    context: Context
+    resolution: Annotated[int, Field(ge=8, le=512)] = 64
+    variants: PositiveInt = 4
+    azimuths: Annotated[int, Field(ge=8, le=360)] = 72
+
+    def __post_init__(self) -> None:
+        prompt = self.context.prompt
         try:
-            self.creature = find(context.prompt)
+            self.creature = find(prompt)
         except GsdError:
             raise GsdError(
                 f"metric=truth compares with the menagerie, which has no {prompt!r}; leave it out with metric=[]."
             ) from None
-        self.resolution, self.variants, self.azimuths = resolution, variants, azimuths
 
     @torch.no_grad()
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]:

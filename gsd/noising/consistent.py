@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -16,10 +16,10 @@ from gsd.noising.points.background import sphere, without_translation
 from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Layer, Values
 from gsd.noising.points.drift import Drift
 from gsd.noising.points.local import Offsets, frames
-from gsd.noising.points.operator import blend, identity, integral
+from gsd.noising.points.operator import integral
 from gsd.random import Stream
 from gsd.schedule import Schedule
-from gsd.types import Fraction, Geometry
+from gsd.types import Geometry
 
 Normalization = Literal["exact", "eq7_8", "sentence"]
 Refresh = Literal["iteration", "interval", "ou"]
@@ -32,6 +32,7 @@ COEFFICIENTS: dict[str, Callable[[int], tuple[float, float]]] = {
 }
 
 
+@dataclass(kw_only=True)
 class Consistent(Correlated):
     """Every point carries a noise value; a view's pixel sums the values of the points it sees (eq. 7 and 8).
 
@@ -41,14 +42,15 @@ class Consistent(Correlated):
     map is exactly N(0, I); views that see the same surface share its values. Pixels that no point reaches get fresh
     noise.
 
-    normalization: exact, m_s = n / sqrt(N) + z_s - mean(z), whose covariance is I; eq7_8, the printed eq. 7 and 8,
-        whose pixels have variance 1/N; sentence, the text beside them (n / N instead), whose sub-points are neither of
-        variance 1 nor independent. The last two are there to be caught by `gsd noising-check`.
+    normalization
+        exact       m_s = n / sqrt(N) + z_s - mean(z), whose covariance is I
+        eq7_8       the printed eq. 7 and 8, whose pixels have variance 1/N
+        sentence    the text beside them (n / N instead), whose sub-points have neither variance 1 nor independence;
+                    `gsd noising-check` shows what is wrong with this and the previous one
     offsets, spread: where sub-points lie, see gsd.noising.points.local.frames; spread is in units of the local spacing
-        (of the Gaussian's own size for offsets=covariance).
+        (of the Gaussian's own size for offsets=covariance). Sub-points lie along the surface by default: isotropic
+        offsets have a parallax of their own, so that views 30 degrees apart correlate by .27 instead of .45.
     background: pixels without a surface see a sphere at infinity of `background_points` directions, or fresh noise.
-    alpha: hard, a pixel is surface where alpha > 0.5; area, sqrt(alpha) surface + sqrt(1 - alpha) background, also
-        exact, as the two are independent.
     refresh: values are drawn anew at every iteration, every `interval` steps, or drift (ou: gsd.noising.points.drift,
         rate `gamma`, a schedule). Kept values make the maps N(0, I) at every step still, but not independent of a
         geometry that was optimised against them.
@@ -56,76 +58,52 @@ class Consistent(Correlated):
         `ridge`); views then share more.
     """
 
-    def __init__(
-        self,
-        upsample: PositiveInt = 9,
-        normalization: Normalization = "exact",
-        offsets: Offsets = "tangent",
-        spread: NonNegativeFloat = 0.7,
-        depth_tolerance: PositiveFloat = 0.1,
-        background: Literal["sphere", "fresh"] = "sphere",
-        background_points: PositiveInt = 16_000,
-        alpha: Literal["hard", "area"] = "hard",
-        refresh: Refresh = "iteration",
-        interval: PositiveInt = 10,
-        gamma: Schedule = 0.01,
-        kernel: Kernel = "box",
-        ridge: PositiveFloat = 0.01,
-        sqrt_beta: Fraction = 1.0,
-    ) -> None:
-        super().__init__(sqrt_beta)
-        self.upsample, self.normalization, self.offsets, self.spread = upsample, normalization, offsets, spread
-        self.depth_tolerance, self.alpha = depth_tolerance, alpha
-        self.background, self.background_points = background, background_points
-        self.refresh, self.interval = refresh, interval
-        self.kernel, self.ridge = kernel, ridge
-        self.drift = Drift(gamma)
-        if normalization != "exact" and upsample > 1 and sqrt_beta > 0:
+    upsample: PositiveInt = 9
+    normalization: Normalization = "exact"
+    offsets: Offsets = "tangent"
+    spread: NonNegativeFloat = 0.7
+    depth_tolerance: PositiveFloat = 0.1
+    background: Literal["sphere", "fresh"] = "sphere"
+    background_points: PositiveInt = 16_000
+    refresh: Refresh = "iteration"
+    interval: PositiveInt = 10
+    gamma: Schedule = 0.01
+    kernel: Kernel = "box"
+    ridge: PositiveFloat = 0.01
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.drift = Drift(self.gamma)
+        if self.normalization != "exact" and self.upsample > 1 and self.sqrt_beta > 0:
             self.claims = frozenset({"shared"})  # with one sub-point all three are the same
 
     def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
-        front, back = self._layers(geometry, rng)
-        canvas = self._canvas(geometry, channels)
-        other = self._canvas(geometry, channels) if self.alpha == "area" else canvas
-        canvas.paint(front, self._values("surface", front.cloud, channels, rng))
-        if back is not None:
-            other.paint(back, self._values("background", back.cloud, channels, rng))
-        maps = canvas.maps(rng.sub("fresh"))
-        if self.alpha == "hard":
-            return maps
-        alpha = geometry.alpha
-        return alpha.sqrt() * maps + (1 - alpha).sqrt() * other.maps(rng.sub("fresh behind"))
-
-    def _canvas(self, geometry: Geometry, channels: int) -> Canvas:
-        return Canvas(geometry.depth, channels, self.kernel, self.ridge)
+        canvas = Canvas(geometry.depth, channels, self.kernel, self.ridge)
+        for name, layer in self._layers(geometry, rng).items():
+            canvas.paint(layer, self._values(name, layer.cloud, channels, rng))
+        return canvas.maps(rng.sub("fresh"))
 
     @torch.no_grad()
     def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "R M"] | None:
         """None also for the tent and for normalisations that are not exact."""
         if self.kernel == "tent" or not {"white", "unit"} <= self.claims:
             return None
-        front, back = self._layers(geometry, rng)
-        rows = geometry.depth.numel()
-        if self.alpha == "hard":
-            return integral([front] if back is None else [front, back], rows)
-        behind = identity(rows, geometry.alpha.device) if back is None else integral([back], rows)
-        return blend(integral([front], rows), behind, geometry.alpha.flatten())
+        return integral(list(self._layers(geometry, rng).values()), geometry.depth.numel())
 
-    def _layers(self, geometry: Geometry, rng: Stream) -> tuple[Layer, Layer | None]:
-        """Surface and background."""
+    def _layers(self, geometry: Geometry, rng: Stream) -> dict[str, Layer]:
+        """The surface and, unless its noise is fresh, the background."""
         scene, cameras, depth, alpha = geometry.scene, geometry.cameras, geometry.depth, geometry.alpha
-        hard = self.alpha == "hard"
         key = rng.at(0).sub("offset").key()  # where a sub-point lies about its point stays so for the whole run
         points = scene.points.to(depth.dtype)
         spread = self.spread if self.upsample > 1 else 0.0  # a point that is not split stays where it is
         cloud = Cloud(points, frames(scene, self.offsets, spread).to(depth.dtype), scene.ids, self.upsample, key)
-        front = Layer(cloud, cameras, alpha > 0.5 if hard else alpha > 0, depth, self.depth_tolerance)
-        if self.background == "fresh":
-            return front, None
-        behind = sphere(cameras, self.background_points, self.upsample, key)
-        return front, Layer(behind, without_translation(cameras), alpha <= 0.5 if hard else alpha < 1)
+        layers = {"surface": Layer(cloud, cameras, alpha > 0.5, depth, self.depth_tolerance)}
+        if self.background == "sphere":
+            behind = sphere(cameras, self.background_points, self.upsample, key)
+            layers["background"] = Layer(behind, without_translation(cameras), alpha <= 0.5)
+        return layers
 
-    def _values(self, part: Literal["surface", "background"], cloud: Cloud, channels: int, rng: Stream) -> Values:
+    def _values(self, part: str, cloud: Cloud, channels: int, rng: Stream) -> Values:
         """The noise of a cloud's sub-points at this step."""
         if self.refresh == "interval":
             rng = rng.at(rng.step // self.interval)

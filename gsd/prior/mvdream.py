@@ -41,8 +41,8 @@ class MVDream(StableDiffusion):
 
     views = VIEWS  # of a group; `gsd.experiment` refuses others
 
-    def _load_unet(self, folder: Path, variant: str | None, attention: str, channels_last: bool) -> Any:
-        unet = super()._load_unet(folder, variant, attention, channels_last)
+    def _load_unet(self, folder: Path, variant: str | None, attention: str) -> Any:
+        unet = super()._load_unet(folder, variant, attention)
         if unet.config.get("projection_class_embeddings_input_dim") != POSE:
             raise GsdError(f"{folder} knows no cameras; give an MVDream, or use prior=stable_diffusion.")
         own = unet.attn_processors
@@ -65,10 +65,10 @@ class MVDream(StableDiffusion):
             raise GsdError("guidance.camera=true: prior=mvdream knows the cameras already; set guidance.camera=false.")
         return super().predict(x, sigma, condition)
 
-    def beside(
+    def extra_unet_arguments(
         self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition
     ) -> dict[str, Any]:
-        """The cameras, where the network takes classes."""
+        """The camera poses, as class labels."""
         if condition.cameras is None:
             raise GsdError("prior=mvdream needs the cameras of the views; use a guidance that passes them on.")
         return {"class_labels": pose(condition.cameras).to(vp)}

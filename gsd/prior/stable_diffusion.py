@@ -52,7 +52,6 @@ class StableDiffusion(Prior):
     attention    sliced takes less memory and more time than sdpa (PyTorch's fused attention)
     encode_chunk views that are encoded at a time; with more, each chunk is computed again in the backward pass, so that
                  only one chunk's activations are held
-    channels_last memory layout of the weights, usually faster in half precision
     compile      the UNet by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler.
                  The encoder gained nothing (tiny, CPU), and gradients must pass through it
     guidance_scale for sds, sjc and vsd without a number of their own; null: what is usual with each
@@ -70,7 +69,6 @@ class StableDiffusion(Prior):
         dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
         attention: Literal["sdpa", "sliced"] = "sdpa",
         encode_chunk: PositiveInt = 4,
-        channels_last: bool = False,
         compile: bool = False,
         guidance_scale: NonNegativeFloat | None = None,
     ) -> None:
@@ -82,8 +80,8 @@ class StableDiffusion(Prior):
         mend_torchvision()
         from diffusers import AutoencoderKL
 
-        self.unet = self._load_unet(folder / "unet", variant, attention, channels_last)
-        self.vae = self._load(AutoencoderKL, folder / "vae", variant, channels_last)
+        self.unet = self._load_unet(folder / "unet", variant, attention)
+        self.vae = self._load(AutoencoderKL, folder / "vae", variant)
         if compile:
             self.unet.compile()
         self.encode_chunk, self.guidance_scale = encode_chunk, guidance_scale
@@ -99,13 +97,13 @@ class StableDiffusion(Prior):
 
         return UNet2DConditionModel
 
-    def _load_unet(self, folder: Path, variant: str | None, attention: str, channels_last: bool) -> Any:
-        unet = self._load(self.network(), folder, variant, channels_last)
+    def _load_unet(self, folder: Path, variant: str | None, attention: str) -> Any:
+        unet = self._load(self.network(), folder, variant)
         if attention == "sliced":
             unet.set_attention_slice("auto")
         return unet
 
-    def _load(self, kind: Any, folder: Path, variant: str | None, channels_last: bool) -> Any:
+    def _load(self, kind: Any, folder: Path, variant: str | None) -> Any:
         """A frozen part of the checkpoint on the device."""
         from safetensors import SafetensorError
 
@@ -116,9 +114,8 @@ class StableDiffusion(Prior):
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             reason = " ".join(str(error).split())[:200]
             raise GsdError(f"{folder} cannot be loaded ({reason}); copy or download the checkpoint again.") from error
-        layout = torch.channels_last if channels_last else torch.preserve_format
         with _fits("loading the model"):
-            return part.to(self.device, memory_format=layout).eval().requires_grad_(False)
+            return part.to(self.device).eval().requires_grad_(False)
 
     def prepare(self, texts: Iterable[str]) -> None:
         """Embed all texts a run will use in one go; those it is asked for later load the text encoder again."""
@@ -167,15 +164,15 @@ class StableDiffusion(Prior):
         vp = (x * (1 + sigma**2).rsqrt()[:, None, None, None]).to(self.dtype)
         with _fits("denoising"):
             text, t = self.embed(condition).to(self.dtype), self.timestep(sigma)
-            more = {"class_labels": labels} | self.beside(vp, t, text, condition)
+            more = {"class_labels": labels} | self.extra_unet_arguments(vp, t, text, condition)
             # With gradients, as for VSD's LoRA, uncompiled: what PyTorch 2.13 compiles for CPUs there loses some.
             unet = self.unet.forward if torch.is_grad_enabled() else self.unet
             return unet(vp, t, encoder_hidden_states=text, **more).sample.to(x)
 
-    def beside(
+    def extra_unet_arguments(
         self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition
     ) -> dict[str, Any]:
-        """Further arguments of the network, for priors that know more about the views; here none."""
+        """Further arguments of the UNet, which subclasses derive from the cameras; none here."""
         return {}
 
     def embed(self, condition: Condition) -> Float[Tensor, "V L D"]:

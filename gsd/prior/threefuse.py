@@ -53,17 +53,14 @@ class ThreeFuse(StableDiffusion):
         dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
         attention: Literal["sdpa", "sliced"] = "sdpa",
         encode_chunk: PositiveInt = 4,
-        channels_last: bool = False,
         compile: bool = False,
         guidance_scale: NonNegativeFloat | None = None,
     ) -> None:
         folder = locate_controlnet(controlnet, variant)
-        super().__init__(
-            context, model, variant, resolution, dtype, attention, encode_chunk, channels_last, compile, guidance_scale
-        )
+        super().__init__(context, model, variant, resolution, dtype, attention, encode_chunk, compile, guidance_scale)
         from diffusers import ControlNetModel
 
-        self.controlnet = self._load(ControlNetModel, folder, variant, channels_last)
+        self.controlnet = self._load(ControlNetModel, folder, variant)
         if attention == "sliced":
             self.controlnet.set_attention_slice("auto")
         if compile:
@@ -72,15 +69,15 @@ class ThreeFuse(StableDiffusion):
         self.conditioning_scale, self.radius, self.fill = conditioning_scale, radius, fill
         self.points: Float[Tensor, "N 3"] | None = None
 
-    def see(self, points: PointCloud) -> None:
-        """The cloud that views are conditioned on."""
+    def condition_on(self, points: PointCloud) -> None:
+        """Set the cloud that the views are conditioned on."""
         self.points = points.xyz.to(self.device)
 
     @torch.no_grad()
-    def beside(
+    def extra_unet_arguments(
         self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition
     ) -> dict[str, Any]:
-        """The ControlNet's residuals."""
+        """The ControlNet's residuals, for all branches in the one batch of the UNet."""
         if self.conditioning_scale == 0:
             return {}
         down, mid = self.controlnet(
@@ -92,7 +89,7 @@ class ThreeFuse(StableDiffusion):
         """What the ControlNet is shown."""
         if condition.cameras is None:
             raise GsdError("prior=threefuse needs the cameras of the views; use a guidance that passes them on.")
-        assert self.points is not None, "see() comes before the first step"
+        assert self.points is not None, "condition_on() comes before the first step"
         cameras = condition.cameras.to(self.device).resized(self.resolution, self.resolution)
         return depth_picture(self.points.to(cameras.Ks), cameras, self.radius, self.fill).expand(-1, 3, -1, -1)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -16,6 +17,7 @@ from gsd.types import Cameras, Condition, Context
 Decay = tuple[float, float, float]  # a, b, c of -(a exp(-b r) + c)
 
 
+@dataclass
 class PerpNeg(Prompting):
     """View words blended by the azimuth, led away from the neighbouring views (Armandpour et al. 2023).
 
@@ -27,46 +29,41 @@ class PerpNeg(Prompting):
 
     The numbers are threestudio's; the authors' own code has -2 for the front seen from behind, exponentials from -2 or
     -1 for the rest and 0 next to the negative's own view. Above elevation `overhead_deg` the prompt is "overhead view"
-    and nothing is led away from. How the guidance uses the weights: `gsd.guidance.parts.branches`. `negative` and
-    `without` as in ViewDependent.
+    and there are no prompts against it. How the guidance uses the weights: `gsd.guidance.parts.branches`.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0,
-        fs: Decay = (4.0, 0.5, -2.426),
-        sf: Decay = (4.0, 0.5, -2.426),
-        sb: Decay = (1.0, 0.5, -0.606),
-        fsb: Decay = (1.0, 0.5, 0.967),
-        negative: str = "",
-        without: Without | None = None,
-    ) -> None:
-        self.overhead_deg, self.negative = overhead_deg, negative
-        self.fs, self.sf, self.sb, self.fsb = fs, sf, sb, fsb
-        words = ("front", "side", "back", "overhead")
-        self.front, self.side, self.back, self.overhead = (
-            of_view(context.prompt, word, without or {}) for word in words
-        )
-        self.texts = (self.front, self.side, self.back, self.overhead, negative)
+    context: Context
+    overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0
+    fs: Decay = (4.0, 0.5, -2.426)
+    sf: Decay = (4.0, 0.5, -2.426)
+    sb: Decay = (1.0, 0.5, -0.606)
+    fsb: Decay = (1.0, 0.5, 0.967)
+    negative: str = ""  # negative prompt
+    without: Without | None = None  # words to remove per view, such as {back: [smiling]}
+
+    def __post_init__(self) -> None:
+        prompt, without = self.context.prompt, self.without or {}
+        views = tuple(of_view(prompt, word, without) for word in ("front", "side", "back", "overhead"))
+        self.front, self.side, self.back, self.overhead = views
+        self.texts = (*views, self.negative)
 
     def __call__(self, cameras: Cameras) -> Condition:
         azimuth = cameras.azimuth.cpu()
         from_front = angle_between(azimuth, torch.zeros_like(azimuth)).abs().tolist()
         rows = [self._view(*view) for view in zip(from_front, cameras.elevation.tolist(), strict=True)]
-        first, second, share, near, far, near_weight, far_weight = zip(*rows, strict=True)
+        first, second, blend, near, far, near_weight, far_weight = zip(*rows, strict=True)
         return Condition(
             first,
             cameras,
             second,
-            torch.tensor(share),
+            torch.tensor(blend),
             negatives=(self.negative,) * len(first),
             against=(near, far),
             against_weights=torch.tensor([near_weight, far_weight]),
         )
 
     def _view(self, from_front: float, elevation: float) -> tuple[str, str, float, str, str, float, float]:
-        """Prompt, second prompt and its share; two prompts to lead away from and their weights."""
+        """Prompt, second prompt and its weight in the blend; two prompts to lead away from and their weights."""
         if elevation > self.overhead_deg:
             return self.overhead, self.overhead, 0.0, self.front, self.side, 0.0, 0.0
         if from_front < 90:

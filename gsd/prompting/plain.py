@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
 
+@dataclass
 class Plain(Prompting):
     """The prompt as it is, for every view. `negative` is the negative prompt."""
 
-    def __init__(self, context: Context, negative: str = "") -> None:
-        self.prompt, self.negative = context.prompt, negative
-        self.texts = (self.prompt, negative)
+    context: Context
+    negative: str = ""
+
+    def __post_init__(self) -> None:
+        self.texts = (self.context.prompt, self.negative)
 
     def __call__(self, cameras: Cameras) -> Condition:
         views = len(cameras)
-        return Condition((self.prompt,) * views, cameras, negatives=(self.negative,) * views)
+        return Condition((self.context.prompt,) * views, cameras, negatives=(self.negative,) * views)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated
 
 import torch
@@ -13,29 +14,24 @@ from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
 
+@dataclass
 class ViewDependent(Prompting):
     """The prompt with ", front/side/back/overhead view" by the camera's angles (DreamFusion, section 3.2).
 
-    front within `front_deg` of azimuth 0, back within `back_deg` of azimuth 180, overhead above `overhead_deg`.
-    `negative` is the negative prompt; `without` takes words away where they contradict the view
-    (`gsd.prompting.parts.words.of_view`), such as {back: [smiling]}.
+    The words leave open whether an object seen from the side looks left or right.
     """
 
-    def __init__(
-        self,
-        context: Context,
-        front_deg: Annotated[float, Field(ge=0, le=180)] = 45.0,
-        back_deg: Annotated[float, Field(ge=0, le=180)] = 45.0,
-        overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0,
-        negative: str = "",
-        without: Without | None = None,
-    ) -> None:
-        self.front_deg, self.back_deg, self.overhead_deg = front_deg, back_deg, overhead_deg
-        self.negative = negative
-        self.by_word = {
-            word: of_view(context.prompt, word, without or {}) for word in ("front", "side", "back", "overhead")
-        }
-        self.texts = (*self.by_word.values(), negative)
+    context: Context
+    front_deg: Annotated[float, Field(ge=0, le=180)] = 45.0  # front: within this of azimuth 0
+    back_deg: Annotated[float, Field(ge=0, le=180)] = 45.0  # back: within this of azimuth 180
+    overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0  # overhead: above this elevation
+    negative: str = ""  # negative prompt
+    without: Without | None = None  # words to remove per view, such as {back: [smiling]}
+
+    def __post_init__(self) -> None:
+        words = ("front", "side", "back", "overhead")
+        self.by_word = {word: of_view(self.context.prompt, word, self.without or {}) for word in words}
+        self.texts = (*self.by_word.values(), self.negative)
 
     def word(self, azimuth: float, elevation: float) -> str:
         from_front = abs(float(angle_between(torch.tensor(azimuth), torch.tensor(0.0))))

@@ -32,7 +32,6 @@ def rasterize(
     far_plane: float = 1e10,
     eps2d: float = 0.3,
     background: Float[Tensor, "3"] | Float[Tensor, "C 3"] | None = None,
-    absgrad: bool = False,
     backend: str = "auto",
     threads: int | None = None,
 ) -> tuple[Float[Tensor, "C H W 4"], Float[Tensor, "C H W 1"], dict[str, Any]]:
@@ -45,7 +44,7 @@ def rasterize(
 
     Returns renders (rgb over the background, and expected depth: camera-space z averaged with the compositing weights,
     0 where alpha is 0), alphas in [0, 1], and info: `means2d`, whose .grad after backward is the gradient of the image
-    positions in pixels, [C, N, 2], and .absgrad with `absgrad` the sum over pixels of its absolute values; `radii`
+    positions in pixels, [C, N, 2]; `radii`
     [C, N, 2], int32 half sizes in pixels, 0 where a Gaussian is not drawn; `depths` [C, N]; width, height, n_cameras.
 
     Gradients reach means, quats, scales, opacities, colors, viewmats and background (Ks only with backend="torch").
@@ -73,15 +72,11 @@ def rasterize(
     if chosen == "gsplat":
         from gsd.rasterizer.gsplat_cuda import rasterize_gsplat
 
-        return rasterize_gsplat(tensors, width, height, near_plane, far_plane, eps2d, background, absgrad)
+        return rasterize_gsplat(tensors, width, height, near_plane, far_plane, eps2d, background)
     track = torch.is_grad_enabled()
     if chosen == "torch":
         from gsd.rasterizer.torch_twin import rasterize_torch
 
-        if absgrad:
-            raise GsdError(
-                "absgrad needs backend='cpu' or 'gsplat'; the plain torch backend has no gradient per pixel."
-            )
         means2d = means.new_zeros(C, N, 2, requires_grad=track)
         out = rasterize_torch(
             means, quats, scales, opacities, colors, viewmats, Ks, means2d, background,
@@ -94,15 +89,8 @@ def rasterize(
         if means.is_cuda:
             raise GsdError("backend='cpu' got CUDA tensors; move them to the CPU or take backend='gsplat'.")
         means2d = torch.zeros(C, N, 2, requires_grad=track)
-        options = Options(
-            int(width),
-            int(height),
-            float(near_plane),
-            float(far_plane),
-            float(eps2d),
-            absgrad,
-            threads or default_threads(N),
-        )
+        planes = float(near_plane), float(far_plane)
+        options = Options(int(width), int(height), *planes, float(eps2d), threads or default_threads(N))
         splats = [means, quats, scales, opacities, colors]
         single = [t if t.dtype == torch.float32 else t.float() for t in splats]
         out = Rasterize.apply(*single, means2d, viewmats, Ks, background, options)

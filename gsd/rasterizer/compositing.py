@@ -36,7 +36,6 @@ from gsd.rasterizer.simd import (
     LANES,
     load,
     lowest_bit,
-    magnitude,
     maximum,
     minimum,
     minus_absolute,
@@ -186,13 +185,12 @@ def composite(rows, ids, left, top, blocks, live, alive, table):
 
 
 @njit
-def composite_backward(rows, ids, left, top, blocks, live, alive, table, grads, absolute):  # noqa: PLR0915
+def composite_backward(rows, ids, left, top, blocks, live, alive, table, grads):  # noqa: PLR0915
     """Front to back again, adding to the rows of `grads`.
 
     A block holds T, R, the gradients of r g b and depth, an offset and the depth. With q_j the gradient of the pixel
     times the features of Gaussian j, R starts as sum_j w_j q_j and loses w_j q_j at every Gaussian: what is left is the
-    share of those behind, so that d loss / d alpha_j = T_j q_j - R / (1 - alpha_j). `absolute` is True, or None,
-    which leaves the sums of absolute values out of the compiled code.
+    part of those behind, so that d loss / d alpha_j = T_j q_j - R / (1 - alpha_j).
     """
     lx, ly, lanes = pixel_offsets()
     column, line = block_corners()
@@ -209,7 +207,7 @@ def composite_backward(rows, ids, left, top, blocks, live, alive, table, grads, 
         o, cutoff = splat(row[OPACITY]), splat(row[CUTOFF])
         r, g, b, z = splat(row[RED]), splat(row[GREEN]), splat(row[BLUE]), splat(row[DEPTH])
         m, mu, mv, muu, muv, mvv = zero, zero, zero, zero, zero, zero  # moments of ds = d loss / d exponent
-        wr, wg, wb, wz, size_u, size_v = zero, zero, zero, zero, zero, zero
+        wr, wg, wb, wz = zero, zero, zero, zero
         y0, y1 = block_rows(row, y)
         for first in range(y0, y1, LANES):
             word, rest = cover(row, x, y, first, lanes, live)
@@ -238,9 +236,6 @@ def composite_backward(rows, ids, left, top, blocks, live, alive, table, grads, 
                 m, mu, mv = m + ds, mu + du, mv + dv
                 muu, muv, mvv = muu + du * u, muv + du * v, mvv + dv * v
                 wr, wg, wb, wz = wr + w * gr, wg + w * gg, wb + w * gb, wz + w * gz
-                if absolute is not None:
-                    size_u = size_u + magnitude(ha * du)
-                    size_v = size_v + magnitude(shear * (ha * du) - hc * dv)
                 if negative_everywhere(T):
                     retire(live, block)
                     alive -= 1
@@ -250,9 +245,6 @@ def composite_backward(rows, ids, left, top, blocks, live, alive, table, grads, 
         out[7] += total(wg)
         out[8] += total(wb)
         out[9] += total(wz)
-        if absolute is not None:
-            out[10] += F(2.0) * total(size_u)
-            out[11] += F(2.0) * total(size_v)
         if alive == 0:
             return
 

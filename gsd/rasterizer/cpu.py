@@ -31,7 +31,6 @@ class Options:
     near: float
     far: float
     eps2d: float
-    absgrad: bool
     threads: int
 
 
@@ -78,7 +77,7 @@ class Rasterize(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, g_render, g_alpha, *_):
-        *_, means2d, render, alpha, rest = ctx.saved_tensors
+        *_, render, alpha, rest = ctx.saved_tensors
         parameters, cameras, ground, rows, lists, depths, color_dims, options = ctx.kept
         C, N = depths.shape
         images = [_array(t) for t in (render, alpha, rest)]
@@ -86,10 +85,8 @@ class Rasterize(torch.autograd.Function):
         view_gradients = torch.empty(C, N, GRADIENT)
         grads = view_gradients.numpy()
 
-        absolute = True if options.absgrad else None  # None is a type of its own: another compiled version
-
         def view(c: int) -> None:
-            kernels.backward_view(c, rows, *lists[c], *images, ground, TABLE, *incoming, grads, absolute)
+            kernels.backward_view(c, rows, *lists[c], *images, ground, TABLE, *incoming, grads)
 
         each(view, C, options.threads)
         shared = [torch.empty(N, 3), torch.empty(N, 4), torch.empty(N, 3), torch.empty(N), torch.empty(N, 3)]
@@ -105,9 +102,6 @@ class Rasterize(torch.autograd.Function):
             )  # fmt: skip
 
         each(chain, chunks, options.threads)
-
-        if options.absgrad:
-            means2d.absgrad = view_gradients[..., 10:12].contiguous()
         g_colors = view_gradients[..., 6:9] if color_dims == 3 else shared[4]
         g_cameras = None if g_viewmats is None else torch.from_numpy(g_viewmats.sum(0)).float().reshape(C, 4, 4)
         g_background = (rest[..., :1] * g_render[..., :3]).sum((1, 2)) if ctx.needs_input_grad[8] else None

@@ -19,7 +19,6 @@ def rasterize_gsplat(
     far_plane: float,
     eps2d: float,
     background: Float[Tensor, "C 3"],
-    absgrad: bool,
 ) -> tuple[Float[Tensor, "C H W 4"], Float[Tensor, "C H W 1"], dict[str, Any]]:
     """See `gsd.rasterizer.rasterize`; `tensors` holds its first seven arguments, checked, on a CUDA device.
 
@@ -38,7 +37,6 @@ def rasterize_gsplat(
             packed=False,
             backgrounds=background.float(),
             render_mode="RGB+ED",
-            absgrad=absgrad,
         )
     except (ImportError, AttributeError) as error:
         raise GsdError(

@@ -25,7 +25,7 @@ SLACK = F(0.01)  # pixels added around the cutoff ellipse when blocks are chosen
 # spans u = -+ sqrt(SQUARE - RATIO v^2) and which is widest at v = +-TOP.
 ROW = 16
 X, Y, SHEAR, HA, HC, OPACITY, CUTOFF, RED, GREEN, BLUE, DEPTH, RX, RY, SQUARE, RATIO, TOP = range(ROW)
-GRADIENT = 16  # x y shear ha hc opacity r g b depth |x| |y|, and four unused to fill the cache line
+GRADIENT = 16  # x y shear ha hc opacity r g b depth, and six unused to fill the cache line
 
 # Constants of the pixel loops: six coefficients of exp, then these. The loops take them as an argument because LLVM
 # would load each compile-time constant anew for every block; values that come from memory stay where they are put.

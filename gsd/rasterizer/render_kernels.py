@@ -103,9 +103,7 @@ def forward_view(
 
 
 @njit
-def backward_view(
-    c, rows, entries, offsets, render, alpha, rest, grounds, table, g_render, g_alpha, grads, absolute
-):  # fmt: skip
+def backward_view(c, rows, entries, offsets, render, alpha, rest, grounds, table, g_render, g_alpha, grads):
     """From the gradient of view c's image to those of its projected Gaussians."""
     height, width = alpha.shape[1], alpha.shape[2]
     grads[c] = F(0.0)
@@ -121,4 +119,4 @@ def backward_view(
             g_render[c, ys, xs], g_alpha[c, ys, xs],
         )  # fmt: skip
         mine = entries[offsets[t] : offsets[t + 1]]
-        composite_backward(rows[c], mine, F(left), F(top), blocks, live, alive, table, grads[c], absolute)
+        composite_backward(rows[c], mine, F(left), F(top), blocks, live, alive, table, grads[c])

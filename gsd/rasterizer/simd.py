@@ -6,7 +6,7 @@ is broadcast; integers are not converted.
 
     v + w, v - w, v * w, v / w               lane by lane
     v <= w, v < w, v > w, m & n              masks
-    select(m, v, w), minimum(v, w), maximum(v, w), root(v), upward(v) (ceil), magnitude(v) = |v|,
+    select(m, v, w), minimum(v, w), maximum(v, w), root(v), upward(v) (ceil),
     minus_absolute(v) = -|v| (V)
     splat(x), splat4(x)                      every lane x, as a V or a D
     load(array, i), store(array, i, v)       LANES neighbours in a flat float32 array (V), not bounds-checked
@@ -73,7 +73,7 @@ def _stub(name: str) -> Callable[..., Any]:
 splat, splat4, load, store = map(_stub, ("splat", "splat4", "load", "store"))
 gather, gather_rows, scatter_rows = map(_stub, ("gather", "gather_rows", "scatter_rows"))
 select, minimum, maximum = map(_stub, ("select", "minimum", "maximum"))
-root, upward, magnitude, minus_absolute = map(_stub, ("root", "upward", "magnitude", "minus_absolute"))
+root, upward, minus_absolute = map(_stub, ("root", "upward", "minus_absolute"))
 total, total4 = map(_stub, ("total", "total4"))
 negative_everywhere, lane_bits, row_masks = map(_stub, ("negative_everywhere", "lane_bits", "row_masks"))
 lowest_bit, prefetch = map(_stub, ("lowest_bit", "prefetch"))
@@ -153,12 +153,9 @@ _arithmetic(V, MV, splat)
 _arithmetic(D, MD, splat4)
 
 
-def _with_sign_bit(operation: str, bits: int) -> Callable[..., Any]:
-    def build(builder: Any, v: Any) -> Any:
-        words = builder.bitcast(v, _constant(V, 32, 0).type)
-        return builder.bitcast(getattr(builder, operation)(words, _constant(V, 32, bits)), V.ir)
-
-    return build
+def _minus_absolute(builder: Any, v: Any) -> Any:
+    sign = _constant(V, 32, 1 << 31)
+    return builder.bitcast(builder.or_(builder.bitcast(v, sign.type), sign), V.ir)
 
 
 def _total(name: str, scalar: Any) -> Callable[..., Any]:
@@ -223,8 +220,7 @@ _define(store, types.void, (FLOATS, INDEX, V), lambda b, data, i, v: b.store(v, 
 _define(gather, D, (FLOATS, *FOUR), _gather)
 _define(gather_rows, types.UniTuple(D, 4), (FLOATS, *FOUR), _gather_rows)
 _define(scatter_rows, types.void, (FLOATS, *FOUR, D, D, D, D), _scatter_rows)
-_define(magnitude, V, (V,), _with_sign_bit("and_", (1 << 31) - 1))
-_define(minus_absolute, V, (V,), _with_sign_bit("or_", 1 << 31))
+_define(minus_absolute, V, (V,), _minus_absolute)
 _define(negative_everywhere, types.boolean, (V,), _negative_everywhere)
 _define(total, types.float32, (V,), _total(f"v{LANES}f32", ir.FloatType()))
 _define(total4, types.float64, (D,), _total("v4f64", ir.DoubleType()))

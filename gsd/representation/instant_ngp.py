@@ -37,7 +37,6 @@ class InstantNGP(nn.Module, Representation):
     background: a colour, or a small network of the direction; for a share `random_background` of the training steps,
     one random colour for each group of views instead.
     normals: how the orientation loss gets them; none saves the work. *_lr: learning rates of Adam, may be schedules.
-    backend: torch runs everywhere (compiled kernels on the CPU); tinycudann replaces the hash grid on CUDA.
 
     The points are those the run is conditioned on: they are the scene that noisings see, and stay where they are.
     """
@@ -71,22 +70,19 @@ class InstantNGP(nn.Module, Representation):
         density_lr: Schedule = 0.001,
         color_lr: Schedule = 0.001,
         background_lr: Schedule = 0.001,
-        backend: Literal["torch", "tinycudann"] = "torch",
     ) -> None:
         super().__init__()
         self.seed, self.device, self.steps_taken = context.seed, context.device, 0
         self.active_levels, self.termination, self.normals = active_levels, termination, normals
         if context.densifier is not None:
             raise GsdError("Only Gaussians can be densified: use densify=none with representation=instant_ngp.")
-        if normals == "analytic" and backend == "tinycudann":
-            raise GsdError("representation.backend=tinycudann has no analytic normals; set normals=finite_difference.")
         self.background, self.random_background = background, random_background
         self.bound, self.stride = bound, 2 * bound / samples
         generator = Stream(self.seed, "instant_ngp").generator()
         shape = Shape(
             bound=bound, levels=levels, features=features, log2_table=log2_table, base_resolution=base_resolution,
             growth=growth, hidden=hidden, layers=layers, activation=activation, blob=blob, blob_density=blob_density,
-            blob_radius=blob_radius, backend=backend,
+            blob_radius=blob_radius,
         )  # fmt: skip
         self.radiance = RadianceField(shape, generator).to(self.device)
         self.environment = Environment(generator).to(self.device) if background == "environment" else None
@@ -103,7 +99,7 @@ class InstantNGP(nn.Module, Representation):
         self.cloud = _as_scene(context.points.xyz.to(self.device))
         self.occupancy = Occupancy(occupancy_cells, bound, occupancy_decay, occupancy_threshold, self.device)
         self.occupancy_every, self.marched = occupancy_every, 0
-        self._look()
+        self._prepare_step()
 
     def render(self, cameras: Cameras) -> Render:
         """With graph, samples are shifted at random along each ray; without, they lie in the middle of their steps."""
@@ -116,13 +112,12 @@ class InstantNGP(nn.Module, Representation):
             chunks = [rays[i : i + CHUNK] for i in range(0, len(rays.near), CHUNK)]
             planes = torch.cat([self._trace(part, torch.full_like(part.near, 0.5)) for part in chunks], 1)
         images = planes.unflatten(1, (len(cameras), cameras.height, cameras.width)).transpose(0, 1)
-        color, depth, alpha, *extra = images.split([3, *[1] * (images.shape[1] - 3)], 1)
+        color, depth, alpha, *orientation = images.split([3, *[1] * (images.shape[1] - 3)], 1)
         rgb = color + (1 - alpha) * self._behind(rays, cameras, rng)
-        extra += [None] * (2 - len(extra))
-        return Render(rgb, depth, alpha, *extra)
+        return Render(rgb, depth, alpha, *orientation)
 
     def _trace(self, rays: Rays, shift: Float[Tensor, " R"]) -> Float[Tensor, "K R"]:
-        """Colour times alpha (3), depth, alpha, and with graph the variance of z and, if asked for, the orientation."""
+        """Rows of the image: colour times alpha (3), depth, alpha, and while training the orientation if asked for."""
         samples = march(rays, shift, self.stride, self.occupancy.occupied, self.bound)
         with torch.no_grad():
             ray = samples.rays()
@@ -131,7 +126,7 @@ class InstantNGP(nn.Module, Representation):
             _, remaining = weigh(self.radiance.density(points, features) * self.stride, samples)
             seen = remaining > self.termination
             chosen = seen.nonzero()[:, 0]
-            samples, ray = samples.kept(seen), ray[chosen]
+            samples, ray = samples.select(seen), ray[chosen]
             points, features = points.index_select(1, chosen), features.index_select(1, chosen)
         training = torch.is_grad_enabled()
         if training:
@@ -144,11 +139,8 @@ class InstantNGP(nn.Module, Representation):
         safe = alpha.clamp_min(LEAST_ALPHA)
         depth = torch.where(alpha > LEAST_ALPHA, reach / safe, 0.0)
         planes = [color, depth, alpha.clamp(max=1.0)]
-        if training:
-            off = (z - depth[0].detach()[ray]).square()  # the mean's own derivative is 0: it is where this is least
-            planes.append(sum_rays((weight * off)[None], samples, ray) / safe)
         if training and self.normals != "none":
-            towards = (self.radiance.normals(points, self.normals) * rays.directions[ray].T).sum(0).clamp_min(0)
+            towards = (self.radiance.normals(points) * rays.directions[ray].T).sum(0).clamp_min(0)
             planes.append(sum_rays((weight.detach() * towards.square())[None], samples, ray))
         return torch.cat(planes)
 
@@ -171,10 +163,10 @@ class InstantNGP(nn.Module, Representation):
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         self.steps_taken += 1
-        self._look()
+        self._prepare_step()
 
-    def _look(self) -> None:
-        """After a step: the levels of the next one, and now and then what is where."""
+    def _prepare_step(self) -> None:
+        """Set the active levels of the next step; refresh the occupancy grid every `occupancy_every` steps."""
         self.radiance.active_levels = float(at(self.active_levels, self.steps_taken))
         if self.steps_taken % self.occupancy_every == 0:
             generator = Stream(self.seed, "occupancy", self.steps_taken).generator(self.device)

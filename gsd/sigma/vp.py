@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -14,18 +16,22 @@ from gsd.schedule import Schedule, at
 from gsd.types import Cameras, Context
 
 
+@dataclass
 class VP(Sigma):
-    """t uniform in [t_min, t_max] (fractions of 1000 steps), one for all views of a group; sigma = sigma(t).
+    """t uniform in [t_min, t_max] (fractions of 1000 steps), one per group of views; sigma = sigma(t).
 
-    The usual annealing of score distillation lowers t_max from 0.98 to 0.5. Lowering t_min too, from 0.9, lets the
-    prompt decide on the pose before the picture at hand does: at low noise levels the posterior follows whatever the
-    render already resembles.
+    Both ends are annealed by default. Score distillation usually lowers t_max from 0.98 to 0.5. Lowering t_min from 0.9
+    too lets the prompt decide on the pose first: at low noise levels the posterior follows whatever the render already
+    resembles. experiment=paper fixes t_min instead.
     """
 
-    def __init__(self, context: Context, t_min: Schedule, t_max: Schedule) -> None:
-        self.t_min, self.t_max = t_min, t_max
+    context: Context
+    t_min: Schedule
+    t_max: Schedule
+
+    def __post_init__(self) -> None:
         self.sigmas = vp_sigmas()
-        for step in range(context.steps):
+        for step in range(self.context.steps):
             self._range(step)
 
     def _range(self, step: int) -> tuple[int, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +13,6 @@ from torch import Tensor
 from gsd.geometry import (
     NEAR,
     Sampler,
-    angle_between,
     co_visible,
     correspond,
     pixel_centres,
@@ -24,8 +23,6 @@ from gsd.types import Cameras, StepState
 from gsd.warping import compare_kernel as kernels
 
 VANISHING = 1e-24  # |a|^2 |b|^2 of two maps at a pixel below which they have no direction to compare
-
-Pairs = Literal["all", "neighbours"]
 
 
 def compare_torch(
@@ -70,7 +67,7 @@ def gradient_cosine(state: StepState, tolerance: float = 0.07) -> float | None:
     the latents, warped bilinearly by the rendered depth. None where no two views of a group share a pixel.
     """
     maps, seen = state.score.gradient, state.geometry
-    pairs = ordered_pairs(seen.cameras, "all")
+    pairs = ordered_pairs(seen.cameras)
     similarity, mask = _compared(maps, seen.depth, seen.alpha, seen.cameras, pairs, "bilinear", tolerance)
     return float(similarity[mask].mean()) if mask.any() else None
 
@@ -126,17 +123,8 @@ def cosine(a: Float[Tensor, "P C h w"], b: Float[Tensor, "P C h w"]) -> Float[Te
     return torch.where(defined, (a * b).sum(1) * torch.where(defined, product, 1.0).rsqrt(), 0.0)
 
 
-def ordered_pairs(cameras: Cameras, which: Pairs) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
-    """(i, j), i != j, of views in the same group: all of them, or those next to each other in azimuth."""
-    group = cameras.group
-    same = group[:, None] == group
-    if which == "all":
-        i, j = same.fill_diagonal_(False).nonzero(as_tuple=True)
-        return i, j
-    anchor = same.int().argmax(1)  # the first view of the group
-    order = angle_between(cameras.azimuth, cameras.azimuth[anchor]).argsort(stable=True)
-    order = order[group[order].argsort(stable=True)]
-    left, right = order[:-1], order[1:]
-    linked = group[left] == group[right]
-    left, right = left[linked], right[linked]
-    return torch.cat([left, right]), torch.cat([right, left])
+def ordered_pairs(cameras: Cameras) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
+    """All (i, j), i != j, of views in the same group."""
+    same = cameras.group[:, None] == cameras.group
+    i, j = same.fill_diagonal_(False).nonzero(as_tuple=True)
+    return i, j

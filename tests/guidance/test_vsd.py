@@ -131,7 +131,9 @@ def test_the_lora_learns_the_render(fresh):
     def loss():
         x = fresh.z + per_view(sigma) * noise
         with torch.no_grad(), guidance.lora.on():
-            out = guidance.lora.prior.predict(x, sigma, guidance._told(fresh.condition), poses(fresh.condition.cameras))
+            out = guidance.lora.prior.predict(
+                x, sigma, guidance._lora_condition(fresh.condition), poses(fresh.condition.cameras)
+            )
         return float(mse_loss(guidance.lora.eps(out, x, sigma), noise))
 
     first = loss()

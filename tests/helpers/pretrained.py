@@ -124,12 +124,12 @@ def random_point_e(folder: Path, monkeypatch, seed=0):
     from point_e.models.configs import MODEL_CONFIGS, model_from_config
     from point_e.models.download import MODEL_PATHS
 
-    from gsd.init.parts.point_e_clip import PointEClip, standing_in
+    from gsd.init.parts.point_e_clip import PointEClip, replace_clip
 
     random_clip(folder / "clip")
     torch.manual_seed(seed)
     small = {"width": 32, "layers": 2, "heads": 2}
-    with standing_in(PointEClip(folder / "clip", torch.device("cpu"))):
+    with replace_clip(PointEClip(folder / "clip", torch.device("cpu"))):
         for name in ("base40M-textvec", "base40M", "upsample"):
             points = {"n_ctx": 192, "cond_ctx": 64} if name == "upsample" else {"n_ctx": 64}
             monkeypatch.setitem(MODEL_CONFIGS, name, MODEL_CONFIGS[name] | small | points)

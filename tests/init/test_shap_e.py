@@ -78,11 +78,11 @@ def test_refusals(tmp_path, monkeypatch):
 
 def test_kept_clouds_are_exact_and_by_key(tmp_path):
     cloud = PointCloud(torch.rand(5, 3), torch.rand(5, 3))
-    kept = sampled.Kept("model", "prompt", 1)
+    kept = sampled.CloudCache("model", "prompt", 1)
     assert not kept.any()
     kept(RNG, lambda _: cloud)
     assert kept.any()
     back = kept(RNG, lambda _: pytest.fail("sampled again"))
     assert torch.equal(back.xyz, cloud.xyz)
     assert torch.equal(back.rgb, cloud.rgb)
-    assert not sampled.Kept("model", "prompt", 2).any()
+    assert not sampled.CloudCache("model", "prompt", 2).any()

@@ -107,15 +107,14 @@ def test_printed_nearest_sampler_has_no_gradient():
     assert not loss.requires_grad
 
 
-@pytest.mark.parametrize("which", ["all", "neighbours"])
 @pytest.mark.parametrize("size", [6, 3])  # of the maps: those of the render, or half
-def test_gradcheck_of_the_whole_comparison(which, size):
+def test_gradcheck_of_the_whole_comparison(size):
     cams = double(cameras(0.0, 5.0, -5.0, size=6))
     shown, maps = render(cams), drawn(0, 3, 3, size, size).double()
     depth, alpha = shown.depth.double().requires_grad_(), shown.alpha.double()
 
     def value(d):
-        return compare_torch(maps, d, alpha, cams, ordered_pairs(cams, which), "bilinear", 0.5)
+        return compare_torch(maps, d, alpha, cams, ordered_pairs(cams), "bilinear", 0.5)
 
     assert value(depth) > 0
     assert torch.autograd.gradcheck(value, depth, fast_mode=True)
@@ -132,7 +131,7 @@ def test_kernel_equals_its_torch_twin(warp, degrees, size):
     for compare in (Compared.apply, compare_torch):
         depth = shown.depth + 0.01 * torch.rand(shown.depth.shape, generator=torch.Generator().manual_seed(1))
         depth.requires_grad_()
-        value = compare(maps, depth, shown.alpha, cams, ordered_pairs(cams, "all"), warp, 0.07)
+        value = compare(maps, depth, shown.alpha, cams, ordered_pairs(cams), warp, 0.07)
         values.append(value.detach())
         if warp == "nearest":
             assert not value.requires_grad
@@ -295,39 +294,20 @@ def test_inputs():
 
 
 def test_pairs_stay_within_groups():
-    i, j = ordered_pairs(Orbit(groups=2, views=3)(Stream(0, "camera")), "all")
+    i, j = ordered_pairs(Orbit(groups=2, views=3)(Stream(0, "camera")))
     assert set(zip(i.tolist(), j.tolist(), strict=True)) == {
         (a + first, b + first) for first in (0, 3) for a in range(3) for b in range(3) if a != b
     }
 
 
-@given(seeds, st.sampled_from([5.0, 50.0]))
-def test_neighbours_are_next_to_each_other_in_azimuth(seed, delta):
-    """The views of a group come as anchor, +1, -1, +2, -2, wherever the circle closes."""
-    cams = Orbit(groups=2, views=5, delta_deg=delta)(Stream(seed, "camera"))
-    i, j = ordered_pairs(cams, "neighbours")
-    one_way = {(a + first, b + first) for first in (0, 5) for a, b in [(4, 2), (2, 0), (0, 1), (1, 3)]}
-    assert sorted(zip(i.tolist(), j.tolist(), strict=True)) == sorted(one_way | {(b, a) for a, b in one_way})
-
-
-def test_two_views_are_neighbours_and_distant_ones_are_not_compared():
-    for azimuths, same in (((0.0, 5.0), True), ((0.0, 5.0, -5.0), False)):
-        cams = cameras(*azimuths)
-        state = state_of(cams, render(cams), drawn(0, len(cams), 4, 64, 64))
-        every, near = (Consistency(pairs=which)(state) for which in ("all", "neighbours"))
-        assert bool(every == near) == same
-        assert 0 < near <= every
-
-
-@pytest.mark.parametrize("which", ["all", "neighbours"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # the kernel and its twin
-def test_a_view_alone_has_no_loss(which, dtype):
+def test_a_view_alone_has_no_loss(dtype):
     """gsd.experiment refuses camera.views=1; a camera may still bring a group of one."""
     cams = Orbit(groups=3, views=1, resolution=16)(Stream(0, "camera"))
     depth = torch.full((3, 1, 16, 16), 2.2, dtype=dtype, requires_grad=True)
     shown = Render(torch.zeros(3, 3, 16, 16), depth, torch.ones_like(depth))
     view = cams if dtype == torch.float32 else double(cams)
-    loss = Consistency(pairs=which)(state_of(view, shown, drawn(0, 3, 4, 16, 16).to(dtype)))
+    loss = Consistency()(state_of(view, shown, drawn(0, 3, 4, 16, 16).to(dtype)))
     assert loss == 0
     assert torch.autograd.grad(loss, depth)[0].abs().sum() == 0
 

@@ -8,7 +8,6 @@ from gsd.geometry import geometry_at
 from gsd.loss.opaque import Opaque
 from gsd.loss.orient import Orient
 from gsd.loss.sparsity import Sparsity
-from gsd.loss.z_variance import ZVariance
 from gsd.noising.check.reference import cameras
 from gsd.types import Render, Scene, Score, StepState
 
@@ -32,21 +31,14 @@ def test_orient_is_a_sum_over_samples_by_the_pixels_that_show_something():
     assert torch.isclose(value, torch.tensor(0.6 / 3))
 
 
-def test_z_variance_is_the_mean_over_what_is_mostly_there():
-    value = ZVariance()(state(ALPHA, z_variance=torch.tensor([[[[9.0, 9.0], [0.1, 0.3]]]])))
-    assert torch.isclose(value, torch.tensor(0.2))
-
-
 def test_nothing_in_the_picture_is_no_cost():
-    empty = state(torch.zeros_like(ALPHA), z_variance=ALPHA, orientation=torch.zeros_like(ALPHA))
+    empty = state(torch.zeros_like(ALPHA), orientation=torch.zeros_like(ALPHA))
     assert Orient()(empty) == 0
-    assert ZVariance()(empty) == 0
 
 
-@pytest.mark.parametrize(("loss", "fix"), [(Orient(), "normals=analytic"), (ZVariance(), "representation=instant_ngp")])
-def test_what_a_representation_lacks_is_named(loss, fix):
-    with pytest.raises(GsdError, match=fix):
-        loss(state(ALPHA))
+def test_what_a_representation_lacks_is_named():
+    with pytest.raises(GsdError, match="normals=analytic"):
+        Orient()(state(ALPHA))
 
 
 def test_opaque_and_sparsity_by_hand():

@@ -20,7 +20,7 @@ from gsd.guidance.sjc import SJC
 from gsd.guidance.vsd import VSD
 from gsd.prior.parts.depth import depth_picture
 from gsd.prior.threefuse import ThreeFuse
-from gsd.protocols import Init, Prior, SeesPoints
+from gsd.protocols import ConditionsOnPoints, Init, Prior
 from gsd.random import Stream
 from gsd.types import Condition, Context, Noised, PointCloud
 
@@ -50,7 +50,7 @@ def _prior(made, seen=CLOUD, **options) -> ThreeFuse:
     folders = {name: str(made[0] / folder) for name, folder in (("model", "pipeline"), ("controlnet", "controlnet"))}
     prior = ThreeFuse(Context(), **folders | options)
     if seen is not None:
-        prior.see(seen)
+        prior.condition_on(seen)
     return prior
 
 
@@ -83,7 +83,7 @@ def _plain(made, prior, x, sigma, texts, pictures, scale):
 def test_predictions_equal_plain_diffusers(made, scale):
     prior = _prior(made, conditioning_scale=scale, radius=0.1, fill=1)
     assert isinstance(prior, Prior)
-    assert isinstance(prior, SeesPoints)
+    assert isinstance(prior, ConditionsOnPoints)
     pictures = depth_picture(CLOUD.xyz, CAMERAS, 0.1, 1).expand(-1, 3, -1, -1)
     expected = _plain(made, prior, X, SIGMA, TEXTS, pictures, scale)
     assert _relative(prior.predict(X, SIGMA, Condition(TEXTS, CAMERAS)), expected) < 1e-5

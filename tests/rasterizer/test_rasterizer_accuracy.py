@@ -71,17 +71,6 @@ def test_splats_beside_the_camera_use_the_clamped_linearisation():
         assert relative(a[name], b[name]) < 1e-4, name
 
 
-def test_absgrad_bounds_the_gradient_and_counts_every_pixel():
-    scene = ball(200, 32, 32, views=2)
-    *_, info, grads = gradients(scene, backend="cpu", absgrad=True)
-    absolute, signed = info["means2d"].absgrad, grads["means2d"]
-    assert absolute.shape == signed.shape == (2, 200, 2)
-    assert (absolute >= signed.abs() * (1 - 1e-5)).all()
-    # One pixel: nothing can cancel.
-    *_, info, grads = gradients(ball(5, 1, 1), backend="cpu", absgrad=True)
-    assert torch.allclose(info["means2d"].absgrad, grads["means2d"].abs(), rtol=1e-4)
-
-
 def test_float64_and_non_contiguous_inputs_give_the_same_image():
     scene = ball(100, 32, 32)
     expected, _, _ = rasterize(**scene, backend="cpu")

@@ -119,8 +119,6 @@ def test_other_misuse_is_named():
         rasterize(**scene, backend="gsplat")
     with pytest.raises(GsdError, match="near_plane"):
         rasterize(**scene, near_plane=0.0)
-    with pytest.raises(GsdError, match="absgrad"):
-        rasterize(**scene, backend="torch", absgrad=True)
 
 
 def test_a_changed_input_is_noticed_and_the_graph_can_be_kept():

@@ -1,4 +1,4 @@
-"""The branches of classifier-free guidance, asked of the prior in one batch."""
+"""Classifier-free guidance: text, negative prompt and Perp-Neg's further prompts in one batch of the prior."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LEAST_STD = 1e-12  # of the values of a view
 
 @dataclass(frozen=True)
 class Guided:
-    """The noise that guidance predicts."""
+    """The guided prediction of the noise."""
 
     eps: Float[Tensor, "V C h w"]
     delta: Float[Tensor, "V C h w"] | None  # eps_text - eps_negative, None when only the text was asked
@@ -29,12 +29,12 @@ class Guided:
 
 @dataclass(frozen=True)
 class Contrast:
-    """What a prior predicts for the text and for what to lead away from."""
+    """Noise predicted for the text and for the branches that it is compared with."""
 
     text: Float[Tensor, "V C h w"]
     base: Float[Tensor, "V C h w"]
-    direction: Float[Tensor, "V C h w"]  # text - base, with Perp-Neg's part
-    others: tuple[Float[Tensor, "V C h w"], ...]
+    direction: Float[Tensor, "V C h w"]  # text - base, plus Perp-Neg's term
+    others: tuple[Float[Tensor, "V C h w"], ...]  # for the further conditions, in their order
     calls: int  # images the prior denoised
 
 
@@ -48,12 +48,25 @@ def guide(
     rescale: float = 0.0,
     rescale_of: RescaleOf = "noise",
 ) -> Guided:
-    """eps = eps_neg + scale (delta + sum_k w_k perp(delta_k, delta)), with delta = eps_text - eps_neg.
+    """Predict the noise with classifier-free guidance, negative prompts and Perp-Neg.
 
-    eps_neg is the prediction for the negative prompt, which is "" unless `prompting` says otherwise; delta_k is what
-    `condition.against[k]` says beyond it, and perp(a, b) = a - <a, b> / <b, b> b its part at right angles to delta
-    (Perp-Neg, Armandpour et al. 2023). Scale 1 without Perp-Neg asks for the text alone. `rescale`: see `rescaled`;
-    rescale_of="latents" applies it to D = x - sigma eps and to all views of a group together, as MVDream does.
+    eps = eps_neg + scale (delta + sum_k w_k perp(delta_k, delta)) with delta = eps_text - eps_neg. eps_neg is the
+    prediction for the negative prompt ("" unless `prompting` sets one), delta_k that for `condition.against[k]` minus
+    eps_neg, and perp(a, b) = a - <a, b> / <b, b> b the part of a at right angles to b (Perp-Neg, Armandpour et al.
+    2023).
+
+    Args:
+        prior: denoises all branches in one batch.
+        x: noised latents, z + sigma n.
+        sigma: noise level per view.
+        condition: what the views are denoised towards.
+        scale: in the convention of diffusers. Scale 1 without Perp-Neg asks for the text branch alone.
+        rescale: weight in [0, 1] of `rescaled`.
+        rescale_of: "noise" rescales eps per view; "latents" rescales D = x - sigma eps over all views of a group, as
+            MVDream does.
+
+    Returns:
+        The guided noise, eps_text - eps_neg, and the number of images denoised.
     """
     if scale == 1 and not condition.against:
         return Guided(predict(prior, x, sigma, [condition])[0], None, len(x))
@@ -76,7 +89,19 @@ def contrast(
     base: Condition,
     others: Sequence[Condition] = (),
 ) -> Contrast:
-    """The text against `base`, and further predictions on the way; direction as in `guide`."""
+    """Predict the noise for the text, for `base` and for further conditions in one batch of the prior.
+
+    Args:
+        prior: denoises all branches in one batch.
+        x: noised latents, z + sigma n.
+        sigma: noise level per view.
+        condition: the text, and Perp-Neg's prompts in `against`.
+        base: what the text is compared with, such as the empty text or the negative prompt.
+        others: further conditions to predict for.
+
+    Returns:
+        The predictions; `direction` is text - base plus Perp-Neg's term, as in `guide`.
+    """
     away = [Condition(texts, condition.cameras) for texts in condition.against]
     text, low, *rest = predict(prior, x, sigma, [condition, base, *away, *others])
     delta = direction = text - low
@@ -108,16 +133,15 @@ def perpendicular(a: Float[Tensor, "V C h w"], b: Float[Tensor, "V C h w"]) -> F
 
 
 def rescaled(
-    values: Float[Tensor, "V C h w"], text: Float[Tensor, "V C h w"], share: float, sizes: Sequence[int] | None = None
+    values: Float[Tensor, "V C h w"], text: Float[Tensor, "V C h w"], weight: float, sizes: Sequence[int] | None = None
 ) -> Float[Tensor, "V C h w"]:
-    """share std(text) / std(values) values + (1 - share) values: guided noise with the spread of what the text alone
-    predicts.
+    """weight std(text) / std(values) values + (1 - weight) values: guided noise with the spread of the text branch.
 
     Lin et al. 2023, section 3.4, against the saturation of large scales; diffusers' guidance_rescale. std is over the
-    values of a view, or, with `sizes`, of that many views after each other.
+    values of one view, or with `sizes` over that many consecutive views.
     """
     ratio = _spread(text, sizes) / _spread(values, sizes).clamp(min=LEAST_STD)
-    return (1 - share + share * ratio) * values
+    return (1 - weight + weight * ratio) * values
 
 
 def _spread(values: Float[Tensor, "V C h w"], sizes: Sequence[int] | None) -> Float[Tensor, "V 1 1 1"]:
@@ -127,7 +151,7 @@ def _spread(values: Float[Tensor, "V C h w"], sizes: Sequence[int] | None) -> Fl
 
 
 def _sizes(condition: Condition) -> list[int] | None:
-    """How many views every group has; None where that is not known."""
+    """The number of views of each group; None without cameras."""
     if condition.cameras is None:
         return None
     return condition.cameras.group.unique_consecutive(return_counts=True)[1].tolist()

@@ -1,4 +1,8 @@
-"""A prior's network beside itself: low-rank adapters that learn what the renders look like, from which camera."""
+"""Low-rank adapters on a prior's network, which learn what the renders look like from each camera.
+
+They lie on the prior's own network and are on only while `Lora.on()` lasts. They are attached when the parts of a run
+are made, initialised from the run's seed, and checkpointed with the scene.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +24,7 @@ POSE = 16  # numbers of a camera: its camera -> world matrix
 
 @runtime_checkable
 class HasNetwork(Protocol):
-    """A prior whose UNet of diffusers can be asked with further arguments, such as `gsd.prior.stable_diffusion`."""
+    """A prior with a UNet of diffusers, such as `gsd.prior.stable_diffusion`."""
 
     unet: Any
     prediction: str  # epsilon | v_prediction
@@ -39,8 +43,8 @@ class HasNetwork(Protocol):
 class Lora:
     """The network with LoRA (through peft) and, with `camera`, a class embedding of the camera.
 
-    Both start as nothing at all: LoRA's second matrices and the embedding's last layer are 0. They are on only
-    inside `on()`; outside, the prior is what it was, bit for bit. Parameters are float32 whatever the network is.
+    Both start as identities: LoRA's second matrices and the embedding's last layer are 0. They are on only inside
+    `on()`; outside, the prior is unchanged bit for bit. Parameters are float32 whatever the network's precision.
     """
 
     def __init__(self, prior: HasNetwork, rank: int, camera: bool, rng: Stream) -> None:
@@ -65,7 +69,7 @@ class Lora:
 
     @contextmanager
     def on(self) -> Iterator[None]:
-        """While it lasts, the prior's network is the adapted one, and its parameters can be differentiated by."""
+        """Switch the adapters on; inside, gradients reach their parameters."""
         unet = self.prior.unet
         own = unet.class_embedding
         unet.enable_adapters()
@@ -79,7 +83,7 @@ class Lora:
     def eps(
         self, out: Float[Tensor, "V C h w"], x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
     ) -> Float[Tensor, "V C h w"]:
-        """The noise that a prediction means: eps = alpha v + sigma alpha^2 x for a velocity v."""
+        """Convert the network's output to noise: eps = alpha v + sigma alpha^2 x for a velocity v."""
         if self.prior.prediction == "epsilon":
             return out
         level = sigma[:, None, None, None]
@@ -88,7 +92,7 @@ class Lora:
     def target(
         self, z: Float[Tensor, "V C h w"], noise: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
     ) -> Float[Tensor, "V C h w"]:
-        """What it should predict of z + sigma noise: the noise, or v = alpha noise - s z."""
+        """The training target at z + sigma noise: the noise, or the velocity v = alpha noise - s z."""
         if self.prior.prediction == "epsilon":
             return noise
         level = sigma[:, None, None, None]

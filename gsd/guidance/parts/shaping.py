@@ -1,4 +1,4 @@
-"""What every guidance does to its direction before it is a gradient: a weight by the noise level, and clipping."""
+"""From a guidance's direction to its gradient: a weight by the noise level, and clipping."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ LEAST_MEAN = 1e-8  # of a direction's absolute values
 class GradientClip(BaseModel):
     """A bound on the gradient, as in D-SDS (Hong et al. 2023, section 4.1: score clipping).
 
-    per value: every entry into [-limit, limit] (theirs; threestudio's grad_clip); per pixel: the norm over the channels
-    of a pixel of the latents is at most `limit`, directions stay (Pan et al. 2024 do that to the image's pixels, behind
-    the encoder); per view: the norm of the whole map. `limit` is a number or a schedule; theirs grows linearly over the
-    run, 2 to 8 with Stable Diffusion and 0.5 to 2 with DeepFloyd IF.
+    per value    every entry is clamped to [-limit, limit] (D-SDS; threestudio's grad_clip)
+    per pixel    the norm over the channels of a latent pixel is at most `limit`; directions stay (Pan et al. 2024 do
+                 this to the pixels of the image, behind the encoder)
+    per view     the norm of the whole map is at most `limit`
+
+    The limit of D-SDS grows linearly over the run: 2 to 8 with Stable Diffusion, 0.5 to 2 with DeepFloyd IF.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,7 +43,7 @@ class GradientClip(BaseModel):
 
 
 def scale_at(scale: Scale | None, prior: Prior, usual: float, step: int) -> float:
-    """The scale that was asked for, else what suits the prior, else what is usual with the method."""
+    """The guidance scale: the given one, else the prior's own (`Prior.guidance_scale`), else the method's usual one."""
     if scale is not None:
         return at(scale, step)
     return usual if prior.guidance_scale is None else prior.guidance_scale
@@ -50,7 +52,7 @@ def scale_at(scale: Scale | None, prior: Prior, usual: float, step: int) -> floa
 def shaped(
     direction: Float[Tensor, "V C h w"], given: Noised, weighting: Weighting, clip: GradientClip | None
 ) -> Float[Tensor, "V C h w"]:
-    """w(sigma) direction, clipped."""
+    """Multiply a direction by w(sigma) and clip it."""
     gradient = weight(weighting, given.sigma, direction) * direction
     return gradient if clip is None else clip(gradient, given.rng.step)
 
@@ -58,13 +60,13 @@ def shaped(
 def weight(
     weighting: Weighting, sigma: Float[Tensor, " V"], direction: Float[Tensor, "V C h w"]
 ) -> Float[Tensor, "V 1 1 1"]:
-    """w of every view; abar = 1 / (1 + sigma^2).
+    """w(sigma) per view, with abar = 1 / (1 + sigma^2).
 
     one_minus_abar  1 - abar                   DreamFusion's sigma_t^2, threestudio's "sds"
     uniform         1
     fantasia3d      sqrt(abar) (1 - abar)      Fantasia3D
     sigma           sqrt((1 - abar) / abar)    LucidDreamer, CFD; turns a difference of noises into one of latents
-    dmd             1 / mean |direction|       DMD2 (Yin et al. 2024) where the direction is eps_hat - n: all as large
+    dmd             1 / mean |direction|       DMD2 (Yin et al. 2024) for the direction eps_hat - n: views of equal size
     """
     level = sigma.to(direction)[:, None, None, None]
     if weighting == "uniform":
@@ -73,5 +75,5 @@ def weight(
         return level
     if weighting == "dmd":
         return 1 / direction.abs().mean((1, 2, 3), keepdim=True).clamp(min=LEAST_MEAN)
-    share = level**2 / (1 + level**2)
-    return share * (1 + level**2).rsqrt() if weighting == "fantasia3d" else share
+    one_minus_abar = level**2 / (1 + level**2)
+    return one_minus_abar * (1 + level**2).rsqrt() if weighting == "fantasia3d" else one_minus_abar

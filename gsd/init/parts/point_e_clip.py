@@ -76,8 +76,8 @@ class PointEClip:
 
 
 @contextmanager
-def standing_in(clip: PointEClip) -> Iterator[None]:
-    """While networks are made, point_e takes `clip` instead of loading OpenAI's."""
+def replace_clip(clip: PointEClip) -> Iterator[None]:
+    """Inside, point_e builds its networks with `clip` instead of loading OpenAI's."""
     from point_e.models import transformer
 
     original = transformer.FrozenImageCLIP

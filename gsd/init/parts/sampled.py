@@ -18,8 +18,8 @@ from gsd.types import PointCloud
 FRONT = 90.0  # degrees from where both models' objects usually look (-y, as in Point-E's own corgi) to our front
 
 
-class Kept:
-    """Clouds of one model with one set of options for one prompt, on disk by seed: sampling takes minutes."""
+class CloudCache:
+    """Sampled clouds on disk, one per seed, of one model, prompt and set of options; sampling takes minutes."""
 
     def __init__(self, *key: object) -> None:
         self.key = hashlib.blake2b(repr(key).encode(), digest_size=16).hexdigest()

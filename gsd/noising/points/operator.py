@@ -28,20 +28,3 @@ def integral(layers: list[Layer], rows: int) -> Float[Tensor, "R M"]:
     entries = torch.stack([torch.cat([row, empty]), torch.cat([column, start + empty])])
     values = count.clamp_min(1).double().rsqrt()[entries[0]]
     return torch.sparse_coo_tensor(entries, values, (rows, start + rows), check_invariants=True)
-
-
-def identity(rows: int, device: torch.device) -> Float[Tensor, "R R"]:
-    """Fresh values everywhere."""
-    diagonal = torch.arange(rows, device=device).expand(2, -1)
-    return torch.sparse_coo_tensor(
-        diagonal, torch.ones(rows, dtype=torch.float64, device=device), (rows, rows), check_invariants=True
-    )
-
-
-def blend(a: Float[Tensor, "R M"], b: Float[Tensor, "R N"], share: Float[Tensor, " R"]) -> Float[Tensor, "R K"]:
-    """sqrt(share) of the rows of a beside sqrt(1 - share) of those of b, K = M + N."""
-    both = []
-    for matrix, weight in ((a.coalesce(), share), (b.coalesce(), 1 - share)):
-        scaled = matrix.values() * weight.double().sqrt()[matrix.indices()[0]]
-        both.append(torch.sparse_coo_tensor(matrix.indices(), scaled, matrix.shape, check_invariants=True))
-    return torch.cat(both, 1)
