@@ -47,8 +47,7 @@ COUNTS, SIZES = (1_000, 5_000, 20_000, 100_000, 500_000), (32, 64, 128, 256)
 MEMORY = (
     "random", "integral (chang)", "integral (deng)", "consistent", "consistent, N = 1", "consistent, tent", "lattice",
 )  # fmt: skip
-
-BASES = ("random", "integral (chang)", "integral (deng)")
+BASES = ("random", "integral (chang)", "integral (deng)")  # of ratios
 SUB_POINTS = {"consistent": 9, "consistent, N = 1": 1, "consistent, tent": 9}
 AXES = {"points": "points, 64 x 64 pixels", "pixels": "side of the map in pixels, 5,000 points"}
 
