@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, get_type_hints
 
 import numpy as np
 import plots
@@ -69,8 +69,7 @@ REGIMES = {  # both methods are run in each
 }
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """Runs that are launched together: every method with every bias and seed, on all subjects."""
 
     methods: Sequence[str]
@@ -79,7 +78,7 @@ class Part:
 
 
 # What changed the share of coherent runs or the Janus rate by ten points or more in the runs for looking
-STANDING_OUT = ("2D integral", "GSD, eq. 9 in the loss")
+STANDING_OUT = (OTHERS["2D integral"], OTHERS["GSD, eq. 9 in the loss"])
 REGIMES_STANDING_OUT = ("four views", "usual noise range", "no view words")
 
 
@@ -91,9 +90,7 @@ PARTS = {
     "grid": Part(list(CELLS.values()), BIASES, LOOKING),
     "looking": Part([*OTHERS.values(), *in_regimes(REGIMES)], [BETWEEN], LOOKING),
     "grid2": Part(list(CELLS.values()), BIASES, CONFIRMING),
-    "confirming": Part(
-        [*(OTHERS[name] for name in STANDING_OUT), *in_regimes(REGIMES_STANDING_OUT)], [BETWEEN], CONFIRMING
-    ),
+    "confirming": Part([*STANDING_OUT, *in_regimes(REGIMES_STANDING_OUT)], [BETWEEN], CONFIRMING),
 }
 
 
@@ -141,10 +138,10 @@ def read(file: Path) -> list[Outcome]:
     """The outcomes of a runs.csv."""
     if not file.is_file():
         raise GsdError(f"{file} does not exist; --also takes the runs.csv of an earlier call.")
-    kinds = {"str": str, "int": int, "float": float}
     with file.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    return [Outcome(**{f.name: kinds[str(f.type)](row[f.name]) for f in fields(Outcome)}) for row in rows]
+    kinds = get_type_hints(Outcome)
+    return [Outcome(**{name: kind(row[name]) for name, kind in kinds.items()}) for row in rows]
 
 
 def rate(outcomes: Sequence[Outcome], quantity: str) -> Estimate:
@@ -161,10 +158,8 @@ def effect(a: Sequence[Outcome], b: Sequence[Outcome], quantity: str) -> Differe
 
 def breaking_bias(outcomes: Sequence[Outcome], seed: int = 0) -> Estimate:
     """The view_bias at which half the runs are incoherent, on straight lines between the biases; redrawing subjects."""
-    table = np.array(
-        [[np.mean([1 - o.coherent for o in outcomes if (o.subject, o.bias) == (s, b)] or [np.nan]) for b in BIASES]
-         for s in SUBJECTS]
-    )  # fmt: skip
+    cells = [[1 - o.coherent for o in outcomes if (o.subject, o.bias) == (s, b)] for s in SUBJECTS for b in BIASES]
+    table = np.array([np.mean(cell or [np.nan]) for cell in cells]).reshape(len(SUBJECTS), len(BIASES))
 
     def crossing(incoherent: Any) -> float:
         broken = np.maximum.accumulate(incoherent)  # a rising curve
@@ -187,15 +182,11 @@ def bias_text(estimate: Estimate) -> str:
     return f"{text(estimate.value)} [{text(estimate.low)}, {text(estimate.high)}]"
 
 
-def percent(e: Estimate, sign: str = "") -> str:
-    return f"{e * 100:{sign}.0f}"
-
-
 def rates(outcomes: Sequence[Outcome]) -> dict[str, Any]:
     """What all tables of methods say of the runs of one."""
     return {
-        "runs": len(outcomes), "Janus %": percent(rate(outcomes, "janus")),
-        "coherent %": percent(rate(outcomes, "coherent")), "PSNR dB": f"{rate(outcomes, 'psnr'):.1f}",
+        "runs": len(outcomes), "Janus %": f"{rate(outcomes, 'janus') * 100:.0f}",
+        "coherent %": f"{rate(outcomes, 'coherent') * 100:.0f}", "PSNR dB": f"{rate(outcomes, 'psnr'):.1f}",
     }  # fmt: skip
 
 
@@ -218,8 +209,8 @@ def effect_rows(pairs: dict[str, tuple[list[Outcome], list[Outcome]]]) -> list[d
     return [
         {
             "comparison": name, "pairs": janus.pairs,
-            "Janus, points": percent(janus.mean, "+"), "p": f"{next(adjusted):.2g}",
-            "coherent, points": percent(coherent.mean, "+"), "p ": f"{next(adjusted):.2g}",
+            "Janus, points": f"{janus.mean * 100:+.0f}", "p": f"{next(adjusted):.2g}",
+            "coherent, points": f"{coherent.mean * 100:+.0f}", "p ": f"{next(adjusted):.2g}",
             "PSNR dB": f"{psnr.mean:+.1f}", "p  ": f"{psnr.p:.2g}",
         }
         for name, (janus, coherent, psnr) in found.items()
@@ -230,9 +221,8 @@ def report(outcomes: list[Outcome]) -> tuple[str, dict[str, Any]]:
     """Markdown and the same as data."""
 
     def of(method: str, bias: int | None = None, seeds: range | None = None) -> list[Outcome]:
-        return [
-            o for o in outcomes if o.method == method and bias in (None, o.bias) and (seeds is None or o.seed in seeds)
-        ]
+        mine = [o for o in outcomes if o.method == method]
+        return [o for o in mine if bias in (None, o.bias) and (seeds is None or o.seed in seeds)]
 
     sds, noise, loss, gsd = CELLS.values()
     components = {
@@ -243,21 +233,21 @@ def report(outcomes: list[Outcome]) -> tuple[str, dict[str, Any]]:
         "GSD - loss alone": (of(gsd), of(loss)),
     }
     by_bias = {f"GSD - SDS at view_bias {b}": (of(gsd, b), of(sds, b)) for b in BIASES}
-    all_methods = {name: of(method, BETWEEN) for name, method in {**CELLS, **OTHERS}.items() if of(method, BETWEEN)}
-    leaders = sorted(all_methods, key=lambda name: -rate(all_methods[name], "coherent").value)
-    sections = {"The four cells": grid_table(of), "What each component does, all biases": effect_rows(components)}
-    sections["By how rare back views are"] = effect_rows(by_bias)
-    sections["The bias at which half the runs break"] = [
-        {"method": name, "view_bias": bias_text(breaking_bias(of(m)))} for name, m in CELLS.items() if of(m)
-    ]
-    sections[f"All methods at view_bias {BETWEEN}"] = [{"method": m} | rates(all_methods[m]) for m in leaders]
+    breaking = {name: bias_text(breaking_bias(of(method))) for name, method in CELLS.items() if of(method)}
+    between = {name: of(method, BETWEEN) for name, method in {**CELLS, **OTHERS}.items() if of(method, BETWEEN)}
+    leaders = sorted(between, key=lambda name: -rate(between[name], "coherent").value)
+    sections = {
+        "The four cells": grid_table(of),
+        "What each component does, all biases": effect_rows(components),
+        "By how rare back views are": effect_rows(by_bias),
+        "The bias at which half the runs break": [{"method": m, "view_bias": bias} for m, bias in breaking.items()],
+        f"All methods at view_bias {BETWEEN}": [{"method": name} | rates(between[name]) for name in leaders],
+    }
     for title, seeds in (("looking, seeds 0 to 4", LOOKING), ("confirming, seeds 5 to 9", CONFIRMING)):
-        pairs = {f"{name} - SDS": (of(m, BETWEEN, seeds), of(sds, BETWEEN, seeds)) for name, m in OTHERS.items()}
-        pairs |= {
-            f"GSD - SDS, {name}": (of(f"{gsd} {x}", BETWEEN, seeds), of(f"{sds} {x}", BETWEEN, seeds))
-            for name, x in REGIMES.items()
-        }
-        pairs["GSD - SDS, defaults"] = (of(gsd, BETWEEN, seeds), of(sds, BETWEEN, seeds))
+        methods = {f"{name} - SDS": (method, sds) for name, method in OTHERS.items()}
+        methods |= {f"GSD - SDS, {name}": (f"{gsd} {x}", f"{sds} {x}") for name, x in REGIMES.items()}
+        methods["GSD - SDS, defaults"] = (gsd, sds)
+        pairs = {name: (of(one, BETWEEN, seeds), of(other, BETWEEN, seeds)) for name, (one, other) in methods.items()}
         sections[f"Where does it help? ({title})"] = effect_rows(pairs)
     text = "\n".join(f"## {title}\n\n{markdown.table(rows)}" for title, rows in sections.items() if rows)
     return text, sections
@@ -270,10 +260,9 @@ def draw(outcomes: list[Outcome]) -> Any:
     for axis, (quantity, title) in zip(axes, quantities, strict=True):
         for k, (name, method) in enumerate(CELLS.items()):
             by_bias = ([o for o in outcomes if (o.method, o.bias) == (method, b)] or outcomes for b in BIASES)
-            estimates = [rate(each, quantity) for each in by_bias]
-            x, middle = np.arange(len(BIASES)) + 0.08 * (k - 1.5), np.array([e.value for e in estimates])
-            spread = np.array([[e.value - e.low for e in estimates], [e.high - e.value for e in estimates]])
-            axis.errorbar(x, middle, spread, label=name, marker="o", ms=3.5, lw=1.2, capsize=2)
+            middle, low, high = np.array([(e.value, e.low, e.high) for e in (rate(o, quantity) for o in by_bias)]).T
+            x = np.arange(len(BIASES)) + 0.08 * (k - 1.5)
+            axis.errorbar(x, middle, [middle - low, high - middle], label=name, marker="o", ms=3.5, lw=1.2, capsize=2)
         axis.set(xticks=range(len(BIASES)), xticklabels=BIASES, xlabel="view_bias", title=title)
         if quantity != "psnr":
             axis.set_ylim(-0.03, 1.03)
@@ -302,10 +291,9 @@ def _main(args: Any) -> None:
     text, sections = report(outcomes)
     sweeps.publish(args.out, draw(outcomes), sections, text)
     with (args.out / "runs.csv").open("w", newline="") as file:
-        rows = [vars(o) for o in sorted(outcomes, key=lambda o: (o.method, o.pair))]
-        writer = csv.DictWriter(file, rows[0])
+        writer = csv.DictWriter(file, get_type_hints(Outcome))
         writer.writeheader()
-        writer.writerows(rows)
+        writer.writerows(vars(o) for o in sorted(outcomes, key=lambda o: (o.method, o.pair)))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.geometry import orbit, project
+from gsd.geometry import project
 from gsd.init.menagerie import MenagerieCloud
 from gsd.prior.parts.depth import closed, normalised, splat
 from gsd.random import Stream
@@ -75,6 +75,4 @@ def camera(images: list[int]) -> Cameras:
     """Where images, by their index in prior_data.images(), were seen from."""
     index = torch.tensor(images)
     elevation = torch.tensor(data.ELEVATIONS)[index // data.AZIMUTHS % len(data.ELEVATIONS)]
-    azimuth = (index % data.AZIMUTHS) * (360 / data.AZIMUTHS)
-    full = torch.ones(len(images))
-    return orbit(azimuth, elevation, 2.2 * full, 40 * full, data.RESOLUTION, data.RESOLUTION)
+    return data.around((index % data.AZIMUTHS) * (360 / data.AZIMUTHS), elevation)

@@ -16,7 +16,7 @@ from prior_evaluate import SCALE, STEPS, classify, contact_sheet, load_pipeline,
 from torch import Tensor
 from training import report
 
-from gsd.geometry import angle_between, orbit
+from gsd.geometry import angle_between
 from gsd.init.menagerie import MenagerieCloud
 from gsd.menagerie import load, trace
 from gsd.metric.check.calibration import prompt
@@ -61,8 +61,7 @@ def evaluate(pipeline: Path, controlnet: Path, out: Path) -> dict[str, Any]:
 
 def _scenes() -> tuple[Float[Tensor, "B 3 R R"], Float[Tensor, "B R R"]]:
     """A rough cloud of every creature seen from AZIMUTHS, and the outline of the creature itself."""
-    azimuth, full = torch.tensor(AZIMUTHS).float(), torch.ones(len(AZIMUTHS))
-    cameras = orbit(azimuth, ELEVATION * full, 2.2 * full, 40 * full, data.RESOLUTION, data.RESOLUTION)
+    cameras = data.around(torch.tensor(AZIMUTHS).float(), torch.full((len(AZIMUTHS),), ELEVATION))
     pictures, outlines = [], []
     for number, (name, creature) in enumerate(load().items()):
         variant = number % data.VARIANTS

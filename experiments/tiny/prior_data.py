@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor
 
 from gsd.geometry import orbit
 from gsd.menagerie import Creature, load, trace
+from gsd.types import Cameras
 
 RESOLUTION = 64  # pixels
 VARIANTS = 4  # individuals of a creature, as in prior=menagerie
@@ -33,21 +34,10 @@ UNCONDITIONAL = 0.12  # of the captions are empty
 SUBJECTLESS = 0.03  # name no creature: any may be in the picture
 WITH_VIEW = 0.4  # of the captions say where the camera stands
 TEMPLATES = (
-    *("{}",) * 4,
-    *("a full body of {}",) * 3,
-    *("a photo of {}",) * 2,
-    "a full body photo of {}",
-    "a DSLR photo of {}",
-    "a zoomed out DSLR photo of {}",
-    "a picture of {}",
-    "an image of {}",
-    "a drawing of {}",
-    "a 3d render of {}",
-    "a 3d model of {}",
-    "a toy model of {}",
-    "{} on a white background",
-    "{} standing",
-)
+    *("{}",) * 4, *("a full body of {}",) * 3, *("a photo of {}",) * 2, "a full body photo of {}",
+    "a DSLR photo of {}", "a zoomed out DSLR photo of {}", "a picture of {}", "an image of {}", "a drawing of {}",
+    "a 3d render of {}", "a 3d model of {}", "a toy model of {}", "{} on a white background", "{} standing",
+)  # fmt: skip
 ADJECTIVES = ("cute", "small", "little", "big", "beautiful", "funny", "colourful", "happy", "young", "fluffy")
 STYLES = (
     "highly detailed", "high quality", "best quality", "white background", "full body", "8k", "4k", "realistic",
@@ -130,13 +120,15 @@ def index(creature: int, variant: int, elevation: int, azimuth: int) -> int:
 def images() -> UInt8[Tensor, "M 3 R R"]:
     """Every image, creature by creature, then variant, elevation, azimuth (fastest); about a minute."""
     grid = torch.cartesian_prod(torch.tensor(ELEVATIONS), torch.arange(AZIMUTHS) * (360 / AZIMUTHS))
-    full = torch.ones(len(grid))
-    cameras = orbit(grid[:, 1], grid[:, 0], 2.2 * full, 40 * full, RESOLUTION, RESOLUTION)
-    pictures = []
-    for creature in load().values():
-        for variant in range(VARIANTS):
-            pictures.append((trace(creature.figure(variant), cameras).rgb * 255).round().to(torch.uint8))
-    return torch.cat(pictures)
+    cameras = around(grid[:, 1], grid[:, 0])
+    figures = (creature.figure(variant) for creature in load().values() for variant in range(VARIANTS))
+    return torch.cat([(trace(figure, cameras).rgb * 255).round().to(torch.uint8) for figure in figures])
+
+
+def around(azimuth: Float[Tensor, " V"], elevation: Float[Tensor, " V"]) -> Cameras:
+    """From where all images of the trainings are seen; degrees."""
+    full = torch.ones(len(azimuth))
+    return orbit(azimuth, elevation, 2.2 * full, 40 * full, RESOLUTION, RESOLUTION)
 
 
 def tokens(captions: list[str], tokenizer: Any) -> Int[Tensor, "B L"]:

@@ -4,7 +4,6 @@ import json
 
 import bench
 import noising
-import noising_report
 import pytest
 import step as benchmark
 import torch
@@ -21,9 +20,9 @@ def test_tables_of_the_noisings():
     times = bench.take_turns(jobs, 0.0)
     assert all(len(each) == 3 and min(each) > 0 for each in times.values())
     cases = {str(n): {"job": {"median": 0.5 * n**2, "min": 0.0}} for n in (10, 100, 1000)}
-    assert abs(noising_report.growth(cases, "job") - 2) < 1e-9
+    assert abs(noising.growth(cases, "job") - 2) < 1e-9
     memory = {"consistent": {"1000": 1.0, "2000": 18_000 * 10 / 2**20}}
-    row = noising_report.table({"memory": memory}).splitlines()[-1]
+    row = noising.table({"memory": memory}).splitlines()[-1]
     assert [cell.strip() for cell in row.split("|")[1:-1]] == ["consistent", "1.0", "0.2", "10"]
 
 

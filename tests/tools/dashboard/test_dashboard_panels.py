@@ -1,7 +1,5 @@
 """A dashboard has the panels for which its sweep has data, and groups them by what was swept."""
 
-import json
-
 import pytest
 from launch import SMALL, launch
 from made_runs import CONSISTENT, make, record
@@ -9,6 +7,7 @@ from made_sweep import grid, run
 from specs import BARS, LINES, MEDIA, chapters, of_kind, panels, sections, sent
 
 from gsd.errors import GsdError
+from gsd.results.runs import find_runs
 from gsd.tools.dashboard.content import content
 from gsd.tools.dashboard.panels import MANY_SEEDS
 
@@ -30,20 +29,15 @@ def numbers(record):
     return {key for key, value in record.items() if isinstance(value, int | float)}
 
 
-def lines(file):
-    return [json.loads(line) for line in file.read_text().splitlines()]
-
-
 def test_every_key_is_one_that_a_run_logs_and_none_is_forgotten(real):
     """Under the names that gsd.logger promises."""
     history = {"noise/histogram"}
     summary, options = set(), set()
-    for folder in real.iterdir():
-        history |= {key for each in lines(folder / "metrics.jsonl") for key in each}
-        history |= {f"eval/{key}" for each in lines(folder / "evaluations.jsonl") for key in numbers(each)}
-        final = json.loads((folder / "summary.json").read_text())
-        summary |= numbers(final)
-        options |= set(final["options"])
+    for made in find_runs([real]):
+        history |= {key for each in made.records() for key in each}
+        history |= {f"eval/{key}" for each in made.evaluations() for key in numbers(each)}
+        summary |= numbers(made.summary)
+        options |= set(made.summary["options"])
     found = panels(sent(real))
     measured = {key for each in of_kind(found, LINES) for key in each["metrics"] if not key.startswith("system/")}
     unsaid = {"yaw_deg", "variant", "clip_yaw_deg"}  # no mean of them says anything
@@ -77,9 +71,8 @@ def test_each_panel_is_of_the_right_kind(real):
     found = sections(sent(real))
     (bars,) = {panel["viewType"] for panel in found["Results by loss"]}
     assert bars == BARS
-    assert {(each["groupAgg"], each["groupArea"]) for each in of_kind(found["Results by loss"], BARS)} == {
-        ("mean", "stderr")
-    }
+    how = {(each["groupAgg"], each["groupArea"]) for each in of_kind(found["Results by loss"], BARS)}
+    assert how == {("mean", "stderr")}
     for title, x in {"Curves by loss": "step", "Curves by loss, against prior calls": "prior_calls"}.items():
         curves = of_kind(found[title], LINES)
         assert {each["xAxis"] for each in curves} == {x}
@@ -98,9 +91,8 @@ def test_each_panel_is_of_the_right_kind(real):
     (clip,) = of_kind(found["Views by CLIP"], "Vega2")
     assert clip["fieldSettings"] == {"step": "azimuth", "lineKey": "view", "lineVal": "similarity"}
     (asked,) = clip["userQuery"]["queryFields"]
-    assert {"name": "tableKey", "value": "clip_view_table"} in [
-        arg for field in asked["fields"] for arg in field.get("args", [])
-    ]
+    arguments = [argument for field in asked["fields"] for argument in field.get("args", [])]
+    assert {"name": "tableKey", "value": "clip_view_table"} in arguments
     assert [each["metrics"][0] for each in of_kind(found["Noise"], LINES)] == ["noise/histogram", "noise/std", "sigma"]
     assert "system/gpu.0.memoryAllocatedBytes" in [each["metrics"][0] for each in of_kind(found["Cost"], LINES)]
 
@@ -139,13 +131,9 @@ def guided(folder, names, seeds=2, **config):
     """A sweep over guidances, made by hand, without evaluations or pictures."""
     for name in names:
         for seed in range(seeds):
-            make(
-                folder / f"{name}{seed}",
-                {"guidance": {"_target_": f"gsd.guidance.{name}.Guidance"}, "seed": seed, **config},
-                {"psnr_aligned": 20.0 + seed},
-                [record(k, **{"loss/consistency": 1.0, "noise/std": 1.0}) for k in range(3)],
-                {"guidance": name},
-            )
+            whole = {"guidance": {"_target_": f"gsd.guidance.{name}.Guidance"}, "seed": seed, **config}
+            steps = [record(k, **{"loss/consistency": 1.0, "noise/std": 1.0}) for k in range(3)]
+            make(folder / f"{name}{seed}", whole, {"psnr_aligned": 20.0 + seed}, steps, {"guidance": name})
     return folder
 
 
@@ -157,9 +145,8 @@ def test_a_sweep_over_guidances_is_grouped_by_guidance(tmp_path):
     ]  # fmt: skip
     grouped = [each for panel in found.values() for each in of_kind(panel, LINES) + of_kind(panel, BARS)]
     assert {each["groupBy"] for each in grouped if not each["metrics"][0].startswith("system/")} == {"guidance.value"}
-    assert [each["metrics"] for each in of_kind(found["Curves by guidance, against prior calls"], LINES)] == [
-        ["loss/consistency"]
-    ]
+    curves = of_kind(found["Curves by guidance, against prior calls"], LINES)
+    assert [each["metrics"] for each in curves] == [["loss/consistency"]]
 
 
 def test_a_setting_within_a_group_is_found_in_the_whole_config(tmp_path):
@@ -168,11 +155,7 @@ def test_a_setting_within_a_group_is_found_in_the_whole_config(tmp_path):
         noising = CONSISTENT | {"kernel": kernel}
         make(tmp_path / "a" / str(k), {"noising": noising, "particles": particles, "steps": 10 + k}, {"psnr": 1.0})
     spec = sent(tmp_path / "a")
-    keys = {
-        "noising.kernel": "config.value.noising.kernel",
-        "particles": "config.value.particles",
-        "steps": "steps.value",
-    }
+    keys = {key: f"config.value.{key}" for key in ("noising.kernel", "particles")} | {"steps": "steps.value"}
     for setting, key in keys.items():
         assert {each["groupBy"] for each in of_kind(sections(spec)[f"Results by {setting}"], BARS)} == {key}
     ((_, runs),) = [each for title, each in chapters(spec).items() if title.startswith("Results")]

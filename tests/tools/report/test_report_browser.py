@@ -45,13 +45,8 @@ def shown(page, tab):
 
 def cells(tab, title):
     """The texts of a column of the table of runs."""
-    return tab.page.evaluate(
-        """title => {
-            const at = [...document.querySelectorAll("#runs thead th")].findIndex((th) => th.textContent === title);
-            return [...document.querySelectorAll("#runs tbody tr")].map((tr) => tr.children[at].textContent);
-        }""",
-        title,
-    )
+    at = tab.page.locator("#runs thead th").all_text_contents().index(title)
+    return tab.page.locator(f"#runs tbody tr > :nth-child({at + 1})").all_text_contents()
 
 
 def pixels(locator):
@@ -70,13 +65,10 @@ def test_it_opens_and_every_part_is_there(shown):
 
 
 def test_a_click_on_a_column_sorts(shown):
-    def numbers():
-        return [float(text) if text != "–" else None for text in cells(shown, "psnr_aligned")]
-
     head = shown.page.locator("#runs th", has_text="psnr_aligned")
     for direction in ("ascending", "descending"):
         head.locator("button").click()
-        found = numbers()
+        found = [float(text) if text != "–" else None for text in cells(shown, "psnr_aligned")]
         assert head.get_attribute("aria-sort") == direction
         assert found[-1] is None  # the run that failed has none: last either way
         assert found[:-1] == sorted(found[:-1], reverse=direction == "descending")
@@ -86,12 +78,9 @@ def test_a_click_on_a_column_sorts(shown):
 
 
 def test_groups_show_the_means(shown):
-    data = json.loads(shown.page.locator("#data").text_content())
-    random = [
-        run["metrics"]["psnr_aligned"]
-        for run in data["runs"]
-        if run["metrics"] and run["config"]["noising"] == "random"
-    ]
+    runs = json.loads(shown.page.locator("#data").text_content())["runs"]
+    done = [run for run in runs if run["metrics"] and run["config"]["noising"] == "random"]
+    random = [run["metrics"]["psnr_aligned"] for run in done]
     row = shown.page.locator("#groups tbody tr", has_text="noising=random").inner_text()
     assert f"{np.mean(random):.2f}" in row
     assert "of 3" in row  # two of three runs are done
@@ -201,22 +190,17 @@ def test_gaussians_are_seen_from_the_front_and_turn(landmarks, tab):
     canvas.scroll_into_view_if_needed()
 
     def places():
-        """Of red, green and blue: x and y in the canvas, from -1 (left, top) to 1; nan where it is not seen."""
+        """Of red, green and blue once the canvas rests: x and y in it, from -1 (left, top) to 1; nan if not seen."""
+        tab.page.wait_for_timeout(1500)
         image = pixels(canvas)
         found = []
         for k in range(3):
-            other = np.delete(image, k, 2).max(2)
-            y, x = np.nonzero(image[..., k] > other + 60)
-            found.append(
-                [2 * x.mean() / image.shape[1] - 1, 2 * y.mean() / image.shape[0] - 1] if len(x) > 50 else [np.nan] * 2
-            )
+            seen = np.argwhere(image[..., k] > np.delete(image, k, 2).max(2) + 60)  # row, column
+            centre = 2 * seen.mean(0) / image.shape[:2] - 1 if len(seen) > 50 else [np.nan] * 2
+            found.append(centre[::-1])
         return np.array(found)
 
-    def settled():
-        tab.page.wait_for_timeout(1500)
-        return places()
-
-    red, green, blue = settled()
+    red, green, blue = places()
     assert abs(red[0]) < 0.05
     assert red[1] > 0  # the camera is above the horizon and sees what is near below the middle
     assert green[0] > 0.4  # +y is at the right of who looks against +x
@@ -230,11 +214,11 @@ def test_gaussians_are_seen_from_the_front_and_turn(landmarks, tab):
     tab.page.mouse.down()
     tab.page.mouse.move(middle[0] + 120, middle[1], steps=6)
     tab.page.mouse.up()
-    turned = settled()
+    turned = places()
     assert turned[0, 0] > 0.2  # what is near follows the pointer to the right
     assert abs(turned[2, 0]) < 0.05  # about the axis that points up
     tab.page.click("#scene button")
-    np.testing.assert_allclose(settled(), [red, green, blue], atol=0.03)
+    np.testing.assert_allclose(places(), [red, green, blue], atol=0.03)
     assert "(no Gaussians)" in tab.page.inner_text("#scene select")
     assert not tab.problems
     assert tab.requests == [landmarks.as_uri()]
