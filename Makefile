@@ -1,21 +1,32 @@
 # make run [ARGS="prompt=... seed=1"]   set up if needed, then the main job
-# make test                             set up with the developer's tools, then lint, types and tests
+# make check                            set up with the developer's tools, then lint, types and the tests of the core
+# make test                             the same with all tests but the slow ones
 # make setup                            only the set-up for runs, in .venv
 
 PYTHON ?= python3
 BIN := .venv/bin
+TESTS := not slow and not gpu
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-.PHONY: run test setup
+CORE := tests/*.py $(addprefix tests/,backend camera densify field guidance init loss menagerie metric noising prior \
+	prompting rasterizer representation sigma statistics warping)
+PYTEST = $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
+
+.PHONY: run check test lint setup
 
 run: setup
 	$(BIN)/python run.py $(ARGS)
 
-test: .venv/ready-dev
+check: lint
+	$(PYTEST) -m "not slow and not gpu and not program" $(CORE)
+
+test: lint
+	$(PYTEST) -m "$(TESTS)"
+
+lint: .venv/ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist loadfile
 
 setup: .venv/ready
 

@@ -14,7 +14,7 @@ from jaxtyping import install_import_hook
 # A shell starts what runs in its background with SIGINT ignored, and so would every program that a test interrupts
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-pytest_plugins = ["browser"]
+pytest_plugins = ["browser", "programs"]
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [p for p in (ROOT / "gsd").rglob("*.py") if p.name != "__init__.py"]
 # numba compiles functions as they are written, so the files that hold kernels are left alone.

@@ -7,7 +7,7 @@ import subprocess
 import textwrap
 
 import pytest
-from launch import ROOT, SMALL, shell, sweep_command
+from launch import ROOT, SMALL, shell
 
 from gsd.cli.folders import VARIABLE
 from gsd.cli.hydra import compose
@@ -106,12 +106,12 @@ def test_workers_and_a_retry_from_another_shell_find_them(mine, tmp_path):
     (recorded,) = SweepFolder(folder).sweeps
     assert recorded.folders == [str(mine)]
     shutil.rmtree(next(folder.glob("*/DONE")).parent)
-    code, out, err = sweep_command(tmp_path.parent, "retry", str(folder))
+    code, out, err = shell(tmp_path.parent, "sweep", "retry", str(folder))
     assert code == 0, err
     assert out.endswith("2 runs: 2 done.\n")
     shutil.rmtree(next(folder.glob("*/DONE")).parent)
     shutil.rmtree(mine)
-    code, _, err = sweep_command(tmp_path, "retry", str(folder))
+    code, _, err = shell(tmp_path, "sweep", "retry", str(folder))
     assert code == 1
     assert err == f"error: The config folder {mine} does not exist; --config-dir and GSD_CONF take folders.\n"
 

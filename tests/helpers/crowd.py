@@ -1,8 +1,6 @@
 """The study's server in a process of its own, and raters who answer it over HTTP, all at the same time."""
 
 import json
-import subprocess
-import sys
 import threading
 import time
 import urllib.error
@@ -10,7 +8,7 @@ import urllib.request
 from contextlib import contextmanager
 
 import numpy as np
-from launch import ROOT
+from launch import ROOT, start
 
 from gsd.tools.study.study import QUESTIONS
 
@@ -20,9 +18,7 @@ TRY_SECONDS = 60
 @contextmanager
 def served(folder, port=0):
     """The address and the process of `gsd study serve`, stopped when the block ends."""
-    command = [sys.executable, "-m", "gsd", "study", "serve", str(folder.resolve()), "--port", str(port)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    server = subprocess.Popen(command, cwd=ROOT, **pipes)
+    server = start(ROOT, "study", "serve", str(folder.resolve()), "--port", str(port))
     try:
         line = server.stdout.readline()
         assert line.startswith("http://127.0.0.1:"), line + server.stderr.read()

@@ -3,18 +3,17 @@
 import json
 import os
 import subprocess
-import sys
 import time
 from copy import deepcopy
 from functools import lru_cache
 from pathlib import Path
 
+from forked import ROOT, Program
 from omegaconf import DictConfig
 
 import gsd.loop
 from gsd.cli.hydra import compose, plain
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = (
     "init.points=150",
     "camera.resolution=16",
@@ -48,15 +47,13 @@ def launch(folder: Path, *overrides: str) -> Path:
 def start(cwd: Path, *arguments: str, **options) -> subprocess.Popen:
     """python run.py ARGUMENTS in a process of its own, with outputs/ and multirun/ under `cwd`."""
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, str(ROOT / "run.py"), *arguments]
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
-    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return Program(arguments, **({"cwd": cwd, "env": environment} | pipes | options))
 
 
-def shell(cwd: Path, *arguments: str) -> tuple[int, str, str]:
+def shell(cwd: Path, *arguments: str, **options) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of python run.py ARGUMENTS."""
-    process = start(cwd, *arguments)
+    process = start(cwd, *arguments, **options)
     out, err = process.communicate(timeout=300)
     return process.returncode, out, err
 
@@ -89,14 +86,6 @@ def crash(monkeypatch, at, action=None):
 
     monkeypatch.setattr(gsd.loop, "take_step", take_step)
     return lambda: monkeypatch.setattr(gsd.loop, "take_step", real)
-
-
-def sweep_command(cwd, *arguments):
-    """gsd sweep ARGUMENTS: exit code, stdout, stderr."""
-    call = [sys.executable, "-m", "gsd", "sweep", *arguments]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(call, cwd=cwd, env=environment, capture_output=True, text=True, check=False, timeout=300)
-    return done.returncode, done.stdout, done.stderr
 
 
 def wait_for_a_run(sweep, process):

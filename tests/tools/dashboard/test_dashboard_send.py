@@ -6,16 +6,15 @@ import pty
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from fake_wandb import KEY, PROJECT, REPORT, USER, WORKSPACE, Wandb, serving
+from launch import ROOT, shell
 from made_sweep import grid
 from specs import sent
 
 from gsd.tools.dashboard import __main__ as command
 
-ROOT = Path(__file__).resolve().parents[3]
 NOWHERE = "http://127.0.0.1:9"  # where nothing answers
 
 
@@ -29,10 +28,8 @@ def dashboard(folder, *arguments, address=NOWHERE, key=KEY, **options):
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder.parent), "PYTHONPATH": str(ROOT)}
     environment |= {"WANDB_BASE_URL": address, "WANDB_HTTP_TIMEOUT": "3", "WANDB_MODE": "offline"}
     environment |= {"WANDB_API_KEY": key} if key else {}
-    command = [sys.executable, "-m", "gsd", "dashboard", str(folder), *arguments]
-    options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.DEVNULL} | options
-    done = subprocess.run(command, env=environment, cwd=folder.parent, text=True, timeout=120, check=False, **options)
-    return done.returncode, done.stdout, done.stderr
+    options = {"env": environment, "stdin": subprocess.DEVNULL} | options
+    return shell(folder.parent, "dashboard", str(folder), *arguments, **options)
 
 
 def test_a_dry_run_prints_what_would_be_sent_and_needs_neither_account_nor_network(sweep):

@@ -9,7 +9,7 @@ import sys
 from html.parser import HTMLParser
 
 import pytest
-from launch import ROOT
+from launch import ROOT, shell
 from made_runs import CONSISTENT, blobs, make, record, strip
 
 from gsd.errors import GsdError
@@ -128,13 +128,12 @@ def test_what_cannot_be_is_refused_in_a_sentence(tmp_path):
 
 def test_the_command(tmp_path):
     make(tmp_path / "sweep" / "a")
-    command = [sys.executable, "-m", "gsd", "report", str(tmp_path / "sweep")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"{tmp_path}/sweep/report.html (0.2 MB)\n"
+    code, out, err = shell(ROOT, "report", str(tmp_path / "sweep"))
+    assert code == 0, err
+    assert out == f"{tmp_path}/sweep/report.html (0.2 MB)\n"
     assert Elements(tmp_path / "sweep" / "report.html").data["title"] == "a"
-    wrong = subprocess.run([*command, "nowhere"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert (wrong.returncode, wrong.stderr[:15]) == (1, "error: nowhere ")
+    code, _, err = shell(ROOT, "report", str(tmp_path / "sweep"), "nowhere")
+    assert (code, err[:15]) == (1, "error: nowhere ")
 
 
 @pytest.mark.slow

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from cluster import HIGH, MAX_ARRAY
-from launch import SMALL, same, shell, start, sweep_command
+from launch import SMALL, same, shell, start
 
 from gsd.config import register
 from gsd.tools.sweep.clock import Clock
@@ -73,6 +73,8 @@ def gone(pid):
         return True
 
 
+@pytest.mark.slow
+@pytest.mark.clock
 def test_eight_runs_through_four_faults_end_as_the_serial_ones(tmp_path, cluster):
     """Two arrays, since the cluster takes no more than five jobs in one. Slurm counts time limits in minutes."""
     arguments = ["-m", *SMALL, "steps=400", "noising=random,consistent", "seed=range(4)"]
@@ -110,7 +112,7 @@ def test_eight_runs_through_four_faults_end_as_the_serial_ones(tmp_path, cluster
         assert re.search(r"SIGUSR2: checkpoint at step \d+ of 400", faults.log(job))
     assert re.search(r"SIGTERM: checkpoint at step \d+ of 400", faults.log(of_dead_node))
 
-    code, out, err = sweep_command(tmp_path, "retry", "multirun/sweep")
+    code, out, err = shell(tmp_path, "sweep", "retry", "multirun/sweep")
     assert code == 0, err
     assert "8 runs: 7 done, 1 failed; 1 to do." in out
     assert out.endswith("8 runs: 8 done.\n")
@@ -123,6 +125,8 @@ def test_eight_runs_through_four_faults_end_as_the_serial_ones(tmp_path, cluster
         same(folder, sweep / folder.name)
 
 
+@pytest.mark.slow
+@pytest.mark.clock
 def test_jobs_outlive_their_sweep_and_cancelled_is_not_failed(tmp_path, cluster):
     sweep, arguments = tmp_path / "multirun/sweep", ["-m", *SMALL, "steps=100000", "seed=range(3)", *SLURM]
     process = start(tmp_path, *arguments)
@@ -131,19 +135,19 @@ def test_jobs_outlive_their_sweep_and_cancelled_is_not_failed(tmp_path, cluster)
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130, err
     assert out.endswith("; the same command continues.\n")
-    code, out, err = sweep_command(tmp_path, "status", "multirun/sweep")
+    code, out, err = shell(tmp_path, "sweep", "status", "multirun/sweep")
     assert code == 0, err
     assert re.search(r"running +\w+ +\d+/100000 +seed=\d +pid \d+ on .*, Slurm job \d+_\d", out)
     assert re.search(r"3 runs: .*running.*\.\nSlurm: .*running\.\n", out)
     code, _, err = shell(tmp_path, *arguments)
     assert code == 1
     assert re.match(r"error: Slurm: .*running\. An earlier sweep into .* left them; wait", err)
-    assert sweep_command(tmp_path, "cancel", "multirun/sweep")[1] == "Slurm: 3 jobs cancelled\n"
+    assert shell(tmp_path, "sweep", "cancel", "multirun/sweep")[1] == "Slurm: 3 jobs cancelled\n"
 
     until(lambda: not cluster.command("squeue", "-h"), "the end of the jobs")
     process = start(tmp_path, *arguments)
     until(lambda: list(sweep.glob("*/.lock")) and cluster.command("squeue", "-h", "-t", "running"), "running jobs")
-    assert sweep_command(tmp_path, "cancel", "multirun/sweep")[1] == "Slurm: 3 jobs cancelled\n"
+    assert shell(tmp_path, "sweep", "cancel", "multirun/sweep")[1] == "Slurm: 3 jobs cancelled\n"
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, err
     assert out.endswith("3 runs: 3 pending. The same command runs what is missing.\n")
@@ -156,6 +160,8 @@ def test_what_slurm_refuses_is_said(tmp_path, cluster):
     assert re.search(r"error: sbatch refused 2 of 2 runs: .*invalid partition specified: nowhere", err)
 
 
+@pytest.mark.slow
+@pytest.mark.clock
 def test_a_schedule_books_itself_anew(tmp_path, cluster, monkeypatch):
     register()
     monkeypatch.chdir(tmp_path)
@@ -169,7 +175,7 @@ def test_a_schedule_books_itself_anew(tmp_path, cluster, monkeypatch):
     until(lambda: schedule.log.exists() and "4 runs: 4 done" in schedule.log.read_text(), "a tick")
     booked = cluster.command("squeue", "-h", "-n", schedule.name, "-t", "pending", "-o", "%r").split()
     assert booked in (["BeginTime"], ["Dependency"])
-    code, _, err = sweep_command(tmp_path, "schedule", *overrides, "--begin", "02:00", "--install")
+    code, _, err = shell(tmp_path, "sweep", "schedule", *overrides, "--begin", "02:00", "--install")
     assert code == 1
     assert f"{schedule.name} is booked as job" in err
     cluster.command("scancel", "--me")

@@ -7,9 +7,10 @@ import sys
 
 import hydra
 import pytest
-from launch import ROOT, SMALL, shell, start, sweep_command, wait_for_a_run
+from launch import ROOT, SMALL, shell, start, wait_for_a_run
 from omegaconf import OmegaConf
 
+from gsd.config import register
 from gsd.errors import GsdError
 from gsd.results.sweep_folder import SweepFolder
 from gsd.tools.sweep.sweeper import _require_plugin
@@ -68,22 +69,22 @@ def test_a_sweep_from_outside(tmp_path):
     code, _, err = shell(tmp_path, *arguments)
     assert code == 1
     assert f"Another process (pid {process.pid} on" in err
-    code, out, err = sweep_command(tmp_path, "status", "multirun/sweep")
+    code, out, err = shell(tmp_path, "sweep", "status", "multirun/sweep")
     assert code == 0, err
     assert "2 runs by basic, begun" in out
     assert f"running  {run.name}" in out
     assert out.endswith("multirun/sweep: 2 runs: 1 running, 1 pending.\n")
-    code, out, err = sweep_command(tmp_path, "cancel", "multirun/sweep")
+    code, out, err = shell(tmp_path, "sweep", "cancel", "multirun/sweep")
     assert "told to stop at a checkpoint" in out
     os.kill(pid, signal.SIGCONT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 143, err
     assert out.endswith("multirun/sweep: 2 runs: 2 pending; the same command continues.\n")
-    assert sweep_command(tmp_path, "cancel", "multirun/sweep")[1] == "Nothing of it runs.\n"
-    code, out, err = sweep_command(tmp_path.parent, "retry", str(sweep), "images_every=0")
+    assert shell(tmp_path, "sweep", "cancel", "multirun/sweep")[1] == "Nothing of it runs.\n"
+    code, out, err = shell(tmp_path.parent, "sweep", "retry", str(sweep), "images_every=0")
     assert code == 0, err
     assert out.endswith("2 runs: 2 done.\n")
-    assert sweep_command(tmp_path, "retry", "multirun/sweep")[1] == "Nothing is missing.\n"
+    assert shell(tmp_path, "sweep", "retry", "multirun/sweep")[1] == "Nothing is missing.\n"
 
 
 @pytest.mark.slow
@@ -96,7 +97,7 @@ def test_a_worker_that_is_killed(tmp_path):
     assert process.returncode == 1
     assert "TerminatedWorkerError" in err
     assert "The same command runs what is missing." in out.splitlines()[-1]
-    code, out, err = sweep_command(tmp_path, "retry", "multirun/s")
+    code, out, err = shell(tmp_path, "sweep", "retry", "multirun/s")
     assert code == 0, err
     assert out.endswith("multirun/s: 3 runs: 3 done.\n")
 
@@ -156,6 +157,7 @@ def test_slurm_is_missed_in_one_sentence(tmp_path, monkeypatch):
 def test_launchers_are_composed(launcher):
     if launcher == "slurm":
         pytest.importorskip("hydra_plugins.hydra_submitit_launcher", reason="pip install -e '.[cluster]'")
+    register()
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         launcher = hydra.compose("config", [f"hydra/launcher={launcher}"], return_hydra_config=True).hydra.launcher
     assert OmegaConf.to_container(launcher)["_target_"].startswith("hydra_plugins.")

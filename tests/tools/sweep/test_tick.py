@@ -17,7 +17,11 @@ from gsd.tools.sweep.tick import tick, ticks
 
 BEFORE = [20.0, 21.0, 22.5, 20.5, 21.7]
 GRID = ("noising=random", "loss=none", "seed='0,1,2'")
-NIGHTLY = ("experiment=nightly_ablation", *SMALL, "steps=2", *(f"hydra.sweeper.params.{each}" for each in GRID))
+TRUTH = ("resolution=16", "variants=1", "azimuths=12")
+NIGHTLY = (
+    *("experiment=nightly_ablation", *SMALL, "steps=2", *(f"metric.truth.{each}" for each in TRUTH)),
+    *(f"hydra.sweeper.params.{each}" for each in GRID),
+)
 
 
 def test_what_moved_beyond_its_interval_is_marked_and_comes_first(tmp_path):
