@@ -198,6 +198,6 @@ def resize_depth(
 
 
 def geometry_at(scene: Scene, render: Render, cameras: Cameras, height: int, width: int) -> Geometry:
-    """Scene, cameras and rendered depth at the size of the latents, h x w pixels; with the graph of the render."""
-    depth, alpha = resize_depth(render.depth, render.alpha, (height, width))
+    """Scene, cameras and rendered depth at the size of the latents, h x w pixels; of the graph, the depth's alone."""
+    depth, alpha = resize_depth(render.depth, render.alpha.detach(), (height, width))
     return Geometry(scene, cameras.resized(width, height), depth, alpha, render)

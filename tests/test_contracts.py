@@ -225,7 +225,7 @@ def brings_nearer(guidance, prior, dtype):
     level, condition = sigma[:, None, None, None], Condition(VIEWS, Orbit(views=2)(Stream(0, "camera")))
     z = prior.denoise(level * noise, sigma, condition.unconditional())
     seen = prior.denoise(z + level * noise, sigma, condition)
-    gradient = guidance(prior, z, noise, sigma, condition, Stream(0, "guidance", 3)).gradient
+    gradient = guidance(prior, Noised(z, noise, sigma, condition, Stream(0, "guidance", 3))).gradient
 
     def distance(latents):
         return (latents - seen).flatten(1).norm(dim=1)

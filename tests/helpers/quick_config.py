@@ -43,7 +43,7 @@ def quick_launch(folder: Path, *overrides: str, base: DictConfig | None = None) 
 def _section(group: str, choice: str) -> DictConfig:
     if group not in LISTED:
         return deepcopy(_option(group, choice))
-    chosen = {name: deepcopy(_option(group, name)) for name in choice.strip("[]").split(",")}
+    chosen = {name: deepcopy(_option(group, name)) for name in choice.strip("[]").split(",") if name}
     return OmegaConf.create({name: option for name, option in chosen.items() if option})  # none and files are empty
 
 

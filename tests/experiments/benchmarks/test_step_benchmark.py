@@ -5,8 +5,9 @@ import sys
 
 import pytest
 import torch
-from launch import ROOT, SMALL, config
+from launch import SMALL
 from pipelines import random_pipeline
+from quick_config import quick
 
 from gsd.experiment import build
 
@@ -15,7 +16,6 @@ TINY_SCENE = [o for o in SMALL if o.startswith(("init", "camera", "threads"))]
 
 @pytest.fixture
 def benchmark(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))
     import step
 
     monkeypatch.setattr(step, "WARM_UP", 1)
@@ -47,7 +47,7 @@ def test_the_usual_step_asks_twice_and_decodes(benchmark, tmp_path, monkeypatch)
     """It moves the scene as ours does when the encoder has no spread and the noise is the same."""
     random_pipeline(tmp_path / "model")
     options = (f"prior.model={tmp_path / 'model'}", "prior=stable_diffusion", "noising=random", "loss=none")
-    experiment, ours = (build(config(*SMALL, *options, "guidance.guidance_scale=7.5")) for _ in range(2))
+    experiment, ours = (build(quick(*SMALL, *options, "guidance.guidance_scale=7.5")) for _ in range(2))
     asked, decoded = [], []
     denoise, decode = experiment.prior.denoise, experiment.prior.decode
     monkeypatch.setattr(experiment.prior, "denoise", lambda x, *rest: asked.append(len(x)) or denoise(x, *rest))

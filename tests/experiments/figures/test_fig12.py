@@ -1,17 +1,13 @@
 """Fig. 12 on runs whose curves are made by hand, beside animals whose faces are known, and from nothing."""
 
 import json
-import sys
 
+import fig12_clip as fig12
 import numpy as np
 import pytest
 from launch import ROOT
-from PIL import Image
-
-sys.path.insert(0, str(ROOT / "experiments" / "figures"))
-
-import fig12_clip as fig12
 from made_figure_runs import TURNTABLE, make
+from PIL import Image
 
 from gsd.errors import GsdError
 from gsd.metric.clip_view import harmonic
@@ -45,13 +41,8 @@ def made(tmp_path, monkeypatch):
     return tmp_path / "outputs" / "fig12"
 
 
-def call(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["fig12", *arguments])
-    fig12.main()
-
-
-def test_curves_margins_and_what_they_tell(made, monkeypatch):
-    call(monkeypatch, *ASKED)
+def test_curves_margins_and_what_they_tell(made, call):
+    call(fig12, *ASKED)
     result = json.loads((made / "result.json").read_text())
     sds, _, true, two_faced, difference = result["table"]
     assert [row[""] for row in result["table"]] == ["SDS", "GSD", *fig12.KNOWN.values(), "GSD - SDS"]
@@ -75,14 +66,14 @@ def test_curves_margins_and_what_they_tell(made, monkeypatch):
     assert (made / "figure.pdf").read_bytes().startswith(b"%PDF")
 
 
-def test_runs_without_the_truth_have_no_verdict(tmp_path, monkeypatch):
+def test_runs_without_the_truth_have_no_verdict(tmp_path, call, monkeypatch):
     """As with Stable Diffusion: only the known animals, here the whole menagerie, say what the numbers are worth."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("gsd.menagerie.load", lambda: {"owl": None, "corgi": None})
     plain = {key: value for key, value in numbers(0.1, 0).items() if key.startswith("clip")}
     for method in (SDS, GSD):
         make(tmp_path / "multirun" / "fig12", method, "a wombat", 0, plain)
-    call(monkeypatch, "--prompt", "a wombat")
+    call(fig12, "--prompt", "a wombat")
     result = json.loads((tmp_path / "outputs" / "fig12" / "result.json").read_text())
     assert [row["turns"] for row in result["table"]] == [1, 1, 2, 2, "1 pairs"]
     assert result["table"][0]["Janus %"] == ""
@@ -116,12 +107,12 @@ def test_an_area_counts_ties_for_a_half():
 
 
 @pytest.mark.slow
-def test_from_nothing(tmp_path, monkeypatch):
+def test_from_nothing(tmp_path, call, monkeypatch):
     """Real runs of 60 steps: CLIP finds the fronts of true animals, whatever it says of what so few steps make."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = ("steps=60", "checkpoint_every=1000", "init.points=1000", "turntable.views=24")
-    call(monkeypatch, "--run", *ASKED, "--seeds", "1", *small)
+    call(fig12, "--run", *ASKED, "--seeds", "1", *small)
     result = json.loads((tmp_path / "outputs" / "fig12" / "result.json").read_text())
     assert [row["turns"] for row in result["table"]] == [2, 2, 2, 2, "2 pairs"]
     assert all(len(row["clip_front"]) == 24 for rows in result["each"].values() for row in rows)

@@ -1,18 +1,14 @@
 """Fig. 9 on runs of which all is known, and from nothing."""
 
 import json
-import sys
-
-import numpy as np
-import pytest
-from launch import ROOT
-from PIL import Image
-
-sys.path.insert(0, str(ROOT / "experiments" / "figures"))
 
 import fig9_convergence as fig9
 import gallery
+import numpy as np
+import pytest
+from launch import ROOT
 from made_figure_runs import make
+from PIL import Image
 
 from gsd.errors import GsdError
 from gsd.results.runs import find_runs
@@ -53,18 +49,13 @@ def made(tmp_path, monkeypatch):
     return write
 
 
-def call(monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["fig9", *arguments])
-    fig9.main()
-
-
 def cells(table):
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines()[2:]]
 
 
-def test_calls_to_a_quality_count_the_runs_that_never_reach_it(made, monkeypatch):
+def test_calls_to_a_quality_count_the_runs_that_never_reach_it(made, call):
     out = made()
-    call(monkeypatch, *ASKED, "--threshold", "25", "--threshold", "27")
+    call(fig9, *ASKED, "--threshold", "25", "--threshold", "27")
     rows = {(row[0], row[1]): row[2:] for row in cells((out / "table.md").read_text())}
     assert len(rows) == 8
     runs, reached, median, mean, difference, p = rows["25", "SDS"]
@@ -80,9 +71,9 @@ def test_calls_to_a_quality_count_the_runs_that_never_reach_it(made, monkeypatch
     assert result["calls_to"]["25.0"]["GSD"] == [[100, 300], [200, None]]
 
 
-def test_curves_are_means_over_prompts_then_seeds(made, monkeypatch):
+def test_curves_are_means_over_prompts_then_seeds(made, call):
     out = made()
-    call(monkeypatch, *ASKED)
+    call(fig9, *ASKED)
     result = json.loads((out / "result.json").read_text())
     assert result["prior_calls"] == list(CALLS)
     assert result["curves"]["psnr_aligned"]["SDS"]["value"] == [20, 20, 21.5, 23, 24.5]
@@ -102,35 +93,35 @@ def test_the_gradient_cosine_is_smoothed_over_calls_not_over_runs():
     np.testing.assert_allclose(out, [[np.nan, 1, 2, 4], [np.nan, 0, 0, 0]])
 
 
-def test_what_the_runs_lack_is_left_out(made, monkeypatch):
+def test_what_the_runs_lack_is_left_out(made, call):
     """As with Stable Diffusion on a subject that the menagerie has not."""
     out = made(drop=("psnr_aligned", "view_error_deg", "face_fraction"))
-    call(monkeypatch, *ASKED)
+    call(fig9, *ASKED)
     assert list(json.loads((out / "result.json").read_text())["curves"]) == ["gradient_cosine"]
     assert "no prompt on which all runs have measured psnr_aligned" in (out / "table.md").read_text()
     assert (out / "figure.png").exists()
 
 
-def test_a_quality_where_less_is_better(made, monkeypatch):
+def test_a_quality_where_less_is_better(made, call):
     out = made()
-    call(monkeypatch, *ASKED, "--quality", "view_error_deg", "--threshold", "45")
+    call(fig9, *ASKED, "--quality", "view_error_deg", "--threshold", "45")
     rows = cells((out / "table.md").read_text())
     assert {(row[3].split()[0], row[4]) for row in rows} == {("100", "300")}
 
 
-def test_seeds_that_a_method_lacks_are_left_out_for_all(made, monkeypatch, capsys, tmp_path):
+def test_seeds_that_a_method_lacks_are_left_out_for_all(made, call, capsys, tmp_path):
     out = made()
     make(tmp_path / "multirun" / "fig9", SDS, "an owl", 7, evaluations=history(100))
-    call(monkeypatch, *ASKED)
+    call(fig9, *ASKED)
     assert "Seeds that not all methods and prompts have are left out: 7." in capsys.readouterr().err
     assert json.loads((out / "result.json").read_text())["seeds"] == [0, 1]
 
 
-def test_two_runs_of_one_kind_are_told_apart_by_what_is_typed(made, monkeypatch, tmp_path):
+def test_two_runs_of_one_kind_are_told_apart_by_what_is_typed(made, call, tmp_path):
     made()
     make(tmp_path / "multirun" / "fig9", f"{SDS} steps=7", "an owl", 0, evaluations=history(100))
     with pytest.raises(SystemExit, match=r"are both SDS for 'an owl' with seed 0; add the settings"):
-        call(monkeypatch, *ASKED)
+        call(fig9, *ASKED)
     runs = find_runs(["multirun/fig9"])
     only = gallery.Gallery(name="one", title="", methods={"SDS": SDS})
     assert len(gallery.select(runs, only, ["an owl"], ["steps=7"])["SDS", "an owl"]) == 1
@@ -138,21 +129,21 @@ def test_two_runs_of_one_kind_are_told_apart_by_what_is_typed(made, monkeypatch,
         gallery.select(runs, only, ["an owl"], ["steps=8"])
 
 
-def test_runs_that_measured_nothing_on_their_way_are_named(tmp_path, monkeypatch):
+def test_runs_that_measured_nothing_on_their_way_are_named(tmp_path, call, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for method in fig9.FIGURE.methods.values():
         make(tmp_path / "multirun" / "fig9", method, "an owl", 0)
     with pytest.raises(SystemExit, match=r"measured nothing on its way; delete it and repeat with evaluate_every=25"):
-        call(monkeypatch, "--prompt", "an owl")
+        call(fig9, "--prompt", "an owl")
 
 
 @pytest.mark.slow
-def test_from_nothing(tmp_path, monkeypatch):
+def test_from_nothing(tmp_path, call, monkeypatch):
     """Real runs of 40 steps: every method begins at the same picture and is better at the end."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = ("steps=40", "evaluate_every=10", "checkpoint_every=1000", "init.points=1000", "turntable.views=8")
-    call(monkeypatch, "--run", "--prompt", "an owl", "--seeds", "2", "--threshold", "12", *small)
+    call(fig9, "--run", "--prompt", "an owl", "--seeds", "2", "--threshold", "12", *small)
     result = json.loads((tmp_path / "outputs" / "fig9" / "result.json").read_text())
     assert result["prior_calls"] == [0, 20, 40, 60, 80]
     assert list(result["curves"]) == list(fig9.QUANTITIES)
@@ -162,17 +153,17 @@ def test_from_nothing(tmp_path, monkeypatch):
         psnr = result["curves"]["psnr_aligned"][method]["value"]
         assert psnr[-1] > psnr[0] + 5
         assert all(calls is not None for calls in result["calls_to"]["12.0"][method][0])
-    call(monkeypatch, "--run", "--prompt", "an owl", "--seeds", "2", *small)  # nothing is missing
+    call(fig9, "--run", "--prompt", "an owl", "--seeds", "2", *small)  # nothing is missing
     assert len(find_runs(["multirun/fig9"])) == 8
 
 
 @pytest.mark.slow
-def test_a_network_as_prior_and_a_subject_without_truth(tmp_path, monkeypatch):
+def test_a_network_as_prior_and_a_subject_without_truth(tmp_path, call, monkeypatch):
     """The code path of Stable Diffusion, with the small model of its kind."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     small = ("prior=tiny", "metric=none", "steps=4", "evaluate_every=2", "init.points=500", "turntable.views=8")
-    call(monkeypatch, "--run", "--prompt", "a wombat, asleep", "--seeds", "1", *small)
+    call(fig9, "--run", "--prompt", "a wombat, asleep", "--seeds", "1", *small)
     result = json.loads((tmp_path / "outputs" / "fig9" / "result.json").read_text())
     assert list(result["curves"]) == ["gradient_cosine"]
     assert result["table"] == []

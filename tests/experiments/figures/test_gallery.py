@@ -5,20 +5,18 @@ import json
 import os
 import sys
 
-import pytest
-import torch
-from launch import ROOT, SMALL, config
-from PIL import Image
-
-sys.path.insert(0, str(ROOT / "experiments" / "figures"))
-
 import fig6_gaussians
 import fig7_threefuse
 import fig8_multiview
 import fig10_ablation
 import fig11_around
 import gallery
+import pytest
+import torch
+from launch import ROOT, SMALL, config
 from made_figure_runs import make
+from PIL import Image
+from quick_config import quick
 
 from gsd.errors import GsdError
 from gsd.experiment import build
@@ -80,7 +78,7 @@ def test_what_is_missing_is_named(folder, monkeypatch):
 @pytest.mark.parametrize("module", [fig6_gaussians, fig7_threefuse, fig8_multiview, fig10_ablation])
 def test_every_method_of_a_figure_can_be_built(module):
     for name, method in module.FIGURE.methods.items():
-        build(config(*method.split(), *(["scale=laptop"] if "experiment=" in method else [])))
+        build(config(*method.split(), "scale=laptop") if "experiment=" in method else quick(*method.split()))
         assert module.FIGURE.baseline(name) in module.FIGURE.methods
 
 

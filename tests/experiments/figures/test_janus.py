@@ -1,16 +1,13 @@
 """The benchmark's numbers on outcomes made by hand, and its reading of real run folders."""
 
-import sys
 from pathlib import Path
 
+import janus
 import numpy as np
 import pytest
-from launch import ROOT, SMALL, launch
-
-sys.path.insert(0, str(ROOT / "experiments" / "figures"))
-
-import janus
 import sweeps
+from launch import ROOT, SMALL
+from quick_config import quick_launch
 
 from gsd.errors import GsdError
 from gsd.results.runs import Run
@@ -50,7 +47,7 @@ def test_the_bias_at_which_half_the_runs_break_is_read_off_straight_lines():
 
 def test_a_real_run_is_an_outcome(tmp_path):
     typed = ("prompt=an owl", "prior.view_bias=4", "seed=3", *GSD.split())
-    folder = launch(tmp_path / "run", *SMALL, "steps=3", *typed)
+    folder = quick_launch(tmp_path / "run", *SMALL, "steps=3", *typed)
     found = janus.outcome(Run(folder), [item for item in SMALL if item.startswith(("init", "camera"))] + ["steps=3"])
     assert (found.method, found.pair, found.prior_calls) == (GSD, ("an owl", 4, 3), 6)
     assert found.coherent == 0  # a grey ball

@@ -4,11 +4,9 @@ import json
 import sys
 
 import torch
-from launch import ROOT
 
 
 def test_fig5_measures_a_row_once_and_draws_it(tmp_path, monkeypatch, capsys):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "figures"))
     import fig5_noise
 
     command = ["fig5_noise", "none: noising=random", "noising=consistent", "--draws", "3", "--out", str(tmp_path)]
@@ -27,7 +25,6 @@ def test_fig5_measures_a_row_once_and_draws_it(tmp_path, monkeypatch, capsys):
 
 
 def test_patches_of_both_views_show_the_same_place(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "figures"))
     import fig5_noise
 
     from gsd.noising.check.reference import cameras, visible_in_both
@@ -41,7 +38,6 @@ def test_patches_of_both_views_show_the_same_place(monkeypatch):
 
 
 def test_benchmark_tables(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "benchmarks"))
     import noising as benchmark
     import noising_report
 

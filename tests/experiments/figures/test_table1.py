@@ -4,14 +4,13 @@ import json
 import sys
 
 import pytest
-from launch import ROOT, SMALL, launch
+from quick_config import quick_launch
 
 from gsd.tools.study.study import load
 
 
 @pytest.fixture
 def table1(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "figures"))
     import table1
 
     def run(*arguments):
@@ -26,7 +25,9 @@ def sets(tmp_path_factory):
     root = tmp_path_factory.mktemp("table1")
     for seed in range(3):
         for name, noising in (("a", "random"), ("b", "consistent")):
-            launch(root / name / str(seed), *SMALL, "steps=1", "metric=none", f"noising={noising}", f"seed={seed}")
+            quick_launch(
+                root / name / str(seed), *SMALL, "steps=1", "metric=none", f"noising={noising}", f"seed={seed}"
+            )
     return [root / "a", root / "b"]
 
 

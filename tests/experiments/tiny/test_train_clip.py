@@ -1,57 +1,36 @@
 """The training of the metrics' CLIP model on a few pictures, resumable to the bit; what the shipped one can tell."""
 
 import json
-import os
-import signal
-import sys
 
 import pytest
 import torch
-from launch import ROOT
 
-from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.menagerie import find, load, trace
 from gsd.metric.parts.clip import load_clip
 from gsd.random import Stream
 
 
 @pytest.fixture
-def training(monkeypatch):
+def training(mended, monkeypatch):
     """The script, with a world of 20 creatures x 2 individuals (one of Gaussians) x 4 views."""
-    mend_torchvision()
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "tiny"))
-    import clip_data as tiny_clip_data
-    import train_clip as train_tiny_clip
-    import training as tiny_training
+    import clip_data
+    import train_clip
+    import training
 
     for name, value in {"INDIVIDUALS": 2, "VIEWS_EACH": 4, "SPLATTED": 0.5}.items():
-        monkeypatch.setattr(tiny_clip_data, name, value)
-    monkeypatch.setattr(train_tiny_clip, "BATCH", 8)
-    monkeypatch.setattr(tiny_training, "LOG_STEPS", 2)
-    return train_tiny_clip
+        monkeypatch.setattr(clip_data, name, value)
+    monkeypatch.setattr(train_clip, "BATCH", 8)
+    monkeypatch.setattr(training, "LOG_STEPS", 2)
+    return train_clip
 
 
-def _main(training, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["train_tiny_clip.py", *map(str, arguments)])
-    training.main()
-
-
-def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypatch, tmp_path):
+def test_a_training_that_was_stopped_ends_with_the_same_bits(training, call, terminated, tmp_path):
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    _main(training, monkeypatch, "--out", straight, "--to", straight / "clip", "--steps", 4)
-    update = training.Training._update
-    with monkeypatch.context() as patch:
-
-        def interrupted(self, loss):
-            if self.step == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return update(self, loss)
-
-        patch.setattr(training.Training, "_update", interrupted)
-        with pytest.raises(SystemExit, match="stopped at step 2 of clip"):
-            _main(training, monkeypatch, "--out", broken, "--to", broken / "clip", "--steps", 4)
+    call(training, "--out", straight, "--to", straight / "clip", "--steps", 4)
+    with terminated(clip=1), pytest.raises(SystemExit, match="stopped at step 2 of clip"):
+        call(training, "--out", broken, "--to", broken / "clip", "--steps", 4)
     assert not (broken / "clip").exists()
-    _main(training, monkeypatch, "--out", broken, "--to", broken / "clip", "--steps", 4)
+    call(training, "--out", broken, "--to", broken / "clip", "--steps", 4)
     one, other = (f / "clip" / "open_clip_model.safetensors" for f in (straight, broken))
     assert one.read_bytes() == other.read_bytes()
     assert (broken / "curve.png").exists()

@@ -1,37 +1,23 @@
 """The training of the ControlNet beside prior=tiny on a handful of images: resumable to the bit, small, loadable."""
 
-import os
-import signal
-import sys
-
 import pytest
 import torch
-from launch import ROOT
 from torch.nn.functional import max_pool2d
 
-from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.geometry import turntable
 from gsd.menagerie import trace
 from gsd.types import Condition, Context, PointCloud
 
 
 @pytest.fixture
-def training(monkeypatch):
-    """The script, with a world of 20 creatures x 2 elevations x 4 azimuths."""
-    mend_torchvision()
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "tiny"))
-    import controlnet_data as tiny_controlnet_data
-    import prior_data as tiny_prior_data
-    import train_controlnet as train_tiny_controlnet
-    import training as tiny_training
+def training(few_images, monkeypatch):
+    import controlnet_data
+    import train_controlnet
 
-    for name, value in {"VARIANTS": 1, "ELEVATIONS": (0.0, 50.0), "LEVEL": 1, "AZIMUTHS": 4}.items():
-        monkeypatch.setattr(tiny_prior_data, name, value)
     for name, value in {"MISSING": (0.1,), "POINTS": 400}.items():
-        monkeypatch.setattr(tiny_controlnet_data, name, value)
-    monkeypatch.setattr(train_tiny_controlnet, "BATCH", 4)
-    monkeypatch.setattr(tiny_training, "LOG_STEPS", 2)
-    return train_tiny_controlnet
+        monkeypatch.setattr(controlnet_data, name, value)
+    monkeypatch.setattr(train_controlnet, "BATCH", 4)
+    return train_controlnet
 
 
 REACH = 5  # pixels: the radius of the largest disc and twice the error of where a cloud stands
@@ -39,12 +25,12 @@ REACH = 5  # pixels: the radius of the largest disc and twice the error of where
 
 def _pipeline(folder):
     """As untrained as prior=tiny can be."""
-    import prior_data as tiny_prior_data
     import prior_networks as networks
     from diffusers import StableDiffusionPipeline
+    from prior_data import make_tokenizer
 
     torch.manual_seed(0)
-    tokenizer = tiny_prior_data.make_tokenizer(networks.PROMPT_TOKENS)
+    tokenizer = make_tokenizer(networks.PROMPT_TOKENS)
     parts = {"vae": networks.vae(), "unet": networks.unet(), "text_encoder": networks.text_encoder(tokenizer)}
     pipe = StableDiffusionPipeline(
         **parts,
@@ -55,11 +41,6 @@ def _pipeline(folder):
         requires_safety_checker=False,
     )
     pipe.save_pretrained(folder)
-
-
-def _main(training, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["train_tiny_controlnet.py", *map(str, arguments)])
-    training.main()
 
 
 def test_pictures_show_the_animal_of_the_image_from_its_camera(training):
@@ -89,25 +70,16 @@ def test_pairs_are_a_function_of_the_generator(training):
 
 
 @pytest.mark.slow
-def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypatch, tmp_path):
+def test_a_training_that_was_stopped_ends_with_the_same_bits(training, call, terminated, tmp_path):
     from gsd.prior.threefuse import ThreeFuse
 
     _pipeline(tmp_path / "pipeline")
     common = ("--pipeline", tmp_path / "pipeline", "--data", tmp_path / "data", "--steps", 4)
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    _main(training, monkeypatch, "--out", straight, "--to", straight / "controlnet", *common)
-    update = training.Training._update
-    with monkeypatch.context() as patch:
-
-        def interrupted(self, loss):
-            if self.step == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return update(self, loss)
-
-        patch.setattr(training.Training, "_update", interrupted)
-        with pytest.raises(SystemExit, match="stopped at step 2 of controlnet"):
-            _main(training, monkeypatch, "--out", broken, "--to", broken / "controlnet", *common)
-    _main(training, monkeypatch, "--out", broken, "--to", broken / "controlnet", *common)
+    call(training, "--out", straight, "--to", straight / "controlnet", *common)
+    with terminated(controlnet=1), pytest.raises(SystemExit, match="stopped at step 2 of controlnet"):
+        call(training, "--out", broken, "--to", broken / "controlnet", *common)
+    call(training, "--out", broken, "--to", broken / "controlnet", *common)
     one, other = (f / "controlnet" / "diffusion_pytorch_model.safetensors" for f in (straight, broken))
     assert one.read_bytes() == other.read_bytes()
     assert one.stat().st_size < 5e6

@@ -2,64 +2,37 @@
 
 import json
 import math
-import os
-import signal
-import sys
 
 import pytest
 import torch
-from launch import ROOT
 from torch.nn.functional import avg_pool2d
 
-from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.menagerie import find
 from gsd.types import Condition, Context
 
 
 @pytest.fixture
-def training(monkeypatch):
-    """The script, with a world of 20 creatures x 2 elevations x 4 azimuths."""
-    mend_torchvision()
-    monkeypatch.syspath_prepend(str(ROOT / "experiments" / "tiny"))
-    import prior_data as tiny_prior_data
-    import train_prior as train_tiny_prior
-    import training as tiny_training
+def training(few_images, monkeypatch):
+    import train_prior
 
-    for name, value in {"VARIANTS": 1, "ELEVATIONS": (0.0, 50.0), "LEVEL": 1, "AZIMUTHS": 4}.items():
-        monkeypatch.setattr(tiny_prior_data, name, value)
     for name, value in {"UNET_BATCH": 4, "VAE_BATCH": 2}.items():
-        monkeypatch.setattr(train_tiny_prior, name, value)
-    monkeypatch.setattr(tiny_training, "LOG_STEPS", 2)
-    return train_tiny_prior
-
-
-def _main(training, monkeypatch, *arguments):
-    monkeypatch.setattr(sys, "argv", ["train_tiny_prior.py", *map(str, arguments)])
-    training.main()
+        monkeypatch.setattr(train_prior, name, value)
+    return train_prior
 
 
 @pytest.mark.slow
-def test_a_training_that_was_stopped_ends_with_the_same_bits(training, monkeypatch, tmp_path):
+def test_a_training_that_was_stopped_ends_with_the_same_bits(training, call, terminated, tmp_path):
     from gsd.prior.stable_diffusion import StableDiffusion
 
     steps = ("--vae-steps", 3, "--unet-steps", 4)
     straight, broken = tmp_path / "straight", tmp_path / "broken"
-    _main(training, monkeypatch, "--out", straight, "--to", straight / "pipeline", *steps)
-
-    update = training.Training._update
-    with monkeypatch.context() as patch:
-
-        def interrupted(self, loss):
-            if (self.name, self.step) in (("vae", 1), ("unet", 2)):
-                os.kill(os.getpid(), signal.SIGTERM)
-            return update(self, loss)
-
-        patch.setattr(training.Training, "_update", interrupted)
+    call(training, "--out", straight, "--to", straight / "pipeline", *steps)
+    with terminated(vae=1, unet=2):
         with pytest.raises(SystemExit, match="stopped at step 2 of vae"):
-            _main(training, monkeypatch, "--out", broken, "--to", broken / "pipeline", *steps)
+            call(training, "--out", broken, "--to", broken / "pipeline", *steps)
         with pytest.raises(SystemExit, match="stopped at step 3 of unet"):
-            _main(training, monkeypatch, "--out", broken, "--to", broken / "pipeline", *steps)
-    _main(training, monkeypatch, "--out", broken, "--to", broken / "pipeline", *steps)
+            call(training, "--out", broken, "--to", broken / "pipeline", *steps)
+    call(training, "--out", broken, "--to", broken / "pipeline", *steps)
 
     for part in ("unet/diffusion_pytorch_model", "vae/diffusion_pytorch_model", "text_encoder/model"):
         one, other = ((f / "pipeline" / f"{part}.safetensors").read_bytes() for f in (straight, broken))
