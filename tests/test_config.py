@@ -4,15 +4,18 @@ import itertools
 import runpy
 import sys
 
+import numpy as np
 import pytest
 from hydra.utils import get_class
-from launch import ROOT, SMALL, config, launch, shell
+from launch import ROOT, SMALL, config, shell
 from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
 from pretrained import random_point_e, random_shap_e
 from pydantic import TypeAdapter
+from quick_config import SMALLEST, quick, quick_launch
 
 from gsd.cli.folders import CONF
+from gsd.cli.hydra import choices, plain
 from gsd.config import make, options_of, signature
 from gsd.errors import GsdError
 from gsd.experiment import build
@@ -42,33 +45,34 @@ OPTIONS = sorted(
 )
 
 
-@pytest.fixture
-def cloud(tmp_path):
-    import numpy as np
+BY_GROUP = [[*group] for _, group in itertools.groupby(OPTIONS, lambda option: option.split("=")[0])]
 
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    """A cloud, and random weights in the place of downloads."""
+    folder = tmp_path_factory.mktemp("weights")
     xyz = np.random.default_rng(0).normal(size=(100, 3))
-    np.savez(tmp_path / "cloud.npz", xyz=xyz, rgb=np.full((100, 3), 0.2))
-    return tmp_path
+    np.savez(folder / "cloud.npz", xyz=xyz, rgb=np.full((100, 3), 0.2))
+    random_controlnet(folder / "controlnet", random_pipeline(folder / "pipeline").unet)
+    random_multiview(folder / "multiview")
+    return folder
 
 
 @pytest.mark.parametrize("option", OPTIONS)
-def test_every_option_runs(option, cloud, monkeypatch):
-    needs = [o.format(folder=cloud) for o in NEEDS.get(option, ())]
-    if any("pipeline" in need for need in needs):
-        pipeline = random_pipeline(cloud / "pipeline")
-        random_controlnet(cloud / "controlnet", pipeline.unet)
-    if any("multiview" in need for need in needs):
-        random_multiview(cloud / "multiview")
+def test_every_option_runs(option, weights, tmp_path, monkeypatch):
     if option == "init=shap_e":
-        random_shap_e(cloud / "shap_e", monkeypatch)
+        random_shap_e(weights / "shap_e", monkeypatch)
     if option == "init=point_e":
         pytest.importorskip("point_e")
-        random_point_e(cloud, monkeypatch)
+        random_point_e(weights, monkeypatch)
     if option == "logger=[trackio]":
         pytest.importorskip("trackio")
-    monkeypatch.setattr("gsd.init.parts.sampled._folder", lambda: cloud / "kept")
-    small = [o for o in SMALL if not (option.startswith("init=") and o.startswith("init."))]
-    folder = launch(cloud / "run", *small, "steps=3", option, *needs)
+    monkeypatch.setattr("gsd.init.parts.sampled._folder", lambda: tmp_path / "kept")
+    small = [o for o in SMALLEST if not (option.startswith("init=") and o.startswith("init."))]
+    metric = [] if option.startswith("metric=") else ["metric=none"]
+    needs = (o.format(folder=weights) for o in NEEDS.get(option, ()))
+    folder = quick_launch(tmp_path / "run", *small, *metric, option, *needs)
     assert (folder / "DONE").exists()
 
 
@@ -88,18 +92,27 @@ ALIASES = {
 }
 
 
+@pytest.mark.parametrize("options", [*itertools.zip_longest(*BY_GROUP, fillvalue="steps=7")])
+def test_configs_without_hydra_are_hydras(options):
+    """One option of each group at a time."""
+    quickly, slowly = quick(*options, hydra=True), config(*options, hydra=True)
+    assert plain(quickly) == plain(slowly)
+    assert choices(quickly) == choices(slowly)
+    assert quickly.hydra.overrides == slowly.hydra.overrides
+
+
 @pytest.mark.parametrize("option", [o for o in OPTIONS if not o.endswith(("=none", "=[files]"))])
 def test_a_yaml_has_the_options_and_the_defaults_of_its_class(option):
     """All of them, so that --help, --cfg and a typo's refusal know them; each default is one number in two places."""
     group, name = option.replace("[", "").replace("]", "").split("=")
-    section = config(option)[group]
+    section = quick(option)[group]
     section = section[name] if option.endswith("]") else section
     options = options_of(get_class(section._target_))
     assert set(section) - {"_target_"} == set(options)
     defaults = {key: default for key, (_, default) in options.items() if default is not ...}
-    plain = TypeAdapter(dict).dump_python(defaults, mode="json")
+    values = TypeAdapter(dict).dump_python(defaults, mode="json")
     differing = {
-        key for key, default in plain.items() if OmegaConf.create([section[key]])[0] != OmegaConf.create([default])[0]
+        key for key, default in values.items() if OmegaConf.create([section[key]])[0] != OmegaConf.create([default])[0]
     }
     assert differing == ALIASES.get(option, set())
 
@@ -161,17 +174,18 @@ def test_mistakes_end_with_exit_code_1(tmp_path):
 @pytest.mark.parametrize("guidance", ["ism", "sdi"])
 def test_guidance_that_finds_its_own_noise_is_refused_beside_a_noising(guidance):
     with pytest.raises(GsdError, match="add noising=random"):
-        build(config(*SMALL, f"guidance={guidance}"))
-    build(config(*SMALL, f"guidance={guidance}", "noising=random"))
+        build(quick(*SMALL, f"guidance={guidance}"))
+    build(quick(*SMALL, f"guidance={guidance}", "noising=random"))
 
 
 def test_signature_names_what_can_change_a_result():
     base = signature(config())
+    assert signature(quick()) == base
     free = ("name=x", "device=cpu", "threads=1", "checkpoint_every=7", "images_every=0", "logger=[files,wandb]")
     for same in (*free, "objective=psnr_aligned"):
-        assert signature(config(same)) == base
+        assert signature(quick(same)) == base
     changed = ["seed=1", "steps=601", "prompt=an owl", "noising.spread=0.03", "noising=random", "loss=none"]
-    signatures = [signature(config(o)) for o in changed]
+    signatures = [signature(quick(o)) for o in changed]
     for a, b in itertools.combinations([base, *signatures], 2):
         assert a != b
 
@@ -181,12 +195,12 @@ def make_prompting(**values):
 
 
 def test_a_part_gets_the_context_and_its_options():
-    plain = "gsd.prompting.plain.Plain"
-    assert make_prompting(_target_=plain).prompt == "an owl"
+    target = "gsd.prompting.plain.Plain"
+    assert make_prompting(_target_=target).prompt == "an owl"
     with pytest.raises(GsdError, match="prompting has no option 'suffix'"):
-        make_prompting(_target_=plain, suffix="x")
+        make_prompting(_target_=target, suffix="x")
     with pytest.raises(GsdError, match=r"prompting\.context is reserved"):
-        make_prompting(_target_=plain, context="x")
+        make_prompting(_target_=target, context="x")
     with pytest.raises(GsdError, match="does not name a class"):
         make_prompting(_target_="gsd.nothing.Nothing")
     with pytest.raises(GsdError, match=r"prompting\._target_ is missing"):

@@ -6,7 +6,8 @@ import statistics
 from dataclasses import replace
 
 import torch
-from launch import SMALL, config, launch, records
+from launch import SMALL, records
+from quick_config import quick, quick_launch
 
 from gsd.experiment import build
 from gsd.loop import optimise, take_step
@@ -17,7 +18,7 @@ FEW = (*SMALL, "particles=2", "steps=6", "noising=random", "loss=none")
 
 
 def test_scenes_take_turns_and_a_step_moves_one_alone():
-    experiment = build(config(*FEW))
+    experiment = build(quick(*FEW))
     scenes = experiment.representation.scenes
     assert not torch.equal(scenes[0].params["means"], scenes[1].params["means"])
     for state in optimise(experiment):
@@ -28,9 +29,9 @@ def test_scenes_take_turns_and_a_step_moves_one_alone():
 
 def test_a_particle_is_the_scene_it_would_be_alone():
     """A guidance that learns nothing leaves only cameras and noise in common."""
-    both = build(config(*FEW))
+    both = build(quick(*FEW))
     list(optimise(both))
-    scene = build(config(*FEW, "particles=1", "steps=3")).representation
+    scene = build(quick(*FEW, "particles=1", "steps=3")).representation
     for step in (0, 2, 4):
         take_step(replace(both, representation=scene), step)
     for name, p in scene.params.items():
@@ -38,7 +39,7 @@ def test_a_particle_is_the_scene_it_would_be_alone():
 
 
 def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
-    straight = launch(tmp_path / "straight", *FEW)
+    straight = quick_launch(tmp_path / "straight", *FEW)
     summary = json.loads((straight / "summary.json").read_text())
     values = [each["psnr_aligned"] for each in summary["particles"]]
     assert len(set(values)) == 2
@@ -48,7 +49,7 @@ def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
         assert first != second, name
     broken = tmp_path / "broken"
     stop_after(broken, 4)
-    launch(broken, *FEW)
+    quick_launch(broken, *FEW)
     assert records(straight) == records(broken)
     for name in ("scene.ply", "particle_1/scene.ply"):
         assert (straight / name).read_bytes() == (broken / name).read_bytes()
@@ -56,7 +57,7 @@ def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
 
 def stop_after(folder, steps):
     """As a crash right after the checkpoint at `steps` leaves it."""
-    experiment = build(config(*FEW))
+    experiment = build(quick(*FEW))
     with Recorder(experiment, RunFolder(folder)) as recorder:
         for state in itertools.islice(optimise(experiment), steps):
             recorder.step(state)

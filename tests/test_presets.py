@@ -1,9 +1,10 @@
 """Every preset is composed and run: with its own numbers, and at the scale of a laptop."""
 
 import pytest
-from launch import SMALL, config, launch
+from launch import config
 from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
+from quick_config import SMALLEST, quick, quick_launch
 
 from gsd.cli.folders import CONF
 from gsd.experiment import build
@@ -27,16 +28,16 @@ def weights(tmp_path_factory):
     return folder
 
 
-def runs(folder, weights, *overrides):
+def runs(folder, weights, *overrides, metric=()):
     """Whether it comes to its end, small; returns the config."""
-    cfg = config(*overrides)
+    cfg = config(*overrides, hydra=True)
     prior = cfg.prior["_target_"].rsplit(".", 1)[-1]
-    small = [o for o in SMALL if not o.startswith("init.")]
+    small = [*metric, *(o for o in SMALLEST if not o.startswith("init."))]
     if "points" in cfg.init:
         small.append("init.points=150")
     if "InstantNGP" in cfg.representation["_target_"]:
         small += ["representation.log2_table=10", "representation.samples=24"]
-    launch(folder, *overrides, *small, "steps=3", *(o.format(folder=weights) for o in OWN.get(prior, ())))
+    quick_launch(folder, *small, *(o.format(folder=weights) for o in OWN.get(prior, ())), base=cfg)
     assert (folder / "DONE").exists()
     return cfg
 
@@ -49,7 +50,7 @@ def test_preset_runs_with_its_own_numbers(preset, weights, tmp_path):
 
 @pytest.mark.parametrize("preset", sorted(f.stem for f in (CONF / "scale" / "laptop").glob("*.yaml")))
 def test_preset_runs_on_a_laptop(preset, weights, tmp_path):
-    cfg = runs(tmp_path / "run", weights, f"experiment={preset}", "scale=laptop")
+    cfg = runs(tmp_path / "run", weights, f"experiment={preset}", "scale=laptop", metric=["metric=none"])
     assert cfg.init["_target_"].startswith(("gsd.init.menagerie", "gsd.init.shell"))
     assert cfg.prior.get("model", "tiny") == cfg.prior.get("controlnet", "tiny") == "tiny"
     assert "truth" in cfg.metric
@@ -91,11 +92,11 @@ def test_noising_and_loss_of_a_preset_can_be_exchanged(preset):
     ],
 )
 def test_schedules_are_those_of_the_source_and_shrink_with_the_run(preset, key, number):
-    length = LENGTHS[preset.removesuffix("_gsd")]
-    assert config(f"experiment={preset}").steps == length
-    assert OmegaConf.select(config(f"experiment={preset}"), key) == number
-    assert OmegaConf.select(config(f"experiment={preset}", "steps=200"), key) == round(number / length * 200)
-    assert OmegaConf.select(config(f"experiment={preset}", "steps=1"), key) >= 1
+    length, cfg = LENGTHS[preset.removesuffix("_gsd")], config(f"experiment={preset}", hydra=True)
+    assert cfg.steps == length
+    assert OmegaConf.select(cfg, key) == number
+    assert OmegaConf.select(quick("steps=200", base=cfg), key) == round(number / length * 200)
+    assert OmegaConf.select(quick("steps=1", base=cfg), key) >= 1
 
 
 def test_command_line_beats_scale_beats_preset():

@@ -153,3 +153,8 @@ def edit(file: Path, **changes) -> None:
     """Change entries of a JSON file; None removes one."""
     content = json.loads(file.read_text()) | changes
     file.write_text(json.dumps({key: value for key, value in content.items() if value is not None}))
+
+
+def relative(a, b) -> float:
+    """Distance in L2 relative to b."""
+    return float(((a - b).norm() / b.norm()).detach())

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
-from launch import config
 from pipelines import random_pipeline
+from quick_config import quick
 
 from gsd.backend.checkpoint import TINY
 from gsd.camera.orbit import Orbit
@@ -63,7 +63,7 @@ def noises(shape, dtype):
 
 
 def exact() -> World:
-    prior = make(config(*SMALL).prior, "prior", Context("a corgi"), Prior)
+    prior = make(quick(*SMALL).prior, "prior", Context("a corgi"), Prior)
 
     def eps(x, sigma, texts):
         views = [prior.denoise(x[i : i + 1], sigma[i : i + 1], Condition((texts[i],))) for i in range(len(x))]

@@ -5,8 +5,8 @@ import math
 
 import pytest
 import torch
-from launch import config
-from pipelines import ldm_names, random_multiview, random_pipeline
+from pipelines import ldm_names, random_multiview, random_pipeline, relative
+from quick_config import quick
 from safetensors.torch import save_file
 
 from gsd.camera.orbit import Orbit
@@ -36,20 +36,11 @@ def made(tmp_path_factory):
     return folder, random_multiview(folder)
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GSD_CACHE", str(tmp_path / "cache"))
-
-
 CAMERAS = Orbit(groups=2, views=4, delta_deg=90.0)(Stream(0, "camera"))
 X = torch.randn(8, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 SIGMA = torch.tensor([2.0, 0.5]).repeat_interleave(4)
 TEXTS = ("an owl",) * 4 + ("a pig",) * 4
 CONDITION = Condition(TEXTS, CAMERAS)
-
-
-def _relative(a, b):
-    return float(((a - b).norm() / b.norm()).detach())
 
 
 def test_views_of_a_group_see_each_other_and_no_others(made):
@@ -69,7 +60,7 @@ def test_a_group_alone_is_as_in_a_batch_and_its_order_does_not_matter(made):
     together = prior.predict(X, SIGMA, CONDITION)
     order = torch.tensor([6, 4, 7, 5])
     alone = prior.predict(X[order], SIGMA[order], Condition(TEXTS[4:], CAMERAS[order]))
-    assert _relative(alone, together[order]) < 1e-5
+    assert relative(alone, together[order]) < 1e-5
 
 
 def test_the_network_is_diffusers_with_attention_over_the_group(made):
@@ -94,7 +85,7 @@ def test_the_network_is_diffusers_with_attention_over_the_group(made):
     for hook in hooks:
         hook.remove()
     assert attention
-    assert _relative(prior.predict(X, SIGMA, CONDITION), expected) < 1e-5
+    assert relative(prior.predict(X, SIGMA, CONDITION), expected) < 1e-5
 
 
 def test_joint_attention_is_softmax_over_all_tokens():
@@ -163,24 +154,24 @@ def test_x0_reconstruction_is_sds_with_weight_sigma_and_rescaled_latents(made):
     expected = torch.autograd.grad(loss, z)[0]
     guidance = SDS(50.0, 0.5, "latents", "sigma")
     score = guidance(prior, Noised(z.detach(), noise, SIGMA, CONDITION, Stream(0, "guidance")))
-    assert _relative(score.gradient, expected) < 1e-4
+    assert relative(score.gradient, expected) < 1e-4
     per_view = SDS(50.0, 0.5, "noise", "sigma")(
         prior, Noised(z.detach(), noise, SIGMA, CONDITION, Stream(0, "guidance"))
     )
-    assert _relative(per_view.gradient, expected) > 1e-2  # the usual rescaling is another one
+    assert relative(per_view.gradient, expected) > 1e-2  # the usual rescaling is another one
     without = SDS(50.0, 0.0, weighting="sigma")(
         prior, Noised(z.detach(), noise, SIGMA, CONDITION, Stream(0, "guidance"))
     )
     with torch.no_grad():
         recon = (noisy - (1 - abar).sqrt() * guided) / abar.sqrt()
-    assert _relative(without.gradient, z.detach() - recon) < 1e-4
+    assert relative(without.gradient, z.detach() - recon) < 1e-4
 
 
 def test_a_run_with_groups_of_another_size_is_refused_before_it_begins(made):
     model = ("prior=mvdream", f"prior.model={made[0]}")
     with pytest.raises(GsdError, match=r"camera\.views is 2; set camera\.views=4 camera\.delta_deg=90\."):
-        build(config(*model))
-    assert build(config(*model, "camera.views=4", "metric=[]")).prior.views == 4
+        build(quick(*model))
+    assert build(quick(*model, "camera.views=4", "metric=[]")).prior.views == 4
 
 
 def test_views_without_cameras_and_models_without_are_refused(made, tmp_path):
@@ -205,7 +196,7 @@ def test_vsd_lies_on_it_without_cameras_of_its_own(made):
     for step in range(2):
         score = guidance(prior, Noised(X, noise, SIGMA, CONDITION, Stream(0, "guidance", step)))
     assert score.gradient.abs().sum() > 0
-    assert _relative(prior.predict(X, SIGMA, CONDITION), before) < 1e-6
+    assert relative(prior.predict(X, SIGMA, CONDITION), before) < 1e-6
 
 
 def _ldm_folder(folder):

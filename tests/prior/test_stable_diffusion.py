@@ -10,7 +10,7 @@ import sys
 import pytest
 import torch
 from launch import ROOT
-from pipelines import edit, random_pipeline
+from pipelines import edit, random_pipeline, relative
 
 from gsd.backend import checkpoint
 from gsd.errors import GsdError
@@ -35,11 +35,6 @@ def folders(tmp_path_factory):
     return made
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GSD_CACHE", str(tmp_path / "cache"))
-
-
 @pytest.fixture
 def spare(folders, tmp_path):
     """A checkpoint that a test may spoil."""
@@ -48,10 +43,6 @@ def spare(folders, tmp_path):
 
 def _prior(folder, **options) -> StableDiffusion:
     return StableDiffusion(Context(), str(folder), **options)
-
-
-def _relative(a, b):
-    return float(((a - b).norm() / b.norm()).detach())
 
 
 @pytest.mark.parametrize("t", [0, 20, 500, 999])
@@ -74,7 +65,7 @@ def test_denoise_equals_plain_diffusers(folders, prediction, t):
     clean = prior.denoise(x, sigma, Condition(("an owl", "an owl")))
     if prediction == "epsilon" and t > 900:  # there D is a small difference of large numbers: compare eps
         clean, expected = (((x - c) / sigma[0]) for c in (clean, expected))
-    assert _relative(clean, expected) < 1e-5
+    assert relative(clean, expected) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -110,7 +101,7 @@ def test_score_distillation_equals_plain_diffusers_calls(folders, prediction, t,
     sigma = ((1 - abar) / abar).sqrt().repeat(2)
     condition = Condition(("an owl",) * 2, negatives=("blurry",) * 2)
     score = SDS(guidance_scale=7.5)(prior, Noised(z.detach(), noise, sigma, condition, Stream(0, "guidance")))
-    assert _relative(torch.autograd.grad((score.gradient * z).sum(), rgb)[0], expected) < tolerance
+    assert relative(torch.autograd.grad((score.gradient * z).sum(), rgb)[0], expected) < tolerance
 
 
 def test_steps_follow_the_schedule(folders):
@@ -129,7 +120,7 @@ def test_views_and_noise_levels_of_a_batch_do_not_mix(folders):
     together = prior.denoise(x, sigma, Condition(texts))
     for i in range(3):
         alone = prior.denoise(x[i : i + 1], sigma[i : i + 1], Condition(texts[i : i + 1]))
-        assert _relative(together[i], alone[0]) < 1e-5
+        assert relative(together[i], alone[0]) < 1e-5
 
 
 def test_texts_are_blended_as_embeddings(folders):
@@ -139,7 +130,7 @@ def test_texts_are_blended_as_embeddings(folders):
     blended = prior.embed(Condition(("a pig, side view",) * 3, None, ("a pig, back view",) * 3, share))
     side, back = (pipe.encode_prompt(f"a pig, {w} view", "cpu", 1, False)[0][0] for w in ("side", "back"))
     for got, s in zip(blended, share, strict=True):
-        assert _relative(got, (1 - s) * side + s * back) < 1e-5
+        assert relative(got, (1 - s) * side + s * back) < 1e-5
 
 
 def test_encode_is_the_scaled_mean_and_decode_its_way_back(folders):
@@ -149,8 +140,8 @@ def test_encode_is_the_scaled_mean_and_decode_its_way_back(folders):
     with torch.no_grad():
         expected = 0.3 * pipe.vae.encode(2 * rgb - 1).latent_dist.mean
         decoded = (pipe.vae.decode(expected / 0.3).sample / 2 + 0.5).clamp(0, 1)
-    assert _relative(prior.encode(rgb), expected) < 1e-6
-    assert _relative(prior.decode(expected), decoded) < 1e-6
+    assert relative(prior.encode(rgb), expected) < 1e-6
+    assert relative(prior.decode(expected), decoded) < 1e-6
     assert not prior.decode(expected).requires_grad
 
 
@@ -164,7 +155,7 @@ def test_gradients_reach_the_render_and_chunks_change_nothing(folders):
         results.append((z.detach(), *torch.autograd.grad((z * weight).sum(), rgb)))
     for whole, parts in zip(*results, strict=True):
         assert whole.abs().amax((1, 2, 3)).min() > 0
-        assert _relative(parts, whole) < 1e-5
+        assert relative(parts, whole) < 1e-5
 
 
 def test_gradient_of_encode_is_the_derivative(folders):
@@ -198,7 +189,7 @@ def test_sliced_attention_agrees(folders):
     folder = folders["epsilon"][0]
     x, condition = torch.randn(2, 4, 8, 8), Condition(("an owl", ""))
     plain, other = (_prior(folder, **o).denoise(x, torch.ones(2), condition) for o in ({}, {"attention": "sliced"}))
-    assert _relative(other, plain) < 1e-5
+    assert relative(other, plain) < 1e-5
 
 
 def test_texts_are_encoded_once(folders, monkeypatch):
@@ -414,21 +405,15 @@ def test_compiled_networks_say_the_same(folders, model):
             p.data += 0.1 * torch.randn(p.shape, generator=generator)
         rgb = torch.rand(2, 3, prior.resolution, prior.resolution, generator=generator).requires_grad_()
         z = prior.encode(rgb)
-        noise = torch.randn(z.shape, generator=generator)
-        score = vsd(
-            prior,
-            z.detach(),
-            noise,
-            torch.tensor([2.0, 0.5]),
-            Condition(("a cat",) * 2, cameras),
-            Stream(0, "guidance"),
-        )
+        noise, sigma = torch.randn(z.shape, generator=generator), torch.tensor([2.0, 0.5])
+        condition = Condition(("a cat",) * 2, cameras)
+        score = vsd(prior, Noised(z.detach(), noise, sigma, condition, Stream(0, "guidance")))
         (grad,) = torch.autograd.grad((score.gradient * z).sum(), rgb)
         learnt = torch.cat([p.grad.flatten() for p in vsd.lora.params.values()])
         seen.append({"score": score.gradient, "text": score.eps, "image": grad, "lora": learnt})
     for name, eager in seen[0].items():
         assert eager.norm() > 0, name
-        assert _relative(seen[1][name], eager) < 1e-4, name
+        assert relative(seen[1][name], eager) < 1e-4, name
 
 
 def test_compiling_without_a_compiler_is_refused(folders, monkeypatch):

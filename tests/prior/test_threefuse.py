@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from launch import SMALL, config
-from pipelines import edit, random_controlnet, random_pipeline
+from launch import SMALL
+from pipelines import edit, random_controlnet, random_pipeline, relative
+from quick_config import quick
 
 from gsd.backend import checkpoint
 from gsd.config import make
@@ -34,11 +35,6 @@ def made(tmp_path_factory):
     return folder, pipe, controlnet
 
 
-@pytest.fixture(autouse=True)
-def _cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("GSD_CACHE", str(tmp_path / "cache"))
-
-
 CLOUD = PointCloud(0.3 * torch.randn(150, 3, generator=torch.Generator().manual_seed(1)), torch.rand(150, 3))
 CAMERAS = turntable(3, 16)
 X = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(2))
@@ -52,10 +48,6 @@ def _prior(made, seen=CLOUD, **options) -> ThreeFuse:
     if seen is not None:
         prior.condition_on(seen)
     return prior
-
-
-def _relative(a, b):
-    return float(((a - b).norm() / b.norm()).detach())
 
 
 @torch.no_grad()
@@ -86,7 +78,7 @@ def test_predictions_equal_plain_diffusers(made, scale):
     assert isinstance(prior, ConditionsOnPoints)
     pictures = depth_picture(CLOUD.xyz, CAMERAS, 0.1, 1).expand(-1, 3, -1, -1)
     expected = _plain(made, prior, X, SIGMA, TEXTS, pictures, scale)
-    assert _relative(prior.predict(X, SIGMA, Condition(TEXTS, CAMERAS)), expected) < 1e-5
+    assert relative(prior.predict(X, SIGMA, Condition(TEXTS, CAMERAS)), expected) < 1e-5
 
 
 def test_the_residuals_enter_every_branch_of_guidance(made):
@@ -112,7 +104,7 @@ def test_the_residuals_enter_every_branch_of_guidance(made):
     along = (away * delta).sum((1, 2, 3), keepdim=True) / delta.square().sum((1, 2, 3), keepdim=True)
     lead = delta + condition.against_weights[0].view(-1, 1, 1, 1) * (away - along * delta)
     got = guide(prior, X, SIGMA, condition, 7.5)
-    assert _relative(got.eps, low + 7.5 * lead) < 1e-4
+    assert relative(got.eps, low + 7.5 * lead) < 1e-4
     assert got.calls == 9
 
 
@@ -170,8 +162,8 @@ def test_a_scale_of_0_is_stable_diffusion_and_other_clouds_give_other_prediction
     assert torch.equal(_prior(made, conditioning_scale=0.0).predict(X, SIGMA, condition), plain)
     seen = _prior(made).predict(X, SIGMA, condition)
     other = _prior(made, seen=PointCloud(CLOUD.xyz * 0.5, CLOUD.rgb)).predict(X, SIGMA, condition)
-    assert _relative(seen, plain) > 1e-3
-    assert _relative(seen, other) > 1e-3
+    assert relative(seen, plain) > 1e-3
+    assert relative(seen, other) > 1e-3
 
 
 def test_pictures_have_the_models_resolution_whatever_the_renders(made):
@@ -226,7 +218,7 @@ def test_the_shipped_controlnet_is_the_packaged_folder(made, monkeypatch, tmp_pa
 
 def test_a_run_shows_it_the_points_it_starts_from(made):
     model = (f"prior.model={made[0] / 'pipeline'}", f"prior.controlnet={made[0] / 'controlnet'}")
-    cfg = config(*SMALL, "prior=threefuse", "metric=[]", *model)
+    cfg = quick(*SMALL, "prior=threefuse", "metric=[]", *model)
     points = make(cfg.init, "init", Context(cfg.prompt), Init)(Stream(cfg.seed, "init"))
     assert torch.equal(build(cfg).prior.points, points.xyz)
 

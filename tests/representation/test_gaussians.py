@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from launch import SMALL, config
+from launch import SMALL
+from quick_config import quick
 
 from gsd.experiment import build
 from gsd.loop import optimise
@@ -13,7 +14,7 @@ from gsd.types import Context, PointCloud
 def test_decay_multiplies_every_rate_with_the_scenes_own_steps():
     points = PointCloud(torch.rand(9, 3) - 0.5, torch.rand(9, 3))
     decay = {"kind": "linear", "start": 1.0, "end": 0.1, "begin": 0, "until": 10}
-    scene = build(config(*SMALL, f"representation.decay={decay}".replace("'", ""))).representation
+    scene = build(quick(*SMALL, f"representation.decay={decay}".replace("'", ""))).representation
     assert isinstance(scene, Gaussians)
     rates = {name: float(rate) for name, rate in scene.rates.items()}
     for step in range(12):
@@ -27,7 +28,7 @@ def test_decay_multiplies_every_rate_with_the_scenes_own_steps():
 
 @pytest.mark.parametrize("particles", [1, 2])
 def test_by_default_rates_end_at_a_tenth_whatever_the_length_and_the_particles(particles):
-    experiment = build(config(*SMALL, "steps=12", f"particles={particles}", "noising=random", "loss=none"))
+    experiment = build(quick(*SMALL, "steps=12", f"particles={particles}", "noising=random", "loss=none"))
     for _ in optimise(experiment):
         pass
     scenes = getattr(experiment.representation, "scenes", (experiment.representation,))

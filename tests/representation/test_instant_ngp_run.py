@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from launch import SMALL, launch, records
+from launch import SMALL, crash, launch, records
 
 from gsd.results.folder import RunFolder
 from gsd.tools.scene import load
@@ -27,24 +27,15 @@ FIELD = (
 
 
 def test_stopped_and_continued_equals_undisturbed(tmp_path, monkeypatch):
-    import gsd.loop
-
     straight = launch(tmp_path / "straight", *FIELD, "steps=10")
     for name in ("turntable.mp4", "turntable.png", "summary.json", "checkpoint.pt", "DONE"):
         assert (straight / name).exists(), name
     for record in records(straight):
         assert {"loss/orient", "instant_ngp/samples", "instant_ngp/occupied"} <= record.keys()
-    real = gsd.loop.take_step
-
-    def unplugged(experiment, step, *rest):
-        if step == 6:
-            raise RuntimeError("pulled the plug")
-        return real(experiment, step, *rest)
-
-    monkeypatch.setattr(gsd.loop, "take_step", unplugged)
+    mend = crash(monkeypatch, 6)
     with pytest.raises(RuntimeError, match="plug"):
         launch(tmp_path / "broken", *FIELD, "steps=10")
-    monkeypatch.setattr(gsd.loop, "take_step", real)
+    mend()
     broken = launch(tmp_path / "broken", *FIELD, "steps=10")
     assert records(straight) == records(broken)
     one, other = (RunFolder(x).load_checkpoint()["representation"] for x in (straight, broken))

@@ -91,6 +91,7 @@ def test_sparse_product_equals_its_twin():
 
 @every
 def test_the_operator_makes_the_maps(noising):
+    """So their covariance is A A^T, as the values are independent and standard normal."""
     cams = cameras(0.0, 7.0, size=32)
     shown = render(cams)
     matrix = noising.operator(geometry_at(SCENE, shown, cams, 32, 32), RNG)
@@ -168,5 +169,5 @@ def test_maps_of_any_shape_from_renders_of_another(noising, channels, height, wi
 def test_partly_blended_views_share_less(noising):
     cams = cameras(0.0, 0.0)
     blended = type(noising)(sqrt_beta=0.5)
-    maps = blended(SCENE, render(cams), cams, (2, 8, 64, 64), RNG)
+    maps = drawn(blended, SCENE, render(cams), cams, (2, 8, 64, 64), RNG)
     assert (maps[0] * maps[1]).mean() == pytest.approx(0.25, abs=5 * (1.1 / maps[0].numel()) ** 0.5)
