@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import plots
 import sweeps
 
 from gsd.cli.errors import guarded
@@ -99,8 +100,8 @@ def vote(folder: Path, study: Study, raters: int, preference: float) -> None:
 
 def draw(study: Study, result: dict[str, Any], folder: Path) -> None:
     """The preference for B on every question with its intervals, and the paper's."""
-    plt = sweeps.pyplot()
-    figure, axis = plt.subplots(figsize=(5.6, 2.5), layout="constrained")
+    figure = plots.figure(5.6, 2.5)
+    axis = figure.subplots()
     places = np.arange(len(COLUMNS))
     for way, width in (("raters_and_prompts", 1.2), ("raters", 4.0)):
         found = [question[way] for question in result["questions"].values()]
@@ -118,7 +119,6 @@ def draw(study: Study, result: dict[str, Any], folder: Path) -> None:
     axis.legend(loc="center left", frameon=False, fontsize=8)
     for name in ("figure.png", "figure.pdf"):
         figure.savefig(folder / name, dpi=170)
-    plt.close(figure)
 
 
 if __name__ == "__main__":

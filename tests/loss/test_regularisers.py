@@ -8,6 +8,7 @@ from gsd.geometry import geometry_at
 from gsd.loss.opaque import Opaque
 from gsd.loss.orient import Orient
 from gsd.loss.sparsity import Sparsity
+from gsd.loss.tv import TV
 from gsd.noising.check.reference import cameras
 from gsd.types import Render, Scene, Score, StepState
 
@@ -46,3 +47,11 @@ def test_opaque_and_sparsity_by_hand():
     assert torch.isclose(Opaque()(state(alpha)), torch.tensor(2.0).log())
     assert torch.isclose(Sparsity()(state(alpha)), torch.tensor(0.26).sqrt())
     assert Opaque()(dataclasses.replace(state(torch.ones_like(alpha)))) < 0.01
+
+
+def test_total_variation_by_hand():
+    made = state(ALPHA)
+    rgb = torch.tensor([[0.0, 0.4], [0.6, 1.0]]).expand(1, 3, 2, 2)
+    shown = dataclasses.replace(made.render, rgb=rgb)
+    made = dataclasses.replace(made, geometry=dataclasses.replace(made.geometry, render=shown))
+    assert torch.isclose(TV()(made), torch.tensor(0.6 + 0.4))
