@@ -74,7 +74,7 @@ def measure(noising: Noising, draws: int) -> tuple[dict[str, torch.Tensor], dict
     }
     for angle in ANGLES:
         numbers[f"correlation, {angle:g}°"] = near_correlation(bench.between(angle, few), bench.cameras(0.0, angle))[0]
-    if getattr(noising, "max_views", 3) >= 3:
+    if noising.max_views is None or noising.max_views >= 3:
         others = bench.samples(bench.cameras(0.0, 5.0, 10.0), few)[1:]
         numbers[THIRD] = near_correlation(others, bench.cameras(5.0, 10.0))[0]
     numbers["ms per view"] = milliseconds(noising)
