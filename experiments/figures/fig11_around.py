@@ -42,7 +42,6 @@ FIGURE = gallery.Gallery(
 NOISINGS = {"random noise": ["noising=random"], "3D consistent noise": ["noising=consistent"]}
 VIEWS, EVERY, CLOSE = 72, 6, 8  # in the turn; every which is shown above; how many neighbours are shown below
 SIZE, MAP, CHANNELS = 256, 64, 4  # pixels of a picture, pixels and channels of a noise map
-SEEN, MARGIN = 0.1, 4  # alpha from which a pixel is part of the scene; pixels of a picture left around it
 DIMMED = 0.25  # contrast of the background's noise
 TOLERANCE = 0.07  # world units: depths this close are the same surface
 
@@ -106,36 +105,22 @@ def followed(cameras: Cameras, show: Render) -> Float[Tensor, "CLOSE 2"]:
     return coords[:, row, column] / torch.tensor([cameras.width, cameras.height])
 
 
-def window(alphas: list[Float[Tensor, "V 1 H W"]]) -> tuple[int, int, int]:
-    """The square of a picture that holds all that is shown: left, top and side, in pixels of SIZE."""
-    rows, columns = (
-        torch.cat([(a > SEEN).any(3 - k).any(0).flatten().nonzero()[:, 0] for a in alphas]) for k in (0, 1)
-    )
-    if not len(rows):
-        return 0, 0, SIZE
-    ends = [(int(x.min()) - MARGIN, int(x.max()) + MARGIN + 1) for x in (columns, rows)]
-    side = min(SIZE, max(high - low for low, high in ends))
-    left, top = (min(max(0, (low + high - side) // 2), SIZE - side) for low, high in ends)
-    return left, top, side
-
-
 def draw(
     turns: dict[str, Render], close: Render, maps: dict[str, Float[Tensor, "V h w"]], marks: Float[Tensor, "V 2"]
 ) -> Any:
-    left, top, side = window([show.alpha for show in (*turns.values(), close)])
+    left, top, right, bottom = plots.window(alpha for show in (*turns.values(), close) for alpha in show.alpha[:, 0])
     columns, lines = VIEWS // EVERY, 1 + len(maps)
     large = columns / CLOSE  # height of a row below, in those above
     figure = plots.figure(columns + 1.3, len(turns) + large * lines + 0.85)
     above, below = figure.subfigures(2, 1, height_ratios=(len(turns) + 0.3, large * lines + 0.3))
 
     def put(axis: Any, picture: Float[Tensor, "C H W"], title: str, label: str, mark: Any = None) -> None:
-        scale = picture.shape[-1] / SIZE
+        size = picture.shape[-1]
         image = picture.movedim(0, -1).clamp(0, 1)
         plots.show(axis, image, title, label, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-        axis.set_xlim((left - 0.5) * scale, (left + side - 0.5) * scale)
-        axis.set_ylim((top + side - 0.5) * scale, (top - 0.5) * scale)
+        axis.axis([left * size - 0.5, right * size - 0.5, bottom * size - 0.5, top * size - 0.5])
         if mark is not None:
-            x, y = (mark * picture.shape[-1] - 0.5).tolist()
+            x, y = (mark * size - 0.5).tolist()
             axis.plot(x, y, "o", ms=9, mfc="none", mec="#d00000", mew=1.3)
 
     axes = above.subplots(len(turns), columns)

@@ -21,7 +21,6 @@ from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate, mean, rate
 
 VIEWS = (0.0, 90.0, 180.0, 270.0)  # degrees from the front
-SEEN, MARGIN = 25, 0.01  # alpha (of 255) from which a pixel is part of the scene; margin in parts of a picture's side
 MEASURED = {  # title and range
     "psnr_aligned": ("PSNR dB", (0, np.inf)),
     "view_error_deg": ("view error", (0, 180)),
@@ -178,21 +177,13 @@ def picture(run: Run, azimuth: float, kind: str = "rgb") -> Image.Image:
     return Image.open(files[nearest])
 
 
-def window(runs: Sequence[Run]) -> tuple[float, float, float, float]:
-    """The square around everything that the pictures show, in parts of their sides: left, top, right, bottom."""
-    boxes = []
-    for alpha in (picture(run, azimuth, "alpha").convert("L") for run in runs for azimuth in VIEWS):
-        box = alpha.point([255 * (value > SEEN) for value in range(256)]).getbbox()
-        boxes += [np.array(box) / alpha.width] if box else []
-    if not boxes:
-        return 0.0, 0.0, 1.0, 1.0
-    low, high = np.min(boxes, 0)[:2] - MARGIN, np.max(boxes, 0)[2:] + MARGIN
-    side = min(1.0, float((high - low).max()))
-    left, top = np.clip((low + high - side) / 2, 0, 1 - side)
-    return float(left), float(top), float(left) + side, float(top) + side
+def window(runs: Sequence[Run]) -> plots.Window:
+    """The square around everything that the pictures of all runs show."""
+    alphas = (picture(run, azimuth, "alpha").convert("L") for run in runs for azimuth in VIEWS)
+    return plots.window(np.asarray(alpha) / 255 for alpha in alphas)
 
 
-def cropped(image: Image.Image, box: tuple[float, float, float, float]) -> Image.Image:
+def cropped(image: Image.Image, box: plots.Window) -> Image.Image:
     left, top, right, bottom = (round(share * image.width) for share in box)
     return image.crop((left, top, right, bottom))
 

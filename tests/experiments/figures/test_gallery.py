@@ -11,6 +11,7 @@ import fig8_multiview
 import fig10_ablation
 import fig11_around
 import gallery
+import plots
 import pytest
 import torch
 from launch import ROOT, SMALL, config
@@ -148,14 +149,15 @@ def test_the_front_is_where_the_truth_finds_it(tmp_path):
         assert gallery.picture(Run(run), 30.0).getpixel((0, 0))[0] == round(shown / 30) * 30 // 2
 
 
-def test_the_window_of_a_turn_is_square_and_holds_what_is_seen():
-    alpha = torch.zeros(2, 1, 256, 256)
-    alpha[0, 0, 100:141, 60:81] = 1.0
-    alpha[1, 0, 120:161, 70:91] = 0.5
-    left, top, side = fig11_around.window([alpha[:1], alpha[1:]])
-    assert (top, side) == (96, 69)  # rows 100 to 160 and 4 on either side
-    assert left <= 60 - 4 < 91 + 4 <= left + side
-    assert fig11_around.window([torch.zeros(1, 1, 256, 256)]) == (0, 0, 256)
+def test_a_window_is_square_and_holds_what_is_seen():
+    alpha = torch.zeros(2, 256, 256)
+    alpha[0, 100:141, 60:81] = 1.0
+    alpha[1, 120:161, 70:91] = 0.5
+    left, top, right, bottom = plots.window(alpha)
+    assert (top, bottom) == pytest.approx((100 / 256 - 0.01, 161 / 256 + 0.01))
+    assert right - left == pytest.approx(bottom - top)
+    assert left < 60 / 256 < 91 / 256 < right
+    assert plots.window(torch.zeros(1, 256, 256)) == (0, 0, 1, 1)
 
 
 @pytest.mark.slow
