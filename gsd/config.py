@@ -1,6 +1,11 @@
-"""From a Hydra config to the typed parts of an experiment: the schema, the signature, and build().
+"""From a Hydra config to the typed parts of an experiment: the schema, the signature and make().
 
-Importing this module is cheap (no torch), because --help, tab completion and the run folder's name need it.
+- make() turns a class's constructor into a pydantic model, so types, ranges and choices are written once, in Python;
+  the yaml lists the defaults. Hydra has refused unknown keys and options before.
+- `scale=laptop` is merged after `experiment`, then the preset's own file in conf/scale/laptop/, then the command line.
+  Which parts stand in at that scale is said in the preset's defaults (`gsd.laptop`), since Hydra chooses all parts
+  first.
+- Importing this module is cheap (no torch), because --help, tab completion and the run folder's name need it.
 """
 
 from __future__ import annotations
@@ -27,7 +32,7 @@ if TYPE_CHECKING:
 Part = TypeVar("Part")
 CONTEXT = "context"  # the constructor parameter that takes what no yaml can hold
 
-# What cannot change a result, and so is no part of a run's identity.
+# Settings that cannot change a result and are therefore not part of a run's signature.
 EVERY = ("checkpoint_every", "images_every", "evaluate_every")
 NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "objective", "logger", "hydra")
 
@@ -186,8 +191,10 @@ def make(section: Any, where: str, context: Context, kind: type[Part]) -> Part:
 
 
 def options_of(target: Any) -> dict[str, tuple[Any, Any]]:
-    """The options of a class, which are its constructor's parameters: name -> type and default, `...` for none."""
-    hints = get_type_hints(target.__init__, include_extras=True)
+    """The options of a class, its fields or constructor parameters: name -> type and default, `...` for none."""
+    owner = next(each for each in target.__mro__ if "__init__" in vars(each))
+    # A dataclass inherits fields from other modules, whose annotations its own module cannot resolve
+    hints = get_type_hints(owner if "__dataclass_fields__" in vars(owner) else target.__init__, include_extras=True)
     return {
         name: (hints.get(name, Any), ... if p.default is p.empty else p.default)
         for name, p in inspect.signature(target).parameters.items()

@@ -26,9 +26,23 @@ def orbit(
     height: int,
     group: Int[Tensor, " V"] | None = None,
 ) -> Cameras:
-    """Cameras on a sphere, looking at the origin with z up.
+    """Cameras on a sphere that look at the origin, with z up.
 
-    azimuth, elevation and fov (vertical) in degrees, |elevation| < 90; distance in world units.
+    Args:
+        azimuth: degrees, 0 = front (+x), counter-clockwise seen from above.
+        elevation: degrees above the horizon, |elevation| < 90.
+        distance: world units from the origin.
+        fov: vertical field of view, degrees.
+        width: pixels.
+        height: pixels.
+        group: the group of each view, ascending; by default each view is a group of its own.
+
+    Returns:
+        V cameras.
+
+    Example:
+        >>> cameras = orbit(torch.tensor([0.0, 5.0]), torch.zeros(2), torch.full((2,), 2.2), torch.full((2,), 40.0), 64,
+        64)
     """
     az, el = torch.deg2rad(azimuth), torch.deg2rad(elevation)
     backward = torch.stack([el.cos() * az.cos(), el.cos() * az.sin(), el.sin()], -1)  # origin -> camera
@@ -115,7 +129,16 @@ def correspond(
     """Where each pixel of `source` falls in `target`, and at which camera-space z (eq. 11 of the paper, corrected).
 
     p_ij ~ K_j (d_i(p) R_ij K_i^-1 p + t_ij), then divided by its third component; the printed equation lacks the
-    translation and the division. `depth` is the source's z at the resolution of both cameras. Differentiable in depth.
+    translation and the division.
+
+    Args:
+        depth: camera-space z of the P source views, at the resolution of both cameras.
+        source: P cameras.
+        target: P cameras, one for each source.
+
+    Returns:
+        Pixel coordinates (x, y) in the target and z there, both differentiable in depth. For z <= NEAR the coordinates
+        have no meaning.
     """
     rays, shift = relative_projection(source, target)
     height, width = depth.shape[-2:]
@@ -140,10 +163,16 @@ Sampler = Literal["nearest", "straight_through", "bilinear"]
 
 
 def sample(maps: Float[Tensor, "P C H W"], coords: Float[Tensor, "P h w 2"], mode: Sampler) -> Float[Tensor, "P C h w"]:
-    """Values of `maps` at pixel coordinates (x, y); 0 outside.
+    """Values of `maps` at pixel coordinates (eq. 12 of the paper).
 
-    nearest: maps[floor(coords)], whose derivative with respect to coords is zero everywhere. straight_through: the
-    same values bit for bit with the derivative of bilinear. bilinear: both.
+    Args:
+        maps: P maps.
+        coords: (x, y) in pixels, with pixel centres at +0.5.
+        mode: "nearest", maps[floor(coords)], has no derivative with respect to coords; "straight_through" has the same
+            values bit for bit and the derivative of bilinear; "bilinear" has bilinear values and derivative.
+
+    Returns:
+        The values; 0 outside the map.
     """
     if mode == "nearest":
         return _nearest(maps, coords)
@@ -177,8 +206,17 @@ def co_visible(
 ) -> Bool[Tensor, "P h w"]:
     """Self-occlusion mask o of eq. 13: which source pixels the target camera sees too.
 
-    In bounds, in front of the camera, object in both views (alpha > 0.5) and |z - depth there| < tolerance, all in
-    camera-space z (world units). A good tolerance is 2.5 to 3 pixel footprints.
+    Args:
+        coords: pixels of the target, from `correspond`.
+        z: camera-space z in the target, from `correspond`.
+        alpha: of the source views.
+        target_depth: camera-space z rendered in the target.
+        target_alpha: of the target views.
+        tolerance: world units; 2.5 to 3 pixel footprints work well.
+
+    Returns:
+        True where coords lie within the target, in front of its camera, on the object in both views (alpha > 0.5), and
+        |z - target_depth| < tolerance.
     """
     seen = sample(torch.cat([target_depth, target_alpha], 1), coords, "nearest")
     same_surface = (z - seen[:, 0]).abs() < tolerance

@@ -12,7 +12,7 @@ from gsd.geometry import geometry_at
 from gsd.schedule import at
 from gsd.types import Noised, StepState
 
-Lap = Callable[[str], None]  # told the name of every stage when it ends
+Lap = Callable[[str], None]  # called with the name of each stage when it ends; profile=true measures with it
 
 
 def optimise(experiment: Experiment, start: int = 0, lap: Lap | None = None) -> Iterator[StepState]:

@@ -12,10 +12,10 @@ from gsd.types import Cameras, Render, Scene
 
 
 class Particles:
-    """K scenes that take turns, a step each: the particles of ProlificDreamer (Wang et al. 2023, algorithm 1).
+    """K scenes that take turns, one step each: the particles of ProlificDreamer (Wang et al. 2023, algorithm 1).
 
-    They differ in their start and in what they are shown; what they share is the guidance, so that with vsd one LoRA
-    learns them all. Whoever calls render, scene or step deals with the scene whose turn it is.
+    They differ in their start and in the cameras they get. They share the guidance, so that with vsd one LoRA learns
+    them all. render, scene and step apply to the scene whose turn it is.
     """
 
     def __init__(self, scenes: Sequence[Representation]) -> None:

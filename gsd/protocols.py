@@ -128,7 +128,7 @@ class Prior(Protocol):
     """A frozen image model in sigma space."""
 
     latent_shape: tuple[int, int, int]  # C, h, w
-    guidance_scale: float | None = None  # what suits it in score distillation; None: what is usual with each method
+    guidance_scale: float | None = None  # suited to it in score distillation; None: the usual one of each method
     views: int | None = None  # of a group, where all of them are denoised together; None: each on its own
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V C h w"]:
@@ -144,9 +144,9 @@ class Prior(Protocol):
 
 @runtime_checkable
 class Prompting(Protocol):
-    """What the prior is told about each view."""
+    """From cameras to texts."""
 
-    texts: tuple[str, ...]  # all that it may ever say, negative prompts included
+    texts: tuple[str, ...]  # all that a run may use, negative prompts included, so that a prior embeds them in advance
 
     @abstractmethod
     def __call__(self, cameras: Cameras) -> Condition: ...
@@ -154,7 +154,7 @@ class Prompting(Protocol):
 
 @runtime_checkable
 class ReadsTexts(Protocol):
-    """A prior that is better told all texts of a run before it begins."""
+    """A prior that embeds all texts of a run at once, before the first step, and then frees its text encoder."""
 
     def prepare(self, texts: Iterable[str]) -> None: ...
 
@@ -200,7 +200,7 @@ class Adapts(Protocol):
     """A guidance that trains something on the prior's own network. It then has state(), restore() and vitals() too."""
 
     def attach(self, prior: Prior, rng: Stream) -> None:
-        """Once, before the first call. Raises GsdError where the prior has no network."""
+        """Called once, before the first step. Raises GsdError if the prior has no network."""
 
 
 @runtime_checkable
@@ -232,10 +232,10 @@ class Logger(Protocol):
 
 
 class Tracker(Protocol):
-    known: int  # rows that the tracker has from before: those with smaller numbers are not told again
+    known: int  # rows that the tracker already has: rows with smaller numbers are not sent again
 
     def log(self, rows: Sequence[TrackedRow]) -> None:
-        """In the order of their numbers. A checkpoint holds them, so that none is ever taken back."""
+        """Called in the order of the row numbers, only with rows that a checkpoint holds: none is ever retracted."""
 
     def finish(self, results: TrackedResults) -> None:
         """Once, after the last row."""
@@ -243,7 +243,7 @@ class Tracker(Protocol):
 
 @runtime_checkable
 class Learns(Protocol):
-    """What changes in a run and so belongs into its checkpoints: a representation, a guidance that trains a network."""
+    """What changes in a run and belongs into its checkpoints: a representation, a guidance that trains a network."""
 
     def vitals(self) -> dict[str, Tensor]:
         """Scalars worth a line in metrics.jsonl; not finite if any parameter is not."""

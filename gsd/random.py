@@ -1,7 +1,7 @@
 """One seed, many independent named streams.
 
-Every component draws from the stream (seed, name, step), so that adding a component does not shift another's numbers
-and a resumed run equals a straight one: there is no generator state to keep.
+Every component draws from the stream (seed, name, step). There is no generator state to keep, so adding a component
+does not change another's numbers, and a resumed run equals a straight one.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ class Stream:
     step: int = 0
 
     def at(self, step: int) -> Stream:
+        """The same component's stream at another step."""
         return Stream(self.seed, self.name, step)
 
     def sub(self, name: str) -> Stream:
+        """An independent stream of the same step."""
         return Stream(self.seed, f"{self.name}/{name}", self.step)
 
     def key(self) -> int:

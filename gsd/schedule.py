@@ -5,8 +5,8 @@ In a yaml or on the command line a schedule is a plain number, or one of
   {kind: step, values: [0, 0.02], at: [300]}                    values[0] before step at[0], values[1] from there on
   {kind: points, values: [1, 0.4, 0], at: [0, 60, 600]}         values[k] at step at[k], straight lines between them
 
-A step is a number, or a share of the run's length: ${gsd.step:500,1200} is step 500 of a run of 1200, whatever this
-run's `steps`.
+A step is a number, or a fraction of the run's length: ${gsd.step:500,1200} is the step that corresponds to step 500 of
+a run of 1200. Presets use it, so that the source's number stays readable and schedules stretch with `steps`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class _Piece(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_another_kind(cls, data: Any) -> Any:
-        """Hydra merges a schedule into the one it replaces: what only that one's kind has is left out."""
+        """Hydra merges a schedule into the one it replaces; drop the keys that only the replaced kind has."""
         if not isinstance(data, dict):
             return data
         others = {name for kind in (Linear, Step, Points) for name in kind.model_fields} - set(cls.model_fields)
@@ -79,5 +79,10 @@ Schedule = float | Changing
 
 
 def at(schedule: Schedule, step: int) -> float:
-    """The value of a number or schedule at a step."""
+    """The value of a number or schedule at a step.
+
+    Example:
+        >>> at(Linear(kind="linear", start=0.0, end=1.0, until=100), 25)
+        0.25
+    """
     return schedule if isinstance(schedule, int | float) else schedule(step)

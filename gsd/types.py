@@ -14,8 +14,8 @@ from torch import Tensor
 
 from gsd.random import Stream
 
-# What a noising promises about its maps, and `gsd noising-check` holds it to: the pixels of a map are
-# independent; each is N(0, 1); views of a group agree on what they both see.
+# What a noising promises about its maps, tested by `gsd noising-check`:
+# white: the pixels of a map are independent; unit: each is N(0, 1); shared: views of a group agree on what both see.
 NoiseClaim = Literal["white", "unit", "shared"]
 
 CPU = torch.device("cpu")
@@ -24,7 +24,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]  # an option in [0, 1]
 
 @dataclass(frozen=True)
 class Cameras:
-    """V pinhole cameras (OpenCV: x right, y down, z forward). The views of one group are neighbours, anchor first."""
+    """V pinhole cameras (OpenCV: x right, y down, z forward). Views of one group are adjacent rows, anchor first."""
 
     viewmats: Float[Tensor, "V 4 4"]  # world -> camera, rigid
     Ks: Float[Tensor, "V 3 3"]  # intrinsics in pixels; pixel centres at +0.5
@@ -101,7 +101,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Geometry:
-    """What a noising knows of a step: the scene, and what the step's cameras see of it at the size of the latents."""
+    """The input of a noising: the scene, and what the step's cameras see of it at the size of the latents."""
 
     scene: Scene
     cameras: Cameras  # V, of h x w pixels
@@ -114,11 +114,11 @@ class Geometry:
 class Condition:
     """What V views are denoised towards. The empty text is the unconditional branch.
 
-    A view may stand between two texts, as a camera does between "side view" and "back view": priors blend what they
-    make of them (embeddings, log-weights) as (1 - blend) texts + blend others.
+    A view may have two texts, such as "side view" and "back view" for a camera in between. Priors blend their
+    embeddings or log-weights as (1 - blend) texts + blend others.
 
-    negatives and against are for the guidance: what to lead away from, as the other end of classifier-free guidance and
-    as K further prompts with Perp-Neg's weights.
+    The guidance uses `negatives` as the other end of classifier-free guidance, and `against` as Perp-Neg's K further
+    prompts. Guidances pass `cameras` on in every branch, for priors that use the view itself.
     """
 
     texts: tuple[str, ...]  # V prompts, view words included
@@ -130,7 +130,7 @@ class Condition:
     against_weights: Float[Tensor, "K V"] | None = None  # given with against
 
     def __add__(self, other: Condition) -> Condition:
-        """Both conditions as one batch to denoise; what to lead away from is no part of it."""
+        """Both conditions as one batch to denoise, without negatives and against."""
         cameras = self.cameras + other.cameras if self.cameras and other.cameras else None
         if self.blend is None and other.blend is None:
             return Condition(self.texts + other.texts, cameras)
@@ -143,17 +143,17 @@ class Condition:
         return self.others, self.blend
 
     def unconditional(self) -> Condition:
-        """Of the same views, the empty text."""
+        """The empty text for the same views."""
         return Condition(("",) * len(self.texts), self.cameras)
 
     def negative(self) -> Condition:
-        """Of the same views, the negative prompts."""
+        """The negative prompts for the same views."""
         return Condition(self.negatives or ("",) * len(self.texts), self.cameras)
 
 
 @dataclass(frozen=True)
 class Noised:
-    """What a guidance is asked about: V latents, their noise and what they are denoised towards. Without graph."""
+    """The input of a guidance: V latents without graph, their noise, noise level and condition."""
 
     latents: Float[Tensor, "V C h w"]
     noise: Float[Tensor, "V C h w"]
@@ -174,11 +174,15 @@ class Noised:
 
 @dataclass(frozen=True)
 class Score:
-    """What a guidance says about V noised latents. Nothing here carries a graph."""
+    """The output of a guidance for V noised latents, without graph.
+
+    The objective uses it as a linear term <gradient, z>, whose derivative is the gradient and whose value has no
+    meaning; metrics.jsonl therefore also has score/gradient_rms.
+    """
 
     gradient: Float[Tensor, "V C h w"]  # descent direction with respect to z, weighting included
     eps: Float[Tensor, "V C h w"]  # predicted noise, eps = (x - D)/sigma, after classifier-free guidance
-    cfg_delta: Float[Tensor, "V C h w"] | None  # eps_text - eps_uncond, None when only one branch was asked
+    cfg_delta: Float[Tensor, "V C h w"] | None  # eps_text - eps_uncond; None if only one branch was computed
     prior_calls: int  # images the prior denoised for it
     residual: Float[Tensor, "V C h w"] | None = None  # gradient before weight and clipping, where it is not eps - noise
 
@@ -207,7 +211,7 @@ class StepState:
 
 @dataclass(frozen=True)
 class Context:
-    """What no yaml can hold. A class that needs it has a constructor parameter `context: Context`."""
+    """Values that no yaml can hold. A class that needs them has a constructor parameter `context: Context`."""
 
     prompt: str = ""
     device: torch.device = CPU
@@ -219,7 +223,7 @@ class Context:
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """What a tracker files a run under."""
+    """How a tracker identifies a run."""
 
     id: str  # the run's signature
     name: str  # what was typed of it; in a sweep, what that varies: "noising=consistent seed=1"
@@ -242,7 +246,7 @@ class TrackedRow:
 
 @dataclass(frozen=True)
 class TrackedResults:
-    """What a run that is done has left behind; of several particles, the first one's."""
+    """The results of a finished run; for several particles, those of the first."""
 
     number: int  # the place after the last row
     step: int  # steps taken

@@ -8,10 +8,9 @@ import torch
 
 
 class Adam(torch.optim.Adam):
-    """The same to the bit.
+    """torch.optim.Adam, bit for bit, without the wrappers for `torch.compile`.
 
-    PyTorch wraps these methods for `torch.compile`, and each wrapper imports the compiler when it is first called: a
-    quarter of the time that a run takes to start, for what is never compiled here.
+    Each wrapper imports the compiler when it is first called, which is a quarter of a run's start-up time.
     """
 
     step = torch.no_grad()(unwrap(torch.optim.Adam.step))

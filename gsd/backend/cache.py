@@ -1,4 +1,4 @@
-"""Files that only save time: whole and unharmed, or made again."""
+"""Cache files with checksums: a damaged one counts as missing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def cache_folder() -> Path:
 
 
 def read(file: Path) -> bytes | None:
-    """What `write` put there (the file holds its digest, then the bytes), None unless it is whole and unharmed."""
+    """The bytes that `write` stored, or None if the file is missing or damaged (it starts with their checksum)."""
     try:
         content = file.read_bytes()
     except OSError:
@@ -29,7 +29,7 @@ def read(file: Path) -> bytes | None:
 
 
 def write(file: Path, payload: bytes) -> None:
-    """Atomically, so that processes which write the same file at once never see half of it; failures are ignored."""
+    """Write atomically, so that no process ever reads half a file; failures are ignored."""
     with contextlib.suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=file.parent)

@@ -1,4 +1,4 @@
-"""Where tensors live, and which of them the compiled kernels of the CPU take."""
+"""The device of a run, and which tensors go to the compiled CPU kernels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gsd.errors import GsdError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device that `device=NAME` asks for; "auto" is CUDA where this PyTorch has it, else the CPU.
+    """The device for the setting `device=NAME`; "auto" is CUDA if available, else the CPU.
 
     Raises GsdError for an unknown name and for CUDA that is not there.
     """
@@ -25,5 +25,5 @@ def pick_device(name: str) -> torch.device:
 
 
 def compiled(x: Tensor) -> bool:
-    """Whether the numba kernels take x: on the CPU, float32 or whole numbers; the rest goes to their torch twins."""
+    """Whether the numba kernels take x: on the CPU, float32 or integer. Other tensors go to the torch twins."""
     return x.device.type == "cpu" and (x.dtype == torch.float32 or not x.is_floating_point())

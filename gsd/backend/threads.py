@@ -19,10 +19,10 @@ if hasattr(os, "register_at_fork"):
 
 
 def default_threads(count: int) -> int:
-    """GSD_THREADS, else torch's number of threads, but never more than the process may use; 1 for little work.
+    """GSD_THREADS, else torch's number of threads, at most the CPUs of the process; 1 below `WORTH_A_THREAD` items.
 
-    Handing a task to another thread costs more than it saves below `WORTH_A_THREAD` Gaussians or samples; the result is
-    the same.
+    For so few Gaussians or samples, handing work to another thread costs more than it saves. Results do not depend on
+    the number of threads.
     """
     wanted = os.environ.get("GSD_THREADS")
     if wanted:
@@ -36,9 +36,9 @@ def default_threads(count: int) -> int:
 
 
 def each(task: Callable[[int], None], count: int, threads: int) -> None:
-    """task(0) ... task(count - 1), each taken by whichever of the threads is free; the caller is one of them.
+    """Run task(0) ... task(count - 1) on up to `threads` threads, the caller included, each taken by a free thread.
 
-    A helper that wakes late so costs little, and one that has not woken when nothing is left is not waited for.
+    A helper that starts late costs little, and one that has not started when no task is left is not waited for.
     """
     left = deque(range(count))
 

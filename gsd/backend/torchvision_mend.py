@@ -1,4 +1,4 @@
-"""What has to happen before diffusers, transformers, peft or open_clip are imported."""
+"""A repair that must run before diffusers, transformers, peft or open_clip are imported."""
 
 from __future__ import annotations
 
@@ -29,5 +29,5 @@ def mend_torchvision() -> None:
 
 @cache
 def _library() -> torch.library.Library:
-    """Kept for the life of the process: its operators go when it goes."""
+    """Cached for the life of the process, because the operators vanish with it."""
     return torch.library.Library("torchvision", "FRAGMENT")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from gsd.noising.warped.anchored import Anchored, Sparse, copied
 from gsd.noising.warped.warp import Warp
+from gsd.types import NoiseClaim
 
 
 class Bilinear(Anchored):
     """Every pixel interpolates the four of the anchor around it: neighbours are alike and their variance is below 1."""
 
-    claims = frozenset({"shared"})
+    claims: frozenset[NoiseClaim] = frozenset({"shared"})
 
     def matrix(self, warp: Warp) -> Sparse:
         return copied(warp.links("bilinear"))

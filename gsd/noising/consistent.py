@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Literal
 
 import torch
@@ -19,7 +19,7 @@ from gsd.noising.points.local import Offsets, frames
 from gsd.noising.points.operator import integral
 from gsd.random import Stream
 from gsd.schedule import Schedule
-from gsd.types import Geometry
+from gsd.types import Fraction, Geometry
 
 Normalization = Literal["exact", "eq7_8", "sentence"]
 Refresh = Literal["iteration", "interval", "ou"]
@@ -32,7 +32,6 @@ COEFFICIENTS: dict[str, Callable[[int], tuple[float, float]]] = {
 }
 
 
-@dataclass(kw_only=True)
 class Consistent(Correlated):
     """Every point carries a noise value; a view's pixel sums the values of the points it sees (eq. 7 and 8).
 
@@ -42,14 +41,11 @@ class Consistent(Correlated):
     map is exactly N(0, I); views that see the same surface share its values. Pixels that no point reaches get fresh
     noise.
 
-    normalization
-        exact       m_s = n / sqrt(N) + z_s - mean(z), whose covariance is I
-        eq7_8       the printed eq. 7 and 8, whose pixels have variance 1/N
-        sentence    the text beside them (n / N instead), whose sub-points have neither variance 1 nor independence;
-                    `gsd noising-check` shows what is wrong with this and the previous one
+    normalization: exact, m_s = n / sqrt(N) + z_s - mean(z), whose covariance is I; eq7_8, the printed eq. 7 and 8,
+        whose pixels have variance 1/N; sentence, the text beside them (n / N instead), whose sub-points are neither of
+        variance 1 nor independent. The last two are there to be caught by `gsd noising-check`.
     offsets, spread: where sub-points lie, see gsd.noising.points.local.frames; spread is in units of the local spacing
-        (of the Gaussian's own size for offsets=covariance). Sub-points lie along the surface by default: isotropic
-        offsets have a parallax of their own, so that views 30 degrees apart correlate by .27 instead of .45.
+        (of the Gaussian's own size for offsets=covariance).
     background: pixels without a surface see a sphere at infinity of `background_points` directions, or fresh noise.
     refresh: values are drawn anew at every iteration, every `interval` steps, or drift (ou: gsd.noising.points.drift,
         rate `gamma`, a schedule). Kept values make the maps N(0, I) at every step still, but not independent of a
@@ -58,23 +54,29 @@ class Consistent(Correlated):
         `ridge`); views then share more.
     """
 
-    upsample: PositiveInt = 9
-    normalization: Normalization = "exact"
-    offsets: Offsets = "tangent"
-    spread: NonNegativeFloat = 0.7
-    depth_tolerance: PositiveFloat = 0.1
-    background: Literal["sphere", "fresh"] = "sphere"
-    background_points: PositiveInt = 16_000
-    refresh: Refresh = "iteration"
-    interval: PositiveInt = 10
-    gamma: Schedule = 0.01
-    kernel: Kernel = "box"
-    ridge: PositiveFloat = 0.01
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.drift = Drift(self.gamma)
-        if self.normalization != "exact" and self.upsample > 1 and self.sqrt_beta > 0:
+    def __init__(
+        self,
+        upsample: PositiveInt = 9,
+        normalization: Normalization = "exact",
+        offsets: Offsets = "tangent",
+        spread: NonNegativeFloat = 0.7,
+        depth_tolerance: PositiveFloat = 0.1,
+        background: Literal["sphere", "fresh"] = "sphere",
+        background_points: PositiveInt = 16_000,
+        refresh: Refresh = "iteration",
+        interval: PositiveInt = 10,
+        gamma: Schedule = 0.01,
+        kernel: Kernel = "box",
+        ridge: PositiveFloat = 0.01,
+        sqrt_beta: Fraction = 1.0,
+    ) -> None:
+        super().__init__(sqrt_beta)
+        self.upsample, self.normalization, self.offsets, self.spread = upsample, normalization, offsets, spread
+        self.depth_tolerance, self.background, self.background_points = depth_tolerance, background, background_points
+        self.refresh, self.interval = refresh, interval
+        self.kernel, self.ridge = kernel, ridge
+        self.drift = Drift(gamma)
+        if normalization != "exact" and upsample > 1 and sqrt_beta > 0:
             self.claims = frozenset({"shared"})  # with one sub-point all three are the same
 
     def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:

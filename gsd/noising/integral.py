@@ -7,19 +7,19 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import Field
+from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from gsd.backend.device import compiled
 from gsd.noising.warped import warp_kernels as kernels
 from gsd.noising.warped.anchored import Anchored, Sparse, Split, split
 from gsd.noising.warped.warp import Warp, inverse_of, same_surface
+from gsd.types import Fraction
 
 RING = (0, 1, 2, 5, 8, 7, 6, 3)  # of a 3 x 3 grid by rows, the places around the centre, clockwise
 WIDEST = 16  # pixels of the anchor: a triangle of a pixel that spreads wider is no surface that both views see
 
 
-@dataclass
 class Integral(Anchored):
     """Noise that moves with the image and stays exactly white noise, from the anchor into the other views.
 
@@ -30,13 +30,20 @@ class Integral(Anchored):
     sub-values given it, as they do, is the same: the joint distribution is.)
 
     deng (Deng et al. 2025, "Infinite-resolution integral noise warping", for particles): a pixel asks the four pixels
-    of the anchor around it with bilinear weights; each value is divided among those that ask, by the increments of
+    of the anchor around it with bilinear weights; each value is shared out among those that ask, by the increments of
     a Brownian bridge, and a pixel sums what it gets / sqrt(area). Views other than the anchor are coupled through the
     anchor's values alone.
     """
 
-    algorithm: Literal["chang", "deng"] = "chang"
-    k: Annotated[int, Field(ge=0, le=5)] = 3
+    def __init__(
+        self,
+        algorithm: Literal["chang", "deng"] = "chang",
+        k: Annotated[int, Field(ge=0, le=5)] = 3,
+        depth_tolerance: PositiveFloat = 0.1,
+        sqrt_beta: Fraction = 1.0,
+    ) -> None:
+        super().__init__(depth_tolerance, sqrt_beta)
+        self.algorithm, self.k = algorithm, k
 
     def matrix(self, warp: Warp) -> Owned | Split:
         return split(warp.links("bilinear")) if self.algorithm == "deng" else owned(warp, 2**self.k)
@@ -46,7 +53,7 @@ class Integral(Anchored):
 class Owned:
     """Each pixel is sum / sqrt(count) of the sub-values it owns; one that owns none takes a value of its own.
 
-    It multiplies the sub-values of all groups followed by one value per pixel.
+    Multiplied with the sub-values of all groups and one value a pixel, below each other.
     """
 
     owner: Int[Tensor, "V S"]  # number of the pixel, v * P + pixel, that owns a sub-value of the view's group; or -1

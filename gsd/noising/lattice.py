@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import numpy as np
@@ -21,25 +20,35 @@ from gsd.noising.points.local import sort_into_cells
 from gsd.noising.points.local_kernels import assign
 from gsd.noising.points.operator import integral
 from gsd.random import Stream
-from gsd.types import Geometry
+from gsd.types import Fraction, Geometry
 
 
-@dataclass(kw_only=True)
 class Lattice(Correlated):
     """Every cell of a cubic lattice has a value, a hash of where it is; a pixel sums those of the cells it sees.
 
-    The cells are found by `rays` x `rays` rays per pixel through the rendered depth of every view. Each cell then
-    counts as a point at the mean of its hits, seen within `depth_tolerance` of the depth. The noise needs no points of
-    the scene, so it works for any representation that renders depth and is unaffected by densification. Maps are
-    exactly N(0, I).
+    The cells are found by `rays` x `rays` rays a pixel through the rendered depth of every view; from there on each is
+    a point, where the rays meet it, seen within `depth_tolerance` (world units) of the depth. So the
+    noise needs no points and knows nothing of how dense they are: it works for any representation that renders depth,
+    and densification leaves it alone. Maps are exactly N(0, I).
+
+    cell: edge of a cell in pixels, at the mean distance and focal length of the step's cameras, so that all views of
+    a step share one lattice. background: cells of the sphere at infinity, or fresh noise. kernel, ridge: as in
+    gsd.noising.consistent.
     """
 
-    cell: PositiveFloat = 0.75  # edge in pixels at the mean distance and focal length: one lattice for all views
-    rays: Annotated[int, Field(ge=1, le=16)] = 3
-    depth_tolerance: PositiveFloat = 0.1  # world units
-    background: Literal["sphere", "fresh"] = "sphere"
-    kernel: Kernel = "box"  # as in gsd.noising.consistent, like ridge
-    ridge: PositiveFloat = 0.01
+    def __init__(
+        self,
+        cell: PositiveFloat = 0.75,
+        rays: Annotated[int, Field(ge=1, le=16)] = 3,
+        depth_tolerance: PositiveFloat = 0.1,
+        background: Literal["sphere", "fresh"] = "sphere",
+        kernel: Kernel = "box",
+        ridge: PositiveFloat = 0.01,
+        sqrt_beta: Fraction = 1.0,
+    ) -> None:
+        super().__init__(sqrt_beta)
+        self.cell, self.rays, self.depth_tolerance, self.background = cell, rays, depth_tolerance, background
+        self.kernel, self.ridge = kernel, ridge
 
     def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         canvas = Canvas(geometry.depth, channels, self.kernel, self.ridge)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gsd.noising.warped.anchored import Anchored, Sparse, copied
 from gsd.noising.warped.warp import Warp
+from gsd.types import NoiseClaim
 
 
 class Nearest(Anchored):
@@ -13,7 +14,7 @@ class Nearest(Anchored):
     discrepant; what fails is independence).
     """
 
-    claims = frozenset({"unit", "shared"})
+    claims: frozenset[NoiseClaim] = frozenset({"unit", "shared"})
 
     def matrix(self, warp: Warp) -> Sparse:
         return copied(warp.links("nearest"))

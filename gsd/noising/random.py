@@ -8,13 +8,13 @@ from torch import Tensor
 
 from gsd.protocols import Noising
 from gsd.random import Stream
-from gsd.types import Geometry
+from gsd.types import Geometry, NoiseClaim
 
 
 class Random(Noising):
     """Fresh N(0, I) noise for every view and step, as in plain score distillation (row a of the paper's Fig. 5)."""
 
-    claims = frozenset({"white", "unit"})
+    claims: frozenset[NoiseClaim] = frozenset({"white", "unit"})
     independent = True
 
     def __call__(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:

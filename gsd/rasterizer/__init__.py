@@ -37,25 +37,39 @@ def rasterize(
 ) -> tuple[Float[Tensor, "C H W 4"], Float[Tensor, "C H W 1"], dict[str, Any]]:
     """Render N Gaussians to C pinhole views.
 
-    means in world units; quats wxyz of any length; scales standard deviations, not their logarithms; opacities in
-    [0, 1]; colors for all views or per view (`gsd.rasterizer.sh` makes them from spherical harmonics); viewmats from
-    world to camera (OpenCV) and Ks in pixels with pixel centres at +0.5; background one colour or one per view
-    (default black).
-
-    Returns renders (rgb over the background, and expected depth: camera-space z averaged with the compositing weights,
-    0 where alpha is 0), alphas in [0, 1], and info: `means2d`, whose .grad after backward is the gradient of the image
-    positions in pixels, [C, N, 2]; `radii`
-    [C, N, 2], int32 half sizes in pixels, 0 where a Gaussian is not drawn; `depths` [C, N]; width, height, n_cameras.
-
     Gradients reach means, quats, scales, opacities, colors, viewmats and background (Ks only with backend="torch").
     A Gaussian that is not finite, fainter than 1/255, outside the image or not between the planes is not drawn and gets
     zero gradients.
 
-    backend: "cpu" compiled, float32 whatever the input; "torch" plain tensors in the dtype given, on any device, slow;
-    "gsplat" for CUDA; "auto" takes gsplat for CUDA tensors, else cpu. threads bounds
-    those of "cpu" (default: GSD_THREADS, else torch's, 1 for small scenes); the result does not depend on it.
+    Args:
+        means: world units.
+        quats: wxyz, of any length.
+        scales: standard deviations in world units, not their logarithms.
+        opacities: in [0, 1].
+        colors: for all views or per view (`gsd.rasterizer.sh` makes them from spherical harmonics).
+        viewmats: world to camera (OpenCV).
+        Ks: intrinsics in pixels, with pixel centres at +0.5.
+        width: pixels.
+        height: pixels.
+        near_plane: camera-space z below which a Gaussian is not drawn.
+        far_plane: camera-space z above which a Gaussian is not drawn.
+        eps2d: added to the variances of the projected covariance, square pixels.
+        background: one colour or one per view; default black.
+        backend: "cpu", compiled, float32 for any input; "torch", plain tensors in the given dtype on any device, slow;
+            "gsplat", for CUDA; "auto", gsplat for CUDA tensors, else cpu.
+        threads: at most so many for "cpu" (default: GSD_THREADS, else torch's, 1 for small scenes); the result does not
+            depend on it.
 
-    Raises GsdError for a wrong shape or dtype and for a backend that is unknown or cannot run here.
+    Returns:
+        renders: rgb over the background, and expected depth (camera-space z averaged with the compositing weights, 0
+            where alpha is 0).
+        alphas: in [0, 1].
+        info: `means2d` [C, N, 2], whose .grad after backward is the gradient of the image positions in pixels; `radii`
+            [C, N, 2], int32 half sizes in pixels, 0 where a Gaussian is not drawn; `depths` [C, N]; width, height,
+            n_cameras.
+
+    Raises:
+        GsdError: for a wrong shape or dtype, and for a backend that is unknown or cannot run here.
     """
     tensors = {
         "means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors,

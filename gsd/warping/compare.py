@@ -61,10 +61,15 @@ def _compared(
 
 @torch.no_grad()
 def gradient_cosine(state: StepState, tolerance: float = 0.07) -> float | None:
-    """How well the gradients of a step agree between views: the mean of o cos(g_i(p), g_j(p_ij)) where o is 1.
+    """How well the gradients of a step agree between views: the mean of cos(g_i(p), g_j(p_ij)) over co-visible pixels.
 
-    In [-1, 1]; of the gradients that were applied (`Score.gradient`), over all pairs of views of a group and pixels of
-    the latents, warped bilinearly by the rendered depth. None where no two views of a group share a pixel.
+    Args:
+        state: a step; its applied gradients (`Score.gradient`) are compared over all pairs of views of a group and
+            pixels of the latents, warped bilinearly by the rendered depth.
+        tolerance: world units of depth within which two views see the same surface.
+
+    Returns:
+        The cosine in [-1, 1], or None if no two views of a group share a pixel.
     """
     maps, seen = state.score.gradient, state.geometry
     pairs = ordered_pairs(seen.cameras)
@@ -117,7 +122,11 @@ class Compared(torch.autograd.Function):
 
 
 def cosine(a: Float[Tensor, "P C h w"], b: Float[Tensor, "P C h w"]) -> Float[Tensor, "P h w"]:
-    """Over channels; 0 with derivative 0 where either vanishes."""
+    """Cosine over channels; 0 with derivative 0 where either vector vanishes.
+
+    A map that vanishes has no direction, and the plain formula's derivative there is as large as the number format
+    allows.
+    """
     product = (a * a).sum(1) * (b * b).sum(1)
     defined = product > VANISHING
     return torch.where(defined, (a * b).sum(1) * torch.where(defined, product, 1.0).rsqrt(), 0.0)

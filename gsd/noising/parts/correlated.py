@@ -1,9 +1,8 @@
-"""The base of all noisings that correlate views: a blend with fresh noise."""
+"""What the noisings that correlate views have in common: the blend with fresh noise."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -11,10 +10,9 @@ from torch import Tensor
 
 from gsd.protocols import Noising
 from gsd.random import Stream
-from gsd.types import Fraction, Geometry
+from gsd.types import Fraction, Geometry, NoiseClaim
 
 
-@dataclass(kw_only=True)
 class Correlated(Noising):
     """Maps that depend on each other, blended with fresh noise: sqrt_beta maps + sqrt(1 - sqrt_beta^2) fresh.
 
@@ -22,12 +20,11 @@ class Correlated(Noising):
     2025, mixes so); correlations between views are scaled by sqrt_beta^2.
     """
 
-    claims = frozenset({"white", "unit", "shared"})
+    claims: frozenset[NoiseClaim] = frozenset({"white", "unit", "shared"})
 
-    sqrt_beta: Fraction = 1.0
-
-    def __post_init__(self) -> None:
-        if self.sqrt_beta == 0:
+    def __init__(self, sqrt_beta: Fraction = 1.0) -> None:
+        self.sqrt_beta = sqrt_beta
+        if sqrt_beta == 0:
             self.claims = frozenset({"white", "unit"})
 
     @torch.no_grad()

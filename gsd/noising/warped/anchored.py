@@ -18,7 +18,7 @@ from gsd.noising.points.counter import normal
 from gsd.noising.warped import warp_kernels as kernels
 from gsd.noising.warped.warp import Links, Warp
 from gsd.random import Stream
-from gsd.types import Geometry
+from gsd.types import Fraction, Geometry
 
 
 @runtime_checkable
@@ -65,7 +65,7 @@ class Sparse:
 
 @dataclass(frozen=True)
 class Split:
-    """Every anchor's value is divided among the pixels that ask for it, and a pixel sums what it gets.
+    """Every anchor's value is shared out among those that ask for it, and a pixel sums what it gets.
 
     The parts of a value x are share x + (1 - share share^T) z for fresh z, where `share` [parts, values] has
     orthonormal columns. So they are independent N(0, 1) and those of one value, weighted with their shares, sum to
@@ -97,7 +97,6 @@ class Split:
             return torch.cat([take @ drawn.coo(), take - (take @ share) @ share.T], 1).coalesce()
 
 
-@dataclass(kw_only=True)
 class Anchored(Correlated):
     """The first view of each group, the anchor, has fresh noise; the others take theirs from it, warped.
 
@@ -106,7 +105,9 @@ class Anchored(Correlated):
     does not see gets fresh noise. All this is decided by geometry alone, so the maps are linear in independent values.
     """
 
-    depth_tolerance: PositiveFloat = 0.1  # world units
+    def __init__(self, depth_tolerance: PositiveFloat = 0.1, sqrt_beta: Fraction = 1.0) -> None:
+        super().__init__(sqrt_beta)
+        self.depth_tolerance = depth_tolerance
 
     @abstractmethod
     def matrix(self, warp: Warp) -> Matrix:
