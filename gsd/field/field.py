@@ -41,7 +41,7 @@ class RadianceField(nn.Module):
 
     density = activation(network(features) + blob(r)), rgb = sigmoid(network(features)), the same from everywhere.
     The blob at distance r from the origin: magic3d d (1 - r / R), dreamfusion d exp(-r^2 / 2 R^2), d = blob_density and
-    R = blob_radius. `share` is the number of levels of the grid in use.
+    R = blob_radius. `active_levels` is the number of levels of the grid in use.
     """
 
     def __init__(self, shape: Shape, generator: torch.Generator) -> None:

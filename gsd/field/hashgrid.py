@@ -53,8 +53,9 @@ def make_levels(count: int, log2_table: int, base_resolution: int, growth: float
 class HashGrid(nn.Module):
     """Points of the unit cube to levels x features numbers, interpolated trilinearly in every level.
 
-    `share` of `forward` and `jacobian` is the number of levels in use: level l is multiplied by clamp(share - l, 0, 1),
-    so that finer levels may fade in over a run. Gradients reach the table, not the points.
+    `active_levels` of `forward` and `jacobian` is the number of levels in use: level l is multiplied by
+    clamp(active_levels - l, 0, 1), so that finer levels may fade in over a run. Gradients reach the table, not the
+    points.
     """
 
     def __init__(self, levels: tuple[Level, ...], features: int, generator: torch.Generator) -> None:

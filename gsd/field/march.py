@@ -73,7 +73,7 @@ def march(
     """
     if not compiled(rays.near):
         return march_torch(rays, shift, step, occupied, bound)
-    longest = int((2 * bound) / step) + 2  # samples a ray at most
+    longest = int((2 * bound) / step) + 2  # maximum samples per ray
     times = torch.empty(len(shift) * longest)  # pages that are not written take no memory
     counts = torch.zeros(len(shift), dtype=torch.long)
     arrays = [t.contiguous().numpy() for t in (rays.origins, rays.directions, rays.near, rays.far, shift)]

@@ -14,7 +14,7 @@ Density = Callable[[Float[Tensor, "3 M"]], Float[Tensor, " M"]]
 class Occupancy:
     """G^3 cells over [-bound, bound]^3, each with the largest optical thickness seen there of late.
 
-    `update` looks at one random point a cell of the ball of radius `bound`: thickness = max(decay thickness, density
+    `update` evaluates one random point per cell of the ball of radius `bound`: thickness = max(decay thickness, density
     step). A cell is occupied above min(`threshold`, the mean over all cells). Tensors live on `device`.
     """
 

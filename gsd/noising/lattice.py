@@ -26,8 +26,8 @@ from gsd.types import Fraction, Geometry
 class Lattice(Correlated):
     """Every cell of a cubic lattice has a value, a hash of where it is; a pixel sums those of the cells it sees.
 
-    The cells are found by `rays` x `rays` rays a pixel through the rendered depth of every view; from there on each is
-    a point, where the rays meet it, seen within `depth_tolerance` (world units) of the depth. So the
+    The cells are found by `rays` x `rays` rays per pixel through the rendered depth of every view; from there on each
+    is a point, where the rays meet it, seen within `depth_tolerance` (world units) of the depth. So the
     noise needs no points and knows nothing of how dense they are: it works for any representation that renders depth,
     and densification leaves it alone. Maps are exactly N(0, I).
 

@@ -76,8 +76,8 @@ def _reach(count: int, level: float) -> float:
 
 def rate(successes: float, count: int, level: float = LEVEL) -> Estimate:
     """A proportion with Wilson's interval; the successes may be means of clusters, and count the clusters."""
-    share = successes / count
-    return Estimate(share, *wilson(share, count, float(stats.norm.ppf((1 + level) / 2))), count)
+    proportion = successes / count
+    return Estimate(proportion, *wilson(proportion, count, float(stats.norm.ppf((1 + level) / 2))), count)
 
 
 def wilson(share: float, count: float, quantile: float) -> tuple[float, float]:

@@ -241,7 +241,7 @@ def _same(one: Float[Tensor, "S h w"], other: Float[Tensor, "S h w"]) -> Iterato
     """One camera twice: how many pixels are the same. The others are filled by each view on its own, or have a part
     that is (the ridge of a tent)."""
     equal = ((one - other).abs() < 1e-5).unflatten(0, (-1, CHANNELS)).all(1).repeat_interleave(CHANNELS, 0)
-    yield Finding("same camera twice: share of equal pixels", float(equal.float().mean()))
+    yield Finding("same camera twice: fraction of equal pixels", float(equal.float().mean()))
     rest = torch.where(equal, 0.0, one * other).sum() / (~equal).sum().clamp_min(1)
     yield Finding("same camera twice: correlation of the others", float(rest))
 
@@ -282,7 +282,9 @@ def _algebra(bench: Bench) -> Iterator[Finding]:
     z = (means.mean() - exact.mean()) / (means.std() / len(means) ** 0.5)
     yield Finding("sampled against exact, mean: z", float(z), *_around(0, ONE))
     seen = render(bench.cameras(0.0)).alpha[0, 0] > 0.5
-    yield Finding("opposite views: share of variance in common", opposite.predictable(seen), high=RIM, claim="shared")
+    yield Finding(
+        "opposite views: fraction of variance in common", opposite.predictable(seen), high=RIM, claim="shared"
+    )
 
 
 def _operator(bench: Bench, cams: Cameras) -> Operator | None:

@@ -102,7 +102,7 @@ class Operator:
         return float(svds(self.cross, k=1, return_singular_vectors=False, random_state=0)[0])
 
     def predictable(self, pixels: Bool[Tensor, "h w"]) -> float:
-        """R2: the mean share of a pixel's variance that the other view determines."""
+        """R2: the mean fraction of a pixel's variance that the other view determines."""
         return float(self.cross.multiply(self.cross).sum(1)[pixels.flatten().numpy()].mean())
 
     def near(self, coords: Float[Tensor, "1 h w 2"], both: Bool[Tensor, "h w"]) -> Float[Tensor, " n"]:

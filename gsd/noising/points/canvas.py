@@ -89,7 +89,7 @@ def child_ids(ids: Int[Tensor, " K"], upsample: int) -> Int[Tensor, " M"]:
 
 
 def bell(key: int, ids: Int[Tensor, " M"]) -> Float[Tensor, "M 3"]:
-    """Three independent numbers of mean 0 and variance 1 an id, each the sum of three uniform ones.
+    """Three independent numbers of mean 0 and variance 1 per id, each the sum of three uniform ones.
 
     Where a sub-point lies need not be normal to the last digit: this is five times as fast as `normal`, and bounded
     by 3. Seven bits each: 3 x 3 x 7 of the 64.

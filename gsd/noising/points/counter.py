@@ -40,7 +40,7 @@ def normal_torch(key: int, ids: Int[Tensor, " M"], channels: int) -> Float[Tenso
 
 
 def hashed(key: int, ids: Int[Tensor, " M"]) -> Int[Tensor, " M"]:
-    """64 random bits an id: splitmix64's finaliser."""
+    """64 random bits per id: splitmix64's finaliser."""
     x = (ids + 1) * _signed(_GOLDEN) + _signed(key)
     x = (x ^ _shift(x, 30)) * _signed(_MIX_1)
     x = (x ^ _shift(x, 27)) * _signed(_MIX_2)

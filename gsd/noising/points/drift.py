@@ -14,7 +14,7 @@ Draw = Callable[[Int[Tensor, " K"], int], Float[Tensor, "K N C"]]  # the indepen
 
 
 class Drift:
-    """An Ornstein-Uhlenbeck process a value: n_t = sqrt(1 - gamma_t) n_(t-1) + sqrt(gamma_t) fresh, n_0 = e_0.
+    """One Ornstein-Uhlenbeck process per value: n_t = sqrt(1 - gamma_t) n_(t-1) + sqrt(gamma_t) fresh, n_0 = e_0.
 
     Each n_t is N(0, 1), and corr(n_s, n_t) is the product of sqrt(1 - gamma) over the steps between. The process is
     not computed in the order of time: n_1, n_2, n_4, n_8 ... follow from each other, and what lies between two known
@@ -47,7 +47,7 @@ class Drift:
         return n_after
 
     def _between(self, start: int, end: int) -> float:
-        """Time by the process's own clock, in which correlation falls by 1 / e a unit."""
+        """Time by the process's own clock, in which correlation falls by 1 / e per unit."""
         if isinstance(self.gamma, int | float):
             return (end - start) * _time(self.gamma)
         while len(self._times) <= end:

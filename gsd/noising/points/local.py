@@ -22,7 +22,7 @@ _CELL = 2.5  # cell size in expected spacings: the 27 cells about a point then h
 _FINEST = (
     10_000  # points that the cells are made for: more fall into as many cells, so that the tables stay in the cache
 )
-_FEWEST = 4  # points a cell, on average; with fewer they lie in a volume, and cells are made for twice as many
+_FEWEST = 4  # mean points per cell; with fewer the points fill a volume, and cells are made for twice as many
 _SECTION = 1.06  # root of the mean area, in faces, that a plane through the middle third cuts out of a cube
 
 
