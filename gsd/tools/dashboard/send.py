@@ -1,4 +1,8 @@
-"""To W&B: the workspace and the report of a sweep are looked for by their names, and replaced or made."""
+"""To W&B: the workspace and the report of a sweep are looked for by their names, and replaced or made.
+
+Both follow from the sweep's folder and not from what W&B has, and panels have ids made from their content, so that the
+same command sends the same bytes again.
+"""
 
 from __future__ import annotations
 

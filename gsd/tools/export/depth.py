@@ -1,4 +1,9 @@
-"""The surface of anything that renders depth: truncated signed distances, fused from views all around."""
+"""The surface of anything that renders depth: truncated signed distances, fused from views all around.
+
+The density of Gaussians has no level that is the surface, hence depth. Pixels without the object carve; what no view
+sees is inside. A rasteriser's depth is that of the Gaussians' centres: it is first brought forward to their near side,
+or round shapes made of a few large Gaussians would be carved to the middle.
+"""
 
 from __future__ import annotations
 

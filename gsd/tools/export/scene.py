@@ -1,4 +1,8 @@
-"""The scene of a run folder into a file."""
+"""The scene of a run folder into a file.
+
+Prior, init and noising are not made, so that a run of Stable Diffusion is exported without its weights. Each format has
+its readers' axes: .ply and .splat y down, front towards -z; .glb, .obj and .spz y up, front towards +z.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A table of runs with all there is to see of them, as one HTML file."""
+"""A table of runs with all there is to see of them, as one HTML file.
+
+All numbers are computed here, in Python. The page's policy forbids every request, and texts are only ever set as text,
+so that no prompt can run in it; media have a budget of bytes, so that a page stays below 30 MB whatever the runs hold.
+"""
 
 from __future__ import annotations
 
