@@ -23,7 +23,8 @@ class Consistency(Loss):
     """L_sim = sum over pairs (i, j) of a group and pixels p of o (1 - cos(g_i(p), g_j(p_ij))), over V (eq. 13).
 
     p_ij is the pixel of view j that sees the surface point of pixel p, through the rendered depth of view i. Both
-    (i, j) and (j, i) count. Gradient flows to the depth alone; the maps, alpha, the mask o and the cameras are detached.
+    (i, j) and (j, i) count. Gradient flows to the depth alone; the maps, alpha, the mask o and the cameras are
+    detached.
 
     warp
         bilinear           improves the depth most

@@ -1,8 +1,8 @@
 """How far apart neighbouring points are and how the surface lies there: where sub-points may go.
 
-Sub-points lie along the surface by default: isotropic offsets have a parallax of their own (on the reference scene at 30
-degrees, views share .27 with isotropic and .45 with tangent offsets). Spacing and normal are measured anew in each step,
-so that nothing depends on history.
+Sub-points lie along the surface by default: isotropic offsets have a parallax of their own (on the reference scene at
+30 degrees, views share .27 with isotropic and .45 with tangent offsets). Spacing and normal are measured anew in each
+step, so that nothing depends on history.
 """
 
 from __future__ import annotations
