@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gsd.errors import GsdError
-from gsd.init.menagerie import MenagerieCloud, _kept, _surface
+from gsd.init.menagerie import MenagerieCloud, _without, _surface
 from gsd.menagerie import Ellipsoids, find
 from gsd.random import Stream
 from gsd.types import Context
@@ -55,11 +55,11 @@ def test_each_error_is_the_one_asked_for():
 
 def test_missing_parts():
     figure = find("a corgi").figure(0)
-    keep = _kept(figure, 0.3, RNG)
+    keep = _without(figure, 0.3, RNG)
     assert (~keep).sum() == round(0.3 * (len(figure) - 1))
-    assert _kept(figure, 1.0, RNG).sum() == 1  # the largest stays
+    assert _without(figure, 1.0, RNG).sum() == 1  # the largest stays
     assert keep[figure.radii.prod(1).argmax()]
-    assert (keep != _kept(figure, 0.3, Stream(1, "init"))).any()
+    assert (keep != _without(figure, 0.3, Stream(1, "init"))).any()
 
 
 def test_seeds_differ_and_repeat():
