@@ -21,7 +21,7 @@ from gsd.init.menagerie import MenagerieCloud
 from gsd.menagerie import load, trace
 from gsd.metric.check.calibration import prompt
 from gsd.prior.menagerie import Menagerie
-from gsd.prior.parts.depth import depth_picture
+from gsd.prior.parts.depth import cloud_depth
 from gsd.random import Stream
 from gsd.types import Context
 
@@ -66,7 +66,7 @@ def _scenes() -> tuple[Float[Tensor, "B 3 R R"], Float[Tensor, "B R R"]]:
     for number, (name, creature) in enumerate(load().items()):
         variant = number % data.VARIANTS
         cloud = MenagerieCloud(Context(prompt(name)), yaw=0.0, variant=variant)(Stream(1, name))
-        pictures.append(depth_picture(cloud.xyz, cameras, RADIUS, FILL).expand(-1, 3, -1, -1))
+        pictures.append(cloud_depth(cloud.xyz, cameras, RADIUS, FILL).expand(-1, 3, -1, -1))
         outlines.append(trace(creature.figure(variant), cameras).alpha[:, 0] > 0.5)
     return torch.cat(pictures), torch.cat(outlines).float()
 

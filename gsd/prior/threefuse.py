@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gsd.backend.checkpoint import locate_controlnet
 from gsd.errors import GsdError
-from gsd.prior.parts.depth import depth_picture
+from gsd.prior.parts.depth import cloud_depth
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.types import Condition, Context, PointCloud
 
@@ -20,7 +20,7 @@ class ThreeFuse(StableDiffusion):
     """StableDiffusion with a depth ControlNet (Zhang et al. 2023) that is shown the points a run starts from, as each
     of the step's cameras sees them (3DFuse, Seo et al. 2023).
 
-    The picture is `gsd.prior.parts.depth.depth_picture` at the resolution of the images: inverse depth, near bright,
+    The picture is `gsd.prior.parts.depth.cloud_depth` at the resolution of the images: inverse depth, near bright,
     empty 0, the convention of MiDaS, which depth ControlNets were trained with. The ControlNet's residuals, times
     `conditioning_scale`, enter every branch of guidance, the unconditional one too, in the one batch of the UNet; with
     vsd also that of the LoRA.
@@ -91,7 +91,7 @@ class ThreeFuse(StableDiffusion):
             raise GsdError("prior=threefuse needs the cameras of the views; use a guidance that passes them on.")
         assert self.points is not None, "condition_on() comes before the first step"
         cameras = condition.cameras.to(self.device).resized(self.resolution, self.resolution)
-        return depth_picture(self.points.to(cameras.Ks), cameras, self.radius, self.fill).expand(-1, 3, -1, -1)
+        return cloud_depth(self.points.to(cameras.Ks), cameras, self.radius, self.fill).expand(-1, 3, -1, -1)
 
 
 def _check_fit(controlnet: Any, unet: Any, name: str, model: str) -> None:

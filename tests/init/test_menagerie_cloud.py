@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from gsd.errors import GsdError
-from gsd.init.menagerie import MenagerieCloud, _without, _surface
+from gsd.init.menagerie import MenagerieCloud, _surface, _without
 from gsd.menagerie import Ellipsoids, find
 from gsd.random import Stream
 from gsd.types import Context

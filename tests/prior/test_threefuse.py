@@ -19,7 +19,7 @@ from gsd.guidance.sdi import SDI
 from gsd.guidance.sds import SDS
 from gsd.guidance.sjc import SJC
 from gsd.guidance.vsd import VSD
-from gsd.prior.parts.depth import depth_picture
+from gsd.prior.parts.depth import cloud_depth
 from gsd.prior.threefuse import ThreeFuse
 from gsd.protocols import ConditionsOnPoints, Init, Prior
 from gsd.random import Stream
@@ -76,7 +76,7 @@ def test_predictions_equal_plain_diffusers(made, scale):
     prior = _prior(made, conditioning_scale=scale, radius=0.1, fill=1)
     assert isinstance(prior, Prior)
     assert isinstance(prior, ConditionsOnPoints)
-    pictures = depth_picture(CLOUD.xyz, CAMERAS, 0.1, 1).expand(-1, 3, -1, -1)
+    pictures = cloud_depth(CLOUD.xyz, CAMERAS, 0.1, 1).expand(-1, 3, -1, -1)
     expected = _plain(made, prior, X, SIGMA, TEXTS, pictures, scale)
     assert relative(prior.predict(X, SIGMA, Condition(TEXTS, CAMERAS)), expected) < 1e-5
 

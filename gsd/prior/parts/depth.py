@@ -14,7 +14,7 @@ from gsd.types import Cameras
 
 
 @torch.no_grad()
-def depth_picture(points: Float[Tensor, "N 3"], cameras: Cameras, radius: float, fill: int) -> Float[Tensor, "V 1 H W"]:
+def cloud_depth(points: Float[Tensor, "N 3"], cameras: Cameras, radius: float, fill: int) -> Float[Tensor, "V 1 H W"]:
     """Inverse depth in [0, 1] at the resolution of the cameras: the nearest point 1, the farthest and the empty 0.
 
     Every point is a disc of `radius`, in halves of the image's height whatever its distance, as in PyTorch3D; discs in

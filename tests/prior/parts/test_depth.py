@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from gsd.geometry import orbit, project, turntable
-from gsd.prior.parts.depth import closed, depth_picture, normalised, splat
+from gsd.prior.parts.depth import closed, cloud_depth, normalised, splat
 
 
 def _cloud(count=200, seed=0):
@@ -38,7 +38,7 @@ def test_the_splat_is_the_nearest_of_all_discs(radius):
 def test_near_is_bright_far_is_dark_and_nothing_is_0():
     points = torch.tensor([[0.5, 0.0, 0.0], [0.0, 0.3, 0.0], [-0.5, -0.3, 0.0]])
     cameras = orbit(*(torch.tensor([value]) for value in (0.0, 0.0, 2.0, 40.0)), 32, 32)  # from +x: right is +y
-    picture = depth_picture(points, cameras, 0.0, 0)
+    picture = cloud_depth(points, cameras, 0.0, 0)
     assert picture.shape == (1, 1, 32, 32)
     xy, _ = project(points, cameras)
     values = [float(picture[0, 0, int(y), int(x)]) for x, y in xy[0].tolist()]
@@ -51,7 +51,7 @@ def test_near_is_bright_far_is_dark_and_nothing_is_0():
 def test_what_is_in_front_hides_what_is_behind():
     points = torch.tensor([[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.5, 0.0]])
     cameras = turntable(2, 33, elevation=0.0, distance=2.0)  # from the front and from behind
-    front, behind = depth_picture(points, cameras, 0.05, 0)[:, 0]
+    front, behind = cloud_depth(points, cameras, 0.05, 0)[:, 0]
     assert front[16, 16] == behind[16, 16] == 1
     assert torch.allclose(front.flip(1), behind, atol=1e-5)
 
@@ -59,8 +59,8 @@ def test_what_is_in_front_hides_what_is_behind():
 def test_a_view_of_one_depth_is_bright_and_an_empty_one_dark():
     one = torch.zeros(1, 3)
     cameras = turntable(2, 9)
-    assert depth_picture(one, cameras, 0.0, 0).sum() == 2
-    assert depth_picture(one + 50, cameras, 0.0, 1).abs().sum() == 0
+    assert cloud_depth(one, cameras, 0.0, 0).sum() == 2
+    assert cloud_depth(one + 50, cameras, 0.0, 1).abs().sum() == 0
 
 
 @pytest.mark.parametrize("fill", [1, 2])
