@@ -1,10 +1,13 @@
 """python run.py ARGUMENTS without the seconds that its imports take.
 
 This file, as a program, imports what a run needs and then forks a process for every request. A fork goes on as run.py
-does: with the working directory, environment and pipes asked for, to the interpreter's ordinary end. What the imports
-read when they run (OMP_NUM_THREADS, PYTHONPATH, PYTHONHASHSEED) is as it was when the tests began.
+does, with the working directory, environment and pipes asked for; only that at its end, when all threads and what is
+registered with atexit have ended, modules are not taken apart, which would copy them first. What the imports read when
+they run (OMP_NUM_THREADS, PYTHONPATH, PYTHONHASHSEED) is as it was when the tests began.
 """
 
+import atexit
+import gc
 import json
 import os
 import select
@@ -88,6 +91,7 @@ def imports():
             with suppress(ImportError):  # of an extra
                 import_module(module.name)
     numba.njit(lambda: 0)()  # numba sets itself up at the first function
+    gc.freeze()  # a collection writes to what it visits, and a fork copies what is written to
 
 
 def serve(requests):
@@ -121,7 +125,17 @@ def serve(requests):
     return request["arguments"]
 
 
+def end(codes):
+    """The exit at last, if the program has ended with a code: an exception is left to the interpreter."""
+    if codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(codes[0])
+
+
 if __name__ == "__main__":
+    codes = []
+    atexit.register(end, codes)  # before all others, so that it is called after them
     sys.path[0] = str(ROOT)
     imports()
     sys.argv = [RUN, *serve(socket.socket(fileno=int(sys.argv[1])))]
@@ -129,4 +143,9 @@ if __name__ == "__main__":
 
     numpy.random.seed()  # as in a process of its own
     sys.modules["__main__"].__file__ = RUN
-    exec(compile(Path(RUN).read_text(), RUN, "exec"))
+    try:
+        exec(compile(Path(RUN).read_text(), RUN, "exec"))
+        codes.append(0)
+    except SystemExit as stop:
+        codes.append(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
+        raise
