@@ -36,7 +36,11 @@ class Program(subprocess.Popen):
         with far:
             socket.send_fds(_server(), [b"?"], [*its, far.fileno()])
         self._close_pipe_fds(*ends)
-        request = {"arguments": args, "cwd": str(cwd or os.getcwd()), "environment": dict(env or os.environ)}
+        request = {
+            "arguments": list(map(str, args)),
+            "cwd": str(cwd or os.getcwd()),
+            "environment": dict(env or os.environ),
+        }
         self._parent.sendall(json.dumps(request).encode() + b"\n")
         self.pid = self._hear(None)
 
@@ -61,6 +65,19 @@ class Program(subprocess.Popen):
             self.returncode = code
             self._parent.close()
         return self.returncode
+
+
+def take_over(monkeypatch):
+    """Programs that the code under test starts are forks too."""
+    real = subprocess.Popen
+
+    def popen(args, **options):
+        for program in ([sys.executable, "-m", "gsd"], [sys.executable, RUN]):
+            if args[: len(program)] == program:
+                return Program(args[len(program) :], **options)
+        return real(args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
 
 
 @cache
