@@ -8,8 +8,8 @@ BIN := .venv/bin
 TESTS := not slow and not gpu
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
-CORE := tests/*.py $(addprefix tests/,backend camera densify field guidance init loss menagerie metric noising prior \
-	prompting rasterizer representation sigma statistics warping)
+CORE := $(wildcard tests/test_*.py $(addprefix tests/,backend camera densify field guidance init loss menagerie metric \
+	noising prior prompting rasterizer representation sigma statistics warping))
 PYTEST = $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
 
 .PHONY: run check test lint setup

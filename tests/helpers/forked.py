@@ -1,10 +1,13 @@
 """python run.py ARGUMENTS without the seconds that its imports take.
 
 This file, as a program, imports what a run needs and then forks a process for every request. A fork goes on as run.py
-does: with the working directory, environment and pipes asked for, to the interpreter's ordinary end. What the imports
-read when they run (OMP_NUM_THREADS, PYTHONPATH, PYTHONHASHSEED) is as it was when the tests began.
+does, with the working directory, environment and pipes asked for; only that at its end, when all threads and what is
+registered with atexit have ended, modules are not taken apart, which would copy them first. What the imports read when
+they run (OMP_NUM_THREADS, PYTHONPATH, PYTHONHASHSEED) is as it was when the tests began.
 """
 
+import atexit
+import gc
 import json
 import os
 import select
@@ -33,7 +36,11 @@ class Program(subprocess.Popen):
         with far:
             socket.send_fds(_server(), [b"?"], [*its, far.fileno()])
         self._close_pipe_fds(*ends)
-        request = {"arguments": args, "cwd": str(cwd or os.getcwd()), "environment": dict(env or os.environ)}
+        request = {
+            "arguments": list(map(str, args)),
+            "cwd": str(cwd or os.getcwd()),
+            "environment": dict(env or os.environ),
+        }
         self._parent.sendall(json.dumps(request).encode() + b"\n")
         self.pid = self._hear(None)
 
@@ -58,6 +65,19 @@ class Program(subprocess.Popen):
             self.returncode = code
             self._parent.close()
         return self.returncode
+
+
+def take_over(monkeypatch):
+    """Programs that the code under test starts are forks too."""
+    real = subprocess.Popen
+
+    def popen(args, **options):
+        for program in ([sys.executable, "-m", "gsd"], [sys.executable, RUN]):
+            if args[: len(program)] == program:
+                return Program(args[len(program) :], **options)
+        return real(args, **options)
+
+    monkeypatch.setattr(subprocess, "Popen", popen)
 
 
 @cache
@@ -88,6 +108,7 @@ def imports():
             with suppress(ImportError):  # of an extra
                 import_module(module.name)
     numba.njit(lambda: 0)()  # numba sets itself up at the first function
+    gc.freeze()  # a collection writes to what it visits, and a fork copies what is written to
 
 
 def serve(requests):
@@ -121,7 +142,17 @@ def serve(requests):
     return request["arguments"]
 
 
+def end(codes):
+    """The exit at last, if the program has ended with a code: an exception is left to the interpreter."""
+    if codes:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(codes[0])
+
+
 if __name__ == "__main__":
+    codes = []
+    atexit.register(end, codes)  # before all others, so that it is called after them
     sys.path[0] = str(ROOT)
     imports()
     sys.argv = [RUN, *serve(socket.socket(fileno=int(sys.argv[1])))]
@@ -129,4 +160,9 @@ if __name__ == "__main__":
 
     numpy.random.seed()  # as in a process of its own
     sys.modules["__main__"].__file__ = RUN
-    exec(compile(Path(RUN).read_text(), RUN, "exec"))
+    try:
+        exec(compile(Path(RUN).read_text(), RUN, "exec"))
+        codes.append(0)
+    except SystemExit as stop:
+        codes.append(stop.code if isinstance(stop.code, int) else int(stop.code is not None))
+        raise

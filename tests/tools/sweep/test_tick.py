@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from forked import take_over
 from launch import SMALL
 from made_sweep import grid
 from scipy import stats
@@ -73,6 +74,7 @@ def test_nights(tmp_path, monkeypatch, capfd):
         return code, [path.name for path in ticks(folder)], capfd.readouterr().out
 
     monkeypatch.chdir(tmp_path)
+    take_over(monkeypatch)
     folder = tmp_path / "multirun/nightly_ablation"
     code, names, out = night("aaa")
     assert (code, names) == (0, ["2026-01-01_020000_aaa"])
