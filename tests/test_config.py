@@ -196,7 +196,7 @@ def make_prompting(**values):
 
 def test_a_part_gets_the_context_and_its_options():
     target = "gsd.prompting.plain.Plain"
-    assert make_prompting(_target_=target).prompt == "an owl"
+    assert make_prompting(_target_=target).texts == ("an owl", "")
     with pytest.raises(GsdError, match="prompting has no option 'suffix'"):
         make_prompting(_target_=target, suffix="x")
     with pytest.raises(GsdError, match=r"prompting\.context is reserved"):

@@ -79,7 +79,7 @@ def test_the_pixel_loops_are_vector_code(name):
     blocks, live = torch.zeros(512 * 64).numpy(), torch.zeros(40, dtype=torch.int16).numpy().view("uint16")
     arguments = [rows, ids, rows[0, 0], rows[0, 0], blocks, live, 512, TABLE]
     if name == "composite_backward":
-        arguments += [torch.zeros(1, 16).numpy(), None]
+        arguments.append(torch.zeros(1, 16).numpy())
     function = getattr(compositing, name).py_func
     compiled = numba.njit(nogil=True, error_model="numpy", fastmath=set(FASTMATH))(function)
     compiled(*arguments)
