@@ -137,7 +137,7 @@ def bare(scene: Scene) -> tuple[Any, Callable[[int], Any], Callable[[int], None]
         return lists[c]
 
     def backward(c: int) -> None:
-        backward_view(c, rows, *lists[c], *images, ground, TABLE, *pull, grads, None)
+        backward_view(c, rows, *lists[c], *images, ground, TABLE, *pull, grads)
 
     return rows, forward, backward
 
