@@ -31,7 +31,7 @@ from gsd.rasterizer.render_kernels import backward_view, forward_view
 from gsd.rasterizer.simd import lowest_bit, splat, total
 
 Scene = dict[str, Any]
-FLOPS_FORWARD, FLOPS_BACKWARD = 42, 70  # for a pixel of a block, counted in compositing.py; a fused operation is two
+FLOPS_FORWARD, FLOPS_BACKWARD = 42, 70  # per pixel of a block, counted in compositing.py; a fused operation is two
 
 
 def ball(count: int, size: int, views: int, visible_px: float = 5.85) -> Scene:

@@ -110,7 +110,7 @@ def draw(
 ) -> Any:
     left, top, right, bottom = plots.window(alpha for show in (*turns.values(), close) for alpha in show.alpha[:, 0])
     columns, lines = VIEWS // EVERY, 1 + len(maps)
-    large = columns / CLOSE  # height of a row below, in those above
+    large = columns / CLOSE  # height of a row below, in rows above
     figure = plots.figure(columns + 1.3, len(turns) + large * lines + 0.85)
     above, below = figure.subfigures(2, 1, height_ratios=(len(turns) + 0.3, large * lines + 0.3))
 

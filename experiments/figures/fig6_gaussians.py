@@ -3,8 +3,8 @@
     python experiments/figures/fig6_gaussians.py --run scale=laptop   # minutes, with the models that come with gsd
     python experiments/figures/fig6_gaussians.py --run --prompt "a corgi"    # Stable Diffusion on a GPU
 
-GSD looks from six places a step where the baseline does from four. So beside the paper's two methods stands the
-baseline from GSD's places, at equal prior calls, and with it GSD is compared.
+GSD uses six views per step, the baseline four. So the figure also has the baseline with GSD's views, at equal prior
+calls, and GSD is compared with that.
 
 Writes figure.png, figure.pdf, table.md and result.json.
 """

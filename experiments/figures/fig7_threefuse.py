@@ -3,8 +3,8 @@
     python experiments/figures/fig7_threefuse.py --run --jobs 2 scale=laptop   # 20 minutes, with the models of gsd
     python experiments/figures/fig7_threefuse.py --run --jobs 2 scale=laptop steps=200   # 12 minutes
 
-GSD looks from several places a step where the baselines do from one. So beside each stands the baseline from GSD's
-places, at equal prior calls, and with it GSD is compared.
+GSD uses several views per step, the baselines one. So the figure also has each baseline with GSD's views, at equal
+prior calls, and GSD is compared with that.
 
 Writes figure.png, figure.pdf, table.md and result.json.
 """

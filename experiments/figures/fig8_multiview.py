@@ -2,8 +2,8 @@
 
     python experiments/figures/fig8_multiview.py --run scale=laptop   # minutes, with the models that come with gsd
 
-On a laptop the multi-view prior is the exact one of the menagerie and the other a small network, so there the figure
-shows what each makes and compares no methods.
+At laptop scale the multi-view prior is the menagerie's exact one and the other a small network, so there the figure
+shows what each makes and does not compare the methods.
 
 Writes figure.png, figure.pdf, table.md and result.json.
 """

@@ -26,7 +26,7 @@ VIDEO_SIDE, QUALITIES = 256, (28, 36, 44)  # pixels and x264's rate factors of a
 class Picture:
     step: int
     file: bytes  # JPEG, which takes a tenth of WebP's time; noise as PNG
-    rows: int  # of equal tiles, one a view
+    rows: int  # of equal tiles, one per view
 
 
 @dataclass(frozen=True)

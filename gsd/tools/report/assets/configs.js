@@ -17,7 +17,7 @@
       return el("tr", { class: same ? "same" : "" }, el("th", {}, key), ...each.map((text) => el("td", {}, text)));
     });
     part("configs", "table").replaceChildren(el("thead", {}, el("tr", {}, el("th", {}, ""), ...heads)), el("tbody", {}, ...rows));
-    note("configs", shown.length < 2 && !all ? "Choose two runs or more in the table, or show what is equal too." : `${plural(kept.length, "key")}${all ? "" : " in which the chosen runs differ"}.`);
+    note("configs", shown.length < 2 && !all ? "Choose two or more runs in the table, or show equal keys too." : `${plural(kept.length, "key")}${all ? "" : " in which the chosen runs differ"}.`);
   }
 
   part("configs", ".controls").append(checkbox("equal keys too", (on) => ((all = on), draw())));

@@ -56,5 +56,5 @@
   follow([grouping], () => (hidden.clear(), draw()));
   const most = Math.max(...data.groupings.map((each) => each.groups.length));
   const left = most > data.limits.bands ? ` Of more than ${number(data.limits.bands)} groups the first are drawn.` : "";
-  note("curves", "Each point is a mean over a hundredth of the longest run; bands are 95 % intervals of the mean over the runs of a group that are done (over its prompts, where it has several), and run out of the window where they are wide. Click a group to hide it." + (most > FEW ? ` More than ${FEW} are drawn without.` : "") + left);
+  note("curves", "Each point is a mean over a hundredth of the longest run. Bands are 95 % intervals of the mean over the finished runs of a group (over its prompts, if it has several); wide ones leave the window. Click a group to hide it." + (most > FEW ? ` More than ${FEW} groups are drawn without bands.` : "") + left);
 })();

@@ -44,6 +44,6 @@
   part("groups", ".controls").append(groupMenu(), select("metric ", names.map((name) => [name, title(name)]), (name) => ((metric = name), draw())));
   part("cost", ".controls").append(groupMenu());
   follow([grouping], draw);
-  note("groups", "n: runs that are done. Means with Student's 95 % interval, which a single run does not have; shares of yes-or-no metrics with Wilson's. Of several prompts it is the mean of the prompts' means with the interval of so many prompts, since runs of one prompt resemble each other. Intervals longer than the plot run out of it. What else is pooled counts as further draws.");
-  note("cost", "Means with 95 % intervals, of the runs that are done; every run's own are in the table of runs. Seconds are those of optimisation, without the final renders; memory is the peak of the process.");
+  note("groups", "n: finished runs. Means have Student's 95 % interval, which a single run lacks; shares of yes-or-no metrics have Wilson's. With several prompts, the mean is that of the prompts' means and the interval is over prompts, since runs of one prompt resemble each other. Intervals longer than the plot leave it. Other settings that are pooled count as further draws.");
+  note("cost", "Means over the finished runs with 95 % intervals; the table of runs has the numbers of each run. Seconds are those of optimisation, without the final renders; memory is the peak of the process.");
 })();

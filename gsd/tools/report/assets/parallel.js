@@ -57,7 +57,7 @@
     });
     showPlot("parallel", plot);
     drawShares();
-    note("parallel", `Each line is a run that is done${shown.length < known.length ? ` (${number(shown.length)} of ${number(known.length)})` : ""}, coloured by ${title(metric)}; point at one to see which. Shares: one setting at a time, the others pooled; epsilon squared, which takes off what chance alone would give. The seed's share is what a finding has to stand out from.`);
+    note("parallel", `Each line is a finished run${shown.length < known.length ? ` (${number(shown.length)} of ${number(known.length)})` : ""}, coloured by ${title(metric)}; point at one to see which. Shares: one setting at a time, the others pooled; epsilon squared, which subtracts what chance alone would give. A finding has to be larger than the seed's share.`);
   }
 
   function drawShares() {

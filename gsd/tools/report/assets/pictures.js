@@ -35,7 +35,7 @@ function tile([, name, rows], column, whole) {
     });
     part("pictures", ".scroll").replaceChildren(el("table", { class: "grid" }, el("thead", {}, head), el("tbody", {}, ...rows)));
     const without = chosen.get().length - shown.length;
-    note("pictures", `${plural(shown.length, "run")}: those chosen in the table of runs${without ? `; ${number(without)} of them ${without === 1 ? "has" : "have"} no such pictures in this page` : ""}. Of several views the first is shown, and all in the whole strip.`);
+    note("pictures", `${plural(shown.length, "run")}: those chosen in the table of runs${without ? `; ${number(without)} of them ${without === 1 ? "has" : "have"} no such pictures in this page` : ""}. Of several views the first is shown; the whole strip shows all.`);
   }
 
   const menu = select("show ", kinds.map((name) => [name, name]), (value) => ((kind = value), draw()));
@@ -58,7 +58,7 @@ function tile([, name, rows], column, whole) {
 
   function draw() {
     const shown = chosen.get().filter((run) => runs[run].curves);
-    const heads = ["run", ...quantities.flatMap((name) => [`${name}, mean`, "s.d.", "least", "greatest"])];
+    const heads = ["run", ...quantities.flatMap((name) => [`${name}, mean`, "s.d.", "smallest", "largest"])];
     const rows = shown.map((run) => el("tr", {}, el("td", {}, swatch(groupOf(run)), runs[run].label), ...quantities.flatMap((name) => over(run, name)).map((v) => el("td", { class: "number" }, number(v)))));
     part("noise", "table").replaceChildren(el("thead", {}, el("tr", {}, ...heads.map((text, k) => el("th", { class: k ? "number" : "" }, text)))), el("tbody", {}, ...rows));
     const figures = chosen.get().filter((run) => runs[run].noise).map((run) => {
@@ -70,5 +70,5 @@ function tile([, name, rows], column, whole) {
   }
 
   follow([chosen, grouping], draw);
-  note("noise", "The noise of the last strip of each chosen run, one square a view, grey is 0 and ±3 standard deviations are black and white; below, its statistics over training (means over a hundredth of the run, so single steps spread more). Independent maps differ between views, consistent ones move with the surface. Whether a noising keeps its promises is tested by gsd noising-check.");
+  note("noise", "The noise of the last strip of each chosen run, one square per view: grey is 0, black and white are -3 and +3 standard deviations. Below, its statistics over training (means over a hundredth of the run, so single steps spread more). Independent maps differ between views, consistent ones move with the surface. gsd noising-check tests whether a noising has the properties that it claims.");
 })();

@@ -4,7 +4,7 @@
 (() => {
   const having = runs.map((_, k) => k).filter((k) => runs[k].scene);
   const bare = runs.map((_, k) => k).filter((k) => runs[k].no_scene);
-  const FIELD = "Runs without a scene.ply, as those of radiance fields, have no Gaussians to show; gsd export RUN --format glb writes a mesh of them.";
+  const FIELD = "Runs without a scene.ply, such as those of radiance fields, have no Gaussians to show; gsd export RUN --format glb writes their mesh.";
   if (!having.length) {
     part("scene", ".stage").hidden = true;
     return bare.length ? note("scene", FIELD) : hide("scene");
@@ -44,7 +44,7 @@
     front();
     const which = count < total ? `the ${number(count)} most visible of ${number(total)}` : number(total);
     const without = bare.length ? ` ${FIELD}` : "";
-    note("scene", `${which} Gaussians, without view-dependent colour. Drag to turn, with the right button to move; after a click the wheel comes nearer.${without}`);
+    note("scene", `${which} Gaussians, without view-dependent colour. Drag to turn, drag with the right button to move; after a click the wheel zooms.${without}`);
   }
 
   // Files of Gaussians have y down and the front towards -z, which is where the camera's angle 0 is.

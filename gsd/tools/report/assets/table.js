@@ -86,6 +86,6 @@
   follow([chosen], () => (tally.textContent = `${plural(chosen.get().length, "run")} chosen: pictures, turntables, noise and configs below show them`));
   follow([grouping], draw);
   if (withMedia.length < runs.length && runs.length > data.limits.media) {
-    part("runs", ".controls").after(el("p", { class: "muted" }, `Pictures, turntables and scenes of ${number(data.limits.media)} runs and curves of ${number(data.limits.curves)} are in this page, the first of each group before the second of any; tables and means are of all ${number(runs.length)}. For the others make a report of their folders.`));
+    part("runs", ".controls").after(el("p", { class: "muted" }, `Pictures, turntables and scenes of ${number(data.limits.media)} runs and curves of ${number(data.limits.curves)} are in this page, the first of each group before the second of any; tables and means cover all ${number(runs.length)}. To see the others, make a report of their folders.`));
   }
 })();

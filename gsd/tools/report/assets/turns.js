@@ -34,5 +34,5 @@
   showMenu.querySelector("select").value = single ? "1" : "";
   part("turns", ".controls").append(select("metric ", [["", "all"], ...turned.map((name) => [name, name])], set((value) => (only = value))), groupMenu(), showMenu);
   follow([grouping], draw);
-  note("turns", "0° is the front the run was asked for. A colour for each group, a dash for each metric. Intervals (95 %, of the mean over the runs of a group that are done) are drawn where one metric is chosen.");
+  note("turns", "0° is the front the run was asked for. One colour per group, one dash pattern per metric. If one metric is chosen, 95 % intervals of the mean over the finished runs of a group are drawn.");
 })();
