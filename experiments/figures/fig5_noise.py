@@ -4,14 +4,12 @@
 
 One row per noising, on the scene of gsd.noising.check.reference: maps of two views 5 degrees apart, the covariance of a
 patch of the second, its cross-covariance with the same patch of the object in the first, the distribution of its values
-on the object, and numbers. Writes figure.png, figure.pdf, result.json and table.md. A row that was measured before with
-the same settings and the same code is not measured again.
+on the object, and numbers; a minute or two. Writes figure.png, figure.pdf, result.json and table.md.
 """
 
 from __future__ import annotations
 
 import argparse
-import hashlib
 import textwrap
 import time
 from pathlib import Path
@@ -29,7 +27,6 @@ from gsd.noising.check.statistics import correlations, ks_p, off_diagonal
 from gsd.protocols import Noising
 from gsd.random import Stream
 from gsd.results import markdown
-from gsd.results.folder import RunFolder
 from gsd.tools.noising_check import configured
 
 ROWS = [
@@ -48,11 +45,10 @@ ROWS = [
     "lattice, tent kernel: noising=lattice noising.kernel=tent",
 ]
 SIZE, SIDE, BINS = 64, 8, np.linspace(-4, 4, 81)
-SOURCES = [*sorted((sweeps.ROOT / "gsd").glob("noising/**/*.py")), Path(__file__)]
 THIRD = "correlation of views 2 and 3, 5°"
 
 
-def measure(noising: Noising, draws: int) -> tuple[dict[str, torch.Tensor], dict[str, float]]:
+def measure(noising: Noising, draws: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """A row's pictures and numbers."""
     bench = Bench(noising, draws, 0, torch.device("cpu"))
     one, other = bench.pair
@@ -60,10 +56,10 @@ def measure(noising: Noising, draws: int) -> tuple[dict[str, torch.Tensor], dict
     near, far = one[(slice(None), *here)].flatten(1), other[(slice(None), *there)].flatten(1)
     on_object = other[:, render(bench.neighbours).alpha[1, 0] > 0.5]
     pictures = {
-        "maps": bench.pair[:, 0],
-        "covariance": far.T @ far / len(far),
-        "cross": near.T @ far / len(far),
-        "histogram": torch.from_numpy(np.histogram(on_object.numpy(), BINS)[0] / on_object.numel() / np.diff(BINS)),
+        "maps": bench.pair[:, 0].numpy(),
+        "covariance": (far.T @ far / len(far)).numpy(),
+        "cross": (near.T @ far / len(far)).numpy(),
+        "histogram": np.histogram(on_object.numpy(), BINS)[0] / on_object.numel() / np.diff(BINS),
     }
     few, whole = max(draws // 5, 1), patch(other, PATCHES["object"])
     off = off_diagonal(correlations(whole, whole))
@@ -103,15 +99,9 @@ def milliseconds(noising: Noising, repetitions: int = 40) -> float:
     return 1e3 * min(times) / 2
 
 
-def row(spec: str, draws: int, folder: Path) -> dict[str, Any]:
-    """A row measured, or taken from the folder if nothing it depends on has changed."""
+def row(spec: str, draws: int) -> dict[str, Any]:
     label, _, settings = spec.rpartition(": ")
-    sources = b"".join(path.read_bytes() for path in SOURCES)
-    name = hashlib.blake2b(f"{settings}|{draws}|".encode() + sources, digest_size=8).hexdigest() + ".pt"
-    if not (folder / name).exists():
-        with RunFolder(folder).replacing(name) as temporary:
-            torch.save(measure(configured(settings.split()), draws), temporary)
-    pictures, numbers = torch.load(folder / name, weights_only=True)
+    pictures, numbers = measure(configured(settings.split()), draws)
     said = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items() if "error" not in name)
     print(f"{label or settings}: {said}", flush=True)
     return {"label": label or settings, "settings": settings, "figures": numbers, "pictures": pictures}
@@ -136,7 +126,7 @@ def main() -> None:
 
 def _main(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    rows = [row(spec, args.draws, args.out / "rows") for spec in args.rows]
+    rows = [row(spec, args.draws) for spec in args.rows]
     kept = [{k: v for k, v in r.items() if k != "pictures"} for r in rows]
     sweeps.publish(args.out, draw(rows), {"draws": args.draws, "rows": kept}, table(rows))
 
@@ -169,7 +159,7 @@ def draw_row(r: dict[str, Any], line: Any) -> Any:
         heat = axis.imshow(pictures[name], cmap="RdBu_r", vmin=-0.8, vmax=0.8, interpolation="nearest")
     for axis in line[:4]:
         axis.set(xticks=[], yticks=[])
-    x, histogram = np.linspace(-4, 4, 200), pictures["histogram"].numpy()
+    x, histogram = np.linspace(-4, 4, 200), pictures["histogram"]
     line[4].stairs(histogram, BINS, fill=True, color="#8fb3d9")
     line[4].plot(x, np.exp(-x * x / 2) / np.sqrt(2 * np.pi), "k--", lw=0.9)
     line[4].set(xlim=(-4, 4), yticks=[], xticks=[-3, 0, 3], ylim=(0, max(0.47, 1.08 * histogram.max())), box_aspect=1)

@@ -6,7 +6,6 @@ and of animals without a face, whose right answers are known. figure.png has the
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, get_args
 
@@ -21,7 +20,6 @@ from training import report
 from gsd.geometry import angle_between, turntable
 from gsd.menagerie import load, trace
 from gsd.metric.check.calibration import Kind, area, known, prompt
-from gsd.metric.clip_score import ClipScore
 from gsd.metric.clip_view import WORDS, ClipView
 from gsd.metric.parts.clip import OpenClip, load_clip
 from gsd.statistics.estimates import mean, rate
@@ -46,7 +44,6 @@ def evaluate(folder: Path, out: Path) -> dict[str, Any]:
     spoilt = data.spoilt((255 * everyone).round().byte().flatten(0, 2), rng)
     result["all_spoilt"] = judged(clip, spoilt.view(*everyone.shape[:3], 3, *everyone.shape[-2:]))
     result["calibration"], curves = calibrate(folder)
-    result |= _timed(folder)
     _draw(curves, out / "figure.png")
     return report(result, out)
 
@@ -112,19 +109,6 @@ def calibrate(folder: Path) -> tuple[dict[str, Any], dict[str, Float[np.ndarray,
         kind: np.array([[each[f"clip_{word}"] for word in WORDS] for each in rows]) for kind, rows in measured.items()
     }
     return table, curves
-
-
-def _timed(folder: Path) -> dict[str, float]:
-    """Seconds of each metric on a turntable as runs make them, 120 views at 256 pixels; the second time, warm."""
-    cameras = turntable(120, 256)
-    render = trace(load()["owl"].figure(0), cameras)
-    out = {}
-    for name, metric in (("clip_view", ClipView(str(folder))), ("clip_score", ClipScore(str(folder)))):
-        for _ in range(2):
-            began = time.perf_counter()
-            metric(render, cameras, "an owl")
-            out[f"{name}_seconds"] = round(time.perf_counter() - began, 2)
-    return out
 
 
 def _draw(curves: dict[str, Float[np.ndarray, "N 3 V"]], file: Path) -> None:
