@@ -220,26 +220,24 @@ def draw(sets: dict[str, Rows]) -> Any:
     for axis, (name, rows) in zip(axes, sets.items(), strict=True):
         for curve, word, colour in zip(CURVES, WORDS, ("#d55e00", "0.55", "#0072b2"), strict=True):
             draw_band(axis, rows, [row[curve] for row in rows], colour, f"{word} view of ...")
-        axis.set_title(f"{name} ({len(rows)})", fontsize=9)
+        axis.set_title(f"{name} ({len(rows)})")
     axes[0].set_ylabel("CLIP similarity (cosine)")
-    axes[0].legend(frameon=False, fontsize=8)
+    axes[0].legend()
     margins, dots = below.subplots(1, 2)
     for (name, rows), colour in zip(sets.items(), ("0.25", "#c0392b", "#009e73", "#cc79a7"), strict=True):
         differences = [np.subtract(row[CURVES[0]], row[CURVES[-1]]) for row in rows]
         draw_band(margins, rows, differences, colour, name)
     margins.axhline(0, color="0.6", lw=0.6)
-    margins.set_title("front minus back", fontsize=9)
-    margins.legend(frameon=False, fontsize=8, loc="lower left")
+    margins.set_title("front minus back")
+    margins.legend(loc="lower left")
     for column, rows in enumerate(sets.values()):
         draw_margins(dots, column, rows)
-    dots.set(xticks=range(len(sets)), xticklabels=list(sets))
-    dots.set_title("margin of every turn, side by side by prompt", fontsize=9)
+    title = "margin of every turn, side by side by prompt"
+    dots.set(xticks=range(len(sets)), xticklabels=list(sets), title=title)
     handles = {handle.get_label(): handle for handle in dots.get_legend_handles_labels()[0]}
     if handles:
         named = [handles[label] for label in sorted(handles)[::-1]]
-        dots.legend(handles=named, frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(0.74, 0.5))
-    for axis in figure.axes:
-        axis.spines[["top", "right"]].set_visible(False)
+        dots.legend(handles=named, loc="center left", bbox_to_anchor=(0.74, 0.5))
     return figure
 
 
@@ -248,7 +246,7 @@ def draw_band(axis: Any, rows: Rows, curves: Sequence[Any], colour: str, label: 
     azimuth = np.arange(len(curves[0])) * 360 / len(curves[0])
     value, low, high = bootstrap_band(by_prompt(rows, np.array(curves)))
     axis.fill_between(azimuth, low, high, color=colour, alpha=0.18, lw=0)
-    axis.plot(azimuth, value, color=colour, lw=1.3, label=label)
+    axis.plot(azimuth, value, color=colour, label=label)
     axis.set(xlim=(0, 360), xticks=range(0, 360, 90), xlabel="azimuth (degrees)")
 
 

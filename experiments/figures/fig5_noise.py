@@ -159,12 +159,13 @@ def draw_row(r: dict[str, Any], line: Any) -> Any:
         heat = axis.imshow(pictures[name], cmap="RdBu_r", vmin=-0.8, vmax=0.8, interpolation="nearest")
     for axis in line[:4]:
         axis.set(xticks=[], yticks=[])
+        axis.spines[:].set_visible(True)
     x, histogram = np.linspace(-4, 4, 200), pictures["histogram"]
     line[4].stairs(histogram, BINS, fill=True, color="#8fb3d9")
     line[4].plot(x, np.exp(-x * x / 2) / np.sqrt(2 * np.pi), "k--", lw=0.9)
     line[4].set(xlim=(-4, 4), yticks=[], xticks=[-3, 0, 3], ylim=(0, max(0.47, 1.08 * histogram.max())), box_aspect=1)
     line[4].tick_params(labelsize=7, length=2)
-    line[4].spines[["top", "right", "left"]].set_visible(False)
+    line[4].spines["left"].set_visible(False)
     line[5].axis("off")
     lines = statements(r["figures"])
     for height, (text, good) in zip(np.linspace(0.93, 0.07, len(lines)), lines, strict=True):

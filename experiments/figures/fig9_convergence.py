@@ -227,10 +227,9 @@ def draw(study: Study, quality: str, curves: dict[str, dict[str, Band]], gain: d
     for axis in axes:
         axis.set(xlabel="prior calls", xlim=(0, study.budget))
         axis.locator_params(axis="x", nbins=4)
-        axis.spines[["top", "right"]].set_visible(False)
     for axis in rest:
         axis.set_axis_off()
-    below.legend(handles=axes[0].get_lines(), loc="outside upper center", ncols=len(study.methods), frameon=False)
+    below.legend(handles=axes[0].get_lines(), loc="outside upper center", ncols=len(study.methods))
     return figure
 
 
@@ -240,8 +239,8 @@ def draw_bands(
     """Bands are cut at what the quantity can be, which Student's interval does not know."""
     for (method, (value, low, high)), (colour, dashes) in zip(by_method.items(), LOOKS, strict=False):
         axis.fill_between(x, np.clip(low, *limits), np.clip(high, *limits), color=colour, alpha=0.13, lw=0)
-        axis.plot(x, value, color=colour, ls=dashes, lw=1.3, label=method)
-    axis.set_title(title, fontsize=9)
+        axis.plot(x, value, color=colour, ls=dashes, label=method)
+    axis.set_title(title)
 
 
 def draw_strip(study: Study, figure: Any) -> None:
@@ -267,10 +266,9 @@ def draw_reached(axis: Any, quality: str, reached: Any, budget: int) -> None:
     for each, (colour, dashes) in zip(by_method.values(), LOOKS, strict=False):
         at = np.sort(each[each <= budget])
         x, y = np.concatenate([[0], at, [budget]]), np.concatenate([[0], np.arange(1, len(at) + 1), [len(at)]])
-        axis.step(x, y / each.size, where="post", color=colour, ls=dashes, lw=1.3)
+        axis.step(x, y / each.size, where="post", color=colour, ls=dashes)
     unit = " dB" if quality == "psnr_aligned" else ""
-    axis.set_title(f"share of runs that have reached {threshold:g}{unit}", fontsize=9)
-    axis.set_ylim(-0.03, 1.03)
+    axis.set(title=f"share of runs that have reached {threshold:g}{unit}", ylim=(-0.03, 1.03))
 
 
 if __name__ == "__main__":

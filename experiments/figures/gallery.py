@@ -112,7 +112,7 @@ def select(runs: Sequence[Run], gallery: Gallery, prompts: Sequence[str], overri
     typed = sweeps.typed(overrides)
     chosen: Chosen = {(m, p): [] for m in gallery.methods for p in prompts}
     for run in sorted(runs, key=lambda r: r.summary["seed"]):
-        had = sweeps.settings(run).items()
+        had = run.typed.items()
         fitting = [m for m, text in gallery.methods.items() if sweeps.typed(text.split()).items() <= had]
         if fitting and run.summary["prompt"] in prompts and typed.items() <= had:
             method = max(fitting, key=lambda m: len(gallery.methods[m].split()))

@@ -113,7 +113,7 @@ class Outcome:
 
 def outcome(run: Run, everywhere: Sequence[str] = ()) -> Outcome:
     """What came out of a run; `everywhere`: overrides that all runs have, and that name no method."""
-    typed, found = sweeps.settings(run), run.summary
+    typed, found = run.typed, run.summary
     known = {*sweeps.typed((*SMALL, *everywhere)), "name", "threads", "prompt", "seed", "prior.view_bias"}
     return Outcome(
         method=" ".join(f"{key}={value}" for key, value in typed.items() if key not in known),
@@ -266,8 +266,7 @@ def draw(outcomes: list[Outcome]) -> Any:
         axis.set(xticks=range(len(BIASES)), xticklabels=BIASES, xlabel="view_bias", title=title)
         if quantity != "psnr":
             axis.set_ylim(-0.03, 1.03)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False, fontsize=8)
+    axes[0].legend()
     return figure
 
 

@@ -10,6 +10,8 @@ from matplotlib import rcParams
 from matplotlib.figure import Figure
 
 rcParams.update({"font.family": "serif", "mathtext.fontset": "cm", "font.size": 9, "pdf.fonttype": 42})
+rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "lines.linewidth": 1.3})
+rcParams.update({"legend.frameon": False, "legend.fontsize": 8})
 SEEN, MARGIN = 25 / 255, 0.01  # alpha from which a pixel is part of a scene; in parts of a picture's side
 Window = tuple[float, float, float, float]  # left, top, right, bottom, in parts of a picture's sides
 

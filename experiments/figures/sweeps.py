@@ -57,11 +57,6 @@ def runs_of(name: str) -> list[Run]:
     return done_runs([folder])
 
 
-def settings(run: Run) -> dict[str, str]:
-    """What was typed for a run, key by key: {"noising": "random", "seed": "1"}."""
-    return typed(run.overrides)
-
-
 def typed(overrides: Sequence[str]) -> dict[str, str]:
     return {key: value for key, _, value in (item.partition("=") for item in overrides)}
 

@@ -59,22 +59,15 @@ def start_from_colours(vae: Any, rgb: Float[Tensor, "B 3 R R"]) -> None:
                 block.conv2.bias[list(KEPT)] = 0
                 if block.conv_shortcut is not None:
                     _wire(block.conv_shortcut, point, KEPT, KEPT)
-    for block in encoder.down_blocks:
-        for down in block.downsamplers or ():
-            _wire(down.conv, average, KEPT, KEPT)
-    for block in decoder.up_blocks:
-        for up in block.upsamplers or ():
-            _wire(up.conv, centre, KEPT, KEPT)
-    latents = len(vae.post_quant_conv.weight)
+    for down in [down for block in encoder.down_blocks for down in block.downsamplers or ()]:
+        _wire(down.conv, average, KEPT, KEPT)
+    for up in [up for block in decoder.up_blocks for up in block.upsamplers or ()]:
+        _wire(up.conv, centre, KEPT, KEPT)
+    latents = range(len(vae.post_quant_conv.weight))
     vae.quant_conv.weight *= 0.1
-    vae.quant_conv.bias[latents:] = -4  # log-variance: little noise at first
-    vae.post_quant_conv.bias.zero_()
-    for c in range(latents):
-        vae.quant_conv.weight[c] = 0
-        vae.quant_conv.weight[c, c] = 1
-        vae.quant_conv.bias[c] = 0
-        vae.post_quant_conv.weight[c] = 0
-        vae.post_quant_conv.weight[c, c] = 1
+    vae.quant_conv.bias[len(latents) :] = -4  # log-variance: little noise at first
+    for conv in (vae.quant_conv, vae.post_quant_conv):
+        _wire(conv, point, latents, latents)
     z = vae.encode(rgb).latent_dist.mean
     _affine(encoder.conv_out, 1 / z.std((0, 2, 3)), -z.mean((0, 2, 3)) / z.std((0, 2, 3)))
     out = vae.decode(vae.encode(rgb).latent_dist.mean).sample

@@ -57,13 +57,11 @@ def send(api: Any, workspace: ws.Workspace, report: wr.Report) -> dict[str, str]
     Raises GsdError for a project that does not exist, and where W&B does not answer or refuses.
     """
     with _sentences():
-        old_report = _find_report(api, report)
-        old_workspace = _find_workspace(workspace)
-        done = {
+        old_report, old_workspace = _find_report(api, report), _read(ws.Workspace, workspace.url)
+        return {
             _verb("workspace", old_workspace): _replace(workspace, old_workspace, WORKSPACE).save().url,
             _verb("report", old_report): _replace(report, old_report, REPORT).save().url,
         }
-    return done
 
 
 # What is described here. The rest of a saved one is kept: its id, the comments of a report.
@@ -91,29 +89,18 @@ def _find_report(api: Any, report: wr.Report) -> wr.Report | None:
             f"W&B has no project {report.entity}/{report.project}, or does not show it to you: log the runs there "
             "first, with logger=wandb, or give --entity and --project."
         ) from error
-    if not saved:
-        return None
-    with _readable(saved[0].url):
-        return wr.Report.from_url(saved[0].url)
+    return _read(wr.Report, saved[0].url) if saved else None
 
 
-def _find_workspace(workspace: ws.Workspace) -> ws.Workspace | None:
-    with _readable(workspace.url):
-        try:
-            return ws.Workspace.from_url(workspace.url)
-        except ValueError as error:
-            if NO_SUCH_VIEW in str(error):
-                return None
-            raise
-
-
-@contextmanager
-def _readable(url: str) -> Iterator[None]:
+def _read(kind: Any, url: str) -> Any:
+    """The saved workspace or report; None for a workspace that has not been made yet."""
     try:
-        yield
+        return kind.from_url(url)
     except (Error, WandbApiFailedError):
         raise
     except Exception as error:  # of many kinds, where the app has saved what the library does not know
+        if NO_SUCH_VIEW in str(error):
+            return None
         raise GsdError(
             f"{url} has been changed into what wandb-workspaces cannot read ({reason(error)}); delete it there, and "
             "repeat the command."
@@ -127,10 +114,9 @@ def _sentences() -> Iterator[None]:
     except WandbApiFailedError as error:
         raise _told(error) from error
     except Error as error:
-        cause = error.__cause__
-        raise (
-            _told(cause) if isinstance(cause, WandbApiFailedError) else GsdError(f"W&B: {reason(error)}.")
-        ) from error
+        if isinstance(error.__cause__, WandbApiFailedError):
+            raise _told(error.__cause__) from error
+        raise GsdError(f"W&B: {reason(error)}.") from error
 
 
 def _told(error: WandbApiFailedError) -> GsdError:

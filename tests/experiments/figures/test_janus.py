@@ -4,7 +4,6 @@ from pathlib import Path
 
 import janus
 import pytest
-import sweeps
 from launch import ROOT, SMALL, launch
 
 from gsd.errors import GsdError
@@ -49,7 +48,7 @@ def test_a_real_run_is_an_outcome(tmp_path):
     found = janus.outcome(Run(folder), [item for item in SMALL if item.startswith(("init", "camera"))] + ["steps=3"])
     assert (found.method, found.pair, found.prior_calls) == (GSD, ("an owl", 4, 3), 6)
     assert found.coherent == 0  # a grey ball
-    assert sweeps.settings(Run(folder))["steps"] == "3"
+    assert Run(folder).typed["steps"] == "3"
 
 
 def test_the_published_tables_come_from_the_published_runs():
