@@ -41,8 +41,8 @@ def evaluate(pipeline_folder: Path, out: Path) -> dict[str, Any]:
     found = classify(judge, sample(pipe, asked, seed=1))
     right = [name == find(text).name for text, (name, _, _) in zip(asked, found, strict=True)]
     backs = [f"{subject}, back view" for subject in subjects for _ in range(BACKS)]
-    turned = [azimuth for _, azimuth, _ in classify(judge, sample(pipe, backs, seed=2))]
-    away = angle_between(torch.tensor(turned), torch.tensor(180.0)).abs()
+    turned = torch.tensor([azimuth for _, azimuth, _ in classify(judge, sample(pipe, backs, seed=2))])
+    away = angle_between(turned, torch.full_like(turned, 180.0)).abs()
     plain = torch.tensor([a for text, (_, a, _) in zip(asked, found, strict=True) if "view" not in text])
     result = {
         "samples": len(asked),
@@ -52,7 +52,7 @@ def evaluate(pipeline_folder: Path, out: Path) -> dict[str, Any]:
         "back_samples": len(backs),
         "back_within_90_deg": float((away <= 90).float().mean()),
         "back_within_60_deg": float((away <= 60).float().mean()),
-        "plain_facing_front_within_90_deg": float((angle_between(plain, torch.zeros(())).abs() <= 90).float().mean()),
+        "plain_facing_front_within_90_deg": float((angle_between(plain, 0 * plain).abs() <= 90).float().mean()),
         "ddim_steps": STEPS,
         "guidance_scale": SCALE,
         "seconds": round(time.time() - began, 1),
