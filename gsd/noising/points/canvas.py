@@ -115,8 +115,8 @@ class Canvas:
         views, _, height, width = like.shape
         self.shape = (views, channels, height, width)
         self.total = like.new_zeros(views, height * width, channels)
-        moments = 1 if kernel == "box" else 5
-        self.weight = like.new_zeros(views, height * width, moments)
+        # Products of the splatting weights of a pixel with itself and, for the tent, with four neighbours
+        self.gram = like.new_zeros(views, height * width, 1 if kernel == "box" else 5)
 
     def paint(self, layer: Layer, values: Values) -> None:
         """Add what each view sees of the layer: what lies in front of the camera, in a pixel that accepts it and at its
@@ -149,42 +149,43 @@ class Canvas:
             surface.contiguous().numpy(),
             np.float32(layer.tolerance),
             self.total.numpy(),
-            self.weight.numpy(),
+            self.gram.numpy(),
         )
 
     def paint_torch(self, layer: Layer, values: Values) -> None:
         cloud = layer.cloud
-        pixel, share = reach(layer, self.kernel)
+        pixel, weight = reach(layer, self.kernel)
         seen = (pixel >= 0).flatten(2).any(2).any(0).unflatten(0, (-1, cloud.upsample)).any(1).nonzero()[:, 0]
         if values.stored is None:
             drawn = values.of(cloud.ids[seen], cloud.upsample, self.total.shape[2])
         else:
             drawn = values.stored[seen]
         rows = child_ids(seen, cloud.upsample)
-        drawn, share = (x.to(self.total.dtype) for x in (drawn.flatten(0, 1), share[:, rows]))
+        drawn, weight = (x.to(self.total.dtype) for x in (drawn.flatten(0, 1), weight[:, rows]))
         pixel = pixel[:, rows]
         area = self.total.shape[1]
         view, point, corner = (pixel >= 0).nonzero(as_tuple=True)  # dropping the misses first is several times faster
-        where = view * area + pixel[view, point, corner]
-        weight = share[view, point, corner]
-        self.total.flatten(0, 1).index_add_(0, where, weight[:, None] * drawn[point])
-        moments = [weight**2]
+        row = view * area + pixel[view, point, corner]
+        splat = weight[view, point, corner]
+        self.total.flatten(0, 1).index_add_(0, row, splat[:, None] * drawn[point])
+        products = [splat**2]
         if self.kernel == "tent":
-            moments += [_product(pixel, share, view, point, corner, step) for step in ((0, 1), (1, -1), (1, 0), (1, 1))]
-        self.weight.flatten(0, 1).index_add_(0, where, torch.stack(moments, 1))
+            steps = ((0, 1), (1, -1), (1, 0), (1, 1))
+            products += [_product(pixel, weight, view, point, corner, step) for step in steps]
+        self.gram.flatten(0, 1).index_add_(0, row, torch.stack(products, 1))
 
     def maps(self, rng: Stream) -> Float[Tensor, "V C h w"]:
         """Ends the painting."""
         if self.kernel == "tent":
-            return whiten(self.total, self.weight, self.shape, self.ridge, rng)
+            return whiten(self.total, self.gram, self.shape, self.ridge, rng)
         if not compiled(self.total):
             return self.maps_torch(rng)
         out = torch.empty(self.shape)
-        paint_kernels.normalise(self.total.numpy(), self.weight.numpy(), np.uint64(rng.key()), out.flatten(2).numpy())
+        paint_kernels.normalise(self.total.numpy(), self.gram.numpy(), np.uint64(rng.key()), out.flatten(2).numpy())
         return out
 
     def maps_torch(self, rng: Stream) -> Float[Tensor, "V C h w"]:
-        count = self.weight[..., 0]
+        count = self.gram[..., 0]
         maps = self.total * count.clamp_min(1).rsqrt()[..., None]
         view, pixel = (count == 0).nonzero(as_tuple=True)
         maps[view, pixel] = normal(rng.key(), view * count.shape[1] + pixel, maps.shape[2]).to(maps.dtype)
@@ -201,37 +202,37 @@ def reach(layer: Layer, kernel: Kernel) -> tuple[Int[Tensor, "V M E"], Float[Ten
     front = (z > NEAR) & coords.isfinite().all(-1)
     coords = torch.where(front[..., None], coords, torch.full_like(coords, -9.0)).clamp(-9, 1e6)
     if kernel == "box":
-        place, share = coords.floor()[:, :, None], torch.ones_like(coords[..., :1])
+        place, weight = coords.floor()[:, :, None], torch.ones_like(coords[..., :1])
     else:
         lower = (coords - 0.5).floor()
         right, down = (coords - 0.5 - lower).unbind(-1)
         corners = coords.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
         place = lower[:, :, None] + corners
-        share = torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], -1)
+        weight = torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], -1)
     x, y = place.long().unbind(-1)
-    inside = (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height) & (share > 0)
+    inside = (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height) & (weight > 0)
     pixel = torch.where(inside, y * cameras.width + x, 0)
     views = pixel.shape[0]
     seen = inside & layer.accepts.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel)
     if layer.depth is not None:
-        there = layer.depth.flatten(1).gather(1, pixel.flatten(1)).view(views, -1, pixel.shape[2])
-        seen &= (z[..., None] - there).abs() < layer.tolerance
-    return torch.where(seen, pixel, -1), torch.where(seen, share, 0.0)
+        surface = layer.depth.flatten(1).gather(1, pixel.flatten(1)).view(views, -1, pixel.shape[2])
+        seen &= (z[..., None] - surface).abs() < layer.tolerance
+    return torch.where(seen, pixel, -1), torch.where(seen, weight, 0.0)
 
 
 def _product(
     pixel: Int[Tensor, "V M 4"],
-    share: Float[Tensor, "V M 4"],
+    weight: Float[Tensor, "V M 4"],
     view: Int[Tensor, " E"],
     point: Int[Tensor, " E"],
     corner: Int[Tensor, " E"],
     step: tuple[int, int],
 ) -> Float[Tensor, " E"]:
-    """Each entry's weight times the same sub-point's weight one step (dy, dx) on, 0 where that is no corner of it."""
+    """Each entry's weight times the same sub-point's weight in the pixel at (dy, dx) from it, else 0."""
     dy, dx = corner // 2 + step[0], corner % 2 + step[1]
     valid = (dy < 2) & (dx >= 0) & (dx < 2)
     other = torch.where(valid, 2 * dy + dx, 0)
-    return share[view, point, corner] * share[view, point, other] * valid
+    return weight[view, point, corner] * weight[view, point, other] * valid
 
 
 def near_cone(directions: Float[Tensor, "K 3"], axes: Float[Tensor, "V 3"], cosine: float) -> Int[Tensor, " S"]:
@@ -239,5 +240,5 @@ def near_cone(directions: Float[Tensor, "K 3"], axes: Float[Tensor, "V 3"], cosi
     if not compiled(directions):
         return (axes @ directions.T > cosine).any(0).nonzero()[:, 0]
     out = np.empty(len(directions), np.int64)
-    found = paint_kernels.near_cone(directions.numpy(), axes.contiguous().numpy(), np.float32(cosine), out)
-    return torch.from_numpy(out[:found])
+    count = paint_kernels.near_cone(directions.numpy(), axes.contiguous().numpy(), np.float32(cosine), out)
+    return torch.from_numpy(out[:count])

@@ -67,13 +67,13 @@ def sub_values(ids, upsample, parent_key, child_key, own, fresh, out):
             children[k * upsample + s] = ids[k] * upsample + s
     fill_normal(parent_key, ids, parents)
     fill_normal(child_key, children, out.reshape(-1, channels))
-    share = fresh / np.float32(upsample)
+    fraction = fresh / np.float32(upsample)
     for k in range(len(ids)):
         for c in range(channels):
             total = np.float32(0.0)
             for s in range(upsample):
                 total += out[k, s, c]
-            shift = parents[k, c] * own - total * share
+            shift = parents[k, c] * own - total * fraction
             for s in range(upsample):
                 out[k, s, c] = fresh * out[k, s, c] + shift
 
@@ -81,14 +81,14 @@ def sub_values(ids, upsample, parent_key, child_key, own, fresh, out):
 @njit
 def paint(
     tent, points, frames, ids, upsample, place_key, value_keys, own, fresh, stored,
-    viewmats, Ks, width, height, near, accepts, depth, tolerance, total, weight,
+    viewmats, Ks, width, height, near, accepts, depth, tolerance, total, gram,
 ):  # fmt: skip
-    """total[v, p] += the values of the sub-points seen in pixel p, weight[v, p] += what they weigh.
+    """total[v, p] += the weighted values of the sub-points seen in pixel p, gram[v, p] += products of their weights.
 
-    The box: weight 1 in the pixel that contains the sub-point, weight[v, p, 0] counts. The tent: bilinear weights in
-    the four nearest pixels, weight[v, p] = sum of the products of a sub-point's weights here and at (dy, dx) from here,
-    (0, 0), (0, 1), (1, -1), (1, 0), (1, 1). Values are drawn for the points of which a part is seen, or taken from
-    `stored` [K, N, C] where that is not empty.
+    The box: weight 1 in the pixel that contains the sub-point, so gram[v, p, 0] is a count. The tent: bilinear weights
+    in the four nearest pixels; gram[v, p, i] sums the products of a sub-point's weights in p and in the pixel at
+    (dy, dx) = (0, 0), (0, 1), (1, -1), (1, 0), (1, 1) from p. Values are drawn for the points with a visible sub-point,
+    or taken from `stored` [K, N, C] if that is not empty.
     """
     views, _, channels = total.shape
     corners = 4 if tent else 1
@@ -96,7 +96,7 @@ def paint(
     size = step * upsample
     x, y, z = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
     at_x, at_y, at_z = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    pixel, share = np.empty((views, size, corners), np.int32), np.empty((views, size, corners), np.float32)
+    pixel, weight = np.empty((views, size, corners), np.int32), np.empty((views, size, corners), np.float32)
     seen, chosen, chosen_ids = np.empty(step, np.bool_), np.empty(step, np.int64), np.empty(step, np.int64)
     values = np.empty((step, upsample, channels), np.float32)
     candidates = _candidates(points, frames, viewmats, accepts, depth, tolerance)
@@ -108,12 +108,14 @@ def paint(
         seen[:] = False
         for v in range(views):
             _project(x[:m], y[:m], z[:m], viewmats[v], Ks[v], near, at_x[:m], at_y[:m], at_z[:m])
-            where, how_much = pixel[v], share[v]
+            pixels, weights = pixel[v], weight[v]
             if tent:
-                _corners(at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, where, how_much)
+                _tent_pixels(
+                    at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, pixels, weights
+                )
             else:
-                _contain(at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, where)
-            _mark(where, n, upsample, seen)
+                _box_pixels(at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, pixels)
+            _mark_seen(pixels, n, upsample, seen)
         found = 0
         for k in range(n):
             if seen[k]:
@@ -126,19 +128,19 @@ def paint(
             sub_values(chosen_ids[:found], upsample, value_keys[0], value_keys[1], own, fresh, values[:found])
         for v in range(views):
             if tent:
-                _add_tent(values, chosen[:found], pixel[v], share[v], total[v], weight[v])
+                _add_tent(values, chosen[:found], pixel[v], weight[v], total[v], gram[v])
             else:
-                _add_box(values, chosen[:found], pixel[v], total[v], weight[v])
+                _add_box(values, chosen[:found], pixel[v], total[v], gram[v])
 
 
 @njit
-def _mark(pixel, count, upsample, seen):
+def _mark_seen(pixel, count, upsample, seen):
     for k in range(count):
-        seen[k] |= _any_lands(pixel, k * upsample, upsample)
+        seen[k] |= _any_in_image(pixel, k * upsample, upsample)
 
 
 @njit
-def _any_lands(pixel, first, upsample):
+def _any_in_image(pixel, first, upsample):
     """Whether any of the sub-points of a point falls into a pixel."""
     for m in range(first, first + upsample):
         for corner in range(pixel.shape[1]):
@@ -148,7 +150,7 @@ def _any_lands(pixel, first, upsample):
 
 
 @njit
-def _contain(x, y, z, width, height, accepts, depth, tolerance, pixel):
+def _box_pixels(x, y, z, width, height, accepts, depth, tolerance, pixel):
     """pixel[m] = the pixel that contains the sub-point and accepts it, else -1."""
     for m in range(len(x)):
         inside = (x[m] >= 0) & (y[m] >= 0) & (x[m] < width) & (y[m] < height)
@@ -162,11 +164,11 @@ def _contain(x, y, z, width, height, accepts, depth, tolerance, pixel):
 
 
 @njit
-def _corners(x, y, z, width, height, accepts, depth, tolerance, pixel, share):
+def _tent_pixels(x, y, z, width, height, accepts, depth, tolerance, pixel, weight):
     """The four nearest pixels that accept the sub-point, else -1, and its bilinear weights in them, else 0."""
     for m in range(len(x)):
         pixel[m, :] = -1
-        share[m, :] = 0
+        weight[m, :] = 0
         if not ((x[m] > -1) & (y[m] > -1) & (x[m] < width + 1) & (y[m] < height + 1)):
             continue
         left, top = np.int32(np.floor(x[m] - np.float32(0.5))), np.int32(np.floor(y[m] - np.float32(0.5)))
@@ -177,43 +179,43 @@ def _corners(x, y, z, width, height, accepts, depth, tolerance, pixel, share):
             if 0 <= px < width and 0 <= py < height and w > 0:
                 p = py * np.int32(width) + px
                 if accepts[p] and (depth.size == 0 or abs(z[m] - depth[p]) < tolerance):
-                    pixel[m, corner], share[m, corner] = p, w
+                    pixel[m, corner], weight[m, corner] = p, w
 
 
 @njit
-def _add_box(values, chosen, pixel, total, weight):
+def _add_box(values, chosen, pixel, total, gram):
     _, upsample, channels = values.shape
     for i in range(len(chosen)):
         for s in range(upsample):
             p = pixel[chosen[i] * upsample + s, 0]
             if p >= 0:
-                weight[p, 0] += np.float32(1.0)
+                gram[p, 0] += np.float32(1.0)
                 for c in range(channels):
                     total[p, c] += values[i, s, c]
 
 
 @njit
-def _add_tent(values, chosen, pixel, share, total, weight):
+def _add_tent(values, chosen, pixel, weight, total, gram):
     _, upsample, channels = values.shape
     for i in range(len(chosen)):
         for s in range(upsample):
             m = chosen[i] * upsample + s
-            a, b, c, d = share[m, 0], share[m, 1], share[m, 2], share[m, 3]
+            a, b, c, d = weight[m, 0], weight[m, 1], weight[m, 2], weight[m, 3]
             for corner in range(4):
-                p, w = pixel[m, corner], share[m, corner]
+                p, w = pixel[m, corner], weight[m, corner]
                 if p >= 0:
-                    weight[p, 0] += w * w
+                    gram[p, 0] += w * w
                     for channel in range(channels):
                         total[p, channel] += w * values[i, s, channel]
-            if pixel[m, 0] >= 0:  # a weight is 0 where its pixel does not take part
-                weight[pixel[m, 0], 1] += a * b
-                weight[pixel[m, 0], 3] += a * c
-                weight[pixel[m, 0], 4] += a * d
+            if pixel[m, 0] >= 0:  # the weight of a pixel that does not take part is 0
+                gram[pixel[m, 0], 1] += a * b
+                gram[pixel[m, 0], 3] += a * c
+                gram[pixel[m, 0], 4] += a * d
             if pixel[m, 1] >= 0:
-                weight[pixel[m, 1], 2] += b * c
-                weight[pixel[m, 1], 3] += b * d
+                gram[pixel[m, 1], 2] += b * c
+                gram[pixel[m, 1], 3] += b * d
             if pixel[m, 2] >= 0:
-                weight[pixel[m, 2], 1] += c * d
+                gram[pixel[m, 2], 1] += c * d
 
 
 @njit
@@ -248,17 +250,17 @@ def near_cone(directions, axes, cosine, out):
 
 
 @njit
-def normalise(total, weight, fresh_key, out):
-    """out[v, c, p] = total[v, p, c] / sqrt(weight[v, p, 0]); fresh noise of (view, pixel) where nothing fell."""
+def normalise(total, gram, fresh_key, out):
+    """out[v, c, p] = total[v, p, c] / sqrt(gram[v, p, 0]); fresh noise of (view, pixel) where nothing fell."""
     views, area, channels = total.shape
     empty, found = np.empty(views * area, np.int64), 0
     for v in range(views):
         for p in range(area):
-            if weight[v, p, 0] == 0:
+            if gram[v, p, 0] == 0:
                 empty[found] = v * area + p
                 found += 1
                 continue
-            scale = np.float32(1.0) / np.sqrt(weight[v, p, 0])
+            scale = np.float32(1.0) / np.sqrt(gram[v, p, 0])
             for c in range(channels):
                 out[v, c, p] = total[v, p, c] * scale
     fresh = np.empty((found, channels), np.float32)
@@ -269,7 +271,7 @@ def normalise(total, weight, fresh_key, out):
 
 
 @njit
-def stencil(weight, width, height, out):
+def stencil(gram, width, height, out):
     """The Gram matrix of rows of unit length as padded planes out[4, h + 2, w + 2], and its largest row sum.
 
     out[0], [1], [2], [3] at a pixel: its product with the pixel at (0, 1), (1, -1), (1, 0), (1, 1) from it.
@@ -278,17 +280,17 @@ def stencil(weight, width, height, out):
     dy, dx = (0, 1, 1, 1), (1, -1, 0, 1)
     for y in range(height):
         for x in range(width):
-            mine = weight[y * width + x, 0]
+            mine = gram[y * width + x, 0]
             for i in range(4):
                 oy, ox = y + dy[i], x + dx[i]
                 if mine > 0 and oy < height and 0 <= ox < width:
-                    other = weight[oy * width + ox, 0]
+                    other = gram[oy * width + ox, 0]
                     if other > 0:
-                        out[i, y + 1, x + 1] = weight[y * width + x, i + 1] / np.sqrt(mine * other)
+                        out[i, y + 1, x + 1] = gram[y * width + x, i + 1] / np.sqrt(mine * other)
     largest = np.float32(0.0)
     for y in range(1, height + 1):
         for x in range(1, width + 1):
-            row = np.float32(1.0) if weight[(y - 1) * width + x - 1, 0] > 0 else np.float32(0.0)
+            row = np.float32(1.0) if gram[(y - 1) * width + x - 1, 0] > 0 else np.float32(0.0)
             row += out[0, y, x] + out[0, y, x - 1] + out[1, y, x] + out[1, y - 1, x + 1]
             row += out[2, y, x] + out[2, y - 1, x] + out[3, y, x] + out[3, y - 1, x - 1]
             largest = max(largest, row)
@@ -311,10 +313,10 @@ def chebyshev(diagonal, planes, coefficients, scale, shift, start, out):
             elif k > 1:
                 _multiply(diagonal, planes, scale, shift, np.float32(2.0), now, before)
                 before, now = now, before
-            weight = np.float32(coefficients[k])
+            coefficient = np.float32(coefficients[k])
             for y in range(1, height - 1):
                 for x in range(1, width - 1):
-                    out[c, y, x] += weight * now[y, x]
+                    out[c, y, x] += coefficient * now[y, x]
 
 
 @njit

@@ -31,26 +31,26 @@ _MOST = 4.0  # no eigenvalue of G is larger: a sub-point touches four pixels
 
 def whiten(
     total: Float[Tensor, "V P C"],
-    weight: Float[Tensor, "V P 5"],
+    gram: Float[Tensor, "V P 5"],
     shape: tuple[int, int, int, int],
     ridge: float,
     rng: Stream,
 ) -> Float[Tensor, "V C h w"]:
-    """total = sums of weighted values, weight = sums of products of weights as canvas.Canvas makes them."""
+    """The maps n from the sums of weighted values and the products of weights that canvas.Canvas collects."""
     views, channels, height, width = shape
     z = normal(rng.key(), torch.arange(views * height * width, device=total.device), channels).to(total.dtype)
-    length = weight[..., :1].sqrt()
+    length = gram[..., :1].sqrt()
     start = torch.where(length > 0, total / length.clamp_min(1e-20), 0.0) + ridge**0.5 * z.view_as(total)
     start = start.transpose(1, 2).unflatten(2, (height, width))
     diagonal = ((length > 0).to(total.dtype) + ridge).view(views, height, width)
     if not compiled(total):
-        return whiten_torch(start, diagonal, weight, ridge)
+        return whiten_torch(start, diagonal, gram, ridge)
     out = np.zeros((views, channels, height + 2, width + 2), np.float32)
     rim = (1, 1, 1, 1)
     starts, diagonals = pad(start, rim).numpy(), pad(diagonal, rim).numpy()
     planes = np.empty((4, height + 2, width + 2), np.float32)
     for v in range(views):
-        bound = paint_kernels.stencil(weight[v].numpy(), width, height, planes)
+        bound = paint_kernels.stencil(gram[v].numpy(), width, height, planes)
         polynomial, scale, shift = inverse_root(ridge, _rounded(float(bound)))
         paint_kernels.chebyshev(
             diagonals[v], planes, polynomial, np.float32(scale), np.float32(shift), starts[v], out[v]
@@ -59,11 +59,11 @@ def whiten(
 
 
 def whiten_torch(
-    start: Float[Tensor, "V C h w"], diagonal: Float[Tensor, "V h w"], weight: Float[Tensor, "V P 5"], ridge: float
+    start: Float[Tensor, "V C h w"], diagonal: Float[Tensor, "V h w"], gram: Float[Tensor, "V P 5"], ridge: float
 ) -> Float[Tensor, "V C h w"]:
     """The twin: the same polynomial by shifted tensors, with one bound on the spectrum for all views."""
     height, width = start.shape[2:]
-    planes = _planes(weight.unflatten(1, (height, width)))
+    planes = _planes(gram.unflatten(1, (height, width)))
     polynomial, scale, shift = inverse_root(ridge, _MOST)
 
     def multiply(t: Tensor) -> Tensor:
@@ -80,11 +80,11 @@ def whiten_torch(
     return out
 
 
-def _planes(weight: Float[Tensor, "V h w 5"]) -> list[Float[Tensor, "V h w"]]:
+def _planes(gram: Float[Tensor, "V h w 5"]) -> list[Float[Tensor, "V h w"]]:
     """Products of the unit rows of a pixel and its neighbour at (0, 1), (1, -1), (1, 0), (1, 1)."""
-    inverse = torch.where(weight[..., 0] > 0, weight[..., 0].clamp_min(1e-30).rsqrt(), 0.0)
+    inverse = torch.where(gram[..., 0] > 0, gram[..., 0].clamp_min(1e-30).rsqrt(), 0.0)
     steps = ((0, 1), (1, -1), (1, 0), (1, 1))
-    return [weight[..., i + 1] * inverse * _moved(inverse, dy, dx) for i, (dy, dx) in enumerate(steps)]
+    return [gram[..., i + 1] * inverse * _moved(inverse, dy, dx) for i, (dy, dx) in enumerate(steps)]
 
 
 def _moved(t: Float[Tensor, "*n h w"], dy: int, dx: int) -> Float[Tensor, "*n h w"]:

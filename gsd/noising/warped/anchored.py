@@ -65,36 +65,34 @@ class Sparse:
 
 @dataclass(frozen=True)
 class Split:
-    """Every anchor's value is shared out among those that ask for it, and a pixel sums what it gets.
+    """Each anchor value is split into independent parts, one per pixel that takes from it, and a pixel sums its parts.
 
-    The parts of a value x are share x + (1 - share share^T) z for fresh z, where `share` [parts, values] has
-    orthonormal columns. So they are independent N(0, 1) and those of one value, weighted with their shares, sum to
-    it: conditional upsampling (Chang et al. 2024, eq. 7) or, for unequal shares, the increments of a Brownian bridge
-    (Deng et al. 2025). `take` [pixels, parts] has orthonormal rows. Multiplied with the anchors' values and one z a
-    part, below each other.
+    With S = `scatter` [parts, values], whose columns are orthonormal, the parts of the values x are
+    S x + (I - S S^T) z for fresh z: independent N(0, 1), and S^T times the parts is x again. For equal entries this is
+    conditional upsampling (Chang et al. 2024, eq. 7), for unequal ones the increments of a Brownian bridge (Deng et al.
+    2025). `gather` [pixels, parts] has orthonormal rows. The operand stacks the anchors' values and one z per part.
     """
 
-    take: Sparse
-    share: Sparse
-    origin: Int[Tensor, " VP"]  # which anchor's value a column of `share` is
+    gather: Sparse
+    scatter: Sparse
+    origin: Int[Tensor, " VP"]  # which anchor's value a column of `scatter` is
     anchors: int
 
     @property
     def shape(self) -> tuple[int, int]:
-        return self.take.shape[0], self.anchors + self.take.shape[1]
+        return self.gather.shape[0], self.anchors + self.gather.shape[1]
 
     def __matmul__(self, x: Float[Tensor, "M C"]) -> Float[Tensor, "R C"]:
-        anchors, z = x.split([self.anchors, self.take.shape[1]])
-        return self.take @ (z + self.share @ (anchors[self.origin] - self.share.T @ z))
+        anchors, z = x.split([self.anchors, self.gather.shape[1]])
+        return self.gather @ (z + self.scatter @ (anchors[self.origin] - self.scatter.T @ z))
 
     def coo(self) -> Float[Tensor, "R M"]:
-        drawn = Sparse(
-            self.share.row, self.origin[self.share.column], self.share.weight, (self.share.shape[0], self.anchors)
-        )
-        take, share = self.take.coo(), self.share.coo()
+        s = self.scatter
+        from_anchors = Sparse(s.row, self.origin[s.column], s.weight, (s.shape[0], self.anchors))
+        gather, scatter = self.gather.coo(), s.coo()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # that torch's CSR format, which a product passes, is in beta
-            return torch.cat([take @ drawn.coo(), take - (take @ share) @ share.T], 1).coalesce()
+            return torch.cat([gather @ from_anchors.coo(), gather - (gather @ scatter) @ scatter.T], 1).coalesce()
 
 
 class Anchored(Correlated):
@@ -143,18 +141,18 @@ def copied(links: Links) -> Sparse:
 def split(links: Links) -> Split:
     """Each value is shared out among the pixels of a view that ask for it, in proportion to their weights."""
     pixels, parts = len(links.origin), len(links.source)
-    share = (links.weight / _sums(links.weight, links.source, pixels)[links.source]).sqrt()
-    area = _sums(share**2, links.target, pixels)
+    amplitude = (links.weight / _sums(links.weight, links.source, pixels)[links.source]).sqrt()
+    area = _sums(amplitude**2, links.target, pixels)
     empty = (area == 0).nonzero()[:, 0]
     part = torch.arange(parts + len(empty), device=empty.device)
     return Split(
-        take=Sparse(
+        gather=Sparse(
             torch.cat([links.target, empty]),
             part,
-            torch.cat([share / area[links.target].sqrt(), torch.ones_like(area[empty])]),
+            torch.cat([amplitude / area[links.target].sqrt(), torch.ones_like(area[empty])]),
             (pixels, len(part)),
         ),
-        share=Sparse(part[:parts], links.source, share, (len(part), pixels)),
+        scatter=Sparse(part[:parts], links.source, amplitude, (len(part), pixels)),
         origin=links.origin,
         anchors=links.anchors,
     )

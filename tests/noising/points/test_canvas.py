@@ -72,10 +72,10 @@ def test_painting_equals_its_twin(kernel, count, upsample):
     cloud = Cloud(scene.points[:count], 0.02 * torch.eye(3).expand(count, 3, 3), torch.arange(count), upsample, 9)
     for depth in (render(cams).depth, None):
         fast, slow = (painted(twin, cloud, cams, kernel, depth, accepts) for twin in (False, True))
-        assert count < 2 or slow.weight.sum() > 0
-        differ = ((fast.weight - slow.weight).abs() > 1e-3).any(2)
+        assert count < 2 or slow.gram.sum() > 0
+        differ = ((fast.gram - slow.gram).abs() > 1e-3).any(2)
         assert differ.float().mean() < 2e-3  # sub-points on the edge of a pixel or of the tolerance
-        scale = slow.weight[..., :1].sqrt().clamp_min(1)
+        scale = slow.gram[..., :1].sqrt().clamp_min(1)
         assert ((fast.total - slow.total) / scale).abs()[~differ].max() < 1e-3
 
 
@@ -93,7 +93,7 @@ def test_box_maps_equal_their_twin_and_fill_what_is_empty():
     cams = cameras(0.0, 5.0, size=24)
     canvas = painted(False, scattered(200, 3), cams, "box", None, torch.ones(2, 1, 24, 24, dtype=torch.bool))
     maps, twin = canvas.maps(Stream(0, "fresh")), canvas.maps_torch(Stream(0, "fresh"))
-    assert 0.2 < (canvas.weight == 0).float().mean() < 0.9
+    assert 0.2 < (canvas.gram == 0).float().mean() < 0.9
     assert torch.allclose(maps, twin, atol=1e-5)
     assert (maps != 0).all()
 
@@ -105,12 +105,12 @@ def place(points, kernel="box", accepts=None, **options):
     cloud = Cloud(points, torch.zeros(len(points), 3, 3), torch.arange(len(points)), 1, 0)
     accepts = torch.ones(1, 1, 4, 4, dtype=torch.bool) if accepts is None else accepts
     depth, tolerance = options.get("depth"), options.get("tolerance", 0.0)
-    pixel, share = reach(Layer(cloud, cams, accepts, depth, tolerance), kernel)
+    pixel, weight = reach(Layer(cloud, cams, accepts, depth, tolerance), kernel)
     canvas = Canvas(torch.zeros(1, 1, 4, 4), 1, kernel, 0.1)
     canvas.paint(Layer(cloud, cams, accepts, depth, tolerance), Values(Stream(0, "v"), 1.0, 1.0))
-    weight = torch.zeros(16).index_add_(0, pixel[pixel >= 0], (share**2)[pixel >= 0])
-    assert torch.allclose(canvas.weight[0, :, 0], weight, atol=1e-6)  # kernel and twin, on every case below
-    return pixel[0], share[0]
+    squares = torch.zeros(16).index_add_(0, pixel[pixel >= 0], (weight**2)[pixel >= 0])
+    assert torch.allclose(canvas.gram[0, :, 0], squares, atol=1e-6)  # kernel and twin, on every case below
+    return pixel[0], weight[0]
 
 
 def test_landing_by_hand():
@@ -124,9 +124,9 @@ def test_landing_by_hand():
 
 
 def test_tent_by_hand():
-    pixel, share = place([[0.0, 0.25, -0.25]], "tent")  # at (2.25, 2.25): a quarter from the centres at 2.5
+    pixel, weight = place([[0.0, 0.25, -0.25]], "tent")  # at (2.25, 2.25): a quarter from the centres at 2.5
     assert pixel[0].tolist() == [5, 6, 9, 10]
-    assert torch.allclose(share[0], torch.tensor([0.0625, 0.1875, 0.1875, 0.5625]))
+    assert torch.allclose(weight[0], torch.tensor([0.0625, 0.1875, 0.1875, 0.5625]))
     accepts = torch.ones(1, 1, 4, 4, dtype=torch.bool)
     accepts.view(-1)[10] = False
     assert place([[0.0, 0.25, -0.25]], "tent", accepts)[0][0].tolist() == [5, 6, 9, -1]
@@ -150,6 +150,6 @@ def test_cuda_equals_cpu(kernel):
     there = Canvas(torch.zeros(2, 1, 24, 24, device="cuda"), 3, kernel, 0.05)
     moved = Cloud(cloud.points.cuda(), cloud.frames.cuda(), cloud.ids.cuda(), cloud.upsample, cloud.key)
     there.paint(Layer(moved, cams.to("cuda"), everywhere.cuda()), exact(2))
-    assert ((there.weight.cpu() - slow.weight).abs() > 1e-3).float().mean() < 2e-3
-    same = (there.weight.cpu() - slow.weight).abs().amax(2) < 1e-3
+    assert ((there.gram.cpu() - slow.gram).abs() > 1e-3).float().mean() < 2e-3
+    same = (there.gram.cpu() - slow.gram).abs().amax(2) < 1e-3
     assert (there.total.cpu() - slow.total).abs()[same].max() < 1e-3

@@ -23,12 +23,12 @@ def scene(points):
 
 def dense(layer):
     """B with rows of unit length (or 0), float64, of every view."""
-    pixel, share = reach(layer, "tent")
+    pixel, weight = reach(layer, "tent")
     views = len(layer.cameras)
     B = torch.zeros(views, AREA + 1, pixel.shape[1], dtype=torch.float64)
     points = torch.arange(pixel.shape[1])[:, None].expand_as(pixel[0])
     for v in range(views):
-        B[v, pixel[v], points] = share[v].double()  # -1 is the last row, which is dropped
+        B[v, pixel[v], points] = weight[v].double()  # -1 is the last row, which is dropped
     B = B[:, :AREA]
     return B / B.norm(dim=2, keepdim=True).clamp_min(1e-20)
 
