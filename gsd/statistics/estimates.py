@@ -80,8 +80,8 @@ def rate(successes: float, count: int, level: float = LEVEL) -> Estimate:
     return Estimate(proportion, *wilson(proportion, count, float(stats.norm.ppf((1 + level) / 2))), count)
 
 
-def wilson(share: float, count: float, quantile: float) -> tuple[float, float]:
-    """Wilson's interval of a share of `count` independent values: what it lies within `quantile` standard errors of."""
+def wilson(proportion: float, count: float, quantile: float) -> tuple[float, float]:
+    """Wilson's interval: the true rates within `quantile` standard errors of a proportion of `count` values."""
     z = quantile / count**0.5
-    middle, half = share + z**2 / 2, z * (share * (1 - share) + z**2 / 4) ** 0.5
+    middle, half = proportion + z**2 / 2, z * (proportion * (1 - proportion) + z**2 / 4) ** 0.5
     return max(0.0, (middle - half) / (1 + z**2)), min(1.0, (middle + half) / (1 + z**2))
