@@ -1,1 +1,1 @@
-"""Noise that lives on points: values by counter, canvas, sub-points, whitening."""
+"""Noise attached to points: counter-based values, sub-points, splatting into maps, whitening."""

@@ -1,4 +1,4 @@
-"""What lies behind the object: a sphere at infinity, of which only a camera's rotation shows another part."""
+"""The background: a sphere at infinity, whose image depends on a camera's rotation alone."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def without_translation(cameras: Cameras) -> Cameras:
 
 
 def sphere(cameras: Cameras, points: int, upsample: int, key: int) -> Cloud:
-    """Of `points` equally spread directions those that any view may see; sub-points half a spacing around each."""
+    """Those of `points` evenly spread directions that some view may see, with sub-points half a spacing around each."""
     directions, frames = _directions(points, cameras.viewmats.device)
     corner = math.hypot(cameras.width, cameras.height) / 2 / float(cameras.Ks[:, 0, 0].min())
     cone = min(math.atan(corner) + 2 * _spacing(points), math.pi)
@@ -31,13 +31,13 @@ def sphere(cameras: Cameras, points: int, upsample: int, key: int) -> Cloud:
 
 
 def _spacing(points: int) -> float:
-    """Mean distance of neighbours among `points` directions, radians."""
+    """Mean angle between neighbours among `points` directions, radians."""
     return math.sqrt(4 * math.pi / points)
 
 
 @lru_cache(maxsize=4)
 def _directions(points: int, device: torch.device) -> tuple[Float[Tensor, "K 3"], Float[Tensor, "K 3 3"]]:
-    """Fibonacci directions, each for the same area, and the frames of their sub-points along the sphere."""
+    """Fibonacci directions, which cover equal areas, and the frames that place their sub-points along the sphere."""
     k = torch.arange(points, dtype=torch.float64) + 0.5
     z = 1 - 2 * k / points
     angle = math.pi * (1 + 5**0.5) * k

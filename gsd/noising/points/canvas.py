@@ -1,6 +1,6 @@
-"""From points with values to maps: sub-points, visibility and the integral over a pixel.
+"""From points with noise values to maps: sub-points, visibility and the integral over a pixel.
 
-Everything runs by numba kernels on CPU float32 tensors and by plain torch elsewhere; `*_torch` are the twins.
+CPU float32 tensors go through numba kernels, others through plain torch; the functions `*_torch` are the torch twins.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ Kernel = Literal["box", "tent"]
 
 @dataclass(frozen=True)
 class Cloud:
-    """K points, each split into `upsample` sub-points at points[k] + frames[k] u, where u depends on the ids alone."""
+    """K points, each split into `upsample` sub-points at points[k] + frames[k] u; u depends on key and id alone."""
 
     points: Float[Tensor, "K 3"]
     frames: Float[Tensor, "K 3 3"]
     ids: Int[Tensor, " K"]
     upsample: int
-    key: int  # of the places
+    key: int  # for drawing u
 
     def places(self) -> Float[Tensor, "K N 3"]:
         u = bell(self.key, child_ids(self.ids, self.upsample)).unflatten(0, (len(self.ids), self.upsample))
@@ -41,12 +41,12 @@ class Cloud:
 
 @dataclass(frozen=True)
 class Layer:
-    """A cloud and who sees it."""
+    """A cloud, the cameras that look at it, and the pixels that may show it."""
 
     cloud: Cloud
     cameras: Cameras  # of h x w pixels
-    accepts: Bool[Tensor, "V 1 h w"]  # pixels that may see it
-    depth: Float[Tensor, "V 1 h w"] | None = None  # if given, what is seen lies within `tolerance` of it
+    accepts: Bool[Tensor, "V 1 h w"]  # pixels that may show it
+    depth: Float[Tensor, "V 1 h w"] | None = None  # if given, only sub-points within `tolerance` of it are visible
     tolerance: float = 0.0  # world units of camera z
 
 
@@ -55,7 +55,7 @@ class Values:
     """The noise of the sub-points: m_s = own n + fresh (z_s - mean z) of independent N(0, 1) n and z.
 
     With own = 1 / sqrt(N) and fresh = 1 the m_s are independent N(0, 1) and sum_s m_s / sqrt(N) = n: conditional
-    upsampling (Chang et al. 2024, eq. 7). They are drawn from the ids, or given as they are now in `stored`.
+    upsampling (Chang et al. 2024, eq. 7). The m_s are drawn by id, or taken from `stored` if given.
     """
 
     rng: Stream
@@ -67,7 +67,7 @@ class Values:
         return self.rng.sub("parent").key(), self.rng.sub("child").key()
 
     def of(self, ids: Int[Tensor, " K"], upsample: int, channels: int) -> Float[Tensor, "K N C"]:
-        """Drawn for some ids."""
+        """Draw the values of the points with these ids."""
         if not compiled(ids):
             return self.of_torch(ids, upsample, channels)
         out = torch.empty(len(ids), upsample, channels)
@@ -89,10 +89,9 @@ def child_ids(ids: Int[Tensor, " K"], upsample: int) -> Int[Tensor, " M"]:
 
 
 def bell(key: int, ids: Int[Tensor, " M"]) -> Float[Tensor, "M 3"]:
-    """Three independent numbers of mean 0 and variance 1 per id, each the sum of three uniform ones.
+    """Three independent numbers of mean 0 and variance 1 per id, each the sum of three uniform numbers of seven bits.
 
-    Where a sub-point lies need not be normal to the last digit: this is five times as fast as `normal`, and bounded
-    by 3. Seven bits each: 3 x 3 x 7 of the 64.
+    The offset of a sub-point need not be exactly normal: this is five times as fast as `normal`, and |u_i| < 3.
     """
     bits = hashed(key, ids)[:, None, None] >> (21 * torch.arange(3, device=ids.device)[:, None]
                                                + 7 * torch.arange(3, device=ids.device))  # fmt: skip
@@ -100,17 +99,16 @@ def bell(key: int, ids: Int[Tensor, " M"]) -> Float[Tensor, "M 3"]:
 
 
 class Canvas:
-    """V maps that are being painted with the values of sub-points.
+    """V maps into which the values of sub-points are splatted.
 
-    kernel: box, a sub-point feeds the pixel that contains it and a pixel is sum(m) / sqrt(count) (eq. 8 of the paper);
-    tent, it feeds the four nearest pixels with bilinear weights, and what neighbouring pixels then have in common is
-    taken out by the symmetric inverse square root of their Gram matrix, see gsd.noising.points.whiten. Either way the
-    maps are exactly N(0, I) for independent N(0, 1) values, whatever the geometry, and pixels nothing reached get fresh
-    noise.
+    kernel=box: a sub-point feeds the pixel that contains it, and a pixel is sum(m) / sqrt(count) (eq. 8 of the paper).
+    kernel=tent: it feeds the four nearest pixels with bilinear weights, and the symmetric inverse square root of the
+    pixels' Gram matrix then decorrelates neighbours, see gsd.noising.points.whiten. In both cases independent N(0, 1)
+    values give maps that are exactly N(0, I), whatever the geometry; pixels that no sub-point reaches get fresh noise.
     """
 
     def __init__(self, like: Float[Tensor, "V 1 h w"], channels: int, kernel: Kernel, ridge: float) -> None:
-        """Maps of the size, precision and device of `like`, such as the depth."""
+        """Empty maps with the size, dtype and device of `like`, such as the depth."""
         self.kernel, self.ridge = kernel, ridge
         views, _, height, width = like.shape
         self.shape = (views, channels, height, width)
@@ -175,7 +173,7 @@ class Canvas:
         self.gram.flatten(0, 1).index_add_(0, row, torch.stack(products, 1))
 
     def maps(self, rng: Stream) -> Float[Tensor, "V C h w"]:
-        """Ends the painting."""
+        """The normalised maps of all that was painted."""
         if self.kernel == "tent":
             return whiten(self.total, self.gram, self.shape, self.ridge, rng)
         if not compiled(self.total):
@@ -193,9 +191,9 @@ class Canvas:
 
 
 def reach(layer: Layer, kernel: Kernel) -> tuple[Int[Tensor, "V M E"], Float[Tensor, "V M E"]]:
-    """The pixels that each sub-point feeds in each view, flat, -1 for none, and its weight there (0 for none).
+    """The flat pixel numbers that each sub-point feeds in each view (-1: none), and its weights there (0: none).
 
-    E is 1 for the box and 4 for the tent: the corners (0, 0), (0, 1), (1, 0), (1, 1).
+    E is 1 for the box and 4 for the tent: the pixels at (0, 0), (0, 1), (1, 0), (1, 1) from the upper left one.
     """
     cameras = layer.cameras
     coords, z = project(layer.cloud.places().flatten(0, 1), cameras)
@@ -236,7 +234,7 @@ def _product(
 
 
 def near_cone(directions: Float[Tensor, "K 3"], axes: Float[Tensor, "V 3"], cosine: float) -> Int[Tensor, " S"]:
-    """Which unit directions lie within the cone of the given cosine about any of the axes."""
+    """Indices of the unit directions whose angle to any of the axes has a cosine above `cosine`."""
     if not compiled(directions):
         return (axes @ directions.T > cosine).any(0).nonzero()[:, 0]
     out = np.empty(len(directions), np.int64)

@@ -1,8 +1,8 @@
 """Counter-based normal numbers: a value depends on (key, id, channel) alone.
 
-Nothing has to be stored, drawn in order or checkpointed: the views of a step ask for the same ids and get the same
-values, and a Gaussian that densification adds brings a new id and with it fresh values. On the CPU a numba kernel
-fills the numbers, elsewhere the same integers are mixed with torch operations.
+Nothing has to be stored, drawn in order or checkpointed: all views of a step get the same value for the same id, and a
+Gaussian added by densification has a new id and so fresh values. On the CPU a numba kernel makes the numbers, elsewhere
+torch mixes the same integers.
 """
 
 from __future__ import annotations
@@ -55,10 +55,11 @@ def _mix32(x: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
 
 
 def _shift(x: Int[Tensor, "*n"], bits: int) -> Int[Tensor, "*n"]:
-    """Logical shift to the right; torch's own is arithmetic."""
+    """Logical shift to the right; torch's >> is arithmetic."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
 def _signed(x: int) -> int:
+    """The int64 with the lower 64 bits of x."""
     x &= (1 << 64) - 1
     return x - (1 << 64) if x >> 63 else x

@@ -1,10 +1,10 @@
-"""Numba kernels of gsd.noising.points.counter; the torch twins stand there."""
+"""Numba kernels of gsd.noising.points.counter, which has their torch twins."""
 
 import numpy as np
 
 from gsd.backend.jit import njit
 
-_BLOCK = 512  # values made at a time: their buffers stay in the first-level cache
+_BLOCK = 512  # values per pass, so that the buffers stay in the first-level cache
 
 
 @njit
@@ -24,7 +24,7 @@ def fill_normal(key, ids, out):
 
 @njit
 def _mix_points(key, ids, low, high):
-    """64 bits a point, by splitmix64's finaliser."""
+    """64 random bits per point as two halves, by `mix64`."""
     for i in range(len(ids)):
         x = mix64(key, ids[i])
         low[i], high[i] = np.uint32(x), np.uint32(x >> np.uint64(32))
@@ -32,7 +32,7 @@ def _mix_points(key, ids, low, high):
 
 @njit
 def mix64(key, i):
-    """64 random bits of an id: splitmix64's finaliser; gsd.noising.points.counter.hashed."""
+    """64 random bits for an id by splitmix64's finaliser, as gsd.noising.points.counter.hashed makes them."""
     x = np.uint64(i + 1) * np.uint64(0x9E3779B97F4A7C15) + key
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -41,7 +41,7 @@ def mix64(key, i):
 
 @njit
 def _mix_values(channel, low, high, tail, sign):
-    """Two rounds of a 32-bit finaliser, which vectorises, to a tail probability in (0, 1) and a sign times sqrt(2)."""
+    """A tail probability in (0, 1) and a sign times sqrt(2), by two rounds of a 32-bit finaliser, which vectorises."""
     shift = np.uint32(channel * np.uint32(0x9E3779B9))
     for k in range(low.size):
         x = _mix32(np.uint32(_mix32(np.uint32(low[k] + shift)) ^ high[k]))
@@ -51,17 +51,17 @@ def _mix_values(channel, low, high, tail, sign):
 
 @njit
 def _mix32(x):
-    x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D))  # numba widens what is not cast back
+    x = np.uint32((x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D))  # without the casts numba widens to 64 bits
     x = np.uint32((x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B))
     return np.uint32(x ^ (x >> np.uint32(16)))
 
 
 @njit
 def _transform(tail, sign, out):
-    """Inverse of the normal distribution (Giles 2010, single precision), branch-free so that it vectorises.
+    """Quantile function of the normal distribution (Giles 2010, single precision), branch-free so that it vectorises.
 
     With p = tail and x = 1 - p: n = sqrt(2) erfinv(x) = sqrt(2) x poly(w), w = -ln(p (2 - p)). Working in p keeps the
-    tails exact: |n| reaches 6.3. The logarithm is taken apart by its bits: ln y = e ln 2 + ln m, m in [2/3, 4/3).
+    tails exact: |n| reaches 6.3. The logarithm splits y by its bits: ln y = e ln 2 + ln m, m in [2/3, 4/3).
     """
     y = tail * (np.float32(2.0) - tail)
     bits = y.view(np.int32)

@@ -1,4 +1,4 @@
-"""Noise that changes slowly over the steps, with nothing to keep from one to the next."""
+"""Noise that changes slowly over the steps, without state between them."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from torch import Tensor
 
 from gsd.schedule import Schedule, at
 
-Draw = Callable[[Int[Tensor, " K"], int], Float[Tensor, "K N C"]]  # the independent values e_t of some ids
+Draw = Callable[[Int[Tensor, " K"], int], Float[Tensor, "K N C"]]  # (ids, t) -> the independent values e_t
 
 
 class Drift:
     """One Ornstein-Uhlenbeck process per value: n_t = sqrt(1 - gamma_t) n_(t-1) + sqrt(gamma_t) fresh, n_0 = e_0.
 
-    Each n_t is N(0, 1), and corr(n_s, n_t) is the product of sqrt(1 - gamma) over the steps between. The process is
-    not computed in the order of time: n_1, n_2, n_4, n_8 ... follow from each other, and what lies between two known
-    steps from both of them, given e_t. It is Markov, so that is the same process. A step costs 2 log2(step) draws
-    and is a function of id and step alone: a resumed run needs no history, nor does a new point.
+    Each n_t is N(0, 1), and corr(n_s, n_t) is the product of sqrt(1 - gamma) over the steps between. The process is not
+    computed in the order of time: first n_1, n_2, n_4, n_8 ..., each from the one before, then by bisection the steps
+    between two known ones, as bridges with the fresh e_t. The process is Markov, so its distribution is the same.
+    A value costs 2 log2(step) draws and depends on id and step alone: resumed runs and new points need no history.
     """
 
     def __init__(self, gamma: Schedule) -> None:
         self.gamma = gamma
-        self._times = [0.0]  # of the steps so far, for a gamma that changes
+        self._times = [0.0]  # of the first steps, on the clock of _between, for a gamma that changes
 
     def __call__(self, ids: Int[Tensor, " K"], step: int, draw: Draw) -> Float[Tensor, "K N C"]:
-        """n_step of the ids."""
+        """The values n_step of the ids."""
         before, after = 0, 1
         n_before = draw(ids, 0)
         if step == 0:
@@ -47,7 +47,7 @@ class Drift:
         return n_after
 
     def _between(self, start: int, end: int) -> float:
-        """Time by the process's own clock, in which correlation falls by 1 / e per unit."""
+        """Time between two steps on a clock in which the correlation falls by the factor e per unit."""
         if isinstance(self.gamma, int | float):
             return (end - start) * _time(self.gamma)
         while len(self._times) <= end:
@@ -56,7 +56,7 @@ class Drift:
 
 
 def _time(gamma: float) -> float:
-    """-ln sqrt(1 - gamma), and 20 for gamma = 1: a correlation of 2e-9."""
+    """-ln sqrt(1 - gamma), at most 20 (a correlation of 2e-9)."""
     return min(-0.5 * math.log1p(-gamma), 20.0) if gamma < 1 else 20.0
 
 
@@ -67,8 +67,8 @@ def _forward(n: Float[Tensor, "K N C"], e: Float[Tensor, "K N C"], time: float) 
 def _bridge(
     a: Float[Tensor, "K N C"], b: Float[Tensor, "K N C"], e: Float[Tensor, "K N C"], since: float, until: float
 ) -> Float[Tensor, "K N C"]:
-    """The process between a, `since` ago, and b, `until` from now, given both."""
+    """A draw of the process between its values a, `since` earlier, and b, `until` later."""
     p, q, r = (-math.expm1(-2 * time) for time in (since, until, since + until))  # 1 - correlation^2
-    if r == 0:  # the clock stands still
+    if r == 0:  # gamma = 0: nothing changes
         return a
     return (math.exp(-since) * q * a + math.exp(-until) * p * b) / r + math.sqrt(p * q / r) * e

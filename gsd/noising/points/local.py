@@ -1,8 +1,8 @@
-"""How far apart neighbouring points are and how the surface lies there: where sub-points may go.
+"""Local spacing and surface normal of a point cloud, which decide where sub-points lie.
 
-Sub-points lie along the surface by default: isotropic offsets have a parallax of their own (on the reference scene at
-30 degrees, views share .27 with isotropic and .45 with tangent offsets). Spacing and normal are measured anew in each
-step, so that nothing depends on history.
+By default sub-points lie along the surface, because isotropic offsets have a parallax of their own: on the reference
+scene at 30 degrees, views share .27 with isotropic and .45 with tangent offsets. Spacing and normal are estimated anew
+in each step, so nothing depends on history.
 """
 
 from __future__ import annotations
@@ -22,21 +22,19 @@ from gsd.types import Scene
 
 Offsets = Literal["isotropic", "tangent", "covariance"]
 
-_SAMPLE = 256  # points that the centre and size of the cloud are estimated from
-_CELL = 2.5  # cell size in expected spacings: the 27 cells about a point then hold some 60 of a surface's points
-_FINEST = (
-    10_000  # points that the cells are made for: more fall into as many cells, so that the tables stay in the cache
-)
-_FEWEST = 4  # mean points per cell; with fewer the points fill a volume, and cells are made for twice as many
+_SAMPLE = 256  # points from which the centre and radius of the cloud are estimated
+_CELL = 2.5  # cell size in expected spacings: the 27 cells around a point of a surface then hold about 60 points
+_FINEST = 10_000  # more points than this do not make the cells smaller, so that the tables stay in the cache
+_FEWEST = 4  # points per cell; if the mean is lower, the points fill a volume, and the cells grow to hold twice as many
 _SECTION = 1.06  # root of the mean area, in faces, that a plane through the middle third cuts out of a cube
 
 
 def frames(scene: Scene, offsets: Offsets, spread: float) -> Float[Tensor, "K 3 3"]:
-    """L of every point; its sub-points lie at point + L u with E[u u^T] = I (world units). 0 for spread 0.
+    """The matrix L of every point, whose sub-points lie at point + L u with E[u u^T] = I (world units).
 
-    isotropic: spread times the local spacing in every direction. tangent: the same without the part along the
-    surface normal, as far as the points do lie on a surface. covariance: spread times the square root of the
-    Gaussian's own covariance. Raises GsdError where that is asked of points without scales.
+    isotropic: spread times the local spacing in every direction. tangent: the same with the component along the
+    surface normal removed, as far as the points lie on a surface. covariance: spread times the square root of the
+    Gaussian's own covariance. Raises GsdError for covariance if the points have no scales.
     """
     if offsets == "covariance":
         if scene.scales is None or scene.quats is None:
@@ -55,10 +53,10 @@ def frames(scene: Scene, offsets: Offsets, spread: float) -> Float[Tensor, "K 3 
 
 
 def _grid(points: Float[Tensor, "K 3"]) -> tuple[Float[np.ndarray, "3"], float]:
-    """Centre of the cells and their size, from medians, so that stray points do not matter."""
-    some = points[:: max(1, len(points) // _SAMPLE)].cpu().double().numpy()
-    centre, radius = kernels.middle(some)
-    spacing = radius * (4 * np.pi / max(1, min(len(points), _FINEST))) ** 0.5  # as if all lay on a sphere
+    """Centre and size of the cells, from medians, so that outliers do not matter."""
+    sample = points[:: max(1, len(points) // _SAMPLE)].cpu().double().numpy()
+    centre, radius = kernels.median_ball(sample)
+    spacing = radius * (4 * np.pi / max(1, min(len(points), _FINEST))) ** 0.5  # of points evenly on a sphere
     return centre, max(_CELL * spacing, 1e-6)
 
 
@@ -67,12 +65,12 @@ def _frames_compiled(
 ) -> Float[Tensor, "K 3 3"]:
     count = len(points)
     keys, cell, moments = np.empty(count, np.int64), np.empty(count, np.int32), np.empty((count, 10))
-    found, table = kernels.assign(points.numpy(), centre, size, keys, cell, moments)
-    if found * _FEWEST > count:
-        size = _wider(size, found, count)
-        found, table = kernels.assign(points.numpy(), centre, size, keys, cell, moments)
-    spacing, normal, flatness = np.empty(found), np.empty((found, 3)), np.empty(found)
-    kernels.describe(found, table, keys, moments, _SECTION * 3 * size, spacing, normal, flatness)
+    n_cells, table = kernels.assign(points.numpy(), centre, size, keys, cell, moments)
+    if n_cells * _FEWEST > count:
+        size = _wider(size, n_cells, count)
+        n_cells, table = kernels.assign(points.numpy(), centre, size, keys, cell, moments)
+    spacing, normal, flatness = np.empty(n_cells), np.empty((n_cells, 3)), np.empty(n_cells)
+    kernels.describe(n_cells, table, keys, moments, _SECTION * 3 * size, spacing, normal, flatness)
     if offsets == "isotropic":
         flatness[:] = 0
     out = np.empty((count, 3, 3), np.float32)
@@ -80,9 +78,9 @@ def _frames_compiled(
     return torch.from_numpy(out)
 
 
-def _wider(size: float, found: int, count: int) -> float:
-    """The size of a cell where points lie in a volume and too few would share one."""
-    return size * (2 * _FEWEST * found / count) ** 0.5
+def _wider(size: float, n_cells: int, count: int) -> float:
+    """The cell size for points that fill a volume, of which too few fell into each cell of `size`."""
+    return size * (2 * _FEWEST * n_cells / count) ** 0.5
 
 
 def frames_torch(
@@ -95,13 +93,13 @@ def frames_torch(
         size = _wider(size, len(cells), len(points))
         valid, cells, cell = sort_into_cells(x, size)
     x = x[valid]
-    each = torch.cat([torch.ones_like(x[:, :1]), x, (x[:, :, None] * x[:, None]).flatten(1)], 1)
-    moments = each.new_zeros(len(cells) + 1, 13).index_add_(0, cell, each)  # the last stays 0: no such cell
+    terms = torch.cat([torch.ones_like(x[:, :1]), x, (x[:, :, None] * x[:, None]).flatten(1)], 1)
+    moments = terms.new_zeros(len(cells) + 1, 13).index_add_(0, cell, terms)  # the last row, 0, is for missing cells
     shifts = torch.cartesian_prod(*[torch.arange(-1, 2, device=points.device)] * 3)
     around = cells[:, None] + (shifts << shifts.new_tensor([42, 21, 0])).sum(1)
     index = torch.searchsorted(cells, around).clamp_max(max(len(cells) - 1, 0))
-    known = cells[index] == around if len(cells) else torch.zeros_like(around, dtype=torch.bool)
-    total = moments[torch.where(known, index, len(cells))].sum(1)
+    exists = cells[index] == around if len(cells) else torch.zeros_like(around, dtype=torch.bool)
+    total = moments[torch.where(exists, index, len(cells))].sum(1)
     n, mean = total[:, :1], total[:, 1:4] / total[:, :1]
     covariance = total[:, 4:].unflatten(1, (3, 3)) / n[..., None] - mean[:, :, None] * mean[:, None]
     variance, axes = torch.linalg.eigh(covariance)
@@ -126,9 +124,9 @@ def frames_torch(
 def sort_into_cells(
     x: Float[Tensor, "K 3"], size: float
 ) -> tuple[Bool[Tensor, " K"], Int[Tensor, " C"], Int[Tensor, " k"]]:
-    """Which points are in a cubic cell that can be numbered, the cells' numbers, and which of them each is in.
+    """Sort points into cubic cells: which points are in a cell, the keys of the cells, each such point's index in them.
 
-    Points that are not finite or a million cells away are in none. The twin of `local_kernels.assign`.
+    Points that are not finite, or a million cells away, are in no cell. The twin of `local_kernels.assign`.
     """
     place = (x / size).floor()
     valid = (place.abs() < (1 << 20) - 1).all(1)

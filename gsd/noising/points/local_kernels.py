@@ -1,15 +1,15 @@
-"""Numba kernels of gsd.noising.points.local; the torch twins stand there."""
+"""Numba kernels of gsd.noising.points.local, which has their torch twins."""
 
 import numpy as np
 
 from gsd.backend.jit import njit
 
-_REACH = 1 << 20  # cells in either direction of the centre that a packed key can tell apart
+_REACH = 1 << 20  # cells on either side of the centre along an axis for which a packed key has room
 
 
 @njit
-def middle(points):
-    """The median of the finite points, and their median distance from it; zeros if there are none."""
+def median_ball(points):
+    """The median of the finite points and their median distance from it; zeros if there are none."""
     kept, n = np.empty((3, len(points))), 0
     for k in range(len(points)):
         if np.isfinite(points[k, 0]) and np.isfinite(points[k, 1]) and np.isfinite(points[k, 2]):
@@ -29,13 +29,13 @@ def middle(points):
 def assign(points, centre, size, keys, cell, moments):
     """Sort points into cubic cells: cell[k] = its cell or -1, keys[c], moments[c] = 1, x, y, z, xx, xy, xz, yy, yz, zz.
 
-    Coordinates are taken from the centre. Returns the number of cells found and the hash table that leads to them.
+    Coordinates are relative to the centre. Returns the number of cells and the hash table from keys to cells.
     """
     capacity = 16
     while capacity < 2 * len(points):
         capacity *= 2
     table = np.full(capacity, -1, np.int32)
-    found = 0
+    n_cells = 0
     for k in range(len(points)):
         x, y, z = points[k, 0] - centre[0], points[k, 1] - centre[1], points[k, 2] - centre[2]
         fx, fy, fz = np.floor(x / size), np.floor(y / size), np.floor(z / size)
@@ -45,10 +45,10 @@ def assign(points, centre, size, keys, cell, moments):
         key = pack(np.int64(fx), np.int64(fy), np.int64(fz))
         slot = _slot(key, table, keys)
         if table[slot] < 0:
-            table[slot] = found
-            keys[found] = key
-            moments[found, :] = 0
-            found += 1
+            table[slot] = n_cells
+            keys[n_cells] = key
+            moments[n_cells, :] = 0
+            n_cells += 1
         c = table[slot]
         cell[k] = c
         m = moments[c]
@@ -62,7 +62,7 @@ def assign(points, centre, size, keys, cell, moments):
         m[7] += y * y
         m[8] += y * z
         m[9] += z * z
-    return found, table
+    return n_cells, table
 
 
 @njit
@@ -73,7 +73,7 @@ def pack(x, y, z):
 
 @njit
 def _slot(key, table, keys):
-    """Where a key is in the table, or the free place where it belongs (linear probing)."""
+    """The slot of a key in the table, or the free slot where it belongs (linear probing)."""
     mask = np.uint64(len(table) - 1)
     x = np.uint64(key)
     x = (x ^ (x >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
@@ -84,19 +84,19 @@ def _slot(key, table, keys):
 
 
 @njit
-def describe(found, table, keys, moments, side, spacing, normal, flatness):
-    """Of every cell, from the points of the 27 cells around it, a patch of surface `side` wide."""
-    total = moments[:found].copy()
-    for shift in range(14, 27):  # half of the neighbours: what I add to one it adds to me
+def describe(n_cells, table, keys, moments, side, spacing, normal, flatness):
+    """Spacing, normal and flatness of every cell, from the points of the 27 cells around it: a patch `side` wide."""
+    total = moments[:n_cells].copy()
+    for shift in range(14, 27):  # half of the neighbours; each pair adds its moments to each other
         dx, dy, dz = np.int64(shift // 9 - 1), np.int64(shift // 3 % 3 - 1), np.int64(shift % 3 - 1)
         offset = (dx << np.int64(42)) + (dy << np.int64(21)) + dz
-        for c in range(found):
+        for c in range(n_cells):
             other = table[_slot(keys[c] + offset, table, keys)]
             if other >= 0:
                 for i in range(10):
                     total[c, i] += moments[other, i]
                     total[other, i] += moments[c, i]
-    for c in range(found):
+    for c in range(n_cells):
         spacing[c] = side / np.sqrt(total[c, 0])
         flatness[c] = _flattest(total[c], normal[c])
 
@@ -123,10 +123,10 @@ def _flattest(m, normal):
         return 0.0
     a, d, f = a - least, d - least, f - least
     best = 0.0
-    for which in range(3):  # the normal is across any two rows of A - least I; take the pair that tells most
-        if which == 0:
+    for pair in range(3):  # the normal is orthogonal to the rows of A - least I; take the longest cross product
+        if pair == 0:
             u, v, w = b * e - c * d, c * b - a * e, a * d - b * b
-        elif which == 1:
+        elif pair == 1:
             u, v, w = b * f - c * e, c * c - a * f, a * e - b * c
         else:
             u, v, w = d * f - e * e, e * c - b * f, b * e - d * c
@@ -139,7 +139,7 @@ def _flattest(m, normal):
 
 @njit
 def fill_frames(cell, spacing, normal, flatness, spread, smallest, frames):
-    """frames[k] = spread spacing (I - flatness n n^T) of the point's cell; `smallest` times I where it has none."""
+    """frames[k] = spread spacing (I - flatness n n^T) of the point's cell; spread smallest I without a cell."""
     for k in range(len(cell)):
         c = cell[k]
         s, flat = (spread * spacing[c], flatness[c]) if c >= 0 else (spread * smallest, 0.0)

@@ -1,4 +1,4 @@
-"""The painting as a matrix: maps = A values. Too slow to make noise with; what the tests of exactness look at."""
+"""Painting as a matrix, maps = A values: too slow for making noise, but what the tests of exactness look at."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from gsd.noising.points.canvas import Layer, reach
 
 
 def integral(layers: list[Layer], rows: int) -> Float[Tensor, "R M"]:
-    """The box canvas on which all layers are painted: sparse, float64, rows of unit length, R = V h w.
+    """The matrix of a box canvas with these layers: sparse, float64, rows of unit length, R = V h w.
 
-    The columns are the sub-points of the layers, one after the other, then a fresh value for every pixel, used where
+    Its columns are the sub-points of the layers, one layer after the other, then one fresh value per pixel, used where
     no sub-point fell.
     """
     row, column = torch.empty(2, 0, dtype=torch.int64, device=layers[0].accepts.device)

@@ -1,18 +1,18 @@
-"""Numba kernels of gsd.noising.points.canvas; the torch twins stand there."""
+"""Numba kernels of gsd.noising.points.canvas and whiten, which have their torch twins."""
 
 import numpy as np
 
 from gsd.backend.jit import njit
 from gsd.noising.points.counter_kernels import fill_normal, mix64
 
-_BLOCK = 512  # sub-points worked on at a time: all that is known of them stays in the first- and second-level caches
+_BLOCK = 512  # sub-points per pass, so that their data stay in the first- and second-level caches
 
 
 @njit
-def place(points, frames, ids, part, upsample, key, x, y, z):
-    """World coordinates points[k] + frames[k] u of the sub-points of the points in `part`; u as in canvas.bell."""
-    for i in range(len(part)):
-        k = part[i]
+def place(points, frames, ids, chosen, upsample, key, x, y, z):
+    """World coordinates points[k] + frames[k] u of the sub-points of the points `chosen`; u as in canvas.bell."""
+    for i in range(len(chosen)):
+        k = chosen[i]
         for s in range(upsample):
             h = mix64(key, ids[k] * upsample + s)
             u, v, w = _bell(h), _bell(h >> np.uint64(21)), _bell(h >> np.uint64(42))
@@ -24,9 +24,9 @@ def place(points, frames, ids, part, upsample, key, x, y, z):
 
 @njit
 def _candidates(points, frames, viewmats, accepts, depth, tolerance):
-    """The points that may be seen: all, less those of which every part is behind all surfaces of every view."""
+    """The points that may be seen: all but those whose sub-points lie behind the farthest surface of every view."""
     count, views = len(points), len(viewmats)
-    out, found = np.empty(count, np.int64), 0
+    out, n = np.empty(count, np.int64), 0
     farthest = np.full(views, np.float32(np.inf))
     for v in range(views):
         if depth.size:
@@ -45,9 +45,9 @@ def _candidates(points, frames, viewmats, accepts, depth, tolerance):
             z = viewmats[v, 2, 0] * points[k, 0] + viewmats[v, 2, 1] * points[k, 1]
             z += viewmats[v, 2, 2] * points[k, 2] + viewmats[v, 2, 3]
             seen |= not z - reach > farthest[v]
-        out[found] = k
-        found += seen
-    return out[:found]
+        out[n] = k
+        n += seen
+    return out[:n]
 
 
 @njit
@@ -58,7 +58,7 @@ def _bell(h):
 
 @njit
 def sub_values(ids, upsample, parent_key, child_key, own, fresh, out):
-    """out[k, s] = own n_k + fresh (z_ks - mean_s z_ks) with n, z from the two keys."""
+    """out[k, s] = own n_k + fresh (z_ks - mean_s z_ks) with n drawn from parent_key and z from child_key."""
     channels = out.shape[2]
     parents = np.empty((len(ids), channels), np.float32)
     children = np.empty(len(ids) * upsample, np.int64)
@@ -101,10 +101,10 @@ def paint(
     values = np.empty((step, upsample, channels), np.float32)
     candidates = _candidates(points, frames, viewmats, accepts, depth, tolerance)
     for first in range(0, len(candidates), step):
-        part = candidates[first : first + step]
-        n = len(part)
+        batch = candidates[first : first + step]
+        n = len(batch)
         m = n * upsample
-        place(points, frames, ids, part, upsample, place_key, x, y, z)
+        place(points, frames, ids, batch, upsample, place_key, x, y, z)
         seen[:] = False
         for v in range(views):
             _project(x[:m], y[:m], z[:m], viewmats[v], Ks[v], near, at_x[:m], at_y[:m], at_z[:m])
@@ -116,21 +116,21 @@ def paint(
             else:
                 _box_pixels(at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, pixels)
             _mark_seen(pixels, n, upsample, seen)
-        found = 0
+        n_seen = 0
         for k in range(n):
             if seen[k]:
-                chosen[found], chosen_ids[found] = k, ids[part[k]]
-                found += 1
+                chosen[n_seen], chosen_ids[n_seen] = k, ids[batch[k]]
+                n_seen += 1
         if stored.size:
-            for i in range(found):
-                values[i] = stored[part[chosen[i]]]
-        elif found:
-            sub_values(chosen_ids[:found], upsample, value_keys[0], value_keys[1], own, fresh, values[:found])
+            for i in range(n_seen):
+                values[i] = stored[batch[chosen[i]]]
+        elif n_seen:
+            sub_values(chosen_ids[:n_seen], upsample, value_keys[0], value_keys[1], own, fresh, values[:n_seen])
         for v in range(views):
             if tent:
-                _add_tent(values, chosen[:found], pixel[v], weight[v], total[v], gram[v])
+                _add_tent(values, chosen[:n_seen], pixel[v], weight[v], total[v], gram[v])
             else:
-                _add_box(values, chosen[:found], pixel[v], total[v], gram[v])
+                _add_box(values, chosen[:n_seen], pixel[v], total[v], gram[v])
 
 
 @njit
@@ -141,7 +141,7 @@ def _mark_seen(pixel, count, upsample, seen):
 
 @njit
 def _any_in_image(pixel, first, upsample):
-    """Whether any of the sub-points of a point falls into a pixel."""
+    """Whether any sub-point of a point falls into a pixel."""
     for m in range(first, first + upsample):
         for corner in range(pixel.shape[1]):
             if pixel[m, corner] >= 0:
@@ -151,7 +151,7 @@ def _any_in_image(pixel, first, upsample):
 
 @njit
 def _box_pixels(x, y, z, width, height, accepts, depth, tolerance, pixel):
-    """pixel[m] = the pixel that contains the sub-point and accepts it, else -1."""
+    """pixel[m] = the pixel that contains sub-point m, if it accepts it, else -1."""
     for m in range(len(x)):
         inside = (x[m] >= 0) & (y[m] >= 0) & (x[m] < width) & (y[m] < height)
         row = np.int32(y[m] if inside else np.float32(0.0))
@@ -165,7 +165,7 @@ def _box_pixels(x, y, z, width, height, accepts, depth, tolerance, pixel):
 
 @njit
 def _tent_pixels(x, y, z, width, height, accepts, depth, tolerance, pixel, weight):
-    """The four nearest pixels that accept the sub-point, else -1, and its bilinear weights in them, else 0."""
+    """The four pixels nearest to each sub-point, -1 if one does not accept it, and its bilinear weights there."""
     for m in range(len(x)):
         pixel[m, :] = -1
         weight[m, :] = 0
@@ -220,7 +220,7 @@ def _add_tent(values, chosen, pixel, weight, total, gram):
 
 @njit
 def _project(px, py, pz, E, K, near, x, y, z):
-    """Image coordinates and camera z of points, -9 where they lie behind; branch-free, so that it vectorises."""
+    """Image coordinates and camera z of points, x = -9 behind the camera; branch-free, so that it vectorises."""
     fx, fy, cx, cy = K[0, 0], K[1, 1], K[0, 2], K[1, 2]
     e00, e01, e02, e03 = E[0, 0], E[0, 1], E[0, 2], E[0, 3]
     e10, e11, e12, e13 = E[1, 0], E[1, 1], E[1, 2], E[1, 3]
@@ -237,7 +237,7 @@ def _project(px, py, pz, E, K, near, x, y, z):
 
 @njit
 def near_cone(directions, axes, cosine, out):
-    """out[:n] = the directions within the cone about any of the axes; returns n."""
+    """out[:n] = the directions whose angle to any of the axes has a cosine above `cosine`; returns n."""
     n = 0
     for k in range(len(directions)):
         largest = np.float32(-2.0)
@@ -253,26 +253,26 @@ def near_cone(directions, axes, cosine, out):
 def normalise(total, gram, fresh_key, out):
     """out[v, c, p] = total[v, p, c] / sqrt(gram[v, p, 0]); fresh noise of (view, pixel) where nothing fell."""
     views, area, channels = total.shape
-    empty, found = np.empty(views * area, np.int64), 0
+    empty, n_empty = np.empty(views * area, np.int64), 0
     for v in range(views):
         for p in range(area):
             if gram[v, p, 0] == 0:
-                empty[found] = v * area + p
-                found += 1
+                empty[n_empty] = v * area + p
+                n_empty += 1
                 continue
             scale = np.float32(1.0) / np.sqrt(gram[v, p, 0])
             for c in range(channels):
                 out[v, c, p] = total[v, p, c] * scale
-    fresh = np.empty((found, channels), np.float32)
-    fill_normal(fresh_key, empty[:found], fresh)
-    for k in range(found):
+    fresh = np.empty((n_empty, channels), np.float32)
+    fill_normal(fresh_key, empty[:n_empty], fresh)
+    for k in range(n_empty):
         for c in range(channels):
             out[empty[k] // area, c, empty[k] % area] = fresh[k, c]
 
 
 @njit
 def stencil(gram, width, height, out):
-    """The Gram matrix of rows of unit length as padded planes out[4, h + 2, w + 2], and its largest row sum.
+    """Gram matrix of the pixels' unit rows as padded planes out[4, h + 2, w + 2]; returns its largest row sum.
 
     out[0], [1], [2], [3] at a pixel: its product with the pixel at (0, 1), (1, -1), (1, 0), (1, 1) from it.
     """
@@ -280,13 +280,13 @@ def stencil(gram, width, height, out):
     dy, dx = (0, 1, 1, 1), (1, -1, 0, 1)
     for y in range(height):
         for x in range(width):
-            mine = gram[y * width + x, 0]
+            squared = gram[y * width + x, 0]
             for i in range(4):
                 oy, ox = y + dy[i], x + dx[i]
-                if mine > 0 and oy < height and 0 <= ox < width:
+                if squared > 0 and oy < height and 0 <= ox < width:
                     other = gram[oy * width + ox, 0]
                     if other > 0:
-                        out[i, y + 1, x + 1] = gram[y * width + x, i + 1] / np.sqrt(mine * other)
+                        out[i, y + 1, x + 1] = gram[y * width + x, i + 1] / np.sqrt(squared * other)
     largest = np.float32(0.0)
     for y in range(1, height + 1):
         for x in range(1, width + 1):
@@ -301,7 +301,7 @@ def stencil(gram, width, height, out):
 def chebyshev(diagonal, planes, coefficients, scale, shift, start, out):
     """out = sum_k c_k T_k(A) start for every channel, A = scale (G + ridge I) - shift I with spectrum in [-1, 1].
 
-    diagonal, start and out are padded [C, h + 2, w + 2] / [h + 2, w + 2]; the diagonal holds G + ridge I's.
+    start and out are padded [C, h + 2, w + 2]; diagonal, padded [h + 2, w + 2], is the diagonal of G + ridge I.
     """
     channels, height, width = start.shape
     for c in range(channels):
@@ -321,7 +321,7 @@ def chebyshev(diagonal, planes, coefficients, scale, shift, start, out):
 
 @njit
 def _multiply(diagonal, planes, scale, shift, factor, t, out):
-    """out = factor A t - out for factor 2, A t for factor 1 (where out is 0): a step of Chebyshev's recurrence."""
+    """A step of Chebyshev's recurrence: out = factor A t - out. The first step has factor 1 and out = 0."""
     height, width = t.shape
     east, southwest, south, southeast = planes[0], planes[1], planes[2], planes[3]
     a, b = factor * scale, factor * shift

@@ -1,11 +1,11 @@
-"""Loewdin splat noise: overlapping pixels made independent, each moved as little as possible.
+"""Loewdin splat noise: overlapping pixels are made independent, with the smallest possible change to each.
 
-With B the weights of the values in the pixels, rows of unit length, and G = B B^T, the map is
+With B the weights of the values in the pixels, its rows of unit length, G = B B^T, and independent N(0, I) m and z, the
+map is
     n = (G + ridge I)^(-1/2) (B m + sqrt(ridge) z),
-whose covariance is I for any geometry, m and z being independent N(0, I). Of all exact maps that B m could be turned
-into this is the nearest one (Loewdin 1950, symmetric orthogonalisation), so what views share survives best. `ridge`
-bounds the condition of G; pixels that no value reaches are z itself. The inverse root is a Chebyshev polynomial of the
-nine-point stencil G.
+whose covariance is I for any geometry. Among all linear maps of covariance I it is the nearest to B m (Loewdin 1950,
+symmetric orthogonalisation), so it keeps most of what views share. `ridge` bounds the condition number; pixels that no
+value reaches are z itself. The inverse root is a Chebyshev polynomial of the nine-point stencil G.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from gsd.noising.points import paint_kernels
 from gsd.noising.points.counter import normal
 from gsd.random import Stream
 
-_ERROR = 1e-3  # |lambda p(lambda)^2 - 1| allowed anywhere in the spectrum: the covariance is I to this
-_STEP = 0.25  # the spectrum's bound is rounded up to this, so that few polynomials are ever made
-_MOST = 4.0  # no eigenvalue of G is larger: a sub-point touches four pixels
+_ERROR = 1e-3  # largest |lambda p(lambda)^2 - 1| in the spectrum, and so the error of the covariance
+_STEP = 0.25  # the bound on the spectrum is rounded up to multiples of this, so that few polynomials are made
+_MOST = 4.0  # bound on the eigenvalues of G, since a sub-point touches four pixels
 
 
 def whiten(
@@ -61,7 +61,7 @@ def whiten(
 def whiten_torch(
     start: Float[Tensor, "V C h w"], diagonal: Float[Tensor, "V h w"], gram: Float[Tensor, "V P 5"], ridge: float
 ) -> Float[Tensor, "V C h w"]:
-    """The twin: the same polynomial by shifted tensors, with one bound on the spectrum for all views."""
+    """The torch twin: shifted tensors, and one polynomial with the bound _MOST for all views."""
     height, width = start.shape[2:]
     planes = _planes(gram.unflatten(1, (height, width)))
     polynomial, scale, shift = inverse_root(ridge, _MOST)
@@ -81,7 +81,7 @@ def whiten_torch(
 
 
 def _planes(gram: Float[Tensor, "V h w 5"]) -> list[Float[Tensor, "V h w"]]:
-    """Products of the unit rows of a pixel and its neighbour at (0, 1), (1, -1), (1, 0), (1, 1)."""
+    """Products of the unit rows of a pixel and of its neighbour at (0, 1), (1, -1), (1, 0), (1, 1)."""
     inverse = torch.where(gram[..., 0] > 0, gram[..., 0].clamp_min(1e-30).rsqrt(), 0.0)
     steps = ((0, 1), (1, -1), (1, 0), (1, 1))
     return [gram[..., i + 1] * inverse * _moved(inverse, dy, dx) for i, (dy, dx) in enumerate(steps)]
@@ -102,7 +102,7 @@ def _rounded(bound: float) -> float:
 def inverse_root(ridge: float, largest: float) -> tuple[np.ndarray, float, float]:
     """Chebyshev coefficients of lambda^(-1/2) on [ridge, largest + ridge], and the map scale lambda - shift to [-1, 1].
 
-    The shortest series with |lambda p(lambda)^2 - 1| < 1e-3 throughout.
+    The shortest series p with |lambda p(lambda)^2 - 1| < 1e-3 on the whole interval.
     """
     low, high = ridge, largest + ridge
     scale, shift = 2 / (high - low), (high + low) / (high - low)
