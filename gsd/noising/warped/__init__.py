@@ -1,1 +1,1 @@
-"""Noise that is carried from an anchor view into the others."""
+"""Noise that is warped from an anchor view into the others."""

@@ -1,4 +1,4 @@
-"""Noise maps as linear functions of independent normal values, and the noisings whose views all follow one anchor."""
+"""Noise maps as linear functions of independent normal values, and the noisings that warp an anchor's noise."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from gsd.types import Fraction, Geometry
 
 @runtime_checkable
 class Matrix(Protocol):
-    """A matrix of V * h * w rows that takes values [columns, C] to pixels (numbered by view, row and column)."""
+    """A matrix that takes values [columns, C] to V * h * w pixels, numbered by view, row and column."""
 
     @property
     def shape(self) -> tuple[int, int]: ...
     def __matmul__(self, x: Float[Tensor, "M C"]) -> Float[Tensor, "R C"]: ...
     def coo(self) -> Float[Tensor, "R M"]:
-        """Its entries as a sparse tensor, float64."""
+        """The matrix as a sparse float64 tensor."""
 
 
 @dataclass(frozen=True)
 class Sparse:
-    """The matrix whose entry e adds weight[e] times row column[e] of what it is multiplied with to row row[e]."""
+    """A sparse matrix with weight[e] at (row[e], column[e])."""
 
     row: Int[Tensor, " E"]
     column: Int[Tensor, " E"]
@@ -91,16 +91,16 @@ class Split:
         from_anchors = Sparse(s.row, self.origin[s.column], s.weight, (s.shape[0], self.anchors))
         gather, scatter = self.gather.coo(), s.coo()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # that torch's CSR format, which a product passes, is in beta
+            warnings.simplefilter("ignore", UserWarning)  # the product uses torch's CSR format, which is in beta
             return torch.cat([gather @ from_anchors.coo(), gather - (gather @ scatter) @ scatter.T], 1).coalesce()
 
 
 class Anchored(Correlated):
-    """The first view of each group, the anchor, has fresh noise; the others take theirs from it, warped.
+    """The first view of each group, the anchor, has fresh noise, which is warped into the other views.
 
-    A pixel is carried into the anchor by its rendered depth, and takes only from pixels that show the same surface: z
-    within `depth_tolerance` (world units). The background, a sphere at infinity, is one more surface. What the anchor
-    does not see gets fresh noise. All this is decided by geometry alone, so the maps are linear in independent values.
+    A pixel is projected into the anchor by its rendered depth, and takes noise only from pixels that show the same
+    surface: z within `depth_tolerance` (world units). The background, a sphere at infinity, counts as a surface. Pixels
+    that the anchor does not see get fresh noise. Geometry alone decides, so maps are linear in independent values.
     """
 
     def __init__(self, depth_tolerance: PositiveFloat = 0.1, sqrt_beta: Fraction = 1.0) -> None:
@@ -109,7 +109,7 @@ class Anchored(Correlated):
 
     @abstractmethod
     def matrix(self, warp: Warp) -> Matrix:
-        """The matrix that makes V * h * w pixels of independent values."""
+        """The matrix from independent N(0, 1) values to V * h * w pixels."""
 
     def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         views, _, height, width = geometry.depth.shape
@@ -123,9 +123,9 @@ class Anchored(Correlated):
 
 
 def copied(links: Links) -> Sparse:
-    """Each pixel is the weighted mean of the values it asks for; a pixel without any takes a value of its own.
+    """Each pixel is the weighted mean of its links' values; a pixel without links takes a fresh value.
 
-    Not white noise: a value that two pixels ask for appears in both, and means have a smaller variance.
+    Not white noise: a value linked to two pixels appears in both, and means have a smaller variance.
     """
     pixels = len(links.origin)
     total = _sums(links.weight, links.target, pixels)
@@ -139,7 +139,7 @@ def copied(links: Links) -> Sparse:
 
 
 def split(links: Links) -> Split:
-    """Each value is shared out among the pixels of a view that ask for it, in proportion to their weights."""
+    """Each value is split among the pixels of a view that link to it, in proportion to their weights."""
     pixels, parts = len(links.origin), len(links.source)
     amplitude = (links.weight / _sums(links.weight, links.source, pixels)[links.source]).sqrt()
     area = _sums(amplitude**2, links.target, pixels)

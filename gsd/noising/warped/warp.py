@@ -1,4 +1,4 @@
-"""The geometry of noise that is warped: what the pixels of a view see of its group's first view, the anchor."""
+"""Geometry of warped noise: which pixels of the anchor, the first view of a group, each pixel of a view takes from."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from torch import Tensor
 from gsd.geometry import NEAR, pixel_centres, relative_projection
 from gsd.types import Geometry
 
-# Places in the anchor are rounded to 1/SNAP pixel, as rasterisers do: cameras that differ by rounding alone give the
-# same map, and neighbouring pixels have the very same corners.
+# Positions in the anchor are rounded to 1/SNAP pixel, as in rasterisers: cameras that differ by rounding errors give
+# the same map, and neighbouring pixels have identical corners.
 SNAP = 1024
 
 
 @dataclass(frozen=True)
 class Links:
-    """What V maps of P pixels take from G anchors of P pixels: link e asks for weight[e] of a pixel's value.
+    """What V maps of P pixels take from G anchors of P pixels: link e takes weight[e] of a source pixel's value.
 
-    A source is numbered per view that asks, v * P + pixel, for each view shares out the anchor's values on its own;
-    origin says which anchor's pixel, g * P + pixel, that is.
+    Each view splits the anchor's values independently of other views, so each view numbers its own copy of the sources,
+    v * P + pixel; `origin` maps them to the pixels of the anchors, g * P + pixel.
     """
 
     target: Int[Tensor, " E"]  # v * P + pixel
@@ -35,7 +35,7 @@ class Links:
 
 @dataclass(frozen=True)
 class Places:
-    """Places in an anchor's image, with what is seen there; NaN behind the anchor."""
+    """Positions in an anchor's image and the inverse depth there; NaN behind the anchor."""
 
     x: Float[Tensor, "O *m"]  # pixels, multiples of 1/SNAP
     y: Float[Tensor, "O *m"]
@@ -43,11 +43,10 @@ class Places:
 
 
 class Warp:
-    """How the pixels of the views that are not anchors (`others`) are carried into their anchors, in float64.
+    """Projects the pixels of the views that are not anchors (`others`) into their anchors, in float64.
 
-    `depth` [V, h, w] is the camera z of what each pixel shows: 0 for the background (alpha <= 0.5), a sphere at
-    infinity of which only a camera's rotation matters; NaN where an object has no usable depth, which then agrees with
-    nothing.
+    `depth` [V, h, w] is the camera z of each pixel: 0 for the background (alpha <= 0.5), a sphere at infinity for which
+    only a camera's rotation matters; NaN where an object has no usable depth, which matches no surface.
     """
 
     def __init__(self, geometry: Geometry, tolerance: float) -> None:
@@ -67,13 +66,13 @@ class Warp:
         # Depth and inverse depth with a margin: a border pixel's missing neighbour is the pixel itself.
         self._padded = F.pad(torch.stack([self._own, self._inverse], 1), (1, 1, 1, 1), mode="replicate")
         self._rays, self._shift = relative_projection(cameras[self.others], cameras[self.anchor[self.others]])
-        # The anchor's centre in the view: the point that is carried to zero.
+        # The anchor's camera centre in the view: the point that projects to zero.
         self._epipole = -torch.linalg.solve(self._rays, self._shift)[..., None, None]
 
     def into_anchor(self, x: Float[Tensor, "*#m"], y: Float[Tensor, "*#m"], inverse: Float[Tensor, "O *m"]) -> Places:
-        """Where what the others show at pixel coordinates (x, y), with inverse depth `inverse`, falls in the anchors.
+        """Project pixel coordinates (x, y) of the others, with inverse depth `inverse`, into their anchors.
 
-        This is eq. 11 divided by the depth, which holds at infinity too.
+        This is eq. 11 divided by the depth, which also holds at infinity.
         """
         ahead = self._component(2, x, y, inverse)
         scale = torch.where(ahead > NEAR * inverse, 1 / ahead, torch.nan)
@@ -88,9 +87,9 @@ class Warp:
         return (a * x + b * y + c).addcmul(d, inverse)
 
     def links(self, mode: Literal["nearest", "bilinear"]) -> Links:
-        """Every pixel's centre asks the anchor's pixel that contains it, or the four around it with bilinear weights.
+        """Link every pixel to the anchor's pixel that contains its centre, or to the four around it, bilinearly.
 
-        A pixel is asked only if it shows the same surface, from the same side. Anchors ask themselves.
+        Links exist only to pixels that show the same surface from the same side. Anchors link to themselves.
         """
         area = self.height * self.width
         at = self.into_anchor(*self._centres(), self._inverse)
@@ -101,11 +100,11 @@ class Warp:
             right, down = at.x - 0.5 - left, at.y - 0.5 - top
             x, y = torch.stack([left, left + 1, left, left + 1]), torch.stack([top, top, top + 1, top + 1])
             weight = torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down])
-        asked = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height) & (weight > 0)
-        cell = torch.where(asked, y * self.width + x, 0).long()  # [4 or 1, O, h, w]
-        there = self.depth.take(self.anchor[self.others, None, None] * area + cell)
-        asked &= self._faces_anchor() & same_surface(inverse_of(at.inverse), there, self.tolerance)
-        chosen = asked.view(-1).nonzero()[:, 0]
+        linked = (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height) & (weight > 0)
+        cell = torch.where(linked, y * self.width + x, 0).long()  # [4 or 1, O, h, w]
+        anchor_depth = self.depth.take(self.anchor[self.others, None, None] * area + cell)
+        linked &= self._faces_anchor() & same_surface(inverse_of(at.inverse), anchor_depth, self.tolerance)
+        chosen = linked.view(-1).nonzero()[:, 0]
         pixel = torch.arange(area, device=chosen.device)
         own = (self.anchors[:, None] * area + pixel).flatten()
         target = (self.others[:, None] * area + pixel).flatten()[chosen % at.x.numel()]
@@ -118,10 +117,10 @@ class Warp:
         )
 
     def outlines(self) -> Places:
-        """Where a 3 x 3 grid over each pixel (corners, middles of the edges, centre) falls in the anchor, [O, h, w, 9].
+        """Project a 3 x 3 grid over each pixel (corners, edge midpoints, centre) into the anchor, [O, h, w, 9].
 
-        The inverse depth of a corner is the mean over the four pixels that meet in it, exact on a plane and the same
-        for all four; a pixel that shows another surface is left out for the pixel's own depth.
+        The inverse depth of a corner is the mean of the four pixels that meet there, exact on a plane and the same for
+        all four; the depth of a pixel that shows another surface is replaced by the pixel's own.
         """
         nearby = [self._neighbour(down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)]
         inverse = torch.stack(nearby, -1).unflatten(-1, (3, 3))
@@ -133,10 +132,10 @@ class Warp:
         return Places(at.x.flatten(3), at.y.flatten(3), at.inverse.flatten(3))
 
     def _faces_anchor(self) -> Bool[Tensor, "O h w"]:
-        """Whether the anchor is on that side of the surface that the view sees.
+        """Whether the anchor is on the side of the surface that the view sees.
 
-        A plane is 1 / z = a x + b y + c in pixel coordinates, so a point with homogeneous ones (u, v, z) = K X is on
-        the camera's side of it if a u + b v + c z < 1.
+        A plane is 1 / z = a x + b y + c in pixel coordinates, so a point with homogeneous pixel coordinates
+        (u, v, z) = K X is on the camera's side of it if a u + b v + c z < 1.
         """
         x, y = self._centres()
         a = (self._neighbour(0, 1) - self._neighbour(0, -1)) / 2
@@ -145,7 +144,7 @@ class Warp:
         return a * (ex - x * ez) + b * (ey - y * ez) + self._inverse * ez < 1
 
     def _neighbour(self, down: int, right: int) -> Float[Tensor, "O h w"]:
-        """Inverse depth of a neighbour of every pixel; the pixel's own where that is another surface or none."""
+        """Inverse depth of every pixel's neighbour; the pixel's own where that shows another surface or none."""
         rows, columns = slice(1 + down, 1 + down + self.height), slice(1 + right, 1 + right + self.width)
         near, inverse = self._padded[:, :, rows, columns].unbind(1)
         return torch.where(same_surface(near, self._own, self.tolerance), inverse, self._inverse)
@@ -156,10 +155,10 @@ class Warp:
 
 
 def same_surface(a: Float[Tensor, "*#n"], b: Float[Tensor, "*#n"], tolerance: float) -> Bool[Tensor, "*#n"]:
-    """Whether two depths mean the same: both the background, or less than the tolerance apart."""
+    """Whether two depths are of one surface: both of the background, or less than the tolerance apart."""
     return ((a - b).abs() < tolerance) & ((a == 0) == (b == 0))
 
 
 def inverse_of(depth: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """1 / depth, with 0 for infinity both ways."""
+    """1 / depth; 0 stands for infinity in both."""
     return torch.where(depth == 0, depth, 1 / depth)

@@ -1,4 +1,4 @@
-"""Numba kernels of the anchored noisings. Each has a torch twin beside its caller."""
+"""Numba kernels of the anchored noisings; their torch twins stand beside the callers."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ def add_rows(row, column, weight, x, out):
 
 @njit
 def add_owned(owner, group, values, out):
-    """out[owner[v, s]] += the value of sub-pixel s of the group of view v; values [G S, C]."""
+    """out[owner[v, s]] += the value of sub-pixel s in the group of view v; values [G S, C]."""
     views, subs = owner.shape
     for v in range(views):
         first = group[v] * subs
@@ -30,9 +30,9 @@ def add_owned(owner, group, values, out):
 
 @njit
 def cover(x, y, inverse, ring, depth, per_pixel, widest, tolerance, owner):
-    """owner[i, j] = the first pixel that covers sub-pixel (j, i) with what the anchor sees there; see integral.cover.
+    """owner[i, j] = the first pixel that covers sub-pixel (j, i) with the anchor's surface; see integral.cover.
 
-    x, y, inverse [P, 9]; ring: the places around the centre, number 4; owner [h n, w n], all -1.
+    x, y, inverse [P, 9]; ring: the grid points around the centre, which is number 4; owner [h n, w n], initially -1.
     """
     rows, columns = owner.shape
     n = np.float64(per_pixel)
@@ -64,6 +64,6 @@ def cover(x, y, inverse, ring, depth, per_pixel, widest, tolerance, owner):
                         continue
                     far = (ec * inverse[p, 4] + ea * inverse[p, a] + eb * inverse[p, b]) / (ec + ea + eb)
                     z = 1 / far if far != 0 else 0.0
-                    there = depth[i // per_pixel, j // per_pixel]
-                    if abs(z - there) < tolerance and (z == 0) == (there == 0):
+                    anchor_z = depth[i // per_pixel, j // per_pixel]
+                    if abs(z - anchor_z) < tolerance and (z == 0) == (anchor_z == 0):
                         owner[i, j] = p
