@@ -8,7 +8,7 @@ from gsd.types import NoiseClaim
 
 
 class Bilinear(Anchored):
-    """Every pixel interpolates the four of the anchor around it: neighbours are alike and their variance is below 1."""
+    """Every pixel interpolates the anchor's four around it: neighbours correlate, and the variance is below 1."""
 
     claims: frozenset[NoiseClaim] = frozenset({"shared"})
 

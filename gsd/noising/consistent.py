@@ -1,4 +1,4 @@
-"""3D consistent noising: noise that lives on the surface and is seen by every view (section 4.2 of the paper)."""
+"""3D consistent noising: noise attached to the surface, which every view sees (section 4.2 of the paper)."""
 
 from __future__ import annotations
 
@@ -36,22 +36,21 @@ class Consistent(Correlated):
     """Every point carries a noise value; a view's pixel sums the values of the points it sees (eq. 7 and 8).
 
     Each of the scene's points is split into `upsample` sub-points around it. A pixel is sum(m) / sqrt(count) over the
-    sub-points that project into it and lie within `depth_tolerance` (world units, z against z) of the rendered depth.
-    Each sub-point feeds at most one pixel of a view (kernel=box) and the choice depends on geometry alone, so every
-    map is exactly N(0, I); views that see the same surface share its values. Pixels that no point reaches get fresh
-    noise.
+    sub-points that project into it and whose camera z is within `depth_tolerance` (world units) of the rendered depth.
+    Each sub-point feeds at most one pixel per view (kernel=box), which depends on geometry alone, so every map is
+    exactly N(0, I); views that see the same surface share its values. Pixels that no point reaches get fresh noise.
 
     normalization: exact, m_s = n / sqrt(N) + z_s - mean(z), whose covariance is I; eq7_8, the printed eq. 7 and 8,
-        whose pixels have variance 1/N; sentence, the text beside them (n / N instead), whose sub-points are neither of
-        variance 1 nor independent. The last two are there to be caught by `gsd noising-check`.
+        whose pixels have variance 1/N; sentence, the paper's text beside them (n / N instead), whose sub-points have
+        another variance than 1 and are not independent. `gsd noising-check` shows that the last two are wrong.
     offsets, spread: where sub-points lie, see gsd.noising.points.local.frames; spread is in units of the local spacing
         (of the Gaussian's own size for offsets=covariance).
     background: pixels without a surface see a sphere at infinity of `background_points` directions, or fresh noise.
     refresh: values are drawn anew at every iteration, every `interval` steps, or drift (ou: gsd.noising.points.drift,
-        rate `gamma`, a schedule). Kept values make the maps N(0, I) at every step still, but not independent of a
-        geometry that was optimised against them.
-    kernel: box as above, or tent: overlapping pixels made exactly white again (gsd.noising.points.whiten, with
-        `ridge`); views then share more.
+        with the rate or schedule `gamma`). Maps are N(0, I) at every step in any case, but kept values are not
+        independent of a geometry that was optimised against them.
+    kernel: box as above, or tent: bilinear splats, then whitened (gsd.noising.points.whiten, with `ridge`), so that
+        views share more.
     """
 
     def __init__(
@@ -87,17 +86,17 @@ class Consistent(Correlated):
 
     @torch.no_grad()
     def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "R M"] | None:
-        """None also for the tent and for normalisations that are not exact."""
+        """None for the tent and for normalisations that are not exact."""
         if self.kernel == "tent" or not {"white", "unit"} <= self.claims:
             return None
         return integral(list(self._layers(geometry, rng).values()), geometry.depth.numel())
 
     def _layers(self, geometry: Geometry, rng: Stream) -> dict[str, Layer]:
-        """The surface and, unless its noise is fresh, the background."""
+        """The surface and, for background=sphere, the background."""
         scene, cameras, depth, alpha = geometry.scene, geometry.cameras, geometry.depth, geometry.alpha
-        key = rng.at(0).sub("offset").key()  # where a sub-point lies about its point stays so for the whole run
+        key = rng.at(0).sub("offset").key()  # the same key for the whole run: sub-points keep their offsets
         points = scene.points.to(depth.dtype)
-        spread = self.spread if self.upsample > 1 else 0.0  # a point that is not split stays where it is
+        spread = self.spread if self.upsample > 1 else 0.0  # a point that is not split is not displaced
         cloud = Cloud(points, frames(scene, self.offsets, spread).to(depth.dtype), scene.ids, self.upsample, key)
         layers = {"surface": Layer(cloud, cameras, alpha > 0.5, depth, self.depth_tolerance)}
         if self.background == "sphere":

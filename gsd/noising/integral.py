@@ -1,4 +1,4 @@
-"""2D integral noising: a pixel sums the noise of the area that it covers in the anchor."""
+"""2D integral noising: a pixel sums the noise over the area that it covers in the anchor."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from gsd.noising.warped.anchored import Anchored, Sparse, Split, split
 from gsd.noising.warped.warp import Warp, inverse_of, same_surface
 from gsd.types import Fraction
 
-RING = (0, 1, 2, 5, 8, 7, 6, 3)  # of a 3 x 3 grid by rows, the places around the centre, clockwise
-WIDEST = 16  # pixels of the anchor: a triangle of a pixel that spreads wider is no surface that both views see
+RING = (0, 1, 2, 5, 8, 7, 6, 3)  # the points of a 3 x 3 grid (by rows) around its centre, clockwise
+WIDEST = 16  # pixels of the anchor; a larger triangle of a pixel is not a surface that both views see
 
 
 class Integral(Anchored):
-    """Noise that moves with the image and stays exactly white noise, from the anchor into the other views.
+    """Warps the anchor's noise into the other views so that it stays exactly white noise.
 
-    chang (Chang et al. 2024, "How I warped your noise"): the anchor's pixels are made of 2^k x 2^k sub-pixels with
-    independent values, sum / 2^k being the pixel's; another view's pixel, as eight triangles around its centre, is
-    carried into the anchor and is the sum / sqrt(count) of the sub-pixels it covers. All views of a group sum the
-    same sub-values, so that two that are not the anchor are coupled too. (Drawing the anchor's noise first and its
-    sub-values given it, as they do, is the same: the joint distribution is.)
+    chang (Chang et al. 2024, "How I warped your noise"): a pixel of the anchor consists of 2^k x 2^k sub-pixels with
+    independent values and is their sum / 2^k. A pixel of another view, as eight triangles around its centre, is
+    projected into the anchor and is the sum / sqrt(count) of the sub-pixels it covers. All views of a group sum the
+    same sub-values, so two views that are not the anchor are coupled too. (The authors draw the anchor's noise first
+    and then its sub-values given that; the joint distribution is the same.)
 
-    deng (Deng et al. 2025, "Infinite-resolution integral noise warping", for particles): a pixel asks the four pixels
-    of the anchor around it with bilinear weights; each value is shared out among those that ask, by the increments of
-    a Brownian bridge, and a pixel sums what it gets / sqrt(area). Views other than the anchor are coupled through the
-    anchor's values alone.
+    deng (Deng et al. 2025, "Infinite-resolution integral noise warping", for particles): a pixel links to the anchor's
+    four pixels around it with bilinear weights; each value is split among the linked pixels by the increments of a
+    Brownian bridge, and a pixel is the sum of its parts / sqrt(area). Views other than the anchor are coupled through
+    the anchor's values alone.
     """
 
     def __init__(
@@ -51,12 +51,12 @@ class Integral(Anchored):
 
 @dataclass(frozen=True)
 class Owned:
-    """Each pixel is sum / sqrt(count) of the sub-values it owns; one that owns none takes a value of its own.
+    """The matrix whose pixels are sum / sqrt(count) of the sub-values they own, or a fresh value if they own none.
 
-    Multiplied with the sub-values of all groups and one value a pixel, below each other.
+    The operand stacks the sub-values of all groups and one fresh value per pixel.
     """
 
-    owner: Int[Tensor, "V S"]  # number of the pixel, v * P + pixel, that owns a sub-value of the view's group; or -1
+    owner: Int[Tensor, "V S"]  # the pixel v * P + pixel that owns each sub-value of the view's group, or -1
     group: Int[Tensor, " V"]
     pixels: int  # V * P
 
@@ -104,8 +104,8 @@ def owned(warp: Warp, per_pixel: int) -> Owned:
     at = warp.outlines()
     for n, view in enumerate(warp.others.tolist()):
         x, y, inverse = (c[n].flatten(0, 1) for c in (at.x, at.y, at.inverse))
-        found = cover(x, y, inverse, warp.depth[warp.anchor[view]], per_pixel, warp.tolerance)
-        owner[view] = torch.where(found >= 0, found + view * area, -1)
+        covering = cover(x, y, inverse, warp.depth[warp.anchor[view]], per_pixel, warp.tolerance)
+        owner[view] = torch.where(covering >= 0, covering + view * area, -1)
     return Owned(owner.flatten(1), warp.group, owner.shape[0] * area)
 
 
@@ -117,11 +117,11 @@ def cover(
     per_pixel: int,
     tolerance: float,
 ) -> Int[Tensor, "hn wn"]:
-    """The owners in one view: the first pixel that covers a sub-pixel's centre with what the anchor sees there, or -1.
+    """The owner of each sub-pixel in one view: the first pixel that covers its centre with the anchor's surface, or -1.
 
-    x, y and inverse as Warp.outlines gives them, for one view; depth of its anchor. Coordinates and the centres of
-    sub-pixels are dyadic, so that the test whether one lies in a triangle is exact. Triangles that turn their back to
-    the anchor cover nothing, nor do those that would spread over more than WIDEST pixels of it.
+    x, y and inverse: from Warp.outlines, for one view; depth: of its anchor. Coordinates and the centres of sub-pixels
+    are dyadic, so the test whether a centre lies in a triangle is exact. Triangles that face away from the anchor, or
+    are larger than WIDEST of its pixels, cover nothing.
     """
     if not compiled(depth):
         return cover_torch(x, y, inverse, depth, per_pixel, tolerance)
@@ -160,8 +160,8 @@ def cover_torch(
     a, b, c = triangle[t].unbind(1)
     weight = torch.stack([_cross(centre, b, c), _cross(centre, c, a), _cross(centre, a, b)], 1)
     z = inverse_of((weight * far[t]).sum(1) / weight.sum(1))
-    there = depth[sub_y // per_pixel, sub_x // per_pixel]
-    covered = (weight >= 0).all(1) & same_surface(z, there, tolerance)
+    anchor_z = depth[sub_y // per_pixel, sub_x // per_pixel]
+    covered = (weight >= 0).all(1) & same_surface(z, anchor_z, tolerance)
     owner = torch.full((depth.shape[0] * per_pixel, depth.shape[1] * per_pixel), len(x), device=depth.device)
     place = (sub_y * owner.shape[1] + sub_x)[covered]
     owner.view(-1).scatter_reduce_(0, place, pixel[t[covered]], "amin")

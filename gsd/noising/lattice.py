@@ -1,4 +1,4 @@
-"""Noise that lives in the cells of a world lattice, under the rendered depth."""
+"""Noise attached to the cells of a world lattice that the rendered surface passes through."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from gsd.types import Fraction, Geometry
 
 
 class Lattice(Correlated):
-    """Every cell of a cubic lattice has a value, a hash of where it is; a pixel sums those of the cells it sees.
+    """Every cell of a cubic lattice has a value, a hash of its position; a pixel sums the values of the cells it sees.
 
-    The cells are found by `rays` x `rays` rays per pixel through the rendered depth of every view; from there on each
-    is a point, where the rays meet it, seen within `depth_tolerance` (world units) of the depth. So the
-    noise needs no points and knows nothing of how dense they are: it works for any representation that renders depth,
-    and densification leaves it alone. Maps are exactly N(0, I).
+    Rays, `rays` x `rays` per pixel, meet the rendered depth of every view in some cells. Each such cell becomes one
+    point, the mean of its hits, visible within `depth_tolerance` (world units) of the depth. So the noise does not
+    depend on the scene's points or their density: it works for any representation that renders depth, and densification
+    does not change it. Maps are exactly N(0, I).
 
-    cell: edge of a cell in pixels, at the mean distance and focal length of the step's cameras, so that all views of
-    a step share one lattice. background: cells of the sphere at infinity, or fresh noise. kernel, ridge: as in
+    cell: edge of a cell in pixels, at the mean distance and focal length of the step's cameras, so that all views of a
+    step share one lattice. background: cells of the sphere at infinity, or fresh noise. kernel, ridge: as in
     gsd.noising.consistent.
     """
 
@@ -58,11 +58,11 @@ class Lattice(Correlated):
 
     @torch.no_grad()
     def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "R M"] | None:
-        """None also for the tent."""
+        """None for the tent."""
         return None if self.kernel == "tent" else integral(self._layers(geometry), geometry.depth.numel())
 
     def _layers(self, geometry: Geometry) -> list[Layer]:
-        """The cells of the surface, and of the sphere if there is one."""
+        """The cells of the surface and, for background=sphere, of the sphere."""
         cameras, depth, alpha = geometry.cameras, geometry.depth, geometry.alpha
         many = cameras.resized(self.rays * cameras.width, self.rays * cameras.height)
         fine, inside = self._fine(geometry)
@@ -77,22 +77,21 @@ class Lattice(Correlated):
         return layers
 
     def _fine(self, geometry: Geometry) -> tuple[Float[Tensor, "V 1 H W"], Bool[Tensor, "V 1 H W"]]:
-        """Depth along every ray and whether it ends on the surface.
+        """The depth of every ray, and whether the ray ends on the surface.
 
-        Between pixel centres the depth is interpolated where the surface goes on, and that of the pixel where it
-        breaks off.
+        Depth is interpolated between pixel centres where the surface is continuous; at an edge it is the pixel's own.
         """
         size, rendered = geometry.depth.shape[2:], geometry.render.depth
         large = (self.rays * size[0], self.rays * size[1])
         source = rendered if min(rendered.shape[2:]) > min(size) else geometry.depth
         near, smooth = interpolate(source, large, mode="nearest"), interpolate(source, large, mode="bilinear")
-        goes_on = (smooth - near).abs() < self.depth_tolerance
+        continuous = (smooth - near).abs() < self.depth_tolerance
         mask = (geometry.alpha > 0.5).float()
-        return torch.where(goes_on, smooth, near), interpolate(mask, large, mode="nearest") > 0.5
+        return torch.where(continuous, smooth, near), interpolate(mask, large, mode="nearest") > 0.5
 
 
 def cells(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
-    """The lattice cells that points fall into, as a cloud: each at the mean of its points, its place as its id."""
+    """The lattice cells that points fall into, as a cloud: each at the mean of its points, its packed indices as id."""
     if not compiled(points):
         return cells_torch(points, edge)
     count = len(points)
@@ -102,11 +101,11 @@ def cells(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
 
 
 def cells_torch(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
-    """The twin."""
+    """The torch twin."""
     x = points.double()
     valid, ids, cell = sort_into_cells(x, edge)
-    each = torch.nn.functional.pad(x[valid], (0, 1), value=1.0)
-    sums = each.new_zeros(len(ids), 4).index_add_(0, cell, each)
+    homogeneous = torch.nn.functional.pad(x[valid], (0, 1), value=1.0)
+    sums = homogeneous.new_zeros(len(ids), 4).index_add_(0, cell, homogeneous)
     return _cloud(ids, (sums[:, :3] / sums[:, 3:]).to(points.dtype))
 
 

@@ -10,8 +10,8 @@ from gsd.types import NoiseClaim
 class Nearest(Anchored):
     """Every pixel takes the value of the anchor's pixel that contains it.
 
-    Each value is N(0, 1), but pixels that fall into the same one are equal (the paper's Fig. 5 calls the distribution
-    discrepant; what fails is independence).
+    Each value is N(0, 1), but pixels that fall into the same anchor pixel are equal. (The paper's Fig. 5 calls the
+    distribution discrepant; what fails is independence.)
     """
 
     claims: frozenset[NoiseClaim] = frozenset({"unit", "shared"})

@@ -10,9 +10,9 @@ from gsd.noising.warped.warp import Warp
 class SplitNearest(Anchored):
     """A value that m pixels of the other view take is split: y = x / sqrt(m) + z - mean(z), exactly white noise.
 
-    Of all exact couplings here the one whose corresponding pixels are most alike. The rule for expansion of Burgert
-    et al. (Go-with-the-Flow, 2025), with correspondences from the depth. Two views a group: a third would share
-    nothing but the anchor with the second.
+    Of gsd's exact noisings it makes corresponding pixels most alike. It is the rule for expansion of Burgert et al.
+    (Go-with-the-Flow, 2025), with correspondences from the depth. Two views per group: a third would be coupled to the
+    second through the anchor alone.
     """
 
     max_views = 2
