@@ -1,4 +1,4 @@
-"""The embedded world: creatures of coloured ellipsoids, a tracer that draws them, and banks of their views."""
+"""The embedded world: creatures of coloured ellipsoids, a ray tracer that renders them, and banks of their views."""
 
 from gsd.menagerie.bank import Bank, build_bank
 from gsd.menagerie.creature import Creature, find, load

@@ -1,4 +1,4 @@
-"""Every image of a creature that the prior knows: all individuals from all directions, cached on disk."""
+"""The images of a creature that the prior knows: all individuals from all directions, cached on disk."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ ELEVATIONS = (0.0, 15.0, 30.0)
 class Bank:
     """M = variants x elevations x azimuths images of one creature over white, in this order (azimuth fastest)."""
 
-    rgb: UInt8[Tensor, "M 3 R R"]  # 0..255 stands for [0, 1]
+    rgb: UInt8[Tensor, "M 3 R R"]  # 0 to 255 for [0, 1]
     variant: Int[Tensor, " M"]
     elevation: Float[Tensor, " M"]  # degrees
     azimuth: Float[Tensor, " M"]  # degrees, in [0, 360)

@@ -1,8 +1,8 @@
-"""Creatures of creatures.yaml: their declaration, and the coloured ellipsoids it stands for.
+"""The creatures of creatures.yaml: how one is declared, and the coloured ellipsoids made from the declaration.
 
 A part is an ellipsoid placed on another part, either `at` an offset from its centre or in a direction `dir` on its
-surface. `mirror` gives a part and all that sits on it a twin at the other side (y -> -y). Whatever units a creature is
-written in, it is centred and scaled to fit the default camera.
+surface. `mirror` gives a part and all that sits on it a twin on the other side (y -> -y). Creatures may be written in
+any unit; they are centred and scaled to fit the default camera.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Part(_Spec):
 
 
 class Variant(_Spec):
-    """How one individual differs from the creature as written."""
+    """How one individual differs from the creature as declared."""
 
     colours: dict[str, str] = {}
     size: Annotated[float, Field(ge=0.5, le=1)] = 1.0
@@ -57,7 +57,7 @@ class Variant(_Spec):
 
 
 class Creature(_Spec):
-    """A declaration; `figure(i)` is the i-th individual of its kind."""
+    """The declaration of a kind; `figure(i)` is its i-th individual."""
 
     name: str
     palette: dict[str, str]
@@ -67,11 +67,11 @@ class Creature(_Spec):
     parts: Annotated[dict[str, Part], Field(min_length=1)]
 
     def figure(self, variant: int = 0) -> Ellipsoids:
-        """The ellipsoids of an individual: 0 as written, then the listed variants, then mild changes of the first."""
+        """The ellipsoids of an individual: 0 as declared, then the listed variants, then mild changes of 0."""
         return _figure(self, variant)
 
     def __hash__(self) -> int:
-        return hash(self.name)  # the other fields are dicts, which have none
+        return hash(self.name)  # the other fields are dicts, which cannot be hashed
 
     def _individual(self, index: int) -> Variant:
         listed = (Variant(), *self.variants)
@@ -81,7 +81,7 @@ class Creature(_Spec):
         return Variant(hue=40 * golden - 20, value=1.1 - 0.35 * golden, size=1 - 0.25 * (index * 0.382 % 1))
 
 
-@lru_cache(maxsize=1000)  # metrics ask for the same ones again at each of their evaluations
+@lru_cache(maxsize=1000)  # each evaluation of a metric needs the same ones again
 def _figure(creature: Creature, variant: int) -> Ellipsoids:
     individual = creature._individual(variant)
     plain = _assemble(creature, Variant())
@@ -91,7 +91,7 @@ def _figure(creature: Creature, variant: int) -> Ellipsoids:
 
 
 class _Placed(NamedTuple):
-    """A part at its place: `frame` carries what sits on it, `shape` is the ellipsoid's own orientation."""
+    """A placed part: `frame` orients the parts that sit on it, `shape` the ellipsoid itself."""
 
     centre: Float[np.ndarray, "3"]
     frame: Float[np.ndarray, "3 3"]
@@ -140,14 +140,14 @@ def _place(part: Part, parent: _Placed, pose: Triple, side: int) -> _Placed:
 
 
 def _facing(normal: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """The rotation whose x axis points along `normal`, y axis horizontal."""
+    """The rotation with the x axis along `normal` and a horizontal y axis."""
     azimuth = np.rad2deg(np.arctan2(normal[1], normal[0]))
     elevation = np.rad2deg(np.arctan2(normal[2], np.hypot(normal[0], normal[1])))
     return _rotation(np.array([0, -elevation, azimuth]))
 
 
 def _rotation(degrees: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
-    """Turn about the fixed x axis, then y, then z; right-handed."""
+    """Rotation about the fixed x axis, then y, then z; right-handed."""
     (cx, cy, cz), (sx, sy, sz) = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
@@ -156,7 +156,7 @@ def _rotation(degrees: Float[np.ndarray, "3"]) -> Float[np.ndarray, "3 3"]:
 
 
 def _colour(creature: Creature, individual: Variant, name: str) -> Triple:
-    """rgb in [0, 1] of a role of the creature, a palette name or #rrggbb."""
+    """rgb in [0, 1] of a colour given as a role of the creature, a palette name or #rrggbb."""
     name = individual.colours.get(name, creature.colours.get(name, name))
     name = creature.palette.get(name, name)
     red, green, blue = (int(name[i : i + 2], 16) / 255 for i in (1, 3, 5))
@@ -170,7 +170,8 @@ def _colour(creature: Creature, individual: Variant, name: str) -> Triple:
 def load(path: Path = CREATURES) -> dict[str, Creature]:
     """Every creature of a yaml file, by name.
 
-    Raises: GsdError naming the creature, part and field at fault.
+    Raises:
+        GsdError: names the creature, part and field at fault.
     """
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
@@ -197,21 +198,21 @@ def _parse(name: str, entry: Any, palette: dict[str, str]) -> Creature:
 
 
 def _explain(name: str, error: ValidationError | TypeError) -> str:
-    """One sentence about the first thing wrong."""
+    """One sentence about the first error."""
     if isinstance(error, TypeError):
         return f"creature {name!r}: has a field it must not have ({error})."
     first = error.errors()[0]
-    where = [str(step) for step in first["loc"]]
+    location = [str(step) for step in first["loc"]]
     place = f"creature {name!r}"
-    if where and where[0] == "parts" and len(where) > 1:
-        place += f", part {where[1]!r}"
-        where = where[2:]
-    field = f", field {where[0]!r}" if where else ""
+    if location and location[0] == "parts" and len(location) > 1:
+        place += f", part {location[1]!r}"
+        location = location[2:]
+    field = f", field {location[0]!r}" if location else ""
     return f"{place}{field}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}."
 
 
 def _check_names(creature: Creature) -> None:
-    """Every colour and part that is named must exist, and a part must come after the one it sits on."""
+    """Check that every colour and part named exists and that a part comes after the one it sits on."""
     known = {*creature.palette, *creature.colours}
     seen: list[str] = []
 
@@ -253,10 +254,10 @@ def _is_code(colour: Any) -> bool:
 
 
 def find(prompt: str) -> Creature:
-    """The creature a prompt is about: the longest of all creatures' words found in it, as whole words, any case.
+    """The creature a prompt names, as whole words in any case. If it names several, the longest name wins.
 
-    A prompt that names several creatures is about the one with the longest name.
-    Raises: GsdError listing the known subjects when there is none.
+    Raises:
+        GsdError: lists the known creatures if it names none.
     """
     creatures = load()
     words = {word: creature for creature in creatures.values() for word in creature.words}

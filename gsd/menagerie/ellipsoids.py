@@ -1,4 +1,4 @@
-"""A set of coloured ellipsoids: what a creature is made of and what the tracer draws."""
+"""A set of coloured ellipsoids: what creatures consist of and the tracer renders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class Ellipsoids:
     """N ellipsoids in world units, float64."""
 
     centres: Float[np.ndarray, "N 3"]
-    rotations: Float[np.ndarray, "N 3 3"]  # columns are the local axes in the world
+    rotations: Float[np.ndarray, "N 3 3"]  # columns are the local axes in world coordinates
     radii: Float[np.ndarray, "N 3"]  # along the local axes, > 0
     colours: Float[np.ndarray, "N 3"]  # rgb in [0, 1]
     face: Bool[np.ndarray, " N"]  # belongs to the face
@@ -26,12 +26,12 @@ class Ellipsoids:
         return np.einsum("nij,nj,nkj->nik", self.rotations, self.radii**2, self.rotations)
 
     def bounds(self) -> tuple[Float[np.ndarray, "3"], Float[np.ndarray, "3"]]:
-        """The lower and upper corner of the axis-aligned box around all of them."""
+        """Lower and upper corner of the axis-aligned bounding box."""
         half = np.sqrt(np.einsum("nii->ni", self.shapes()))
         return (self.centres - half).min(0), (self.centres + half).max(0)
 
     def radius(self) -> float:
-        """The distance from the origin of the farthest point, to about one per cent."""
+        """Distance of the farthest point from the origin, to about one per cent."""
         surface = _sphere(400) * self.radii[:, None]
         points = self.centres[:, None] + np.einsum("nij,nsj->nsi", self.rotations, surface)
         return float(np.linalg.norm(points, axis=-1).max())
@@ -46,10 +46,10 @@ class Ellipsoids:
         )
 
     def two_faced(self) -> Ellipsoids:
-        """A Janus of the same parts, for testing the metrics: the half in front of the origin, and its mirror image.
+        """A Janus of the same parts, for testing the metrics: the half in front of the origin and its mirror image.
 
-        Parts centred in front are doubled (x -> -x). Parts behind are dropped, or, where they reach to the front, put
-        on the mirror plane with the same forward reach.
+        Parts centred in front are doubled (x -> -x). Parts centred behind are dropped, or, if they extend to the front,
+        moved to the mirror plane and squeezed to the same forward extent.
         """
         shapes = self.shapes()
         reach = np.sqrt(shapes[:, 0, 0])

@@ -1,7 +1,7 @@
 """Inner products with, and weighted means of, a bank of images kept as bytes.
 
-Bytes are a quarter of the memory traffic of float32, which is what these two operations cost, and they are the images
-exactly: every product is accumulated in float64, so nothing is lost where distances nearly cancel at small sigma.
+Memory traffic dominates the cost of both, and bytes need a quarter of float32's. They hold the images exactly; products
+are accumulated in float64, so no precision is lost at small sigma, where distances nearly cancel.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from torch import Tensor
 from gsd.backend.device import compiled
 from gsd.backend.jit import njit
 
-CHUNK = 128  # images that torch converts to float64 at a time on other devices than the CPU
-BLOCK = 1024  # pixels of a weighted mean made at a time: they stay in the first-level cache
+CHUNK = 128  # images per conversion to float64 by torch, on devices other than the CPU
+BLOCK = 1024  # pixels of a weighted mean per pass: they stay in the first-level cache
 
 
 class ByteImages:
-    """M images u / 255 * 2 - 1 with D = 3 R R values each. Pixels that never vary are kept once."""
+    """M images u / 255 * 2 - 1 with D = 3 R R values each. Values that are equal in all images are kept once."""
 
     def __init__(self, rgb: UInt8[Tensor, "M 3 R R"], device: torch.device | str = "cpu") -> None:
         flat = rgb.flatten(1)
         varies = (flat != flat[:1]).any(0)
         self.varying = varies.nonzero()[:, 0].to(device)
         self.steady = (~varies).nonzero()[:, 0].to(device)
-        self.values = (flat[0, ~varies].double() / 127.5 - 1).to(device)  # of the steady pixels
+        self.values = (flat[0, ~varies].double() / 127.5 - 1).to(device)  # of the steady ones
         self.bytes = flat[:, varies].contiguous().to(device)
         squares = torch.stack([(row.double() / 127.5 - 1).square().sum() for row in self.bytes])
         self.half_norms = (squares + self.values.square().sum()) / 2
@@ -92,7 +92,7 @@ def _dots_kernel(images, x, out):
 @njit
 @no_type_check  # compiled code takes no run-time checks of shapes
 def _mix_kernel(images, weights, out):
-    """Images of weight zero are skipped: at small sigma that is nearly all of them."""
+    """Images of weight zero are skipped; at small sigma nearly all are."""
     pixels = images.shape[1]
     for block in range((pixels + BLOCK - 1) // BLOCK):
         first, last = block * BLOCK, min(pixels, (block + 1) * BLOCK)

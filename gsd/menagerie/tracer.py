@@ -1,7 +1,7 @@
-"""An analytic ray tracer for ellipsoids: every pixel's colour, depth and coverage without a mesh.
+"""An analytic ray tracer for ellipsoids: colour, depth and coverage of every pixel without a mesh.
 
 Shading is fixed in the world and depends on the surface normal alone (sky and ground light plus a soft key light), so
-that it looks the same from everywhere and a radiance field can represent it.
+that it does not depend on the view and a radiance field can represent it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from gsd.backend.jit import njit
 from gsd.menagerie.ellipsoids import Ellipsoids
 from gsd.types import Cameras, Render
 
-VERSION = 1  # part of the bank's content hash: raise it whenever the same ellipsoids give other pixels
+VERSION = 1  # part of the bank's content hash: raise it whenever the same ellipsoids give different pixels
 
 WHITE = (1.0, 1.0, 1.0)
-NEAR = 1e-3  # world units; what is closer to the camera plane is not seen
+NEAR = 1e-3  # world units: surfaces closer to the camera plane are not seen
 KEY_LIGHT = np.array([0.35, 0.25, 0.9]) / np.linalg.norm([0.35, 0.25, 0.9])
 GROUND, SKY, KEY = 0.64, 0.92, 0.28  # light on a surface facing down, facing up, and facing the key light
 
@@ -56,7 +56,7 @@ def trace(
 def _in_camera(
     ellipsoids: Ellipsoids, viewmat: Float[np.ndarray, "4 4"]
 ) -> tuple[Float[np.ndarray, "N 3 3"], Float[np.ndarray, "N 3"]]:
-    """Per ellipsoid the map from camera rays to its unit ball, and the camera in the unit ball's frame."""
+    """For each ellipsoid, the map from camera rays to the frame of its unit ball, and the camera in that frame."""
     rotation, translation = viewmat[:3, :3], viewmat[:3, 3]
     axes = np.einsum("ij,njk->nik", rotation, ellipsoids.rotations)
     to_unit = np.swapaxes(axes, 1, 2) / ellipsoids.radii[:, :, None]
@@ -72,7 +72,7 @@ def _light_frame(viewmat: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "2 3"]:
 def _screen_boxes(
     ellipsoids: Ellipsoids, viewmat: Float[np.ndarray, "4 4"], K: Float[np.ndarray, "3 3"], width: int, height: int
 ) -> np.ndarray:
-    """x0, x1, y0, y1 (pixels, half open) around each ellipsoid's image: the bounds of its outline's dual conic."""
+    """Bounds x0, x1, y0, y1 (pixels, half open) of each ellipsoid's image, from the dual conic of its outline."""
     rotation, translation = viewmat[:3, :3], viewmat[:3, 3]
     centres = ellipsoids.centres @ rotation.T + translation
     shapes = rotation @ ellipsoids.shapes() @ rotation.T
@@ -84,7 +84,7 @@ def _screen_boxes(
         middle = conic[:, axis, 2] / last
         half = np.sqrt(np.maximum(middle**2 - conic[:, axis, axis] / last, 0.0))
         low, high = np.floor(middle - half), np.ceil(middle + half)
-        # An ellipsoid that reaches the camera plane has no bounded outline: look for it everywhere.
+        # An ellipsoid that reaches the camera plane has no bounded outline: test every pixel.
         boxes[:, 2 * axis] = np.where(in_front, np.clip(low, 0, size), 0)
         boxes[:, 2 * axis + 1] = np.where(in_front, np.clip(high, 0, size), size)
     return boxes
@@ -93,7 +93,7 @@ def _screen_boxes(
 @njit
 @no_type_check  # compiled code takes no run-time checks of shapes
 def _trace_view(to_unit, origins, colours, lights, boxes, K, supersample, background, out):
-    """Nearest hit per ray by a depth buffer, ellipsoid after ellipsoid; then shading and the average per pixel."""
+    """Find every ray's nearest hit with a depth buffer, one ellipsoid at a time; then shade and average per pixel."""
     _, height, width = out.shape
     nearest = np.full((height * supersample, width * supersample), np.inf)
     hit = np.full((height * supersample, width * supersample), -1, np.int32)
@@ -109,10 +109,10 @@ def _trace_view(to_unit, origins, colours, lights, boxes, K, supersample, backgr
                 dz = m[2, 0] * u + m[2, 1] * v + m[2, 2]
                 a = dx * dx + dy * dy + dz * dz
                 b = dx * o[0] + dy * o[1] + dz * o[2]
-                inside = b * b - a * c
-                if inside <= 0.0:
+                discriminant = b * b - a * c
+                if discriminant <= 0.0:
                     continue
-                z = -(b + math.sqrt(inside)) / a
+                z = -(b + math.sqrt(discriminant)) / a
                 if NEAR < z < nearest[j, i]:
                     nearest[j, i] = z
                     hit[j, i] = n
@@ -150,7 +150,7 @@ def _average_pixel(to_unit, origins, colours, lights, K, supersample, background
 @njit
 @no_type_check  # compiled code takes no run-time checks of shapes
 def _light(m, o, lights, z, u, v):
-    """How bright the surface is at depth z along the ray (u, v, 1)."""
+    """Brightness of the surface at depth z along the ray (u, v, 1)."""
     px = o[0] + z * (m[0, 0] * u + m[0, 1] * v + m[0, 2])
     py = o[1] + z * (m[1, 0] * u + m[1, 1] * v + m[1, 2])
     pz = o[2] + z * (m[2, 0] * u + m[2, 1] * v + m[2, 2])
