@@ -1,1 +1,1 @@
-"""What the metrics say of scenes whose right answer is known."""
+"""The metrics' answers for scenes whose right answer is known."""

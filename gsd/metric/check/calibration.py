@@ -1,6 +1,6 @@
 """metric=clip_view on animals whose faces are known: true ones, with a second face on the back, and without any.
 
-An experiment that shows what clip_view says of runs shows beside it what clip_view says of these.
+Experiments show these results beside those of clip_view on runs.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from gsd.metric.clip_view import ClipView
 from gsd.types import Cameras
 
 Kind = Literal["true", "two-faced", "faceless"]
-UNSEEN = 3  # the last listed individual of every creature, which no prior and no CLIP of the project was trained on
+UNSEEN = 3  # the last listed individual of every creature; no prior and no CLIP of gsd was trained on it
 
 
 def prompt(name: str) -> str:
-    """How the experiments ask for a creature of the menagerie."""
+    """The prompt for a creature of the menagerie in the experiments."""
     return f"a full body of {'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
 
 
 def known(metric: ClipView, kind: Kind, prompts: Sequence[str], cameras: Cameras) -> list[dict[str, Any]]:
-    """What the metric says of every prompt's creature: of its individual UNSEEN, with the faces of `kind`.
+    """The metric's values for every prompt's creature: its individual UNSEEN with the faces of `kind`.
 
     Raises GsdError for a prompt that names no creature.
     """
@@ -43,6 +43,6 @@ Numbers = Sequence[float] | Float[np.ndarray, " _"]
 
 
 def area(above: Numbers, below: Numbers) -> float:
-    """The area under the ROC curve: the chance that one of `above` is larger than one of `below`, ties for a half."""
+    """Area under the ROC curve: the probability that one of `above` exceeds one of `below`; ties count half."""
     one, other = np.asarray(above)[:, None], np.asarray(below)
     return float(np.mean((one > other) + 0.5 * (one == other)))

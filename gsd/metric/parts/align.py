@@ -1,4 +1,4 @@
-"""The yaw and the individual at which a turntable comes closest to a creature."""
+"""The yaw and the individual of a creature that match a turntable best."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ class Alignment:
     psnr: float  # dB, mean over views
     yaw: float  # degrees, in [0, 360)
     variant: int
-    truth: Render  # what the turntable's cameras would see of it
+    truth: Render  # the true animal as the turntable's cameras would see it
 
 
 def align(
     rgb: Float[Tensor, "K 3 R R"], cameras: Cameras, creature: Creature, mse: Float[Tensor, "K variants azimuths"]
 ) -> Alignment:
-    """The best of a bank's azimuths and variants by PSNR, then ever smaller steps of yaw against fresh renders.
+    """The best azimuth and variant of a bank by PSNR, then a search with decreasing steps of yaw on fresh renders.
 
-    rgb: views equally spaced over one full turn; mse: of each view to each image of the bank, at R pixels.
+    rgb: views equally spaced over one full turn; mse: of each view against each image of the bank, at R pixels.
     """
     azimuths = mse.shape[2]
     step = 360 / azimuths
@@ -43,7 +43,8 @@ def align(
         quality = psnr((rgb - truth.rgb).square().mean((1, 2, 3)).double()).mean()
         return Alignment(float(quality), yaw % 360, best // azimuths, truth)
 
-    found = at(yaw)
+    best_so_far = at(yaw)
     for offset in (step / 2.5, step / 5, step / 10):
-        found = max(found, at(found.yaw - offset), at(found.yaw + offset), key=lambda a: (a.psnr, a.yaw))
-    return found
+        nearby = (best_so_far, at(best_so_far.yaw - offset), at(best_so_far.yaw + offset))
+        best_so_far = max(nearby, key=lambda a: (a.psnr, a.yaw))
+    return best_so_far

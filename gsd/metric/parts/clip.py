@@ -1,7 +1,6 @@
-"""CLIP for the metrics: an open_clip model, found on this machine or on the hub, opened once in a process.
+"""CLIP for the metrics: an open_clip model, from this machine or the hub, opened once per process.
 
-Only safetensors are read; a pickle is refused, whoever offers it. Nothing is downloaded but what is named: the weights
-of a tag or a hub id, on first use.
+Only safetensors are read; pickles are refused. Only the weights of a named tag or hub id are downloaded, on first use.
 """
 
 from __future__ import annotations
@@ -23,14 +22,14 @@ from gsd.errors import GsdError, did_you_mean, reason
 
 TINY = Path(__file__).parents[1] / "tiny_clip"
 CONFIG = "open_clip_config.json"
-WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # open_clip takes these before pickles
-BESIDE = ("*.json", "*.txt", "*.model")  # the config and what tokenizers are made of
+WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")  # open_clip prefers these to pickles
+BESIDE = ("*.json", "*.txt", "*.model")  # the config and the files of tokenizers
 HUB = "hf-hub:"
 HOLDING = f"that holds {CONFIG} and {WEIGHTS[0]}"
 
 
 class OpenClip:
-    """A frozen open_clip model in float32. It moves to where the images are; what it returns lies on the CPU."""
+    """A frozen open_clip model in float32. It moves to the device of the images; its results are on the CPU."""
 
     def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor], preprocess: dict[str, Any]) -> None:
         self.model, self.tokenizer = model.float().eval().requires_grad_(False), tokenizer
@@ -41,26 +40,29 @@ class OpenClip:
 
     @torch.no_grad()
     def similarity(self, rgb: Float[Tensor, "V 3 H W"], texts: Sequence[str], chunk: int) -> Float[Tensor, "V K"]:
-        """Cosine of every image in [0, 1] with every text; `chunk` images are encoded at a time."""
+        """Cosine of every image (values in [0, 1]) with every text; `chunk` images are encoded at a time."""
         self.model.to(rgb.device)
         features = [self.model.encode_image(self._prepared(part), normalize=True) for part in rgb.split(chunk)]
         tokens = self.tokenizer(list(texts)).to(rgb.device)
         return (torch.cat(features) @ self.model.encode_text(tokens, normalize=True).T).float().cpu()
 
     def _prepared(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 3 h w"]:
-        """As the model's own preprocessing, which works on 8-bit images, makes a square one: squeezed, normalised."""
+        """Resize without cropping and normalise, as the model's own preprocessing does to square 8-bit images."""
         small = interpolate(rgb.float(), self.size, mode=self.mode, antialias=True, align_corners=False).clamp(0, 1)
         return (small - self.mean.to(rgb.device)) / self.std.to(rgb.device)
 
 
 def load_clip(model: str, pretrained: str | None, option: str) -> OpenClip:
-    """The model of the options `option`.model and `option`.pretrained, the same object for the same ones.
+    """Open a CLIP model. The same arguments give the same object.
 
-    model       "tiny" (shipped), a folder in the layout that open_clip reads as local-dir:FOLDER, "hf-hub:OWNER/NAME",
-                or a name that open_clip knows, such as ViT-B-32
-    pretrained  with such a name: open_clip's tag, such as laion2b_s34b_b79k, or a .safetensors file
+    Args:
+        model: "tiny" (shipped), a folder in the layout that open_clip reads as local-dir:FOLDER, "hf-hub:OWNER/NAME",
+            or a name that open_clip knows, such as ViT-B-32.
+        pretrained: only with such a name: open_clip's tag, such as laion2b_s34b_b79k, or a .safetensors file.
+        option: the prefix of the config keys `.model` and `.pretrained`, for error messages.
 
-    Raises GsdError, one sentence with what to do, for a model that is unknown, missing, damaged or pickled.
+    Raises:
+        GsdError: for a model that is unknown, missing, damaged or pickled; says what to do.
     """
     if model == "tiny" and not all((TINY / name).exists() for name in (CONFIG, WEIGHTS[0])):
         raise GsdError(
@@ -130,7 +132,7 @@ def _named(model: str, pretrained: str | None, option: str) -> OpenClip:
 
 
 def _tag_weights(settings: dict[str, Any], asked: str, option: str) -> Path:
-    """The safetensors of a tag, which most repositories hold beside the pickle that open_clip's list names."""
+    """The safetensors file of a tag. Most repositories hold one beside the pickle that open_clip's list names."""
     repository, _, name = settings.get("hf_hub", "").rpartition("/")
     file = Path(name).with_suffix(".safetensors").name if name else WEIGHTS[0]
 
@@ -172,7 +174,7 @@ def _from_hub(repository: str, wanted: Sequence[str], check: Callable[[Path], Pa
 def _open(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...], option: str) -> OpenClip:
     try:
         return _opened(name, weights, forced)
-    except Exception as error:  # open_clip, safetensors, transformers and torch each have their own
+    except Exception as error:  # open_clip, safetensors, transformers and torch raise different kinds
         what = name.removeprefix("local-dir:") if weights is None else weights
         raise GsdError(
             f"{option}: {what} cannot be opened ({reason(error)}); copy or download it again, or set "
@@ -193,7 +195,7 @@ def _opened(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...]
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the dozen lines that open_clip writes to the root logger, which Hydra shows, for every model."""
+    """Suppress the dozen lines per model that open_clip writes to the root logger, which Hydra shows."""
     before = logging.root.manager.disable
     logging.disable(max(before, logging.INFO))
     try:

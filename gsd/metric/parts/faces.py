@@ -1,4 +1,4 @@
-"""Where around a turntable a creature's face is seen, and how many faces that makes."""
+"""Which views of a turntable show a creature's face, and how many faces that makes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 from gsd.geometry import angle_between
 from gsd.menagerie import Bank
 
-FACE_DEG = 60.0  # a view from within this of the front shows the face
-FACE_CONTRAST = 0.03  # a pixel is part of the face where taking the face away changes it by more
-FRONTAL_DEG = 30.0  # a misplaced face is looked for as it looks from within this of its front
-FACE_SPAN_DEG = 160.0  # of the circle, over which one face can be seen: a true animal's takes 125, the rest is slack
-FLICKER_DEG = 6.0  # shorter changes between face and no face are smoothed away
+FACE_DEG = 60.0  # a view within this angle of the front shows the face
+FACE_CONTRAST = 0.03  # a pixel belongs to the face if removing the face changes it by more than this
+FRONTAL_DEG = 30.0  # a misplaced face is searched for with its appearance within this angle of its front
+FACE_SPAN_DEG = 160.0  # arc of views that can show one face: 125 for a true animal, the rest is slack
+FLICKER_DEG = 6.0  # shorter runs of face or no face are smoothed away
 
 
 def from_front(azimuth: Float[Tensor, "*n"], within: float = FACE_DEG) -> Bool[Tensor, "*n"]:
-    """Whether azimuths lie within so many degrees of the front."""
+    """Whether azimuths lie within `within` degrees of the front."""
     return angle_between(azimuth, torch.zeros_like(azimuth)).abs() <= within
 
 
@@ -28,7 +28,7 @@ def shows_face(
 ) -> Bool[Tensor, " K"]:
     """Which views show a face: those nearer to an image with a face than to any without.
 
-    faceless: the bank's images of the creature without its face parts; distance: squared, of the views to the bank's.
+    faceless: the bank's images of the creature without its face parts; distance: squared, from the views to the bank.
     """
     front = from_front(bank.azimuth)
     without = torch.cat([distance[:, ~front], squared_distances(rgb, faceless[front])], 1).amin(1)
@@ -49,14 +49,14 @@ def shows_face(
 def squared_distances(rgb: Float[Tensor, "K 3 R R"], images: Float[Tensor, "N 3 R R"]) -> Float[Tensor, "K N"]:
     """|view - image|^2 with rgb in [0, 1], in float64."""
     images = images.flatten(1).double()
-    centre = images.mean(0)  # small numbers lose fewer digits
+    centre = images.mean(0)  # differences from the mean lose fewer digits
     images, views = images - centre, rgb.flatten(1).double() - centre
     squared = views.square().sum(1)[:, None] + images.square().sum(1) - 2 * views @ images.T
     return squared.clamp(min=0)
 
 
 def count_faces(face: Bool[Tensor, " K"]) -> int:
-    """The least number of arcs of FACE_SPAN_DEG that hold all views which show a face, flickers left out."""
+    """The smallest number of arcs of FACE_SPAN_DEG that cover all views that show a face, after smoothing."""
     views = len(face)
     reach = int(FLICKER_DEG * views / 360)
     votes = torch.stack([face.roll(shift) for shift in range(-reach, reach + 1)]).float().mean(0)
@@ -66,8 +66,8 @@ def count_faces(face: Bool[Tensor, " K"]) -> int:
     def arcs_from(start: int) -> int:
         count, offset = 0, 0
         while offset < views:
-            found = smooth[(start + offset) % views]
-            count, offset = count + found, offset + (span if found else 1)
+            shows = smooth[(start + offset) % views]
+            count, offset = count + shows, offset + (span if shows else 1)
         return count
 
     return min((arcs_from(start) for start in range(views) if smooth[start]), default=0)

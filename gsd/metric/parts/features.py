@@ -1,4 +1,4 @@
-"""What a picture looks like around each pixel, without learned weights."""
+"""Features of each pixel's surroundings, without learned weights."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor
 from torch.nn.functional import conv2d, pad
 
 SCALES = (1.0, 2.0, 4.0)  # pixels, standard deviations
-LEAST_SPREAD = 1e-4  # of a channel that says something
+LEAST_SPREAD = 1e-4  # standard deviation below which a channel is ignored
 
 
 def gradient_features(rgb: Float[Tensor, "V 3 H W"], alpha: Float[Tensor, "V 1 H W"]) -> Float[Tensor, "V 27 H W"]:
     """Colours and their derivatives along x and y at three scales, standardised over the object pixels of all views.
 
-    Only the object counts: smoothing is weighted with alpha. Two unrelated pixels then have a cosine of 0 on average.
+    Smoothing is weighted with alpha, so the background does not matter. Unrelated pixels have a mean cosine of 0.
     """
     channels = []
     for scale in SCALES:
@@ -33,7 +33,7 @@ def gradient_features(rgb: Float[Tensor, "V 3 H W"], alpha: Float[Tensor, "V 1 H
 
 
 def _blur(x: Float[Tensor, "V C H W"], scale: float) -> Float[Tensor, "V C H W"]:
-    """By a Gaussian of this standard deviation (pixels); outside is nothing."""
+    """Convolve with a Gaussian of standard deviation `scale` (pixels), zero-padded."""
     reach = round(3 * scale)
     kernel = torch.exp(-0.5 * (torch.arange(-reach, reach + 1, device=x.device) / scale).square())
     kernel = (kernel / kernel.sum()).expand(x.shape[1], 1, 1, -1)

@@ -1,4 +1,4 @@
-"""How alike pictures are, without a learned network: PSNR, SSIM, and gradient magnitudes in the place of LPIPS."""
+"""Similarity of images without a learned network: PSNR, SSIM, and gradient magnitudes in place of LPIPS."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from skimage.metrics import structural_similarity
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, pad
 
-LEAST_MSE = 1e-10  # of a perfect copy: 100 dB
+LEAST_MSE = 1e-10  # for a perfect copy, which then has 100 dB
 LUMINANCE = (0.299, 0.587, 0.114)  # of rgb (BT.601)
 PREWITT = torch.tensor([[1.0, 0.0, -1.0]]).expand(3, 3) / 3
 STABLE = 170 / 255**2  # the constant of gradient magnitude similarity, for values in [0, 1]
 
 
 def psnr(mse: Float[Tensor, "*n"]) -> Float[Tensor, "*n"]:
-    """dB, of mean squared errors of values in [0, 1]; at most 100."""
+    """PSNR in dB, at most 100, from mean squared errors of values in [0, 1]."""
     return -10 * torch.log10(mse.clamp(min=LEAST_MSE))
 
 
@@ -27,9 +27,9 @@ def ssim(a: Float[Tensor, "K 3 H W"], b: Float[Tensor, "K 3 H W"]) -> Float[Tens
 
 
 def gmsd(a: Float[Tensor, "K 3 H W"], b: Float[Tensor, "K 3 H W"]) -> Float[Tensor, " K"]:
-    """Gradient magnitude similarity deviation (Xue et al. 2014) of each pair; 0 for equal ones, about 0.3 at worst.
+    """Gradient magnitude similarity deviation (Xue et al. 2014) of each pair; 0 for equal images, about 0.3 at worst.
 
-    A perceptual distance that needs no weights: how unevenly the edges of the two pictures agree.
+    A perceptual distance without learned weights: how unevenly the edges of the two images agree.
     """
     one, other = (_gradient_magnitude(avg_pool2d(luminance(x), 2)) for x in (a, b))
     similarity = (2 * one * other + STABLE) / (one.square() + other.square() + STABLE)
@@ -37,7 +37,7 @@ def gmsd(a: Float[Tensor, "K 3 H W"], b: Float[Tensor, "K 3 H W"]) -> Float[Tens
 
 
 def sharpness(rgb: Float[Tensor, "K 3 H W"], alpha: Float[Tensor, "K 1 H W"]) -> Float[Tensor, ""]:
-    """Mean slope of the luminance, per pixel, where the object is (alpha > 0.5); 0 where it is nowhere."""
+    """Mean slope of the luminance, per pixel, over the object (alpha > 0.5); 0 if there is no object."""
     inside = alpha > 0.5
     return (_gradient_magnitude(luminance(rgb)) / 2 * inside).sum() / inside.sum().clamp(min=1)
 
@@ -47,6 +47,6 @@ def luminance(rgb: Float[Tensor, "K 3 H W"]) -> Float[Tensor, "K 1 H W"]:
 
 
 def _gradient_magnitude(grey: Float[Tensor, "K 1 H W"]) -> Float[Tensor, "K 1 H W"]:
-    """By Prewitt's filters, twice the slope per pixel; the border is continued."""
+    """Twice the slope per pixel, by Prewitt's filters with replicated borders."""
     filters = torch.stack([PREWITT, PREWITT.T])[:, None].to(grey)
     return conv2d(pad(grey, (1, 1, 1, 1), mode="replicate"), filters).square().sum(1, keepdim=True).sqrt()

@@ -1,4 +1,4 @@
-"""How far the surface that a turntable shows lies from the true one."""
+"""Distance of the surface that a turntable shows from the true one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 from gsd.geometry import unproject
 from gsd.types import Cameras, Render
 
-FARTHEST = 1.0  # world units, the radius of the world: no error is larger, and what shows nothing has this one
-QUERIES = 20_000  # points of each surface, evenly chosen, whose distance to the other one is taken
+FARTHEST = 1.0  # world units, the radius of the world: the largest error, and the error of an empty scene
+QUERIES = 20_000  # points per surface, evenly chosen, whose distance to the other surface is measured
 
 
 def geometry_errors(shown: Render, truth: Render, cameras: Cameras) -> dict[str, float]:
     """`depth_error`, `chamfer` and `silhouette_iou` of two renders by the same cameras, at the same resolution.
 
-    A camera turned with the object sees the same picture, so `cameras` may be those of either.
+    If the object of one render is turned and its cameras with it, the cameras of either render will do.
     """
     mine, true = shown.alpha > 0.5, truth.alpha > 0.5
     both, either = mine & true, mine | true
@@ -30,12 +30,12 @@ def geometry_errors(shown: Render, truth: Render, cameras: Cameras) -> dict[str,
 
 
 def surface(render: Render, cameras: Cameras) -> Float[Tensor, "N 3"]:
-    """The world points that the cameras see of the object."""
+    """The world points of the object that the cameras see."""
     return unproject(render.depth, cameras)[render.alpha[:, 0] > 0.5]
 
 
 def chamfer(a: Float[Tensor, "N 3"], b: Float[Tensor, "M 3"]) -> float:
-    """The mean distance from a point of one set to the nearest of the other, averaged over both directions."""
+    """Mean distance from the points of one set to the nearest of the other, averaged over both directions."""
     return (_to_nearest(a, b) + _to_nearest(b, a)) / 2
 
 
