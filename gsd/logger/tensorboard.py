@@ -16,9 +16,9 @@ from gsd.types import TrackedResults, TrackedRow, TrackedRun
 
 
 class TensorBoard:
-    """Event files in tensorboard/NAME of the run's folder, made anew with the whole history whenever a run goes on.
+    """Event files in tensorboard/NAME of the run's folder, rewritten with the whole history when a run continues.
 
-    An event's time is the run's own, in seconds since 0, so that the axis "relative" leaves out what measuring costs.
+    Event times are the run's own seconds since its start, so the axis "relative" excludes the time spent on measuring.
     """
 
     def __init__(self) -> None:
@@ -31,12 +31,14 @@ class TensorBoard:
 
         folder = run.folder / "tensorboard"
         shutil.rmtree(folder, ignore_errors=True)
-        name = run.name.replace("/", "_")[:100]  # what TensorBoard calls the run, after its folder
+        name = run.name.replace("/", "_")[:100]  # TensorBoard names a run after its folder
         with SummaryWriter(str(folder / name)) as writer:
             yield Board(writer, run)
 
 
 class Board:
+    """A run's open event file."""
+
     known = 0
 
     def __init__(self, writer: Any, run: TrackedRun) -> None:
@@ -44,33 +46,33 @@ class Board:
 
     def log(self, rows: Sequence[TrackedRow]) -> None:
         for row in rows:
-            at = {"global_step": int(row.values["step"]), "walltime": row.values["seconds"]}
+            time = {"global_step": int(row.values["step"]), "walltime": row.values["seconds"]}
             for name, value in row.values.items():
                 if name not in ("step", "prior_calls", "seconds"):
-                    self.writer.add_scalar(name, value, **at)
+                    self.writer.add_scalar(name, value, **time)
             for name, path in row.pictures.items():
-                self.writer.add_image(name, np.asarray(Image.open(path)), dataformats="HWC", **at)
+                self.writer.add_image(name, np.asarray(Image.open(path)), dataformats="HWC", **time)
             for name, (counts, edges) in row.histograms.items():
-                self._histogram(name, counts, edges, at)
+                self._histogram(name, counts, edges, time)
         self.writer.flush()
 
     def finish(self, results: TrackedResults) -> None:
-        """The last numbers, also beside the options in the tab HParams; curves over azimuth as their "step"."""
+        """Write the final numbers, also to the tab HParams with the options; curves have azimuth as "step"."""
         from torch.utils.tensorboard.summary import hparams
 
-        at = {"global_step": results.step, "walltime": results.values["seconds"]}
+        time = {"global_step": results.step, "walltime": results.values["seconds"]}
         final = {f"final/{name}": value for name, value in results.values.items()}
         options = {name: value for name, value in self.run.config.items() if isinstance(value, str | int | float)}
         for summary in hparams(options, final):
             self.writer.file_writer.add_summary(summary)
         for name, value in final.items():
-            self.writer.add_scalar(name, value, **at)
+            self.writer.add_scalar(name, value, **time)
         for chart, lines in results.curves.items():
             for line, values in lines.items():
                 for k, value in enumerate(values):
-                    self.writer.add_scalar(f"{chart}/{line}", value, round(360 * k / len(values)), at["walltime"])
+                    self.writer.add_scalar(f"{chart}/{line}", value, round(360 * k / len(values)), time["walltime"])
 
-    def _histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, at: dict[str, Any]) -> None:
+    def _histogram(self, name: str, counts: np.ndarray, edges: np.ndarray, time: dict[str, Any]) -> None:
         middles = (edges[1:] + edges[:-1]) / 2
         self.writer.add_histogram_raw(
             name,
@@ -81,5 +83,5 @@ class Board:
             sum_squares=float(counts @ middles**2),
             bucket_limits=edges[1:].tolist(),
             bucket_counts=counts.tolist(),
-            **at,
+            **time,
         )

@@ -1,4 +1,4 @@
-"""trackio: a dashboard of this machine's own, without an account."""
+"""trackio: a dashboard on this machine, without an account."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from gsd.types import TrackedResults, TrackedRow, TrackedRun
 
 
 class Trackio:
-    """A run in trackio's database of a project. It is entered anew whenever the run goes on, with its whole history."""
+    """A run in trackio's database of a project, rewritten with its whole history when the run continues."""
 
     def __init__(self, project: str = "gsd") -> None:
         if find_spec("trackio") is None:
@@ -24,8 +24,8 @@ class Trackio:
     def __call__(self, run: TrackedRun) -> Iterator[Session]:
         import trackio
 
-        name = f"{run.name} ({run.id})"  # trackio tells runs apart by their names
-        with suppress(ValueError):  # there is no such project yet
+        name = f"{run.name} ({run.id})"  # trackio distinguishes runs by name
+        with suppress(ValueError):  # the project does not exist yet
             for old in trackio.Api().runs(self.project):
                 if old.name == name:
                     old.delete()
@@ -49,6 +49,8 @@ class Trackio:
 
 
 class Session:
+    """A run that is open at trackio."""
+
     known = 0
 
     def __init__(self, run: Any) -> None:

@@ -19,9 +19,9 @@ from gsd.types import TrackedResults, TrackedRow, TrackedRun
 class Wandb:
     """A run at W&B: its history, pictures, summary and scene.
 
-    entity: user or team. mode: auto is what the environment's WANDB_MODE says, else online where there is a login.
-    init_timeout, finish_timeout: seconds that the network may hold up the start and the end of a run. One that cannot
-    start online is offline: wandb writes the same into the run's folder and `wandb sync` sends it.
+    entity: user or team. mode: auto takes the environment's WANDB_MODE, else online if there is a login, else offline.
+    init_timeout, finish_timeout: seconds that the network may delay the start and the end of a run. A run that cannot
+    start online is logged offline: wandb writes the same data to the run's folder, and `wandb sync` sends them.
 
     Raises GsdError for mode=online without a login.
     """
@@ -34,10 +34,10 @@ class Wandb:
         init_timeout: PositiveFloat = 20,
         finish_timeout: PositiveFloat = 60,
     ) -> None:
-        # Reports of its own errors would hold up the end of a process by 12 s where a network never answers
+        # wandb's reports of its own errors would delay the end of a process by 12 s if the network does not answer
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
         self.project, self.entity = project, entity
-        self.mode, self.why = _mode(mode)
+        self.mode, self.offline_reason = _mode(mode)
         self.init_timeout, self.finish_timeout = init_timeout, finish_timeout
 
     @contextmanager
@@ -51,25 +51,25 @@ class Wandb:
                 yield Session(session)
                 code = 0
             except SystemExit:
-                session.mark_preempting()  # the same command continues
+                session.mark_preempting()  # the same command continues the run
                 raise
             finally:
-                self._end(session, code)  # wandb's own `with` would print the traceback of every way to leave it
+                self._end(session, code)  # wandb's own `with` would print a traceback for every exception
 
     def _begin(self, run: TrackedRun) -> Any:
         import wandb
 
-        why = self.why
+        why = self.offline_reason
         if self.mode != "offline":
             try:
                 session = self._init(run, self.mode)
                 print(f"W&B: {session.url}", flush=True)
                 return session
             except Exception as error:
-                wandb.teardown()  # to which the run would still be in use
+                wandb.teardown()  # else wandb would consider the run still open
                 why = f"the run could not be opened at W&B ({reason(error)})"
         for old in (run.folder / "wandb").glob("offline-run-*"):
-            if not list(old.glob("*.synced")):  # what it holds is told again, and would be sent twice
+            if not list(old.glob("*.synced")):  # its data are logged again and would be sent twice
                 shutil.rmtree(old, ignore_errors=True)
         session = self._init(run, "offline")
         folder = Path(session.dir).parent
@@ -119,7 +119,7 @@ class Session:
     """A run that is open at W&B, or offline."""
 
     def __init__(self, run: Any) -> None:
-        self.run, self.known = run, run.starting_step  # rows are its steps, and what was sent before stays
+        self.run, self.known = run, run.starting_step  # a step at W&B is a row; rows sent before are kept
 
     def log(self, rows: Sequence[TrackedRow]) -> None:
         import wandb
@@ -146,7 +146,7 @@ class Session:
 
 
 def _chart(name: str, lines: dict[str, list[float]]) -> Any:
-    """Lines over azimuth, drawn by a chart that every W&B server has."""
+    """Lines over azimuth, in a chart preset that every W&B server has."""
     import wandb
 
     rows = [[360 * k / len(y), line, value] for line, y in lines.items() for k, value in enumerate(y)]
@@ -157,27 +157,27 @@ def _chart(name: str, lines: dict[str, list[float]]) -> Any:
 
 @contextmanager
 def _staging(folder: Path) -> Iterator[None]:
-    """Where files wait that go into an artifact, for wandb sync too; wandb learns it from the environment alone."""
-    ours = "WANDB_DATA_DIR" not in os.environ
-    if ours:
+    """Set the folder where artifacts wait for upload or wandb sync; wandb reads it from the environment only."""
+    unset = "WANDB_DATA_DIR" not in os.environ
+    if unset:
         os.environ["WANDB_DATA_DIR"] = str(folder)
     try:
         yield
     finally:
-        if ours:
+        if unset:
             os.environ.pop("WANDB_DATA_DIR", None)
 
 
-def _mode(asked: str) -> tuple[str, str]:
-    """The mode for wandb.init, which then has nothing to ask; and why, where it is offline."""
-    if asked == "offline":
-        return asked, "logger.wandb.mode says so"
-    told = os.environ.get("WANDB_MODE")
-    if asked == "auto" and told:
-        return told, f"WANDB_MODE={told}"
+def _mode(option: str) -> tuple[str, str]:
+    """The mode for wandb.init, so that it never prompts, and the reason if the mode is offline."""
+    if option == "offline":
+        return option, "logger.wandb.mode says so"
+    variable = os.environ.get("WANDB_MODE")
+    if option == "auto" and variable:
+        return variable, f"WANDB_MODE={variable}"
     if _login():
         return "online", ""
-    if asked == "auto":
+    if option == "auto":
         return "offline", "there is no login"
     raise GsdError(
         "logger.wandb.mode=online needs a login to W&B and there is none: run `wandb login`, set WANDB_API_KEY, "
@@ -186,7 +186,7 @@ def _mode(asked: str) -> tuple[str, str]:
 
 
 def _login() -> bool:
-    """Whether there are credentials; nothing is sent. Raises GsdError for a key that cannot be one."""
+    """Whether there are credentials; nothing is sent. Raises GsdError for a malformed key."""
     import wandb
 
     wandb.setup(wandb.Settings(silent=True, mode="online"))

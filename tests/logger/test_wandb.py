@@ -198,7 +198,7 @@ def test_no_login_is_offline_and_mode_online_is_refused(monkeypatch, tmp_path, c
     wandb.teardown()
     monkeypatch.setattr("builtins.input", lambda *args: pytest.fail("asked for a login"))
     tracker = Wandb()
-    assert (tracker.mode, tracker.why) == ("offline", "there is no login")
+    assert (tracker.mode, tracker.offline_reason) == ("offline", "there is no login")
     with pytest.raises(GsdError, match=r"mode=online needs a login .* run `wandb login`, set WANDB_API_KEY, or take"):
         launch(tmp_path / "run", *SMALL, "logger=wandb", "logger.wandb.mode=online")
     assert not (tmp_path / "run/metrics.jsonl").exists()
