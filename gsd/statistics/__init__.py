@@ -1,1 +1,1 @@
-"""Intervals and tests for numbers that few runs give."""
+"""Intervals and tests for few runs."""

@@ -1,4 +1,4 @@
-"""Intervals and tests over seeds, for numbers that few runs give. Every interval is two-sided, at 95 % unless told."""
+"""Estimates with intervals over few seeds. Every interval is two-sided; the default level is 95 %."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and the interval that holds it; low and high are nan where the data cannot say."""
+    """A number and its interval; low and high are nan where the data do not determine one."""
 
     value: float
     low: float
     high: float
-    count: int  # observations behind it
+    count: int  # observations
 
     def __mul__(self, factor: float) -> Estimate:
-        """In another unit, as 100 times for percent."""
+        """Convert the unit, such as 100 times for percent."""
         return Estimate(factor * self.value, factor * self.low, factor * self.high, self.count)
 
     def __format__(self, spec: str) -> str:
-        """Each number by `spec`, such as "+.1f"; three digits without. The value alone where there is no interval."""
+        """Format each number by `spec`, such as "+.1f" (default: three digits); the value alone without interval."""
         value, low, high = (format(each, spec or ".3g") for each in (self.value, self.low, self.high))
         return value if np.isnan(self.low) else f"{value} [{low}, {high}]"
 
@@ -36,30 +36,30 @@ class Estimate:
 
 
 def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
-    """The mean with Student's interval; of one value, the value."""
+    """The mean with Student's interval; for one value, no interval."""
     data = np.asarray(values, float)
     centre, count = float(data.mean()), len(data)
     if count < 2:
         return Estimate(centre, np.nan, np.nan, count)
-    half = _reach(count, level) * float(data.std(ddof=1))
+    half = _half(count, level) * float(data.std(ddof=1))
     return Estimate(centre, centre - half, centre + half, count)
 
 
 def band(
     values: Float[np.ndarray, "n m"], level: float = LEVEL
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """`mean` of each column at once, of what is not nan in it: values, lows and highs."""
+    """`mean` of each column, without its nans: values, lows and highs."""
     count = np.isfinite(values).sum(0)
     centre = np.where(np.isfinite(values), values, 0).sum(0) / np.where(count, count, np.nan)
     squares = np.where(np.isfinite(values), values - centre, 0) ** 2
-    half = np.array([_reach(n, level) for n in count.tolist()]) * np.sqrt(squares.sum(0) / np.maximum(count - 1, 1))
+    half = np.array([_half(n, level) for n in count.tolist()]) * np.sqrt(squares.sum(0) / np.maximum(count - 1, 1))
     return centre, centre - half, centre + half
 
 
 def averaged(values: Float[np.ndarray, "n m"], clusters: Sequence[Hashable]) -> Float[np.ndarray, "k m"]:
-    """The mean row of each cluster, of what is not nan; all rows as they are where there is but one cluster.
+    """The mean row of each cluster, without nans; with a single cluster, all rows unchanged.
 
-    Rows of a cluster (runs of one prompt) are not independent of each other: intervals are taken over what remains.
+    Rows of a cluster (runs of one prompt) are not independent, so intervals are computed over the clusters' means.
     """
     names = {name: k for k, name in enumerate(dict.fromkeys(clusters))}
     if len(names) < 2:
@@ -69,13 +69,13 @@ def averaged(values: Float[np.ndarray, "n m"], clusters: Sequence[Hashable]) -> 
 
 
 @lru_cache
-def _reach(count: int, level: float) -> float:
-    """Half of Student's interval of a mean, in standard deviations of the values."""
+def _half(count: int, level: float) -> float:
+    """Half the width of Student's interval of a mean, in standard deviations of the values."""
     return float(stats.t.ppf((1 + level) / 2, count - 1)) / count**0.5 if count > 1 else np.nan
 
 
 def rate(successes: float, count: int, level: float = LEVEL) -> Estimate:
-    """A proportion with Wilson's interval; the successes may be means of clusters, and count the clusters."""
+    """A proportion with Wilson's interval. Successes may be sums of clusters' rates, with `count` clusters."""
     proportion = successes / count
     return Estimate(proportion, *wilson(proportion, count, float(stats.norm.ppf((1 + level) / 2))), count)
 
