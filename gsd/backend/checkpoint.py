@@ -1,4 +1,4 @@
-"""Finding a diffusers checkpoint, on this machine or on the hub, and refusing what cannot be used.
+"""Finding checkpoints on this machine or on the hub, and refusing those of diffusers that cannot be used.
 
 Every refusal is a GsdError of one sentence that says what to do.
 """
@@ -9,7 +9,9 @@ import json
 import logging
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from gsd.errors import GsdError, reason
 
@@ -56,33 +58,56 @@ def _located(model: str | Path, variant: str | None, option: str, check: Callabl
     path = Path(model).expanduser()
     if path.exists() or not HUB_ID.fullmatch(str(model)):
         return check(path, variant)
-    return _from_hub(str(model), variant, option, check)
-
-
-def _from_hub(model: str, variant: str | None, option: str, check: Callable[[Path, str | None], Path]) -> Path:
-    """The files of a hub id from its cache, else downloaded; an id that was removed is read from its mirror."""
-    import huggingface_hub
-
-    for repository in (model, MOVED.get(model, model)):
-        try:
-            return check(Path(huggingface_hub.snapshot_download(repository, local_files_only=True)), variant)
-        except (GsdError, OSError, ValueError):
-            continue  # not there, or not all of it
-    mirror = MOVED.get(model, model)
-    if mirror != model:
-        logging.getLogger("gsd").warning("gsd: %s was removed from the hub; taking its mirror %s.", model, mirror)
     folders = "" if option == "prior.controlnet" else "*/"
     weights = f"{folders}*.{variant}*.safetensors" if variant else f"{folders}*.safetensors"
     wanted = ["model_index.json", f"{folders}*.json", "*/*.txt", weights]
     unwanted = [] if variant else ["*.fp16*", "*.bf16*", "*.non_ema*", "safety_checker/*"]
+    return from_hub(
+        str(model),
+        lambda folder: check(folder, variant),
+        f"{option}={model}",
+        f"{option}=/path/to/a/copy in the diffusers layout",
+        allow_patterns=wanted,
+        ignore_patterns=unwanted,
+    )
+
+
+def from_hub(repository: str, check: Callable[[Path], Path], setting: str, instead: str, **patterns: Any) -> Path:
+    """Find a hub repository in the cache, else download it; an id that was removed is read from its mirror.
+
+    Args:
+        repository: the hub id.
+        check: returns what is wanted of the repository's folder, or raises GsdError if it is incomplete or unusable.
+        setting: what the user asked for, as key=value.
+        instead: the setting that avoids the download, as key=value.
+        patterns: allow_patterns and ignore_patterns of the files that are needed, lists of globs.
+
+    Raises:
+        GsdError: if the download fails, or from `check`.
+    """
+    import huggingface_hub
+
+    mirror = MOVED.get(repository, repository)
+    for cached in dict.fromkeys((repository, mirror)):
+        try:
+            return check(Path(huggingface_hub.snapshot_download(cached, local_files_only=True, **patterns)))
+        except (GsdError, OSError, ValueError):
+            continue  # not there, or not all of it
+    if mirror != repository:
+        logging.getLogger("gsd").warning("gsd: %s was removed from the hub; taking its mirror %s.", repository, mirror)
+    remedy = f"run once with a network (and HF_HUB_OFFLINE unset), or set {instead}"
+    download = partial(huggingface_hub.snapshot_download, mirror, local_files_only=False, **patterns)
+    return check(downloaded(setting, download, remedy))
+
+
+def downloaded(setting: str, download: Callable[[], str], remedy: str) -> Path:
+    """The folder that `download` returns; a GsdError about `setting` with the remedy if it fails."""
     try:
-        folder = huggingface_hub.snapshot_download(mirror, allow_patterns=wanted, ignore_patterns=unwanted)
+        return Path(download())
     except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
         raise GsdError(
-            f"{option}={model} is not on this machine and cannot be downloaded ({reason(error)}); run once with a "
-            f"network (and HF_HUB_OFFLINE unset), or set {option}=/path/to/a/copy in the diffusers layout."
+            f"{setting} is not on this machine and cannot be downloaded ({reason(error)}); {remedy}."
         ) from error
-    return check(Path(folder), variant)
 
 
 def check(folder: Path, variant: str | None = None) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from jaxtyping import Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from gsd.backend.checkpoint import HUB_ID
+from gsd.backend.checkpoint import HUB_ID, downloaded
 from gsd.backend.torchvision_mend import mend_torchvision
-from gsd.errors import GsdError, reason
+from gsd.errors import GsdError
 from gsd.init.parts.cloud import Growing
 from gsd.init.parts.sampled import FRONT, CloudCache, placed
 from gsd.protocols import Init
@@ -104,7 +105,11 @@ def _locate(model: str, variant: str | None) -> Path:
     """The folder of the pipeline, downloaded if it is a hub id that is not here yet."""
     path = Path(model).expanduser()
     if not path.exists() and HUB_ID.fullmatch(model):
-        path = _from_hub(model, variant)
+        mend_torchvision()
+        from diffusers import DiffusionPipeline
+
+        get = f"get it where there is a network with `hf download {model}`, set init.model=/path/to/a/copy, {OTHERWISE}"
+        path = downloaded(f"init.model={model}", partial(DiffusionPipeline.download, model, variant=variant), get)
     try:
         kind = json.loads((path / "model_index.json").read_text(encoding="utf-8"))["_class_name"]
     except (OSError, ValueError, KeyError):
@@ -115,16 +120,3 @@ def _locate(model: str, variant: str | None) -> Path:
     if kind != "ShapEPipeline":
         raise GsdError(f"init.model={model} is a {kind}; init=shap_e reads a ShapEPipeline such as openai/shap-e.")
     return path
-
-
-def _from_hub(model: str, variant: str | None) -> Path:
-    mend_torchvision()
-    from diffusers import DiffusionPipeline
-
-    try:
-        return Path(DiffusionPipeline.download(model, variant=variant))
-    except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
-        raise GsdError(
-            f"init.model={model} is not on this machine and cannot be downloaded ({reason(error)}); get it where "
-            f"there is a network with `hf download {model}`, set init.model=/path/to/a/copy, {OTHERWISE}."
-        ) from error

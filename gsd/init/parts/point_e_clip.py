@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.backend.checkpoint import downloaded
 from gsd.backend.torchvision_mend import mend_torchvision
-from gsd.errors import GsdError
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training images, by channel
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -96,10 +97,6 @@ def locate_clip(model: str) -> Path:
     import huggingface_hub
 
     wanted = ["*.json", "merges.txt", "vocab.txt", "model.safetensors"]
-    try:
-        return Path(huggingface_hub.snapshot_download(model, allow_patterns=wanted))
-    except Exception as error:  # of many libraries: no network, no such id, a full disk
-        raise GsdError(
-            f"init.clip={model} is not on this machine and cannot be downloaded ({type(error).__name__}); get it where "
-            f"there is a network with `hf download {model}`, or set init.clip=/path/to/a/copy."
-        ) from error
+    remedy = f"get it where there is a network with `hf download {model}`, or set init.clip=/path/to/a/copy"
+    download = partial(huggingface_hub.snapshot_download, model, allow_patterns=wanted)
+    return downloaded(f"init.clip={model}", download, remedy)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from gsd.backend.checkpoint import from_hub
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError, did_you_mean, reason
 
@@ -26,6 +27,7 @@ WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
 BESIDE = ("*.json", "*.txt", "*.model")  # the config and the files of tokenizers
 HUB = "hf-hub:"
 HOLDING = f"that holds {CONFIG} and {WEIGHTS[0]}"
+COPY = f"/path/to/a/copy {HOLDING}"
 
 
 class OpenClip:
@@ -77,8 +79,13 @@ def load_clip(model: str, pretrained: str | None, option: str) -> OpenClip:
                 f"weights of its own; set {option}.pretrained=null."
             )
         if model.startswith(HUB):
-            wanted, asked = (*BESIDE, *WEIGHTS), f"{option}.model={model}"
-            folder = _from_hub(model.removeprefix(HUB), wanted, lambda found: _checked(found, option), asked, option)
+            folder = from_hub(
+                model.removeprefix(HUB),
+                lambda cached: _checked(cached, option),
+                f"{option}.model={model}",
+                f"{option}.model={COPY}",
+                allow_patterns=[*BESIDE, *WEIGHTS],
+            )
         return _open(f"local-dir:{_checked(folder, option)}", None, (), option)
     return _named(model, pretrained, option)
 
@@ -131,7 +138,7 @@ def _named(model: str, pretrained: str | None, option: str) -> OpenClip:
     return _open(model, weights, tuple(forced.items()), option)
 
 
-def _tag_weights(settings: dict[str, Any], asked: str, option: str) -> Path:
+def _tag_weights(settings: dict[str, Any], setting: str, option: str) -> Path:
     """The safetensors file of a tag. Most repositories hold one beside the pickle that open_clip's list names."""
     repository, _, name = settings.get("hf_hub", "").rpartition("/")
     file = Path(name).with_suffix(".safetensors").name if name else WEIGHTS[0]
@@ -139,36 +146,13 @@ def _tag_weights(settings: dict[str, Any], asked: str, option: str) -> Path:
     def check(folder: Path) -> Path:
         if not (folder / file).is_file():
             raise GsdError(
-                f"{asked} has no {file}, and gsd reads no pickles; take another tag, or set "
-                f"{option}.model=/path/to/a/copy {HOLDING}."
+                f"{setting} has no {file}, and gsd reads no pickles; take another tag, or set {option}.model={COPY}."
             )
         return folder / file
 
-    return _from_hub(repository, (file,), check, asked, option) if repository else check(Path(file))
-
-
-def _from_hub(repository: str, wanted: Sequence[str], check: Callable[[Path], Path], asked: str, option: str) -> Path:
-    """What `check` finds in a repository's folder on this machine, else after downloading the wanted files."""
-    import huggingface_hub
-
-    def fetch(local: bool) -> Path:
-        return check(
-            Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(wanted), local_files_only=local))
-        )
-
-    try:
-        return fetch(True)
-    except (OSError, ValueError, GsdError):
-        pass  # not there, or not all of it
-    try:
-        return fetch(False)
-    except GsdError:
-        raise
-    except Exception as error:  # of many libraries: no network, no such id, no access, a full disk
-        raise GsdError(
-            f"{asked} is not on this machine and cannot be downloaded ({reason(error)}); run once with a network (and "
-            f"HF_HUB_OFFLINE unset), or set {option}.model=/path/to/a/copy {HOLDING}."
-        ) from error
+    if not repository:
+        return check(Path(file))
+    return from_hub(repository, check, setting, f"{option}.model={COPY}", allow_patterns=[file])
 
 
 def _open(name: str, weights: Path | None, forced: tuple[tuple[str, Any], ...], option: str) -> OpenClip:
