@@ -63,7 +63,9 @@ class Representation(Protocol):
     """A scene with its own optimisers. It is an nn.Module in practice, but nothing here relies on that."""
 
     @abstractmethod
-    def render(self, cameras: Cameras) -> Render: ...
+    def render(self, cameras: Cameras) -> Render:
+        """The images of V cameras, with the autograd graph unless gradients are disabled."""
+
     @abstractmethod
     def scene(self) -> Scene: ...
     @abstractmethod

@@ -40,10 +40,21 @@ def build_bank(
     azimuths: int = 72,
     elevations: tuple[float, ...] = ELEVATIONS,
 ) -> Bank:
-    """The bank from the cache, or drawn (some tenths of a second at 64 x 64) and then cached.
+    """The bank of a creature from the cache, or rendered (some tenths of a second at 64 x 64) and then cached.
 
-    fov and elevations in degrees, distance in world units. The cache lies in the user's cache folder or in $GSD_CACHE;
-    a damaged or unwritable cache only costs the drawing.
+    The cache lies in the user's cache folder or in $GSD_CACHE; if it is damaged or not writable, images are rendered.
+
+    Args:
+        creature: from `find` or `load`.
+        resolution: R, pixels.
+        fov: field of view of the cameras, degrees.
+        distance: of the cameras from the origin, world units.
+        variants: number of individuals, from 0.
+        azimuths: number of equally spaced azimuths.
+        elevations: degrees.
+
+    Returns:
+        All images with the labels of their views.
     """
     shape = (variants, len(elevations), azimuths)
     figures = [creature.figure(i) for i in range(variants)]

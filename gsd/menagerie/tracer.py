@@ -28,10 +28,17 @@ GROUND, SKY, KEY = 0.64, 0.92, 0.28  # light on a surface facing down, facing up
 def trace(
     ellipsoids: Ellipsoids, cameras: Cameras, supersample: int = 2, background: tuple[float, float, float] = WHITE
 ) -> Render:
-    """What the cameras see, float32 on the CPU, averaged over supersample x supersample rays per pixel.
+    """Render ellipsoids. A camera inside an ellipsoid does not see that ellipsoid.
 
-    Depth is the mean camera-space z of the rays that hit, 0 where none does; alpha the fraction that hit. A camera
-    inside an ellipsoid does not see that ellipsoid.
+    Args:
+        ellipsoids: what to render, such as `Creature.figure`.
+        cameras: V views of H x W pixels, on any device.
+        supersample: each pixel averages supersample x supersample rays.
+        background: rgb in [0, 1].
+
+    Returns:
+        float32 on the CPU: rgb over the background; depth, the mean camera-space z of a pixel's rays that hit, 0 if
+        none does; alpha, the fraction of the rays that hit.
     """
     views, height, width = len(cameras), cameras.height, cameras.width
     viewmats = cameras.viewmats.detach().cpu().double().numpy()

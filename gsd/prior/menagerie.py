@@ -27,7 +27,7 @@ Elevation = Annotated[float, Field(ge=-85, le=85)]
 
 @dataclass(frozen=True)
 class Posterior:
-    """Which image of the bank a view is of: M candidates, those of every creature the text may mean."""
+    """Which image of the bank each view shows: M candidates, the images of all creatures that the text may mean."""
 
     probs: Float[Tensor, "V M"]  # float64, rows sum to 1
     creature: tuple[str, ...]  # M names
@@ -113,7 +113,19 @@ class Menagerie(Prior):
     def denoise(
         self, x: Float[Tensor, "V 3 R R"], sigma: Float[Tensor, " V"], condition: Condition
     ) -> Float[Tensor, "V 3 R R"]:
-        """The posterior mean, in the precision of x."""
+        """The exact posterior mean E[z | x] of each view.
+
+        Args:
+            x: noised latents, z + sigma n with z in [-1, 1].
+            sigma: noise level per view, > 0.
+            condition: one text per view; with joint=True also the cameras of the views.
+
+        Returns:
+            Clean latents in the precision of x, in [-1, 1].
+
+        Raises:
+            GsdError: if joint=True and the condition has no cameras.
+        """
         self._check(x, condition)
         flat = x.flatten(1)
         out = torch.zeros_like(flat)
@@ -130,7 +142,19 @@ class Menagerie(Prior):
 
     @torch.no_grad()
     def posterior(self, x: Float[Tensor, "V 3 R R"], sigma: Float[Tensor, " V"], condition: Condition) -> Posterior:
-        """What each view is believed to be. Raises GsdError when the texts are about different subjects."""
+        """The probability of each image of the bank for each view, whose mean is `denoise`.
+
+        Args:
+            x: noised latents, z + sigma n with z in [-1, 1].
+            sigma: noise level per view, > 0.
+            condition: one text per view, all about one subject; with joint=True also the cameras of the views.
+
+        Returns:
+            Probabilities over the M candidate images, and what each candidate shows.
+
+        Raises:
+            GsdError: if the texts are about different subjects, or joint=True and the condition has no cameras.
+        """
         self._check(x, condition)
         subjects = self._by_subject(condition.texts)
         if len(subjects) != 1:

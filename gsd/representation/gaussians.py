@@ -66,6 +66,15 @@ class Gaussians(nn.Module, Representation):
         self.info: dict[str, Any] = {}
 
     def render(self, cameras: Cameras) -> Render:
+        """Splat the Gaussians; with gradients enabled, also keep what the densifier needs of this render.
+
+        Args:
+            cameras: V views of H x W pixels, on the scene's device.
+
+        Returns:
+            rgb over the background (not negative), expected camera-space z (world units, 0 where alpha is 0) and alpha
+            in [0, 1].
+        """
         p = self.params
         fill = 1.0 if self.background == "white" else 0.0
         renders, alphas, info = rasterize(

@@ -102,7 +102,18 @@ class InstantNGP(nn.Module, Representation):
         self._prepare_step()
 
     def render(self, cameras: Cameras) -> Render:
-        """With graph, samples are shifted at random along each ray; without, they lie in the middle of their steps."""
+        """March rays through the field.
+
+        With gradients enabled, the samples of each ray are shifted by a random part of a step; otherwise they lie in
+        the middle of their steps, and rays are rendered in chunks.
+
+        Args:
+            cameras: V views of H x W pixels, on the scene's device.
+
+        Returns:
+            rgb over the background, expected camera-space z (world units, 0 where alpha is 0), alpha in [0, 1] and,
+            in training with normals, the orientation penalty per pixel.
+        """
         rays = rays_of(cameras, self.bound)
         rng = Stream(self.seed, "instant_ngp", self.steps_taken)
         if torch.is_grad_enabled():

@@ -117,8 +117,14 @@ class Canvas:
         self.gram = like.new_zeros(views, height * width, 1 if kernel == "box" else 5)
 
     def paint(self, layer: Layer, values: Values) -> None:
-        """Add what each view sees of the layer: what lies in front of the camera, in a pixel that accepts it and at its
-        depth. NaN and infinite points are seen by nobody.
+        """Splat the visible sub-points of a layer into the maps, in place.
+
+        A sub-point is visible in front of the camera, in a pixel that accepts it, within the tolerance of the layer's
+        depth if it has one. NaN and infinite points are never visible.
+
+        Args:
+            layer: points, cameras and pixels, for as many views and of the same size as the canvas.
+            values: the noise of the layer's sub-points; independent N(0, 1) for maps that are N(0, I).
         """
         cloud, cameras, depth = layer.cloud, layer.cameras, layer.depth
         if not (compiled(self.total) and compiled(cloud.points)):
@@ -173,7 +179,7 @@ class Canvas:
         self.gram.flatten(0, 1).index_add_(0, row, torch.stack(products, 1))
 
     def maps(self, rng: Stream) -> Float[Tensor, "V C h w"]:
-        """The normalised maps of all that was painted."""
+        """The normalised maps of all layers painted; `rng` draws the noise of empty pixels and the tent's z."""
         if self.kernel == "tent":
             return whiten(self.total, self.gram, self.shape, self.ridge, rng)
         if not compiled(self.total):
