@@ -130,9 +130,11 @@ class Truth(Metric):
             elevations=(round(float(cameras.elevation[0]), 3),),
         )
 
-    def _faceless(self, bank: Bank, cameras: Cameras) -> Float[Tensor, "M 3 R R"]:
-        """The bank's images of the creature without its face parts."""
-        around = turned_to(cameras[torch.zeros(self.azimuths, dtype=torch.long)], bank.azimuth[: self.azimuths])
+    def _faceless(self, bank: Bank, cameras: Cameras) -> Float[Tensor, "F 3 R R"]:
+        """The bank's images from the front, of the creature without its face parts."""
+        azimuths = bank.azimuth[: self.azimuths]
+        front = azimuths[from_front(azimuths)]
+        around = turned_to(cameras[torch.zeros(len(front), dtype=torch.long)], front)
         figures = [self.creature.figure(variant) for variant in range(self.variants)]
         return torch.cat([trace(figure[~figure.face], around).rgb for figure in figures])
 

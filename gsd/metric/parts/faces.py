@@ -24,18 +24,21 @@ def from_front(azimuth: Float[Tensor, "*n"], within: float = FACE_DEG) -> Bool[T
 
 
 def shows_face(
-    rgb: Float[Tensor, "K 3 R R"], bank: Bank, faceless: Float[Tensor, "M 3 R R"], distance: Float[Tensor, "K M"]
+    rgb: Float[Tensor, "K 3 R R"], bank: Bank, faceless: Float[Tensor, "F 3 R R"], distance: Float[Tensor, "K M"]
 ) -> Bool[Tensor, " K"]:
     """Which views show a face: those nearer to an image with a face than to any without.
 
-    faceless: the bank's images of the creature without its face parts; distance: squared, from the views to the bank.
+    faceless: the bank's images from the front, of the creature without its face parts; distance: squared, from the
+    views to the bank.
     """
     front = from_front(bank.azimuth)
-    without = torch.cat([distance[:, ~front], squared_distances(rgb, faceless[front])], 1).amin(1)
+    without = torch.cat([distance[:, ~front], squared_distances(rgb, faceless)], 1).amin(1)
     nearest = distance[:, front].amin(1)
-    images, bare, views = bank.rgb.flatten(1).float() / 255, faceless.flatten(1), rgb.flatten(1)
-    for index in from_front(bank.azimuth, FRONTAL_DEG).nonzero()[:, 0]:
-        region = ((images[index] - bare[index]).abs().view(3, -1).amax(0) > FACE_CONTRAST).repeat(3)
+    images, views = bank.rgb.flatten(1).float() / 255, rgb.flatten(1)
+    for index, bare in zip(front.nonzero()[:, 0], faceless.flatten(1), strict=True):
+        if not from_front(bank.azimuth[index], FRONTAL_DEG):
+            continue
+        region = ((images[index] - bare).abs().view(3, -1).amax(0) > FACE_CONTRAST).repeat(3)
         apart = bank.azimuth - bank.azimuth[index]
         misplaced = angle_between(apart, torch.zeros_like(apart)).abs() >= FACE_DEG
         bodies = (~front & misplaced & (bank.variant == bank.variant[index])).nonzero()[:, 0]
