@@ -1,9 +1,10 @@
 """python run.py ARGUMENTS without the seconds that its imports take.
 
-This file, as a program, imports what a run needs and then forks a process for every request. A fork goes on as run.py
-does, with the working directory, environment and pipes asked for; only that at its end, when all threads and what is
-registered with atexit have ended, modules are not taken apart, which would copy them first. What the imports read when
-they run (OMP_NUM_THREADS, PYTHONPATH, PYTHONHASHSEED) is as it was when the tests began.
+This file, as a program, imports what a run needs, takes a run of one step, so that kernels are loaded and FFmpeg is
+looked for, and then forks a process for every request. A fork goes on as run.py does, with the working directory,
+environment and pipes asked for; only that at its end, when all threads and what is registered with atexit have ended,
+modules are not taken apart, which would copy them first. What the imports read when they run (OMP_NUM_THREADS,
+PYTHONPATH, PYTHONHASHSEED) is as it was when the tests began.
 """
 
 import atexit
@@ -15,9 +16,11 @@ import socket
 import struct
 import subprocess
 import sys
-from contextlib import suppress
+import threading
+from contextlib import redirect_stdout, suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = str(ROOT / "run.py")
@@ -108,6 +111,16 @@ def imports():
             with suppress(ImportError):  # of an extra
                 import_module(module.name)
     numba.njit(lambda: 0)()  # numba sets itself up at the first function
+
+
+def warm_up():
+    """A run, of which no thread is left that a fork would lack."""
+    import gsd
+
+    with TemporaryDirectory() as folder, redirect_stdout(None):
+        gsd.run(gsd.compose("steps=1", "threads=1", "turntable.views=2", "init.points=150"), folder)
+    assert threading.active_count() == 1
+    gc.collect()
     gc.freeze()  # a collection writes to what it visits, and a fork copies what is written to
 
 
@@ -155,6 +168,7 @@ if __name__ == "__main__":
     atexit.register(end, codes)  # before all others, so that it is called after them
     sys.path[0] = str(ROOT)
     imports()
+    warm_up()
     sys.argv = [RUN, *serve(socket.socket(fileno=int(sys.argv[1])))]
     import numpy
 
