@@ -7,12 +7,14 @@ import subprocess
 import textwrap
 
 import pytest
+from forked import take_over
 from launch import ROOT, SMALL, shell
 
 from gsd.cli.folders import VARIABLE
 from gsd.cli.hydra import compose
 from gsd.experiment import build
 from gsd.results.sweep_folder import SweepFolder
+from gsd.tools.sweep.control import retry
 
 EXAMPLE = ROOT / "docs" / "example"
 OPTIONS = ("noising=shared", "guidance=unit", "loss=[consistency,smooth_depth]")
@@ -64,7 +66,7 @@ def test_a_run_and_its_help_find_them(way, gsd, mine, tmp_path, monkeypatch):
     monkeypatch.setenv(VARIABLE, variable.format(mine))
     arguments = [argument.format(mine) for argument in arguments]
     assert "shared             One noise map for all views" in gsd(*arguments, "--help")[1]
-    code, _, err = gsd(*SMALL, *OPTIONS, "steps=2", *arguments)
+    code, _, err = gsd(*SMALL, *OPTIONS, "steps=2", "metric=none", *arguments)
     assert code == 0, err
     (done,) = tmp_path.glob("outputs/*/*/DONE")
     config = (done.parent / "config.yaml").read_text()
@@ -95,20 +97,20 @@ def test_python_finds_them(gsd, mine):
     assert type(build(cfg).noising).__name__ == "Shared"
 
 
-def test_workers_and_a_retry_from_another_shell_find_them(mine, tmp_path):
+def test_a_retry_from_another_shell_and_its_workers_find_them(mine, tmp_path, monkeypatch, capfd):
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -e '.[cluster]'")
     sweep = ["-m", *SMALL, *OPTIONS[1:], "steps=1", "noising=shared,random", "metric=none"]
-    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    code, out, err = shell(tmp_path, "--config-dir", os.path.relpath(mine, tmp_path), *sweep, *launcher)
+    code, out, err = shell(tmp_path, "--config-dir", os.path.relpath(mine, tmp_path), *sweep)
     assert code == 0, err
     assert out.endswith("2 runs: 2 done.\n")
     folder = tmp_path / "multirun/sweep"
     (recorded,) = SweepFolder(folder).sweeps
     assert recorded.folders == [str(mine)]
     shutil.rmtree(next(folder.glob("*/DONE")).parent)
-    code, out, err = shell(tmp_path.parent, "sweep", "retry", str(folder))
-    assert code == 0, err
-    assert out.endswith("2 runs: 2 done.\n")
+    with monkeypatch.context() as patch:
+        take_over(patch)
+        assert retry(SweepFolder(folder), ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]) == 0
+    assert capfd.readouterr().out.endswith("2 runs: 2 done.\n")
     shutil.rmtree(next(folder.glob("*/DONE")).parent)
     shutil.rmtree(mine)
     code, _, err = shell(tmp_path, "sweep", "retry", str(folder))
