@@ -123,7 +123,7 @@ def cover(
     are dyadic, so the test whether a centre lies in a triangle is exact. Triangles that face away from the anchor, or
     are larger than WIDEST of its pixels, cover nothing.
     """
-    if not compiled(depth):
+    if depth.device.type != "cpu":
         return cover_torch(x, y, inverse, depth, per_pixel, tolerance)
     owner = torch.full((depth.shape[0] * per_pixel, depth.shape[1] * per_pixel), -1, dtype=torch.int32)
     kernels.cover(
