@@ -6,7 +6,7 @@ import statistics
 from dataclasses import replace
 
 import torch
-from launch import SMALL, records
+from launch import LIGHT, records
 from quick_config import quick, quick_launch
 
 from gsd.experiment import build
@@ -14,7 +14,7 @@ from gsd.loop import optimise, take_step
 from gsd.results.folder import RunFolder
 from gsd.runner.recorder import Recorder
 
-FEW = (*SMALL, "particles=2", "steps=6", "noising=random", "loss=none")
+FEW = (*LIGHT, "particles=2", "steps=6", "noising=random", "loss=none")
 
 
 def test_scenes_take_turns_and_a_step_moves_one_alone():

@@ -3,12 +3,12 @@
 import os
 
 import nbformat
-from launch import ROOT, SMALL
+from launch import LIGHT, ROOT
 from nbclient import NotebookClient
 
 NOTEBOOK = ROOT / "docs" / "gsd.ipynb"
 SIZE = 'size = ["steps=300", "evaluate_every=50", "turntable.resolution=128", "turntable.views=24"]'
-TINY = [*SMALL, "steps=4", "evaluate_every=2"]
+TINY = [*LIGHT, "steps=4", "evaluate_every=2"]
 
 
 def test_every_cell_runs(tmp_path, monkeypatch):

@@ -23,6 +23,7 @@ SMALL = (
     "checkpoint_every=4",
     "images_every=0",
 )
+LIGHT = (*SMALL, "metric.truth.resolution=16", "metric.truth.variants=1", "metric.truth.azimuths=12")  # and its metric
 
 
 def config(*overrides: str, hydra: bool = False) -> DictConfig:

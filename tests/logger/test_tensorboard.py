@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from launch import SMALL, crash, launch
+from launch import LIGHT, crash, launch
 from PIL import Image
 from trackers import history, lines
 
@@ -14,7 +14,6 @@ from gsd.errors import GsdError
 from gsd.logger.tensorboard import TensorBoard
 
 pytest.importorskip("tensorboard")
-LIGHT = (*SMALL, "metric.truth.resolution=16", "metric.truth.variants=1", "metric.truth.azimuths=12")
 
 
 @pytest.fixture(scope="module")

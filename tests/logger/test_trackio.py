@@ -7,13 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from launch import SMALL, crash, launch
+from launch import LIGHT, crash, launch
 from trackers import history, lines
 
 from gsd.errors import GsdError
 from gsd.logger.trackio import Trackio
-
-LIGHT = (*SMALL, "metric.truth.resolution=16", "metric.truth.variants=1", "metric.truth.azimuths=12")
 
 
 def test_a_crashed_run_is_there_once_and_whole(tmp_path, monkeypatch, capfd):

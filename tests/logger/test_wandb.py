@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 import pytest
-from launch import ROOT, SMALL, config, crash, launch, shell, start
+from launch import LIGHT, ROOT, config, crash, launch, shell, start
 from offline import offline
 from omegaconf import OmegaConf
 from trackers import history, lines
@@ -25,7 +25,6 @@ from gsd.results.provenance import commit
 from gsd.runner.mirror import cloud
 
 KEY = "a" * 40
-LIGHT = (*SMALL, "metric.truth.resolution=16", "metric.truth.variants=1", "metric.truth.azimuths=12")
 SWEEP = (
     *("-m", *LIGHT, "experiment=sds", "steps=5", "images_every=2", "evaluate_every=2", "seed=0,1", "prior.view_bias=3"),
     *("metric=[truth,clip_view]", "logger=[files,wandb]"),
@@ -200,7 +199,7 @@ def test_no_login_is_offline_and_mode_online_is_refused(monkeypatch, tmp_path, c
     tracker = Wandb()
     assert (tracker.mode, tracker.offline_reason) == ("offline", "there is no login")
     with pytest.raises(GsdError, match=r"mode=online needs a login .* run `wandb login`, set WANDB_API_KEY, or take"):
-        launch(tmp_path / "run", *SMALL, "logger=wandb", "logger.wandb.mode=online")
+        launch(tmp_path / "run", *LIGHT, "logger=wandb", "logger.wandb.mode=online")
     assert not (tmp_path / "run/metrics.jsonl").exists()
     monkeypatch.setenv("WANDB_API_KEY", "short")
     with pytest.raises(GsdError, match="login to W&B is damaged: WANDB_API_KEY invalid"):
@@ -234,7 +233,7 @@ def test_a_crashed_run_goes_on_offline_in_one_directory(tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_offline_in_one_directory(tmp_path):
     """SIGKILL of a real process, and what its wandb had then."""
-    arguments = (*SMALL, "steps=400", "checkpoint_every=20", "logger=wandb")
+    arguments = (*LIGHT, "steps=400", "checkpoint_every=20", "logger=wandb")
     process = start(tmp_path, *arguments)
     while not list(tmp_path.glob("outputs/*/*/checkpoint.pt")):
         assert process.poll() is None, process.communicate()
@@ -279,7 +278,7 @@ def test_without_a_network_the_run_is_offline(tmp_path, capsys, account, answers
             port.listen(50)  # connects, and never answers
         account(f"http://127.0.0.1:{port.getsockname()[1]}")
         began = time.monotonic()
-        folder = launch(tmp_path / "run", *SMALL, "steps=4", "logger=wandb", "logger.wandb.init_timeout=1")
+        folder = launch(tmp_path / "run", *LIGHT, "steps=4", "logger=wandb", "logger.wandb.init_timeout=1")
         assert time.monotonic() - began < 30  # a second for the network; the rest is the run
     assert (folder / "DONE").exists()
     (found,) = offline(folder)
@@ -300,7 +299,7 @@ def test_a_network_that_dies_holds_up_the_end_no_longer_than_told(tmp_path, monk
         account(server.url)
         crash(monkeypatch, 3, stop)
         with pytest.raises(SystemExit):
-            launch(tmp_path / "run", *SMALL, "steps=8", "logger=wandb", "logger.wandb.finish_timeout=1")
+            launch(tmp_path / "run", *LIGHT, "steps=8", "logger=wandb", "logger.wandb.finish_timeout=1")
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "logger=wandb" in line]
     assert "TimeoutError: uploads were not done after 1 s; what is left is sent by: wandb sync" in line
     (unsent,) = (tmp_path / "run").glob("wandb/run-*")
@@ -315,7 +314,7 @@ def test_a_run_is_done_whose_network_has_died(tmp_path, monkeypatch, capsys, acc
         account(server.url)
         crash(monkeypatch, 3, server.__exit__)
         began = time.monotonic()
-        folder = launch(tmp_path / "run", *SMALL, "steps=8", "logger=wandb", "logger.wandb.finish_timeout=1")
+        folder = launch(tmp_path / "run", *LIGHT, "steps=8", "logger=wandb", "logger.wandb.finish_timeout=1")
         assert time.monotonic() - began < 60
     assert (folder / "DONE").exists()
     assert "logger=wandb has failed (" in capsys.readouterr().err
@@ -330,7 +329,7 @@ def children(parent, name):
 
 @pytest.mark.slow
 def test_wandb_whose_process_dies_is_left_alone(tmp_path):
-    arguments = (*SMALL, "steps=400", "checkpoint_every=20", "logger=wandb")
+    arguments = (*LIGHT, "steps=400", "checkpoint_every=20", "logger=wandb")
     process = start(tmp_path, *arguments)
     while not list(tmp_path.glob("outputs/*/*/checkpoint.pt")):
         assert process.poll() is None, process.communicate()

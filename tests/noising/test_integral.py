@@ -3,9 +3,9 @@ import torch
 from warps import RNG, SCENE, aligned, bad_input, near, operator
 
 from gsd.geometry import geometry_at
+from gsd.noising import integral
 from gsd.noising.check.reference import cameras, render, visible_in_both
 from gsd.noising.check.statistics import Operator
-from gsd.noising import integral
 from gsd.noising.integral import Integral, cover, cover_torch
 from gsd.noising.warped.warp import Warp
 

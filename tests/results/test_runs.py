@@ -4,7 +4,7 @@ import json
 
 import pytest
 import yaml
-from launch import SMALL, launch
+from launch import LIGHT, launch
 
 from gsd.errors import GsdError
 from gsd.results.runs import done_runs, find_runs
@@ -20,12 +20,12 @@ def make(folder, *marks, **files):
 
 
 def test_a_real_run_is_read_back(tmp_path):
-    launch(tmp_path / "outputs" / "cat" / "one", *SMALL, "steps=3", "seed=5")
+    launch(tmp_path / "outputs" / "cat" / "one", *LIGHT, "steps=3", "seed=5")
     for folder in (tmp_path, tmp_path / "outputs", tmp_path / "outputs/cat/one"):
         (run,) = find_runs([folder])
         assert (run.signature, run.status) == ("one", "done")
         assert run.summary["seed"] == run.config["seed"] == 5
-        assert run.overrides == run.summary["overrides"] == [*SMALL, "steps=3", "seed=5"]
+        assert run.overrides == run.summary["overrides"] == [*LIGHT, "steps=3", "seed=5"]
         assert [r["step"] for r in run.records()] == [0, 1, 2]
 
 

@@ -4,7 +4,7 @@ import json
 import signal
 
 import pytest
-from launch import SMALL, crash, launch
+from launch import LIGHT, crash, launch
 from made_runs import CONSISTENT, LOSS, make, record
 
 from gsd.errors import GsdError
@@ -94,7 +94,7 @@ def test_runs_that_are_not_done_say_why(tmp_path):
 def test_options_have_the_names_that_were_chosen_from_the_start_of_a_run(tmp_path, monkeypatch):
     crash(monkeypatch, 2, lambda: signal.raise_signal(signal.SIGTERM))
     with pytest.raises(SystemExit):
-        launch(tmp_path / "run", *SMALL, "steps=6")
+        launch(tmp_path / "run", *LIGHT, "steps=6")
     (row,) = read([tmp_path]).rows
     assert (row.status, row.reason) == ("unfinished", "at step 3 of 6")
     chosen = {"prompting": "interpolated", "loss": "consistency", "metric": "truth", "densify": "none", "sigma": "vp"}

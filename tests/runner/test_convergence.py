@@ -1,12 +1,14 @@
 """Measuring during a run: what is written, that it survives a crash, and that it changes nothing."""
 
 import json
+import time
 
 import imageio.v2 as imageio
 import pytest
 import torch
-from launch import SMALL, config, launch, records
+from launch import LIGHT, SMALL, config, crash, launch, records
 
+import gsd.runner.convergence
 from gsd.config import signature
 from gsd.errors import GsdError
 from gsd.experiment import build
@@ -18,7 +20,7 @@ from gsd.runner.convergence import RESOLUTION, VIEWS
 from gsd.types import Context
 
 CLOCK = "seconds"
-LIGHT = (*SMALL, "metric.truth.resolution=16", "metric.truth.variants=1", "metric.truth.azimuths=12")
+TEN = (*LIGHT, "steps=10", "evaluate_every=3")
 
 
 def evaluations(folder):
@@ -71,25 +73,19 @@ def test_a_watched_run_is_the_same_run(tmp_path, extra):
     assert signature(config(*SMALL)) == signature(config(*SMALL, "evaluate_every=2"))
 
 
-@pytest.mark.parametrize("crash_at", [1, 4, 7, 9])
-def test_interrupted_and_continued_equals_undisturbed(tmp_path, monkeypatch, crash_at):
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    return launch(tmp_path_factory.mktemp("run") / "straight", *TEN)
+
+
+@pytest.mark.parametrize("at", [1, 4, 7, 9])
+def test_interrupted_and_continued_equals_undisturbed(straight, tmp_path, monkeypatch, at):
     """Checkpoints are at 4, 8 and 10 steps, evaluations at 0, 3, 6, 9 and 10; a crash may fall between any two."""
-    import gsd.loop
-
-    options = (*LIGHT, "steps=10", "evaluate_every=3")
-    straight = launch(tmp_path / "straight", *options)
-    real = gsd.loop.take_step
-
-    def take_step(experiment, step, lap):
-        if step == crash_at:
-            raise RuntimeError("pulled the plug")
-        return real(experiment, step, lap)
-
-    monkeypatch.setattr(gsd.loop, "take_step", take_step)
+    mend = crash(monkeypatch, at)
     with pytest.raises(RuntimeError):
-        launch(tmp_path / "broken", *options)
-    monkeypatch.setattr(gsd.loop, "take_step", real)
-    broken = launch(tmp_path / "broken", *options)
+        launch(tmp_path / "broken", *TEN)
+    mend()
+    broken = launch(tmp_path / "broken", *TEN)
     assert evaluations(broken) == evaluations(straight)
     same_result(broken, straight)
 
@@ -117,22 +113,19 @@ def test_a_crash_right_after_an_evaluation_or_a_checkpoint_costs_no_line(tmp_pat
 
 
 def test_time_spent_evaluating_is_not_the_runs(tmp_path, monkeypatch):
-    import time
-
-    import gsd.runner.convergence
-
-    real = gsd.runner.convergence.measure
+    """On a clock that an evaluation puts forward by an hour."""
+    real, clock, hours = gsd.runner.convergence.measure, time.perf_counter, iter(range(1, 9))
 
     def slow(*args):
-        time.sleep(1.0)
+        hour = next(hours)
+        monkeypatch.setattr(time, "perf_counter", lambda: clock() + 3600 * hour)
         return real(*args)
 
     monkeypatch.setattr(gsd.runner.convergence, "measure", slow)
-    began = time.perf_counter()
     folder = launch(tmp_path / "run", *SMALL, "steps=4", "evaluate_every=1", "metric=none")
-    whole = time.perf_counter() - began
+    assert next(hours) == 6  # five evaluations have been
     assert len(evaluations(folder)) == 5
-    assert json.loads((folder / "summary.json").read_text())["seconds"] < whole - 4.9
+    assert json.loads((folder / "summary.json").read_text())["seconds"] < 3600
 
 
 def test_of_particles_the_first_is_measured(tmp_path):

@@ -7,7 +7,7 @@ import signal
 import imageio.v2 as imageio
 import numpy as np
 import pytest
-from launch import SMALL, config, crash, launch, records, same
+from launch import LIGHT, SMALL, config, crash, launch, records, same
 from plyfile import PlyData
 from trackers import Faulty, Recorded, history
 
@@ -18,7 +18,6 @@ from gsd.runner.mirror import SOLID, cloud
 from gsd.runner.recorder import BINS
 
 RECORDED = "+logger.recorded={_target_: trackers.Recorded}"
-WATCHED = (*SMALL, "metric.truth.resolution=16", "metric.truth.variants=1", "metric.truth.azimuths=12")
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +31,7 @@ def told():
 
 
 def test_every_line_and_picture_is_told_once_and_in_order(tmp_path):
-    options = (*WATCHED, "steps=10", "images_every=4", "evaluate_every=3")
+    options = (*LIGHT, "steps=10", "images_every=4", "evaluate_every=3")
     folder = launch(tmp_path / "run", *options, RECORDED)
     assert told() == history(folder)
     assert [row.number for row in Recorded.rows] == list(range(10 + 5))
@@ -53,7 +52,7 @@ def test_the_histogram_is_that_of_the_steps_noise(tmp_path, monkeypatch):
         return state
 
     monkeypatch.setattr(gsd.loop, "take_step", take_step)
-    launch(tmp_path / "run", *SMALL, "steps=5", "images_every=2", RECORDED)
+    launch(tmp_path / "run", *LIGHT, "steps=5", "images_every=2", RECORDED)
     shown = {row.values["step"]: row.histograms["noise/histogram"] for row in Recorded.rows if row.histograms}
     assert sorted(shown) == [0, 2, 4]
     for step, (counts, edges) in shown.items():
@@ -65,7 +64,7 @@ def test_the_histogram_is_that_of_the_steps_noise(tmp_path, monkeypatch):
 @pytest.mark.parametrize("at", [1, 5, 7, 9])
 def test_a_run_that_crashes_and_goes_on_is_told_once(tmp_path, monkeypatch, at):
     """Checkpoints are at 4, 8 and 10 steps: what lies beyond one is done again, and told then."""
-    options = (*WATCHED, "steps=10", "evaluate_every=3", RECORDED)
+    options = (*LIGHT, "steps=10", "evaluate_every=3", RECORDED)
     mend = crash(monkeypatch, at)
     with pytest.raises(RuntimeError):
         launch(tmp_path / "run", *options)
@@ -79,15 +78,15 @@ def test_a_run_that_crashes_and_goes_on_is_told_once(tmp_path, monkeypatch, at):
 
 def test_a_run_that_ends_while_it_finishes_is_told_whole(tmp_path):
     """No further checkpoint comes then."""
-    folder = launch(tmp_path / "run", *SMALL, "steps=4")
+    folder = launch(tmp_path / "run", *LIGHT, "steps=4")
     (folder / "DONE").unlink()
-    launch(folder, *SMALL, "steps=4", RECORDED)
+    launch(folder, *LIGHT, "steps=4", RECORDED)
     assert told() == history(folder)
     assert Recorded.results[0].number == 4
 
 
 def test_a_signal_tells_all_up_to_its_checkpoint(tmp_path, monkeypatch):
-    options = (*SMALL, "steps=10", RECORDED)
+    options = (*LIGHT, "steps=10", RECORDED)
     mend = crash(monkeypatch, 5, lambda: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(SystemExit):
         launch(tmp_path / "run", *options)
@@ -104,7 +103,7 @@ def test_a_failed_run_is_left_by_its_error(tmp_path, monkeypatch):
     real = gsd.noising.consistent.Consistent.__call__
     monkeypatch.setattr(gsd.noising.consistent.Consistent, "__call__", lambda *args: real(*args) * float("nan"))
     with pytest.raises(GsdError, match="not finite"):
-        launch(tmp_path / "run", *SMALL, "steps=4", RECORDED)
+        launch(tmp_path / "run", *LIGHT, "steps=4", RECORDED)
     assert Recorded.left == [GsdError]
     assert not Recorded.rows
 
@@ -112,7 +111,7 @@ def test_a_failed_run_is_left_by_its_error(tmp_path, monkeypatch):
 @pytest.mark.parametrize("at", ["enter", "log", "finish", "leave"])
 def test_a_tracker_that_raises_is_left_alone_and_the_run_is_done(tmp_path, capsys, at):
     faulty = f"+logger.faulty={{_target_: trackers.Faulty, at: {at}}}"
-    folder = launch(tmp_path / "run", *SMALL, "steps=10", faulty, RECORDED)
+    folder = launch(tmp_path / "run", *LIGHT, "steps=10", faulty, RECORDED)
     assert (folder / "DONE").exists()
     assert not (folder / "FAILED").exists()
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "logger=" in line]
@@ -127,15 +126,15 @@ def test_a_tracker_that_raises_is_left_alone_and_the_run_is_done(tmp_path, capsy
 
 def test_a_damaged_sweep_beside_the_run_is_the_trackers_loss_alone(tmp_path, capsys):
     (tmp_path / "sweep.json").write_text("nonsense")
-    folder = launch(tmp_path / "run", *SMALL, "steps=2", RECORDED, "hydra.mode=MULTIRUN")
+    folder = launch(tmp_path / "run", *LIGHT, "steps=2", RECORDED, "hydra.mode=MULTIRUN")
     assert (folder / "DONE").exists()
     assert "logger=recorded has failed (GsdError: " in capsys.readouterr().err
 
 
 def test_a_tracked_run_is_the_same_run_in_the_same_folder(tmp_path):
     slow = "+logger.recorded={_target_: trackers.Recorded, delay: 1}"
-    tracked = launch(tmp_path / "tracked", *SMALL, "steps=8", "images_every=3", slow)
-    alone = launch(tmp_path / "alone", *SMALL, "steps=8", "images_every=3")
+    tracked = launch(tmp_path / "tracked", *LIGHT, "steps=8", "images_every=3", slow)
+    alone = launch(tmp_path / "alone", *LIGHT, "steps=8", "images_every=3")
     same(tracked, alone)
     assert records(tracked) == records(alone)
     assert signature(config(*SMALL, RECORDED)) == signature(config(*SMALL))
@@ -163,7 +162,7 @@ def test_what_a_run_is_filed_under(tmp_path):
 
 
 def test_what_is_left_of_particles_is_the_first_ones(tmp_path):
-    folder = launch(tmp_path / "run", *SMALL, "steps=4", "particles=2", "metric=[truth,clip_view]", RECORDED)
+    folder = launch(tmp_path / "run", *LIGHT, "steps=4", "particles=2", "metric=[truth,clip_view]", RECORDED)
     (results,) = Recorded.results
     summary = json.loads((folder / "summary.json").read_text())
     assert results.values["psnr_aligned"] == summary["psnr_aligned"]

@@ -3,7 +3,7 @@ import time
 
 import pytest
 import torch
-from launch import SMALL, launch, records
+from launch import LIGHT, launch, records
 
 from gsd.results.folder import RunFolder
 from gsd.runner.profile import STAGES, Profile
@@ -41,10 +41,10 @@ def test_the_first_step_is_told_apart(profile):
 
 
 def test_a_profiled_run_says_where_its_time_went_and_ends_where_any_other_ends(tmp_path, capsys):
-    plain = launch(tmp_path / "plain", *SMALL, "steps=4")
+    plain = launch(tmp_path / "plain", *LIGHT, "steps=4")
     assert not (plain / "profile.json").exists()
     capsys.readouterr()
-    watched = launch(tmp_path / "watched", *SMALL, "steps=4", "profile=true")
+    watched = launch(tmp_path / "watched", *LIGHT, "steps=4", "profile=true")
     shown = capsys.readouterr().out
     summary = json.loads((watched / "profile.json").read_text())
     assert list(summary) == list(STAGES)

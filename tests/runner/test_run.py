@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from launch import SMALL, config, launch, records, same, shell, start
+from launch import LIGHT, config, launch, records, same, shell, start
 
 from gsd.cli.hydra import choices
 from gsd.errors import GsdError
@@ -26,7 +26,7 @@ OUTPUTS = (
 
 
 def test_a_run_leaves_everything_and_a_second_call_does_nothing(tmp_path, capsys):
-    folder = launch(tmp_path / "run", *SMALL, "steps=5", "images_every=2")
+    folder = launch(tmp_path / "run", *LIGHT, "steps=5", "images_every=2")
     for name in (*OUTPUTS, "turntable.mp4", "turntable.png", "views/000_rgb.png", "views/000_depth.png"):
         assert (folder / name).exists(), name
     assert sorted(p.name for p in (folder / "strips").iterdir()) == ["000000.png", "000002.png", "000004.png"]
@@ -39,7 +39,7 @@ def test_a_run_leaves_everything_and_a_second_call_does_nothing(tmp_path, capsys
 
     before = {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
     capsys.readouterr()
-    launch(folder, *SMALL, "steps=5", "images_every=2")
+    launch(folder, *LIGHT, "steps=5", "images_every=2")
     assert "Already done" in capsys.readouterr().out
     assert before == {p: p.stat().st_mtime_ns for p in folder.rglob("*")}
 
@@ -69,7 +69,7 @@ def test_interrupted_anywhere_and_continued_equals_undisturbed(tmp_path, extra, 
     """A crash after any step, at several random steps of one run, leaves no trace in the result."""
     import gsd.loop
 
-    overrides = (*SMALL, "steps=14", *extra)
+    overrides = (*LIGHT, "steps=14", *extra)
     straight = launch(tmp_path / "straight", *overrides)
     real, rng = gsd.loop.take_step, random.Random(0)
     for attempt in range(6):
@@ -96,7 +96,7 @@ def test_interrupted_anywhere_and_continued_equals_undisturbed(tmp_path, extra, 
 
 def test_killed_and_continued_equals_undisturbed(tmp_path):
     """SIGKILL at random moments of a real process."""
-    arguments = [*SMALL, "steps=300", "checkpoint_every=20"]
+    arguments = [*LIGHT, "steps=300", "checkpoint_every=20"]
     code, _, err = shell(tmp_path, *arguments, "name=straight")
     assert code == 0, err
     rng = random.Random(1)
@@ -116,7 +116,7 @@ def test_killed_and_continued_equals_undisturbed(tmp_path):
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_at_a_checkpoint(tmp_path, number):
-    process = start(tmp_path, *SMALL, "steps=100000", "checkpoint_every=50")
+    process = start(tmp_path, *LIGHT, "steps=100000", "checkpoint_every=50")
     while not list(tmp_path.glob("outputs/*/*/checkpoint.pt")):
         assert process.poll() is None, process.communicate()
         time.sleep(0.02)
@@ -144,7 +144,7 @@ def test_numbers_that_are_not_finite_stop_the_run_and_name_the_culprit(tmp_path,
         owner, method, lambda *args: real(*args) * (torch.nan if next(calls) == 6 else 1.0), raising=True
     )
     with pytest.raises(GsdError, match=rf"Step 6: {named} is not finite"):
-        launch(tmp_path / "run", *SMALL, "steps=12")
+        launch(tmp_path / "run", *LIGHT, "steps=12")
     folder = RunFolder(tmp_path / "run")
     assert folder.load_checkpoint()["step"] == 4  # the last good one
     assert "not finite" in (folder / "FAILED").read_text()
@@ -158,17 +158,17 @@ def test_two_processes_cannot_share_a_folder(tmp_path):
 
 
 def test_damaged_checkpoint_is_named(tmp_path):
-    folder = launch(tmp_path / "run", *SMALL, "steps=4")
+    folder = launch(tmp_path / "run", *LIGHT, "steps=4")
     (folder / "DONE").unlink()
     (folder / "checkpoint.pt").write_bytes(b"nonsense")
     with pytest.raises(GsdError, match=r"checkpoint.pt is damaged .* delete it"):
-        launch(folder, *SMALL, "steps=4")
+        launch(folder, *LIGHT, "steps=4")
 
 
 def test_adding_a_component_does_not_shift_another(tmp_path):
     """The cameras and noise levels of a run do not depend on its noising or losses."""
-    a = launch(tmp_path / "a", *SMALL, "steps=3", "noising=random", "loss=none")
-    b = launch(tmp_path / "b", *SMALL, "steps=3", "loss=[consistency,opaque,sparsity]")
+    a = launch(tmp_path / "a", *LIGHT, "steps=3", "noising=random", "loss=none")
+    b = launch(tmp_path / "b", *LIGHT, "steps=3", "loss=[consistency,opaque,sparsity]")
     assert [r["sigma"] for r in records(a)] == [r["sigma"] for r in records(b)]
     assert np.isclose(records(a)[0]["render/rgb"], records(b)[0]["render/rgb"], atol=0)
 
@@ -185,16 +185,23 @@ def disk(tmp_path):
     subprocess.run(["umount", str(place)], check=True)
 
 
+TWELVE = (*LIGHT, "steps=12", "checkpoint_every=3")
+
+
+@pytest.fixture(scope="module")
+def straight(tmp_path_factory):
+    return launch(tmp_path_factory.mktemp("run") / "straight", *TWELVE)
+
+
 @pytest.mark.parametrize("kilobytes", [0, 12, 32, 64, 96])
-def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path, disk, kilobytes):
+def test_a_full_disk_is_named_and_nothing_is_lost(straight, disk, kilobytes):
     place, remount = disk
     remount(f"size={kilobytes + 4}k")
-    overrides = (*SMALL, "steps=12", "checkpoint_every=3")
     with pytest.raises(GsdError, match=r"No space is left|cannot be made: No space left"):
-        launch(place / "run", *overrides)
+        launch(place / "run", *TWELVE)
     assert not (place / "run/DONE").exists()
     remount("size=8m")
-    same(launch(place / "run", *overrides), launch(tmp_path / "straight", *overrides))
+    same(launch(place / "run", *TWELVE), straight)
     assert sorted(p.name for p in (place / "run").glob(".*")) == [".lock"]
 
 
@@ -202,9 +209,9 @@ def test_a_disk_that_takes_nothing(disk):
     place, remount = disk
     remount("ro")
     with pytest.raises(GsdError, match="cannot be made: Read-only file system"):
-        launch(place / "run", *SMALL)
+        launch(place / "run", *LIGHT)
     remount("rw")
     (place / "run").mkdir()
     remount("ro")
     with pytest.raises(GsdError, match="cannot be written to: Read-only file system"):
-        launch(place / "run", *SMALL)
+        launch(place / "run", *LIGHT)

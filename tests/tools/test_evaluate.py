@@ -6,13 +6,13 @@ import sys
 
 import pytest
 import torch
-from launch import SMALL, launch
+from launch import LIGHT, launch
 
 from gsd.results.folder import RunFolder
 from gsd.results.runs import Run
 from gsd.tools.evaluate import main
 
-FEW = (*SMALL, "steps=4", "metric.truth.variants=1", "metric.truth.azimuths=12", "metric.truth.resolution=16")
+FEW = (*LIGHT, "steps=4")
 
 
 @pytest.fixture(scope="module")

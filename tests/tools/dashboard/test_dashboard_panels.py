@@ -1,7 +1,7 @@
 """A dashboard has the panels for which its sweep has data, and groups them by what was swept."""
 
 import pytest
-from launch import SMALL, launch
+from launch import LIGHT, launch
 from made_runs import CONSISTENT, make, record
 from made_sweep import grid, run
 from specs import BARS, LINES, MEDIA, chapters, of_kind, panels, sections, sent
@@ -21,7 +21,7 @@ def real(tmp_path_factory):
     """A sweep of two real runs with all that a run can leave."""
     folder = tmp_path_factory.mktemp("dashboard") / "real"
     for k, overrides in enumerate(RUNS):
-        launch(folder / f"run{k}", *SMALL, *SIZE, *overrides.split())
+        launch(folder / f"run{k}", *LIGHT, *SIZE, *overrides.split())
     return folder
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from launch import SMALL, launch
+from launch import LIGHT, SMALL, launch
 from scipy.spatial import cKDTree
 
 from gsd.rasterizer.ply import load_ply
@@ -14,7 +14,7 @@ from gsd.types import Render
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return launch(tmp_path_factory.mktemp("runs") / "run", *SMALL, "steps=6", "representation.opacity=0.9")
+    return launch(tmp_path_factory.mktemp("runs") / "run", *LIGHT, "steps=6", "representation.opacity=0.9")
 
 
 def test_the_run_comes_back(folder):
