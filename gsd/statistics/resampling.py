@@ -11,6 +11,7 @@ from scipy import stats
 from gsd.statistics.estimates import LEVEL, Estimate
 
 DRAWS = 10_000  # per bootstrap
+FLIPS = 2**16  # per test of pairs
 
 
 def bootstrap(
@@ -66,7 +67,7 @@ def paired_p(a: Sequence[float], b: Sequence[float], seed: int = 0) -> float:
     if len(np.unique(np.abs(difference))) == 1:
         return float(stats.binomtest(int((difference > 0).sum()), len(difference)).pvalue)
     test = stats.permutation_test(
-        (difference,), np.sum, permutation_type="samples", n_resamples=2**16, rng=np.random.default_rng(seed)
+        (difference,), np.sum, permutation_type="samples", n_resamples=FLIPS, rng=np.random.default_rng(seed)
     )
     return float(test.pvalue)
 

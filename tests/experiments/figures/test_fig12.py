@@ -18,6 +18,12 @@ PROMPTS = ("an owl", "a corgi")
 ASKED = ("--prompt", "an owl", "--prompt", "a corgi")
 
 
+@pytest.fixture(autouse=True)
+def _few_draws(monkeypatch):
+    """Of two prompts a bootstrap draws each combination fifty times."""
+    monkeypatch.setattr(fig12, "DRAWS", 200)
+
+
 def numbers(margin, janus, level=0.3):
     """Curves whose front minus back is 2 margin cos(azimuth), and a verdict."""
     wave = margin * np.cos(np.deg2rad(AZIMUTH))

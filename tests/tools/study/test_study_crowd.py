@@ -29,9 +29,9 @@ def compare(folder, raters):
     assert len(stored) == len(found)
     for rater in raters:
         assert {p: stored[numbers[rater.id], p] for p in rater.acknowledged} == rater.acknowledged
-    finished = {numbers[rater.id] for rater in raters}
+    finished, total = {numbers[rater.id] for rater in raters}, load(folder).total
     assert len(finished) == len(raters)
-    assert set(stored) == {(number, position) for number in finished for position in range(load(folder).total)}
+    assert set(stored) == {(number, position) for number in finished for position in range(total)}
 
 
 def test_two_hundred_raters_at_the_same_time(folder):
