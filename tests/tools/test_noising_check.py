@@ -1,6 +1,7 @@
 """Every option is held to what it claims, and what must be caught is caught by the test that is there for it."""
 
 import sys
+from functools import cache
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ from scipy import stats
 
 from gsd.cli.folders import options
 from gsd.errors import GsdError
-from gsd.noising.check import statistics
+from gsd.noising.check import acceptance, statistics
 from gsd.noising.check.acceptance import check
 from gsd.noising.check.reference import RADII, area, cameras, surface, visible_in_both
 from gsd.noising.random import Random
@@ -17,6 +18,23 @@ from gsd.tools.noising_check import configured
 from gsd.types import NoiseClaim
 
 FEW = 50  # draws
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _geometry_once():
+    """Every check looks at the same views of the same scene."""
+    seen = {}
+
+    def once(cams):
+        key = cams.viewmats.numpy().tobytes()
+        if key not in seen:
+            seen[key] = visible_in_both(cams)
+        return seen[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(acceptance, "visible_in_both", once)
+        patch.setattr(acceptance, "surface", cache(surface))
+        yield
 
 
 def failures(findings):
