@@ -113,7 +113,8 @@ def build(cfg: DictConfig) -> Experiment:
     starts = [init(Stream(cfg.seed + k, "init")) for k in range(cfg.particles)]
     if isinstance(prior, ConditionsOnPoints):
         prior.condition_on(starts[0])
-    each = replace(context, steps=math.ceil(cfg.steps / cfg.particles))
+    steps = math.ceil(cfg.steps / cfg.particles)
+    each = replace(context, steps=steps, random_background=prior.random_background)
     scenes = [make_scene(cfg, replace(each, seed=cfg.seed + k, points=points)) for k, points in enumerate(starts)]
     t = cfg.turntable
     return Experiment(

@@ -53,7 +53,7 @@ def take_step(e: Experiment, step: int, lap: Lap | None = None) -> StepState:
     geometry = geometry_at(scene, render, cameras, z.shape[2], z.shape[3])
     noise = e.noising(geometry, z.shape[1], e.stream("noising", step))
     lap("noise")
-    condition = replace(condition, cameras=cameras)
+    condition = replace(condition, cameras=cameras, background=render.background)
     score = e.guidance(e.prior, Noised(z.detach(), noise, sigma, condition, e.stream("guidance", step)))
     lap("prior")
     state = StepState(step, cameras, geometry, z, noise, sigma, score)

@@ -129,8 +129,8 @@ class Densifier(Protocol):
 class Prior(Protocol):
     """A frozen image model in sigma space."""
 
-    latent_shape: tuple[int, int, int]  # C, h, w
     guidance_scale: float | None = None  # suited to it in score distillation; None: the usual one of each method
+    random_background: float = 0.0  # suited to it: fraction of training steps in which scenes lie over a random colour
     views: int | None = None  # of a group, where all of them are denoised together; None: each on its own
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V C h w"]:

@@ -86,3 +86,11 @@ def at(schedule: Schedule, step: int) -> float:
         0.25
     """
     return schedule if isinstance(schedule, int | float) else schedule(step)
+
+
+def extremes(schedule: Schedule) -> tuple[float, float]:
+    """The smallest and the largest value that a number or schedule takes at any step."""
+    if isinstance(schedule, int | float):
+        return schedule, schedule
+    values = [schedule.start, schedule.end] if isinstance(schedule, Linear) else schedule.values
+    return min(values), max(values)

@@ -79,6 +79,7 @@ class Render:
     alpha: Float[Tensor, "V 1 H W"]  # [0, 1]
     # Radiance fields with normals, while training: sum over the ray's samples of w max(normal . direction, 0)^2
     orientation: Float[Tensor, "V 1 H W"] | None = None  # w are the compositing weights, detached
+    background: Float[Tensor, "V 3"] | None = None  # rgb in [0, 1] behind the object; None where it varies in a view
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class Condition:
     embeddings or log-weights as (1 - blend) texts + blend others.
 
     The guidance uses `negatives` as the other end of classifier-free guidance, and `against` as Perp-Neg's K further
-    prompts. Guidances pass `cameras` on in every branch, for priors that use the view itself.
+    prompts. Guidances pass `cameras` and `background` on in every branch, for priors that use them.
     """
 
     texts: tuple[str, ...]  # V prompts, view words included
@@ -128,27 +129,35 @@ class Condition:
     negatives: tuple[str, ...] | None = None  # V negative prompts; None: ""
     against: tuple[tuple[str, ...], ...] = ()  # K times V prompts
     against_weights: Float[Tensor, "K V"] | None = None  # given with against
+    background: Float[Tensor, "V 3"] | None = None  # rgb in [0, 1] behind the object; None: unknown
 
     def __add__(self, other: Condition) -> Condition:
         """Both conditions as one batch to denoise, without negatives and against."""
         cameras = self.cameras + other.cameras if self.cameras and other.cameras else None
+        known = self.background is not None and other.background is not None
+        background = torch.cat([self.background, other.background]) if known else None
+        both = Condition(self.texts + other.texts, cameras, background=background)
         if self.blend is None and other.blend is None:
-            return Condition(self.texts + other.texts, cameras)
+            return both
         (others, one), (more, other_one) = self._second(), other._second()
-        return Condition(self.texts + other.texts, cameras, others + more, torch.cat([one, other_one]))
+        return replace(both, others=others + more, blend=torch.cat([one, other_one]))
 
     def _second(self) -> tuple[tuple[str, ...], Float[Tensor, " V"]]:
         if self.others is None or self.blend is None:
             return self.texts, torch.zeros(len(self.texts))
         return self.others, self.blend
 
+    def with_texts(self, texts: tuple[str, ...]) -> Condition:
+        """Other texts for the same views."""
+        return Condition(texts, self.cameras, background=self.background)
+
     def unconditional(self) -> Condition:
         """The empty text for the same views."""
-        return Condition(("",) * len(self.texts), self.cameras)
+        return self.with_texts(("",) * len(self.texts))
 
     def negative(self) -> Condition:
         """The negative prompts for the same views."""
-        return Condition(self.negatives or ("",) * len(self.texts), self.cameras)
+        return self.with_texts(self.negatives or ("",) * len(self.texts))
 
 
 @dataclass(frozen=True)
@@ -218,6 +227,7 @@ class Context:
     steps: int = 1  # of the run; for a representation, of its scene
     seed: int = 0  # of the run; for a representation, of its scene
     points: PointCloud | None = None  # a representation's start
+    random_background: float = 0.0  # what suits the prior, see `gsd.protocols.Prior`
     densifier: Any = None  # a representation's, see `gsd.protocols.Densifier`
 
 

@@ -13,9 +13,11 @@ from gsd.errors import GsdError
 from gsd.geometry import orbit
 from gsd.protocols import Camera
 from gsd.random import Stream
+from gsd.schedule import Schedule, at, extremes
 from gsd.types import Cameras
 
 Range = tuple[float, float]
+MOST_PIXELS = 4096
 
 
 @dataclass
@@ -26,7 +28,7 @@ class Orbit(Camera):
     delta_deg from the anchor. azimuth=stratified gives each group of a step its own sector of the circle.
     """
 
-    resolution: Annotated[int, Field(ge=1, le=4096)] = 64
+    resolution: Schedule
     groups: PositiveInt = 1
     views: PositiveInt = 2
     delta_deg: Annotated[float, Field(gt=0, le=180)] = 5.0
@@ -36,6 +38,9 @@ class Orbit(Camera):
     distance: Range = (2.2, 2.2)
 
     def __post_init__(self) -> None:
+        for pixels in extremes(self.resolution):
+            if not 1 <= pixels <= MOST_PIXELS:
+                raise GsdError(f"camera.resolution={pixels:g}: must be from 1 to {MOST_PIXELS}.")
         for name, floor, ceiling in (("elevation", -89.0, 89.0), ("fov", 1.0, 170.0), ("distance", 0.1, 1000.0)):
             low, high = getattr(self, name)
             if not floor <= low <= high <= ceiling:
@@ -59,4 +64,5 @@ class Orbit(Camera):
         azimuth = (anchors[:, None] + offsets).flatten() % 360
         group = torch.arange(self.groups).repeat_interleave(self.views)
         elevation, distance, fov = uniform(self.elevation), uniform(self.distance), uniform(self.fov)
-        return orbit(azimuth, elevation, distance, fov, self.resolution, self.resolution, group)
+        pixels = round(at(self.resolution, rng.step))
+        return orbit(azimuth, elevation, distance, fov, pixels, pixels, group)

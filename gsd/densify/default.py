@@ -11,10 +11,11 @@ from jaxtyping import Int
 from pydantic import Field
 from torch import Tensor
 
-from gsd.densify.parts.rows import Count, Ids, Positive, replace_rows
+from gsd.densify.parts.ids import Count, Ids, Positive
 from gsd.geometry import rotation_matrices
 from gsd.protocols import Densifier, Parameters
 from gsd.random import Stream
+from gsd.rasterizer.rows import keep_rows, replace_rows
 
 
 @dataclass
@@ -117,10 +118,8 @@ class Default(Densifier):
             keep &= params["log_scales"].exp().amax(-1) <= self.prune_scale
         if not keep.any():
             keep[opacity.argmax()] = True  # an empty scene could never grow again
-        source = keep.nonzero()[:, 0]
-        values = {name: p.detach()[source] for name, p in params.items()}
-        replace_rows(params, optimizer, values, source, torch.ones_like(source, dtype=torch.bool))
-        return ids[source]
+        keep_rows(params, optimizer, keep)
+        return ids[keep]
 
     def _reset_opacity(self, params: Parameters, optimizer: torch.optim.Optimizer) -> None:
         logits = params["opacity_logits"]

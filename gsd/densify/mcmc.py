@@ -11,10 +11,11 @@ from jaxtyping import Float, Int
 from pydantic import Field
 from torch import Tensor
 
-from gsd.densify.parts.rows import Count, Ids, replace_rows
+from gsd.densify.parts.ids import Count, Ids
 from gsd.geometry import rotation_matrices
 from gsd.protocols import Densifier, Parameters
 from gsd.random import Stream
+from gsd.rasterizer.rows import replace_rows
 
 
 @dataclass

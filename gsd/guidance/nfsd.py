@@ -11,7 +11,7 @@ from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, shaped
 from gsd.noise_levels import TRAIN_STEPS, sigma_at
 from gsd.protocols import Guidance, Prior
 from gsd.schedule import at
-from gsd.types import Condition, Fraction, Noised, Score
+from gsd.types import Fraction, Noised, Score
 
 UNWANTED = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
 
@@ -43,7 +43,7 @@ class NFSD(Guidance):
     def __call__(self, prior: Prior, given: Noised) -> Score:
         condition, large = given.condition, given.sigma >= self.small
         unwanted = tuple(text or self.unwanted for text in condition.negatives or ("",) * len(condition.texts))
-        asked = [Condition(unwanted, condition.cameras)] if large.any() else []
+        asked = [condition.with_texts(unwanted)] if large.any() else []
         both = contrast(prior, given.x, given.sigma, given.condition, condition.unconditional(), asked)
         domain = both.base
         if asked:

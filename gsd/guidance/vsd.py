@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -146,8 +146,8 @@ class VSD(Guidance):
     def _lora_condition(self, condition: Condition) -> Condition:
         """The texts of e_lora: the plain prompt if it gets the camera, else the texts of the prior."""
         texts = self.texts * len(condition.texts) if self.camera else condition.texts
-        blend = (None, None) if self.camera else (condition.others, condition.blend)
-        return Condition(texts, condition.cameras, *blend)
+        others, blend = (None, None) if self.camera else (condition.others, condition.blend)
+        return replace(condition.with_texts(texts), others=others, blend=blend)
 
     def _pose(self, condition: Condition) -> Float[Tensor, "V 16"] | None:
         if not self.camera:

@@ -21,9 +21,10 @@ ELEVATIONS = (0.0, 15.0, 30.0)
 
 @dataclass(frozen=True)
 class Bank:
-    """M = variants x elevations x azimuths images of one creature over white, in this order (azimuth fastest)."""
+    """M = variants x elevations x azimuths images of one creature, in this order (azimuth fastest)."""
 
-    rgb: UInt8[Tensor, "M 3 R R"]  # 0 to 255 for [0, 1]
+    rgb: UInt8[Tensor, "M 3 R R"]  # over white; 0 to 255 for [0, 1]
+    alpha: UInt8[Tensor, "M 1 R R"]  # 0 to 255 for [0, 1]
     variant: Int[Tensor, " M"]
     elevation: Float[Tensor, " M"]  # degrees
     azimuth: Float[Tensor, " M"]  # degrees, in [0, 360)
@@ -69,12 +70,13 @@ def build_bank(
         torch.arange(variants, dtype=torch.float32), torch.tensor(elevations), torch.arange(azimuths) * (360 / azimuths)
     ).reshape(-1, 3)
     pixels = read(file)
-    if pixels is None or len(pixels) != len(grid) * 3 * resolution**2:
+    if pixels is None or len(pixels) != len(grid) * 4 * resolution**2:
         seen = grid[: len(elevations) * azimuths]
         full = torch.ones(len(seen))
         cameras = orbit(seen[:, 2], seen[:, 1], distance * full, fov * full, resolution, resolution)
-        rgb = torch.cat([tracer.trace(figure, cameras).rgb for figure in figures])
-        pixels = (rgb * 255).round().to(torch.uint8).numpy().tobytes()
+        shown = [tracer.trace(figure, cameras) for figure in figures]
+        rgba = torch.cat([torch.cat([each.rgb, each.alpha], 1) for each in shown])
+        pixels = (rgba * 255).round().to(torch.uint8).numpy().tobytes()
         write(file, pixels)
-    images = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(len(grid), 3, resolution, resolution)
-    return Bank(images, grid[:, 0].long(), grid[:, 1].clone(), grid[:, 2].clone(), shape)
+    images = torch.frombuffer(bytearray(pixels), dtype=torch.uint8).reshape(len(grid), 4, resolution, resolution)
+    return Bank(images[:, :3], images[:, 3:], grid[:, 0].long(), grid[:, 1].clone(), grid[:, 2].clone(), shape)

@@ -19,34 +19,79 @@ CHUNK = 128  # images per conversion to float64 by torch, on devices other than 
 BLOCK = 1024  # pixels of a weighted mean per pass: they stay in the first-level cache
 
 
-class ByteImages:
-    """M images u / 255 * 2 - 1 with D = 3 R R values each. Values that are equal in all images are kept once."""
+class ByteRows:
+    """A matrix of M rows of bytes u that stand for u / 255. Columns that never vary are kept once."""
 
-    def __init__(self, rgb: UInt8[Tensor, "M 3 R R"], device: torch.device | str = "cpu") -> None:
-        flat = rgb.flatten(1)
-        varies = (flat != flat[:1]).any(0)
+    def __init__(self, rows: UInt8[Tensor, "M D"], device: torch.device | str = "cpu") -> None:
+        varies = (rows != rows[:1]).any(0)
         self.varying = varies.nonzero()[:, 0].to(device)
         self.steady = (~varies).nonzero()[:, 0].to(device)
-        self.values = (flat[0, ~varies].double() / 127.5 - 1).to(device)  # of the steady ones
-        self.bytes = flat[:, varies].contiguous().to(device)
-        squares = torch.stack([(row.double() / 127.5 - 1).square().sum() for row in self.bytes])
-        self.half_norms = (squares + self.values.square().sum()) / 2
+        self.values = (rows[0, ~varies].double() / 255).to(device)  # of the steady columns
+        self.bytes = rows[:, varies].contiguous().to(device)
 
     def __len__(self) -> int:
         return len(self.bytes)
 
-    def affinities(self, x: Float[Tensor, "V D"]) -> Float[Tensor, "V M"]:
-        """x . x_i - |x_i|^2 / 2 = (|x|^2 - |x - x_i|^2) / 2 in float64."""
-        moving = x[:, self.varying].double()
-        steady = x[:, self.steady].double() @ self.values
-        return (_dots(self.bytes, moving) / 127.5 - moving.sum(1, keepdim=True)) + steady[:, None] - self.half_norms
+    def dots(self, x: Float[Tensor, "V D"]) -> Float[Tensor, "V M"]:
+        """The inner product of each x with each row, in float64."""
+        moving = _dots(self.bytes, x[:, self.varying].double()) / 255
+        return moving + (x[:, self.steady].double() @ self.values)[:, None]
 
-    def add_mean(self, weights: Float[Tensor, "V M"], out: Float[Tensor, "V D"]) -> None:
-        """out += sum_i weights_i x_i, in the precision of `out`. Weights need not sum to one."""
-        mass = weights.sum(1, keepdim=True)
-        moving = _mix(self.bytes, weights.to(out.dtype)) / 127.5 - mass.to(out.dtype)
-        out[:, self.varying] += moving
-        out[:, self.steady] += (mass * self.values).to(out.dtype)
+    def mean(self, weights: Float[Tensor, "V M"], out: Float[Tensor, "V D"]) -> None:
+        """out = sum_i weights_i rows_i, in the precision of `out`. Weights need not sum to one."""
+        out[:, self.varying] = _mix(self.bytes, weights.to(out.dtype)) / 255
+        out[:, self.steady] = (weights.sum(1, keepdim=True) * self.values).to(out.dtype)
+
+
+class ByteImages:
+    """M images over any background, as latents with values in [-1, 1].
+
+    Over a background of colour c an image is x_i(c) = x_i + t_i (c - 1), where x_i = 2 rgb_i - 1 is the image over
+    white and t_i = 1 - alpha_i. What depends on the background costs a third on top, and nothing over white.
+    """
+
+    def __init__(
+        self, rgb: UInt8[Tensor, "M 3 R R"], alpha: UInt8[Tensor, "M 1 R R"], device: torch.device | str = "cpu"
+    ) -> None:
+        """rgb over white."""
+        self.rgb, self.clear = ByteRows(rgb.flatten(1), device), ByteRows(255 - alpha.flatten(1), device)
+        moments = [_moments(*part) for part in zip(rgb.split(CHUNK), alpha.split(CHUNK), strict=True)]
+        self.half_norms, self.overlap, self.clear_norms = (
+            torch.cat(column).to(device) for column in zip(*moments, strict=True)
+        )
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    def affinities(self, x: Float[Tensor, "V D"], shift: Float[Tensor, "V 3"] | None = None) -> Float[Tensor, "V M"]:
+        """x . x_i(c) - |x_i(c)|^2 / 2 = (|x|^2 - |x - x_i(c)|^2) / 2 in float64; `shift` is c - 1, None for white."""
+        white = 2 * self.rgb.dots(x) - x.double().sum(1, keepdim=True) - self.half_norms
+        if shift is None:
+            return white
+        shift = shift.double()
+        along = torch.einsum("vcp,vc->vp", x.unflatten(1, (3, -1)).double(), shift)
+        squared = shift.square().sum(1, keepdim=True) * self.clear_norms / 2
+        return white + self.clear.dots(along) - shift @ self.overlap.T - squared
+
+    def add_mean(
+        self, weights: Float[Tensor, "V M"], out: Float[Tensor, "V D"], shift: Float[Tensor, "V 3"] | None = None
+    ) -> None:
+        """out += sum_i weights_i x_i(c), in the precision of `out`. Weights need not sum to one."""
+        mean = torch.empty_like(out)
+        self.rgb.mean(weights, mean)
+        out += 2 * mean - weights.sum(1, keepdim=True).to(out.dtype)
+        if shift is not None:
+            clear = out.new_empty(len(out), out.shape[1] // 3)
+            self.clear.mean(weights, clear)
+            out += (shift.to(out.dtype)[:, :, None] * clear[:, None]).flatten(1)
+
+
+def _moments(
+    rgb: UInt8[Tensor, "m 3 R R"], alpha: UInt8[Tensor, "m 1 R R"]
+) -> tuple[Float[Tensor, " m"], Float[Tensor, "m 3"], Float[Tensor, " m"]]:
+    """|x_i|^2 / 2, sum_p x_i t_i for each channel, and |t_i|^2, in float64."""
+    x, clear = rgb.double() / 127.5 - 1, 1 - alpha.double() / 255
+    return x.square().sum((1, 2, 3)) / 2, (x * clear).sum((2, 3)), clear.square().sum((1, 2, 3))
 
 
 def _dots(images: UInt8[Tensor, "M P"], x: Float[Tensor, "V P"]) -> Float[Tensor, "V M"]:

@@ -16,12 +16,15 @@ from gsd.geometry import angle_between, resize_depth, turned_to
 from gsd.menagerie import Bank, build_bank, find, trace
 from gsd.metric.parts.align import align
 from gsd.metric.parts.faces import count_faces, from_front, shows_face, squared_distances
-from gsd.metric.parts.similarity import gmsd, ssim
+from gsd.metric.parts.similarity import detail, gmsd, ssim
 from gsd.metric.parts.surface import geometry_errors
 from gsd.protocols import Metric
 from gsd.types import Cameras, Context, Render
 
 NOTHING_SEEN_DEG = 90.0  # the error of a view that shows no animal: that of a blind guess
+LOST_DEG = 75.0  # a larger view error is no better than a guess
+LEAST_DETAIL = 0.5  # of the true animal's; a featureless object has less
+FOGGY = (0.02, 0.5)  # alpha of a pixel that shows neither the object nor the background
 EMPTY = 0.01  # a pixel with less alpha shows the background alone
 
 
@@ -56,7 +59,12 @@ class Truth(Metric):
                      (a true animal's over 125); changes shorter than 6 degrees are smoothed away. 1 is right
     front_count      the same for views classified as seen from within 60 degrees of the front, face or not: a melted
                      face that is repeated all around is no face any more, but still a repeated front
-    janus            1 when face_count or front_count is 2 or more, else 0
+    janus            1 when face_count or front_count is 2 or more and the scene is not empty, else 0
+    empty            1 when no view shows anything, or when no face is seen, view_error_deg is above 75 and the object,
+                     such as a shaded ball, has less than half the detail of the true animal; else 0
+    fog              mean alpha where the true animal is not, its edges left out; 0 for a perfect copy
+    foggy_fraction   fraction of pixels with alpha between 0.02 and 0.5, at the turntable's resolution; about 0.003 for a
+                     perfect copy, whose edges are one pixel wide
 
     What it cannot see: that an animal unlike the menagerie's is a good one; errors finer than `resolution`; what the
     turntable's elevation does not show. Distances are capped at 1, and an empty scene has 1. A depth that is a mean
@@ -89,23 +97,27 @@ class Truth(Metric):
         distance = squared_distances(rgb, bank.rgb.float() / 255)
 
         nearest = distance.min(1)
-        spread = (rgb - rgb.mean((2, 3), keepdim=True)).square().sum((1, 2, 3)).double()
-        seen = nearest.values < spread
+        seen = nearest.values < (rgb - rgb.mean((2, 3), keepdim=True)).square().sum((1, 2, 3)).double()
         classified = bank.azimuth[nearest.indices]
         face = seen & shows_face(rgb, bank, self._faceless(bank, cameras), distance)
         count, fronts = count_faces(face), count_faces(seen & from_front(classified))
         mse = distance.view(len(rgb), self.variants, self.azimuths) / rgb[0].numel()
         best = align(rgb, cameras, self.creature, mse)
+        error, faint = _view_error(classified, seen, cameras), detail(shown) < LEAST_DETAIL * detail(best.truth)
+        empty = not seen.any() or (count == 0 and error > LOST_DEG and faint)
         return {
             "psnr_aligned": best.psnr,
             "ssim_aligned": float(ssim(rgb, best.truth.rgb).mean()),
             "gmsd_aligned": float(gmsd(rgb, best.truth.rgb).mean()),
             **geometry_errors(shown, best.truth, cameras),
-            "view_error_deg": _view_error(classified, seen, cameras),
+            "view_error_deg": error,
             "face_fraction": float(face.float().mean()),
             "face_count": float(count),
             "front_count": float(fronts),
-            "janus": float(max(count, fronts) >= 2),
+            "janus": float(max(count, fronts) >= 2 and not empty),
+            "empty": float(empty),
+            "fog": float(shown.alpha[best.truth.alpha == 0].mean()),
+            "foggy_fraction": float(((turntable.alpha > FOGGY[0]) & (turntable.alpha < FOGGY[1])).float().mean()),
             "yaw_deg": best.yaw,
             "variant": float(best.variant),
         }

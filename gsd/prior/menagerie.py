@@ -22,6 +22,7 @@ from gsd.menagerie.mixture import ByteImages
 from gsd.protocols import Prior
 from gsd.types import Cameras, Condition, Context
 
+SIZES = (8, 512)  # pixels of the bank's images, at least and at most
 Elevation = Annotated[float, Field(ge=-85, le=85)]
 
 
@@ -63,16 +64,18 @@ class Menagerie(Prior):
     makes of the group's first view, the anchor, normalised over all hypotheses: one view is drawn as a single image
     would be and the others follow from it. Each view's marginal mean is returned. This is the exact multi-view prior.
 
-    Latents are images, z = 2 rgb - 1. `azimuths` is the number of equally spaced views; elevations and fov are in
+    Latents are images, z = 2 rgb - 1, of the render's resolution or of `resolution`. They lie over the background of
+    `Condition.background`, else over white. `azimuths` is the number of equally spaced views; elevations and fov are in
     degrees, distance in world units. Raises GsdError when the prompt names no creature.
     """
 
     guidance_scale = 1.0  # exact: the text alone says all
+    random_background = 0.3  # more leaves as little fog and blurs a short run
 
     def __init__(
         self,
         context: Context,
-        resolution: Annotated[int, Field(ge=8, le=512)] = 64,
+        resolution: Annotated[int, Field(ge=SIZES[0], le=SIZES[1])] | None = None,
         fov: Annotated[float, Field(gt=0, lt=180)] = 40.0,
         distance: PositiveFloat = 2.2,
         variants: PositiveInt = 4,
@@ -82,27 +85,31 @@ class Menagerie(Prior):
         view_words: NonNegativeFloat = 4.0,
         joint: bool = False,
     ) -> None:
-        self.latent_shape = (3, resolution, resolution)
+        self.resolution = resolution
         self.view_bias, self.view_words, self.joint, self.device = view_bias, view_words, joint, context.device
         self.azimuths, self.elevations = azimuths, elevations
         self._bank = partial(
             build_bank,
-            resolution=resolution,
             fov=fov,
             distance=distance,
             variants=variants,
             azimuths=azimuths,
             elevations=elevations,
         )
-        self._members: dict[str, _Member] = {}
+        self._members: dict[tuple[str, int], _Member] = {}
         self._log_weights: dict[str, Float[Tensor, " M"]] = {}
         self._subjects: dict[str, tuple[str, ...]] = {}
-        self._member(find(context.prompt).name)
+        find(context.prompt)
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 3 R R"]:
-        """2 rgb - 1 at the bank's resolution (area average)."""
-        if rgb.shape[-2:] != self.latent_shape[1:]:
-            rgb = interpolate(rgb, self.latent_shape[1:], mode="area")
+        """2 rgb - 1, at `resolution` by the area average."""
+        if self.resolution is not None and rgb.shape[-1] != self.resolution:
+            rgb = interpolate(rgb, (self.resolution, self.resolution), mode="area")
+        if not SIZES[0] <= rgb.shape[-1] <= SIZES[1]:
+            raise GsdError(
+                f"The menagerie has pictures of {SIZES[0]} to {SIZES[1]} pixels and camera.resolution is "
+                f"{rgb.shape[-1]}; set prior.resolution=64."
+            )
         return 2 * rgb - 1
 
     def decode(self, z: Float[Tensor, "V 3 R R"]) -> Float[Tensor, "V 3 R R"]:
@@ -131,12 +138,12 @@ class Menagerie(Prior):
         out = torch.zeros_like(flat)
         negligible = 0.01 * torch.finfo(x.dtype).eps  # of the largest weight: below the precision of the result
         for names, views in self._by_subject(condition.texts).items():
-            probs = self._probs(flat[views], sigma[views], views, names, condition)
+            probs = self._probs(x[views], sigma[views], views, names, condition)
             probs = torch.where(probs < negligible * probs.amax(1, keepdim=True), 0.0, probs)
             mean = torch.zeros_like(flat[views])
-            for member, weights in self._split(names, probs):
+            for member, weights in self._split(names, x.shape[-1], probs):
                 if weights.any():
-                    member.images.add_mean(weights, mean)
+                    member.images.add_mean(weights, mean, _shift(condition, views))
             out[views] = mean
         return out.view_as(x)
 
@@ -160,8 +167,8 @@ class Menagerie(Prior):
         if len(subjects) != 1:
             raise GsdError("The posterior needs texts about one subject; ask for one subject at a time.")
         ((names, views),) = subjects.items()
-        probs = self._probs(x.flatten(1), sigma, views, names, condition)
-        banks = [self._member(name).bank for name in names]
+        probs = self._probs(x, sigma, views, names, condition)
+        banks = [self._member(name, x.shape[-1]).bank for name in names]
         return Posterior(
             probs,
             tuple(name for name, bank in zip(names, banks, strict=True) for _ in range(len(bank.rgb))),
@@ -193,7 +200,7 @@ class Menagerie(Prior):
 
     def _probs(
         self,
-        x: Float[Tensor, "v D"],
+        x: Float[Tensor, "v 3 R R"],
         sigma: Float[Tensor, " v"],
         views: list[int],
         names: tuple[str, ...],
@@ -201,25 +208,28 @@ class Menagerie(Prior):
     ) -> Float[Tensor, "v M"]:
         """The posterior of some views over all images of their subject, in float64."""
         inverse_variance = sigma.to(x.device).double()[:, None] ** -2
-        evidence = torch.cat([self._member(name).images.affinities(x) for name in names], 1) * inverse_variance
-        log_weights = torch.stack([self._weights(condition.texts[view], names) for view in views])
+        shift = _shift(condition, views)
+        members = [self._member(name, x.shape[-1]) for name in names]
+        flat = x.flatten(1)
+        evidence = torch.cat([member.images.affinities(flat, shift) for member in members], 1) * inverse_variance
+        banks = [member.bank for member in members]
+        log_weights = torch.stack([self._weights(condition.texts[view], banks) for view in views])
         if condition.others is not None and condition.blend is not None:
-            others = torch.stack([self._weights(condition.others[view], names) for view in views])
+            others = torch.stack([self._weights(condition.others[view], banks) for view in views])
             log_weights = torch.lerp(log_weights, others, condition.blend[views, None].to(others))
         if not self.joint:
             return torch.softmax(log_weights + evidence, 1)
         assert condition.cameras is not None
-        return self._joint_probs(evidence, log_weights, views, names, condition.cameras)
+        return self._joint_probs(evidence, log_weights, views, (len(names), *banks[0].shape), condition.cameras)
 
     def _joint_probs(
         self,
         evidence: Float[Tensor, "v M"],
         log_weights: Float[Tensor, "v M"],
         views: list[int],
-        names: tuple[str, ...],
+        shape: tuple[int, int, int, int],  # creatures, variants, elevations, azimuths
         cameras: Cameras,
     ) -> Float[Tensor, "v M"]:
-        shape = (len(names), *self._member(names[0]).bank.shape)  # creature, variant, elevation, azimuth
         elevation, azimuth = self._nearest(cameras)
         groups: dict[tuple[int, int], list[int]] = {}  # of one copy of the cameras: guidance may stack branches
         for row, view in enumerate(views):
@@ -249,10 +259,10 @@ class Menagerie(Prior):
         turn = angle_between(apart, torch.zeros_like(apart)).abs().argmin(1)
         return high.tolist(), turn.tolist()
 
-    def _weights(self, text: str, names: tuple[str, ...]) -> Float[Tensor, " M"]:
+    def _weights(self, text: str, banks: list[Bank]) -> Float[Tensor, " M"]:
         """log w_i, normalised; the creatures of a subject are equally likely."""
         if text not in self._log_weights:
-            weights = [self._view_weights(self._member(name).bank, text) - math.log(len(names)) for name in names]
+            weights = [self._view_weights(bank, text) - math.log(len(banks)) for bank in banks]
             self._log_weights[text] = torch.cat(weights).to(self.device)
         return self._log_weights[text]
 
@@ -274,13 +284,21 @@ class Menagerie(Prior):
         return log_weights.log_softmax(0)
 
     def _split(
-        self, names: tuple[str, ...], probs: Float[Tensor, "v M"]
+        self, names: tuple[str, ...], resolution: int, probs: Float[Tensor, "v M"]
     ) -> Iterable[tuple[_Member, Float[Tensor, "v m"]]]:
-        members = [self._member(name) for name in names]
+        members = [self._member(name, resolution) for name in names]
         return zip(members, probs.split([len(member.images) for member in members], 1), strict=True)
 
-    def _member(self, name: str) -> _Member:
-        if name not in self._members:
-            bank = self._bank(load()[name])
-            self._members[name] = _Member(bank, ByteImages(bank.rgb, self.device))
-        return self._members[name]
+    def _member(self, name: str, resolution: int) -> _Member:
+        if (name, resolution) not in self._members:
+            bank = self._bank(load()[name], resolution=resolution)
+            self._members[name, resolution] = _Member(bank, ByteImages(bank.rgb, bank.alpha, self.device))
+        return self._members[name, resolution]
+
+
+def _shift(condition: Condition, views: list[int]) -> Float[Tensor, "v 3"] | None:
+    """The latents of the background less those of white; None for white, and for backgrounds that vary in a view."""
+    if condition.background is None:
+        return None
+    shift = 2 * (condition.background[views] - 1)
+    return shift if shift.any() else None

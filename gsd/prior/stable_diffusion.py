@@ -23,7 +23,7 @@ from gsd.errors import GsdError
 from gsd.noise_levels import step_at
 from gsd.prior.parts.text import Embeddings
 from gsd.protocols import Prior
-from gsd.types import Condition, Context
+from gsd.types import Condition, Context, Fraction
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 SNAP = 0.01  # a step this near to a whole one is that one: what is between comes from rounding
@@ -55,6 +55,8 @@ class StableDiffusion(Prior):
     compile      the UNet by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler.
                  The encoder gained nothing (tiny, CPU), and gradients must pass through it
     guidance_scale for sds, sjc and vsd without a number of their own; null: what is usual with each
+    random_background    fraction of training steps in which scenes lie over a random colour. The prior is not told, so a
+                         model that was trained on one background alone, such as tiny, must have 0
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.
@@ -71,6 +73,7 @@ class StableDiffusion(Prior):
         encode_chunk: PositiveInt = 4,
         compile: bool = False,
         guidance_scale: NonNegativeFloat | None = None,
+        random_background: Fraction = 0.5,
     ) -> None:
         if compile:
             _find_compiler()
@@ -84,7 +87,7 @@ class StableDiffusion(Prior):
         self.vae = self._load(AutoencoderKL, folder / "vae", variant)
         if compile:
             self.unet.compile()
-        self.encode_chunk, self.guidance_scale = encode_chunk, guidance_scale
+        self.encode_chunk, self.guidance_scale, self.random_background = encode_chunk, guidance_scale, random_background
         self.scaling: float = self.vae.config.scaling_factor
         self.latent_shape, self.resolution = _shapes(self.unet.config, self.vae.config, resolution, model)
         self.prediction, sigmas = _schedule(folder, model)

@@ -13,7 +13,7 @@ from gsd.backend.checkpoint import locate_controlnet
 from gsd.errors import GsdError
 from gsd.prior.parts.depth import cloud_depth
 from gsd.prior.stable_diffusion import StableDiffusion
-from gsd.types import Condition, Context, PointCloud
+from gsd.types import Condition, Context, Fraction, PointCloud
 
 
 class ThreeFuse(StableDiffusion):
@@ -55,9 +55,11 @@ class ThreeFuse(StableDiffusion):
         encode_chunk: PositiveInt = 4,
         compile: bool = False,
         guidance_scale: NonNegativeFloat | None = None,
+        random_background: Fraction = 0.5,
     ) -> None:
         folder = locate_controlnet(controlnet, variant)
-        super().__init__(context, model, variant, resolution, dtype, attention, encode_chunk, compile, guidance_scale)
+        options = (variant, resolution, dtype, attention, encode_chunk, compile, guidance_scale, random_background)
+        super().__init__(context, model, *options)
         from diffusers import ControlNetModel
 
         self.controlnet = self._load(ControlNetModel, folder, variant)

@@ -32,6 +32,12 @@ class Splats:
     sh: Float[Tensor, "N K 3"]  # K = (degree + 1)^2
 
 
+def opaque(splats: Splats, least: float) -> Splats:
+    """The Gaussians whose opacity is at least `least`; all of them if none is."""
+    kept = splats.opacity_logits.sigmoid() >= least
+    return Splats(**{name: value[kept] for name, value in vars(splats).items()}) if kept.any() else splats
+
+
 def save_ply(path: Path, splats: Splats) -> None:
     """Write all 62 columns (fewer for SH degrees below 3): x y z, normals (zero), f_dc, f_rest, opacity, scale, rot.
 

@@ -16,9 +16,11 @@ from gsd.protocols import Representation
 from gsd.random import Stream
 from gsd.rasterizer import rasterize
 from gsd.rasterizer.ply import Splats
+from gsd.rasterizer.rows import keep_rows
 from gsd.rasterizer.sh import colors_from_sh
+from gsd.representation.parts.background import Colour, drawn, filled
 from gsd.schedule import Schedule, at
-from gsd.types import Cameras, Context, PointCloud, Render, Scene
+from gsd.types import Cameras, Context, Fraction, PointCloud, Render, Scene
 
 SH_C0 = 0.28209479177387814  # the constant basis function
 NEIGHBOURS = 3  # a new Gaussian is as large as the mean distance to so many
@@ -29,8 +31,10 @@ class Gaussians(nn.Module, Representation):
 
     Adam with one learning rate a parameter, each a number or schedule, all of them times `decay`; opacity in (0, 1),
     initial value `opacity`. Schedules count the scene's own steps, of which particles have fewer than the run.
-    The scene is rendered over a `background` of one colour. `context.densifier` (a member of conf/densify, or None)
-    grows and prunes; ids stay with their Gaussians. backend: auto is gsplat on CUDA, the CPU rasteriser elsewhere.
+    The scene is rendered over `background`, or for a fraction `random_background` of the training steps over one random
+    colour for each group of views (None: what suits the prior). `context.densifier` (a member of conf/densify, or None)
+    grows and prunes; ids stay with their Gaussians. After the last step Gaussians fainter than `min_opacity` are removed:
+    no view shows them, and viewers frame them. backend: auto is gsplat on CUDA, the CPU rasteriser elsewhere.
     """
 
     def __init__(
@@ -39,7 +43,9 @@ class Gaussians(nn.Module, Representation):
         decay: Schedule,
         sh_degree: Annotated[int, Field(ge=0, le=3)] = 0,
         opacity: Annotated[float, Field(gt=0, lt=1)] = 0.1,
-        background: Literal["white", "black"] = "white",
+        background: Colour = "white",
+        random_background: Fraction | None = None,
+        min_opacity: Fraction = 0.02,
         means_lr: Schedule = 0.004,
         sh_lr: Schedule = 0.04,
         log_scales_lr: Schedule = 0.008,
@@ -48,7 +54,9 @@ class Gaussians(nn.Module, Representation):
         backend: Literal["auto", "cpu", "torch", "gsplat"] = "auto",
     ) -> None:
         super().__init__()
-        self.sh_degree, self.background, self.backend = sh_degree, background, backend
+        self.sh_degree, self.backend = sh_degree, backend
+        self.background = background
+        self.random_background = context.random_background if random_background is None else random_background
         self.rates: dict[str, Schedule] = {
             "means": means_lr,
             "quats": quats_lr,
@@ -56,7 +64,7 @@ class Gaussians(nn.Module, Representation):
             "opacity_logits": opacity_lr,
             "sh": sh_lr,
         }
-        self.decay = decay
+        self.decay, self.min_opacity, self.steps = decay, min_opacity, context.steps
         self.densifier, self.seed, self.steps_taken = context.densifier, context.seed, 0
         assert context.points is not None
         self.params = nn.ParameterDict(_start(context.points, sh_degree, opacity)).to(context.device)
@@ -76,7 +84,8 @@ class Gaussians(nn.Module, Representation):
             in [0, 1].
         """
         p = self.params
-        fill = 1.0 if self.background == "white" else 0.0
+        random = drawn(self.random_background, cameras, Stream(self.seed, "gaussians", self.steps_taken))
+        background = filled(self.background, cameras) if random is None else random
         renders, alphas, info = rasterize(
             p["means"],
             p["quats"],
@@ -87,13 +96,13 @@ class Gaussians(nn.Module, Representation):
             cameras.Ks,
             cameras.width,
             cameras.height,
-            background=p["means"].new_full((len(cameras), 3), fill),
+            background=background,
             backend=self.backend,
         )
         if torch.is_grad_enabled():
             self.info = info
         renders, alpha = renders.permute(0, 3, 1, 2), alphas.permute(0, 3, 1, 2)
-        return Render(rgb=renders[:, :3], depth=renders[:, 3:], alpha=alpha)
+        return Render(rgb=renders[:, :3], depth=renders[:, 3:], alpha=alpha, background=background)
 
     def scene(self) -> Scene:
         p = self.params
@@ -108,6 +117,15 @@ class Gaussians(nn.Module, Representation):
             self.ids = self.densifier(self.params, self.optimizer, self.ids, self.info, self.steps_taken, rng)
         self.optimizer.zero_grad(set_to_none=True)
         self.steps_taken += 1
+        if self.steps_taken == self.steps:
+            self._remove_faint()
+
+    def _remove_faint(self) -> None:
+        """All of them are kept if none is opaque enough: an empty scene helps nobody."""
+        seen = self.params["opacity_logits"].detach().sigmoid() >= self.min_opacity
+        if seen.any():
+            keep_rows(self.params, self.optimizer, seen)
+            self.ids = self.ids[seen]
 
     def vitals(self) -> dict[str, Tensor]:
         sums = {f"gaussians/{name}": p.detach().abs().mean() for name, p in self.params.items()}

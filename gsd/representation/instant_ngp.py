@@ -19,6 +19,7 @@ from gsd.field.march import Rays, march, rays_of
 from gsd.field.occupancy import Occupancy
 from gsd.protocols import Representation
 from gsd.random import Stream
+from gsd.representation.parts.background import Colour, drawn, filled
 from gsd.schedule import Schedule, at
 from gsd.types import Cameras, Context, Fraction, Render, Scene
 
@@ -34,8 +35,8 @@ class InstantNGP(nn.Module, Representation):
     activation, blob, blob_density, blob_radius: see `gsd.field.field.RadianceField`.
     occupancy_*: cells a side, steps between updates, decay and threshold of `gsd.field.occupancy.Occupancy`. Samples
     that less than `termination` of the light reaches are left out.
-    background: a colour, or a small network of the direction; for a share `random_background` of the training steps,
-    one random colour for each group of views instead.
+    background: a colour, or a small network of the direction; for a fraction `random_background` of the training steps
+    (None: what suits the prior), one random colour for each group of views instead.
     normals: how the orientation loss gets them; none saves the work. *_lr: learning rates of Adam, may be schedules.
 
     The points are those the run is conditioned on: they are the scene that noisings see, and stay where they are.
@@ -63,8 +64,8 @@ class InstantNGP(nn.Module, Representation):
         occupancy_decay: Fraction = 0.8,
         occupancy_threshold: PositiveFloat = 0.01,
         termination: Fraction = 1e-4,
-        background: Literal["white", "black", "environment"] = "white",
-        random_background: Fraction = 0.0,
+        background: Colour | Literal["environment"] = "white",
+        random_background: Fraction | None = None,
         normals: Normals = "none",
         grid_lr: Schedule = 0.01,
         density_lr: Schedule = 0.001,
@@ -76,7 +77,8 @@ class InstantNGP(nn.Module, Representation):
         self.active_levels, self.termination, self.normals = active_levels, termination, normals
         if context.densifier is not None:
             raise GsdError("Only Gaussians can be densified: use densify=none with representation=instant_ngp.")
-        self.background, self.random_background = background, random_background
+        self.background = background
+        self.random_background = context.random_background if random_background is None else random_background
         self.bound, self.stride = bound, 2 * bound / samples
         generator = Stream(self.seed, "instant_ngp").generator()
         shape = Shape(
@@ -124,8 +126,14 @@ class InstantNGP(nn.Module, Representation):
             planes = torch.cat([self._trace(part, torch.full_like(part.near, 0.5)) for part in chunks], 1)
         images = planes.unflatten(1, (len(cameras), cameras.height, cameras.width)).transpose(0, 1)
         color, depth, alpha, *orientation = images.split([3, *[1] * (images.shape[1] - 3)], 1)
-        rgb = color + (1 - alpha) * self._behind(rays, cameras, rng)
-        return Render(rgb, depth, alpha, *orientation)
+        background = drawn(self.random_background, cameras, rng)
+        if background is None and self.environment is not None:
+            behind = self.environment(rays.directions).unflatten(1, (len(cameras), cameras.height, cameras.width))
+            rgb = color + (1 - alpha) * behind.transpose(0, 1)
+        else:
+            background = filled(self.background, cameras) if background is None else background
+            rgb = color + (1 - alpha) * background[..., None, None]
+        return Render(rgb, depth, alpha, *orientation, background=background)
 
     def _trace(self, rays: Rays, shift: Float[Tensor, " R"]) -> Float[Tensor, "K R"]:
         """Rows of the image: colour times alpha (3), depth, alpha, and while training the orientation if asked for."""
@@ -154,16 +162,6 @@ class InstantNGP(nn.Module, Representation):
             towards = (self.radiance.normals(points) * rays.directions[ray].T).sum(0).clamp_min(0)
             planes.append(sum_rays((weight.detach() * towards.square())[None], samples, ray))
         return torch.cat(planes)
-
-    def _behind(self, rays: Rays, cameras: Cameras, rng: Stream) -> Float[Tensor, "*views 3 *size"]:
-        if torch.is_grad_enabled() and self.random_background > 0:
-            draw = torch.rand(1 + 3 * (int(cameras.group.max()) + 1), generator=rng.sub("background").generator())
-            if draw[0] < self.random_background:
-                return draw[1:].view(-1, 3)[cameras.group.cpu()].to(self.device)[..., None, None]
-        if self.environment is not None:
-            colors = self.environment(rays.directions)
-            return colors.unflatten(1, (len(cameras), cameras.height, cameras.width)).transpose(0, 1)
-        return torch.full((1, 3, 1, 1), 1.0 if self.background == "white" else 0.0, device=self.device)
 
     def scene(self) -> Scene:
         return self.cloud

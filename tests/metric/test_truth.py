@@ -1,5 +1,8 @@
 """The truth metrics are right by construction for true, turned, two-faced and meaningless turntables."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch.nn.functional import interpolate
@@ -136,7 +139,29 @@ def test_meaningless_turntables_show_nothing(kind):
     result = Truth(Context("a corgi"), **FAST)(Render(rgb, rgb[:, :1], rgb[:, :1]), cameras, "a corgi")
     assert (result["face_count"], result["face_fraction"], result["janus"]) == (0, 0, 0)
     assert result["view_error_deg"] == 90
+    assert result["empty"] == 1
     assert all(torch.isfinite(torch.tensor(value)) for value in result.values())
+
+
+@pytest.mark.parametrize("name", ["owl", "corgi", "elephant"])
+def test_a_ball_of_one_colour_is_empty_and_not_janus(name):
+    figure = load()[name].figure(0)
+    ball = figure[np.arange(len(figure)) == 0]
+    colour = np.full_like(ball.colours, figure.colours.mean())
+    result = _from_everywhere(replace(ball, centres=np.zeros((1, 3)), radii=np.full((1, 3), 0.5), colours=colour), 0.0)
+    assert (result["empty"], result["janus"], result["face_count"], result["view_error_deg"]) == (1, 0, 0, 90)
+
+
+def test_fog_is_measured_where_the_animal_is_not():
+    figure, cameras = load()["owl"].figure(0), turntable(VIEWS, 64)
+    clear = trace(figure, cameras)
+    hazy = replace(clear, alpha=clear.alpha.clamp(min=0.1))
+    results = [Truth(Context("owl"), **FAST)(show, cameras, "owl") for show in (clear, hazy)]
+    assert [result["empty"] for result in results] == [0, 0]
+    assert results[0]["fog"] < 0.003  # what the best yaw, half a degree off at most, lets stand over
+    assert results[1]["fog"] == pytest.approx(0.1, abs=0.003)
+    assert results[0]["foggy_fraction"] < 0.02
+    assert results[1]["foggy_fraction"] > float((clear.alpha == 0).float().mean())
 
 
 @pytest.mark.parametrize(

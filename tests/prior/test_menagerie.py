@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gsd.errors import GsdError
 from gsd.geometry import orbit
-from gsd.menagerie import mixture
-from gsd.menagerie.mixture import ByteImages
+from gsd.menagerie import find, mixture, trace
+from gsd.menagerie.mixture import ByteRows
 from gsd.prior.menagerie import Menagerie
 from gsd.protocols import Prior
 from gsd.types import Condition, Context
@@ -29,9 +29,12 @@ def _prior(prompt="a corgi", **options) -> Menagerie:
     return Menagerie(Context(prompt), **{**SMALL, **options})
 
 
-def _images(prior: Menagerie, name: str):
-    bank = prior._member(name).bank
-    return bank.rgb.double() / 127.5 - 1, bank
+def _images(prior: Menagerie, name: str, background=None):
+    bank = prior._member(name, prior.resolution).bank
+    if background is None:
+        return bank.rgb.double() / 127.5 - 1, bank
+    clear = 1 - bank.alpha.double() / 255
+    return bank.rgb.double() / 127.5 - 1 + 2 * clear * (torch.tensor(background)[:, None, None] - 1), bank
 
 
 def _log_weights(bank, bias=2.0, words=None):
@@ -75,7 +78,7 @@ def test_equals_brute_force_at_every_noise_level(sigma, kind):
 
 
 def test_the_default_size_holds_the_same_accuracy():
-    prior = Menagerie(Context("a cat"), variants=2, azimuths=36, elevations=(15.0,))
+    prior = Menagerie(Context("a cat"), resolution=64, variants=2, azimuths=36, elevations=(15.0,))
     images, bank = _images(prior, "cat with a hat")
     for sigma in SIGMAS:
         x = _start(images, "between two", sigma, 2).float()[None]
@@ -246,25 +249,55 @@ def test_the_posterior_names_the_image():
         prior.posterior(images[:2].float(), torch.ones(2), Condition(("a corgi", "an owl")))
 
 
+@pytest.mark.parametrize("background", [(1.0, 1.0, 1.0), (0.0, 0.0, 0.0), (0.2, 0.9, 0.4)])
+@pytest.mark.parametrize("sigma", [0.03, 1.0, 30.0])
+def test_the_images_lie_over_the_background_that_is_given(sigma, background):
+    prior = _prior()
+    images, bank = _images(prior, "corgi", background)
+    x = _start(images, "between two", sigma, 1).float()[None]
+    condition = Condition(("a corgi",), background=torch.tensor([background]))
+    denoised = prior.denoise(x, torch.tensor([sigma]), condition)[0]
+    expected = _brute(x[0], torch.tensor([sigma]).double(), images, _log_weights(bank))
+    assert (denoised - expected).norm() < 1e-6 * expected.norm()
+
+
+def test_a_bank_over_a_colour_is_what_the_tracer_draws_over_it():
+    prior, sky = _prior(variants=1), (0.3, 0.5, 0.9)
+    images, bank = _images(prior, "corgi", sky)
+    cameras = _cameras(bank.azimuth.tolist(), bank.elevation)
+    drawn = trace(find("a corgi").figure(0), cameras, background=sky).rgb
+    assert ((images + 1) / 2 - drawn).abs().max() < 1.1 / 255  # two roundings to bytes
+
+
+def test_views_of_one_batch_have_backgrounds_of_their_own():
+    prior = _prior()
+    x = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    sigma, backgrounds = torch.tensor([0.3, 1.0, 3.0]), torch.tensor([[1.0, 1, 1], [0, 0, 0], [0.1, 0.5, 0.9]])
+    texts = ("a corgi", "an owl", "a corgi, back view")
+    together = prior.denoise(x, sigma, Condition(texts, background=backgrounds))
+    for i in range(3):
+        alone = Condition(texts[i : i + 1], background=backgrounds[i : i + 1])
+        torch.testing.assert_close(together[i : i + 1], prior.denoise(x[i : i + 1], sigma[i : i + 1], alone))
+
+
 def test_the_other_devices_path_equals_the_kernels_whatever_the_chunk(monkeypatch):
     generator = torch.Generator().manual_seed(9)
     rgb = torch.randint(0, 255, (37, 3, 8, 8), generator=generator).to(torch.uint8)
     rgb[:, :, :3] = 200  # steady pixels
-    images = ByteImages(rgb)
-    assert len(images.varying) == 3 * 5 * 8
+    rows = ByteRows(rgb.flatten(1))
+    assert len(rows.varying) == 3 * 5 * 8
     x = torch.randn(3, 192, generator=generator).double()
     weights = torch.rand(3, 37, generator=generator).double()
-    exact = rgb.flatten(1).double() / 127.5 - 1
-    affinity = x @ exact.T - exact.square().sum(1) / 2
-    torch.testing.assert_close(images.affinities(x), affinity)
-    mean = torch.zeros(3, 192).double()
-    images.add_mean(weights, mean)
+    exact = rgb.flatten(1).double() / 255
+    torch.testing.assert_close(rows.dots(x), x @ exact.T)
+    mean = torch.full((3, 192), torch.nan).double()
+    rows.mean(weights, mean)
     torch.testing.assert_close(mean, weights @ exact)
     for chunk in (1, 5, 37, 100):
         monkeypatch.setattr(mixture, "CHUNK", chunk)
-        moving = x[:, images.varying]
-        torch.testing.assert_close(mixture._dots_torch(images.bytes, moving), mixture._dots(images.bytes, moving))
-        torch.testing.assert_close(mixture._mix_torch(images.bytes, weights), mixture._mix(images.bytes, weights))
+        moving = x[:, rows.varying]
+        torch.testing.assert_close(mixture._dots_torch(rows.bytes, moving), mixture._dots(rows.bytes, moving))
+        torch.testing.assert_close(mixture._mix_torch(rows.bytes, weights), mixture._mix(rows.bytes, weights))
 
 
 def test_encode_keeps_the_graph_and_decode_inverts_it():
@@ -279,7 +312,7 @@ def test_encode_keeps_the_graph_and_decode_inverts_it():
     torch.testing.assert_close(prior.decode(prior.encode(same)), same)
     assert float(prior.decode(torch.full((1, 3, 16, 16), 1.5)).max()) == 1.0
     assert isinstance(prior, Prior)
-    assert prior.latent_shape == (3, 16, 16)
+    assert prior.encode(torch.rand(1, 3, 40, 40)).shape == (1, 3, 16, 16)
 
 
 def test_unknown_prompts_are_refused_at_construction():
@@ -289,7 +322,7 @@ def test_unknown_prompts_are_refused_at_construction():
 
 def test_a_blend_of_texts_blends_their_log_weights():
     prior = _prior("a cat", view_words=3.0)
-    x = torch.randn(3, 3, *prior.latent_shape[1:])
+    x = torch.randn(3, 3, 16, 16)
     sigma = torch.full((3,), 20.0)
     texts, others = ("a cat, front view",) * 3, ("a cat, left side view",) * 3
 
@@ -306,7 +339,5 @@ def test_a_blend_of_texts_blends_their_log_weights():
 
 def test_named_sides_are_the_creatures_own():
     prior = _prior("a cat", view_words=8.0, view_bias=0.0)
-    seen = prior.posterior(
-        torch.zeros(1, 3, *prior.latent_shape[1:]), torch.tensor([1e4]), Condition(("a cat, left side view",))
-    )
+    seen = prior.posterior(torch.zeros(1, 3, 16, 16), torch.tensor([1e4]), Condition(("a cat, left side view",)))
     assert seen.azimuth[seen.probs[0].argmax()] == 90

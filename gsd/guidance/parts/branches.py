@@ -102,7 +102,7 @@ def contrast(
     Returns:
         The predictions; `direction` is text - base plus Perp-Neg's term, as in `guide`.
     """
-    away = [Condition(texts, condition.cameras) for texts in condition.against]
+    away = [condition.with_texts(texts) for texts in condition.against]
     text, low, *rest = predict(prior, x, sigma, [condition, base, *away, *others])
     delta = direction = text - low
     for k, other in enumerate(rest[: len(away)]):

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from skimage.metrics import structural_similarity
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, conv2d, pad
+
+from gsd.types import Render
 
 LEAST_MSE = 1e-10  # for a perfect copy, which then has 100 dB
 LUMINANCE = (0.299, 0.587, 0.114)  # of rgb (BT.601)
@@ -40,6 +42,20 @@ def sharpness(rgb: Float[Tensor, "K 3 H W"], alpha: Float[Tensor, "K 1 H W"]) ->
     """Mean slope of the luminance, per pixel, over the object (alpha > 0.5); 0 if there is no object."""
     inside = alpha > 0.5
     return (_gradient_magnitude(luminance(rgb)) / 2 * inside).sum() / inside.sum().clamp(min=1)
+
+
+def detail(render: Render) -> float:
+    """What shading and blur leave out of an object: root mean square, over its pixels (alpha > 0.5) and all views, of
+    what remains of its colours after the best quadratic function of the pixel's place is taken out."""
+    rest = [_beyond_quadratic(rgb, alpha[0] > 0.5) for rgb, alpha in zip(render.rgb, render.alpha, strict=True)]
+    return float(torch.cat(rest).square().mean().sqrt()) if sum(map(len, rest)) else 0.0
+
+
+def _beyond_quadratic(rgb: Float[Tensor, "3 H W"], inside: Bool[Tensor, "H W"]) -> Float[Tensor, "n 3"]:
+    y, x = (2 * inside.nonzero() / len(inside) - 1).unbind(1)
+    terms = torch.stack([torch.ones_like(x), x, y, x * x, x * y, y * y], 1)
+    colours = rgb[:, inside].T
+    return colours - terms @ (torch.linalg.pinv(terms) @ colours)
 
 
 def luminance(rgb: Float[Tensor, "K 3 H W"]) -> Float[Tensor, "K 1 H W"]:

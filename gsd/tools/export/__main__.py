@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument(
         "--level", type=float, help="of a field's mesh: density of the surface; without it, half of that where rays end"
     )
+    parser.add_argument("--min-opacity", type=float, default=0.02, help="leave out fainter Gaussians (0.02)")
     parser.add_argument("--particle", type=int, default=0, help="which scene of a run with particles=K (0)")
     args = parser.parse_args()
     guarded(lambda: _run(args))
@@ -31,17 +32,20 @@ def main() -> None:
 
 def _run(args: argparse.Namespace) -> None:
     from gsd.backend.device import pick_device
-    from gsd.tools.export.scene import FORMATS, export
+    from gsd.tools.export.scene import FORMATS, Options, export
 
     kind = args.format or (args.out.suffix.lstrip(".") if args.out else "")
     if kind not in FORMATS:
         raise GsdError(f"--format {kind or 'is missing'}: choose {', '.join(FORMATS)}.")
+    if not 0 <= args.min_opacity < 1:
+        raise GsdError(f"--min-opacity {args.min_opacity:g} must be at least 0 and below 1.")
     if args.resolution < 8 or (args.level is not None and not args.level > 0):
         raise GsdError("--resolution must be at least 8 and --level above 0.")
     out = args.out or args.folder / f"scene.{kind}"
     if out.suffix != f".{kind}":
         raise GsdError(f"--out {out} must end in .{kind}, the format asked for.")
-    step = export(args.folder, kind, out, args.resolution, args.level, args.particle, pick_device("auto"))
+    options = Options(kind, args.resolution, args.level, args.min_opacity)
+    step = export(args.folder, out, options, args.particle, pick_device("auto"))
     print(f"{out} (the scene after {step} steps)")
 
 

@@ -6,6 +6,7 @@ its readers' axes: .ply and .splat y down, front towards -z; .glb, .obj and .spz
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -13,7 +14,7 @@ import torch
 
 from gsd.errors import GsdError
 from gsd.protocols import OfField, OfGaussians
-from gsd.rasterizer.ply import save_ply
+from gsd.rasterizer.ply import opaque, save_ply
 from gsd.results.folder import RunFolder
 from gsd.tools.export.depth import mesh_of_depth
 from gsd.tools.export.field import mesh_of_field
@@ -27,22 +28,30 @@ FORMATS: tuple[Format, ...] = get_args(Format)
 OF_GAUSSIANS = {"ply": save_ply, "splat": save_splat, "spz": save_spz}
 
 
-def export(
-    folder: Path, kind: Format, out: Path, resolution: int, level: float | None, particle: int, device: torch.device
-) -> int:
+@dataclass(frozen=True)
+class Options:
+    """What is written, and how."""
+
+    kind: Format
+    resolution: int = 160  # of a mesh: voxels along the longest side
+    level: float | None = None  # of a field's mesh: density of its surface; None: half the density where rays end
+    min_opacity: float = 0.02  # fainter Gaussians are left out: no view shows them, but viewers frame them
+
+
+def export(folder: Path, out: Path, options: Options, particle: int, device: torch.device) -> int:
     """Write the scene of a run's last checkpoint to `out`, whole or not at all; returns the checkpoint's step.
 
-    resolution: of a mesh, voxels along the longest side. level: of a field's mesh, the density of its surface; None:
-    half the density where rays end. particle: which of a run's scenes.
+    particle: which of a run's scenes.
     """
+    kind = options.kind
     representation, step = load(folder, particle, device)
     with RunFolder(out.parent).replacing(out.name) as temporary:
         if kind in OF_GAUSSIANS:
             if not isinstance(representation, OfGaussians):
                 raise GsdError(f".{kind} holds Gaussians, and this run has none; choose --format glb or --format obj.")
-            OF_GAUSSIANS[kind](temporary, representation.splats())
+            OF_GAUSSIANS[kind](temporary, opaque(representation.splats(), options.min_opacity))
         elif isinstance(representation, OfField):
-            save_mesh(temporary, mesh_of_field(representation, resolution, level, device))
+            save_mesh(temporary, mesh_of_field(representation, options.resolution, options.level, device))
         else:
-            save_mesh(temporary, mesh_of_depth(representation, resolution, device))
+            save_mesh(temporary, mesh_of_depth(representation, options.resolution, device))
     return step

@@ -1,31 +1,12 @@
-"""What densifiers share: rows of Gaussians that are replaced, and ids that were never used."""
+"""Rows of Gaussians, replaced together with their moments in the optimiser."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from jaxtyping import Bool, Int
-from pydantic import Field
 from torch import Tensor, nn
 
 from gsd.protocols import Parameters
-
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
-
-
-class Ids:
-    """Hands out ids that were never used."""
-
-    def __init__(self) -> None:
-        self.next: int | None = None
-
-    def fresh(self, ids: Int[Tensor, " N"], count: int) -> Int[Tensor, " count"]:
-        if self.next is None:
-            self.next = int(ids.max()) + 1 if len(ids) else 0
-        self.next += count
-        return torch.arange(self.next - count, self.next, dtype=ids.dtype, device=ids.device)
 
 
 def replace_rows(
@@ -52,3 +33,10 @@ def replace_rows(
             optimizer.state[new] = state
         group["params"] = [new]
         params[name] = new
+
+
+def keep_rows(params: Parameters, optimizer: torch.optim.Optimizer, keep: Bool[Tensor, " N"]) -> None:
+    """Remove the other rows."""
+    rows = keep.nonzero()[:, 0]
+    values = {name: p.detach()[rows] for name, p in params.items()}
+    replace_rows(params, optimizer, values, rows, torch.ones_like(rows, dtype=torch.bool))
