@@ -42,7 +42,10 @@ def main() -> None:
     elif {"--help", "-h"} & set(arguments):
         from gsd.cli.help import help_text
 
-        print(help_text(COMMANDS))
+        try:
+            print(help_text(COMMANDS, arguments))
+        except GsdError as error:  # `guarded` would import Hydra
+            sys.exit(f"error: {error}")
     elif name and "=" not in name and name[0] not in "-~":
         sys.exit(f"error: There is no command {name!r}; choose {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     else:

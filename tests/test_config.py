@@ -85,6 +85,7 @@ def test_every_yaml_says_in_a_line_what_it_is(path):
 
 # Options that are another option's class with numbers of their own, and what they change
 ALIASES = {
+    "camera=orbit": {"resolution"},  # a schedule over the steps of the run
     "guidance=x0": {"guidance_scale", "rescale", "rescale_of", "weighting"},
     "noising=paper": {"offsets"},
     "prior=mvdream": {"model"},
@@ -140,6 +141,9 @@ def test_a_yaml_has_the_options_and_the_defaults_of_its_class(option):
         ("device=gpu", ["device=gpu is not a device"]),
         ("prompt=a dragon", ["dragon", "cat", "stable_diffusion"]),
         ("prompt= ", ["prompt is empty"]),
+        ("prior=menagerie cat", ["'cat' is no", "needs quotes"]),
+        ("loss=[consistency,opaqe]", ["loss=opaqe", "choose consistency, none, opaque,", "did you mean opaque?"]),
+        ("camera.resolution=5000", ["camera.resolution=5000", "1 to 4096"]),
         ("prompt=a cat, sitting", ["quotes inside quotes"]),
         ("representation.backend=gsplat", ["gsplat", "CUDA"]),
         ("prior=stable_diffusion prior.model=/nowhere", ["/nowhere: no such folder", "hub id"]),

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from gsd.cli.folders import files
 from gsd.errors import GsdError, did_you_mean
 
 
@@ -48,6 +49,11 @@ def explained(error: Exception) -> str:
 
     cause = error.__cause__ or error
     first_line = next(iter(str(error).splitlines()), "")
+    if isinstance(error, hydra.errors.OverrideParseException) and "=" not in error.override:
+        return (
+            f"{error.override!r} is no KEY=VALUE; a text of several words needs quotes, as in "
+            'prompt="a cat with a hat".'
+        )
     if isinstance(error, hydra.errors.OverrideParseException) or "Ambiguous value" in first_line:
         return (
             f"{first_line}. A list needs brackets, a sweep needs -m, and text with commas, brackets or quotes needs "
@@ -56,9 +62,9 @@ def explained(error: Exception) -> str:
     missing = str(getattr(error, "missing_cfg_file", ""))
     if missing == "hydra/launcher/submitit_slurm":  # which conf/hydra/launcher/slurm.yaml extends
         return missing_plugin("slurm", "hydra_submitit_launcher")
-    if isinstance(error, hydra.errors.MissingConfigException) and error.options is not None:
-        group, _, wrong = missing.rpartition("/")
-        choices = [o for o in error.options if o]
+    group, _, wrong = missing.rpartition("/")
+    if isinstance(error, hydra.errors.MissingConfigException) and group:
+        choices = [o for o in error.options or (file.stem for file in files(group)) if o]
         return f"{group}={wrong} does not exist; choose {', '.join(choices)}{did_you_mean(wrong, choices)}"
     if isinstance(cause, omegaconf.errors.ConfigKeyError | omegaconf.errors.ConfigAttributeError):
         key = str(cause.full_key or cause.key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from gsd.cli.folders import CONF, files, groups
+from gsd.errors import GsdError, did_you_mean
 
 USAGE = """\
 gsd [KEY=VALUE ...]                     one run: outputs/PROMPT/SIGNATURE/ (python run.py in a checkout)
@@ -12,6 +13,7 @@ gsd -m noising=random,consistent        a sweep: multirun/NAME/SIGNATURE/ for ea
 gsd -m ... hydra/launcher=slurm         on a cluster; also joblib, ray; then gsd sweep --help
 gsd experiment=NAME                     a preset;  --cfg job shows the config it makes
 gsd --config-dir FOLDER ...             with options of your own: FOLDER/GROUP/OPTION.yaml (also $GSD_CONF)
+gsd --help GROUP=OPTION                 the settings of an option, with comments
 gsd COMMAND --help                      programs on run folders: {commands}
 
 The same command again continues an unfinished run and skips a finished one.
@@ -19,7 +21,16 @@ The same command again continues an unfinished run and skips a finished one.
 Groups (GROUP=OPTION; * marks the default, [a,b] chooses several):"""
 
 
-def help_text(commands: dict[str, str]) -> str:
+def help_text(commands: dict[str, str], arguments: list[str]) -> str:
+    """The settings of each option that is named as GROUP=OPTION or GROUP=[A,B]; else all groups and settings."""
+    given = [argument.partition("=") for argument in arguments]
+    named = [(group, name) for group, _, names in given if group in groups() for name in names.strip("[]").split(",")]
+    if named:
+        return "\n\n".join(_option_text(group, name) for group, name in named)
+    return _overview(commands)
+
+
+def _overview(commands: dict[str, str]) -> str:
     """Usage, every group with its options, one line each, and the top-level settings."""
     lines = [USAGE.format(commands=", ".join(commands))]
     defaults = _defaults()
@@ -32,6 +43,16 @@ def help_text(commands: dict[str, str]) -> str:
     lines += [f"  {line}" for line in _settings()]
     lines += ["", 'Completion in bash: eval "$(gsd -sc install=bash)"; --hydra-help for Hydra\'s own flags.']
     return "\n".join(lines)
+
+
+def _option_text(group: str, name: str) -> str:
+    """The yaml of an option: its settings with their defaults and comments."""
+    found = {file.stem: file for file in files(group)}
+    if name not in found:
+        raise GsdError(f"{group}={name} does not exist; choose {', '.join(found)}{did_you_mean(name, found)}")
+    hidden = ("# @package", "_target_")
+    settings = [line for line in found[name].read_text().splitlines() if not line.startswith(hidden)]
+    return "\n".join([f"{group}={name}", *(f"  {line}" for line in settings)])
 
 
 def _main_config() -> list[str]:

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from gsd.errors import GsdError, did_you_mean
 from gsd.menagerie.ellipsoids import Ellipsoids
 
+TYPING_ERROR = 0.7  # likeness of two words from which one may be the other, mistyped
 FIT_RADIUS = 0.62  # leaves a margin in the default camera (40 degrees at distance 2.2)
 CREATURES = Path(__file__).with_name("creatures.yaml")
 
@@ -266,7 +267,8 @@ def find(prompt: str) -> Creature:
         return words[max(found, key=len)]
     texts = (prompt, *re.findall(r"\w{3,}", prompt))
     likeness = {text: max(SequenceMatcher(None, text, word).ratio() for word in words) for text in texts}
-    near = did_you_mean(max(likeness, key=likeness.__getitem__), words)
+    text = max(likeness, key=likeness.__getitem__)
+    near = did_you_mean(text, words) if likeness[text] > TYPING_ERROR else ""
     raise GsdError(
         f"The menagerie has no {prompt!r}{near or '.'} It knows: {', '.join(creatures)}. "
         "For any other subject use prior=stable_diffusion."

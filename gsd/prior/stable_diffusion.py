@@ -55,8 +55,8 @@ class StableDiffusion(Prior):
     compile      the UNet by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler.
                  The encoder gained nothing (tiny, CPU), and gradients must pass through it
     guidance_scale for sds, sjc and vsd without a number of their own; null: what is usual with each
-    random_background    fraction of training steps in which scenes lie over a random colour. The prior is not told, so a
-                         model that was trained on one background alone, such as tiny, must have 0
+    random_background    fraction of training steps in which scenes lie over a random colour. The prior is not told it,
+                         so a model that was trained on one background alone, such as tiny, must have 0
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.

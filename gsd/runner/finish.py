@@ -20,6 +20,9 @@ from gsd.runner.pictures import depth_picture, grid, png, uint8
 from gsd.types import Render
 
 FPS = 30
+# Playable before it is wholly loaded, and in the colours of the pictures: players guess what is not written down
+TAGS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709"
+FOR_BROWSERS = ["-movflags", "+faststart", "-vf", f"scale=out_color_matrix=bt709:out_range=tv,{TAGS}"]
 STRIP_VIEWS = 8
 
 
@@ -64,7 +67,8 @@ def _write_pictures(show: Render, folder: RunFolder, prefix: str) -> None:
     """turntable.mp4 and .png (a strip of eight views), and rgb, depth and alpha of those views in views/."""
     with folder.replacing(f"{prefix}turntable.mp4") as temporary:
         # imageio knows the container by the ending, which the temporary name keeps
-        imageio.mimwrite(temporary, [uint8(x) for x in show.rgb], fps=FPS, quality=8, macro_block_size=1)
+        frames = [uint8(x) for x in show.rgb]
+        imageio.mimwrite(temporary, frames, fps=FPS, quality=8, macro_block_size=1, output_params=FOR_BROWSERS)
     chosen = torch.arange(STRIP_VIEWS) * len(show.rgb) // STRIP_VIEWS
     depth, alpha = depth_picture(show), show.alpha.expand(-1, 3, -1, -1)
     folder.write(f"{prefix}turntable.png", png(grid(show.rgb[chosen][None])))

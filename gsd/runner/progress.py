@@ -1,4 +1,4 @@
-"""The progress bar: steps per second, time left, loss. Nothing is shown where standard error is no terminal."""
+"""How far a run is: a bar on a terminal, else a plain line now and then; the lines also go to run.log."""
 
 from __future__ import annotations
 
@@ -9,14 +9,21 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
+from gsd.results.folder import RunFolder
 from gsd.runner.watch import Watcher
 from gsd.types import StepState
 
-REFRESH_S = 0.2  # reading the loss waits for the device, so it is read this seldom
+REFRESH_S = 0.2  # of the bar; reading the loss waits for the device, so it is read this seldom
+LINE_PART, LINE_S = 0.05, 30.0  # a line for each such part of the run, and when so many seconds have passed
+LEAST_S = 1.0  # between two lines, so that a run of seconds has few
 
 
 class Progress(Watcher):
-    def __init__(self, steps: int) -> None:
+    """Steps per second are those since the second step of this process: the first compiles kernels."""
+
+    def __init__(self, steps: int, folder: RunFolder) -> None:
+        self.steps, self.folder = steps, folder
+        self.terminal = sys.stderr.isatty()
         self.bar = RichProgress(
             BarColumn(),
             TextColumn("{task.completed}/{task.total}"),
@@ -25,24 +32,43 @@ class Progress(Watcher):
             TimeRemainingColumn(),
             TextColumn("{task.fields[loss]}"),
             console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
+            disable=not self.terminal,
         )
         self.task = self.bar.add_task("optimise", total=steps, speed="", loss="")
 
     def begin(self, taken: int) -> None:
         self.bar.update(self.task, completed=taken)
         self.bar.start()
-        self.start, self.began, self.shown = taken, time.perf_counter(), 0.0
+        self.first = taken + 1
+        self.began = self.shown = self.written = time.perf_counter()
+        self.reached = taken
 
     def step(self, state: StepState) -> None:
-        now = time.perf_counter()
-        if self.bar.disable or now - self.shown < REFRESH_S:
-            return
-        self.shown = now
-        done = state.step + 1
-        speed = (done - self.start) / (now - self.began)
-        loss = ", ".join(f"{name} {float(term):.3g}" for name, term in state.terms.items())
-        self.bar.update(self.task, completed=done, speed=f"{speed:.1f} steps/s", loss=loss)
+        now, done = time.perf_counter(), state.step + 1
+        if done == self.first:
+            self.began = now
+        if self.terminal and now - self.shown >= REFRESH_S:
+            self.shown = now
+            self.bar.update(self.task, completed=done, speed=self._speed(done, now), loss=_terms(state))
+        part = (done - self.reached) / self.steps >= LINE_PART and now - self.written >= LEAST_S
+        if part or now - self.written >= LINE_S or done == self.steps:
+            self.written, self.reached = now, done
+            self._line(state, done, now)
+
+    def _line(self, state: StepState, done: int, now: float) -> None:
+        rate = self._rate(done, now)
+        left = f", {_duration((self.steps - done) / rate)} left" if rate and done < self.steps else ""
+        line = f"step {done}/{self.steps}, {self._speed(done, now)}{left}: {_terms(state)}"
+        if not self.terminal:
+            print(line, flush=True)
+        with (self.folder / "run.log").open("a", encoding="utf-8") as log:
+            log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}\n")
+
+    def _rate(self, done: int, now: float) -> float:
+        return (done - self.first) / (now - self.began) if done > self.first else 0.0
+
+    def _speed(self, done: int, now: float) -> str:
+        return f"{self._rate(done, now):.3g} steps/s"
 
     def end(self) -> None:
         self.bar.stop()
@@ -50,3 +76,16 @@ class Progress(Watcher):
     def __exit__(self, error: object = None, *rest: object) -> None:
         if error is not None:
             self.bar.stop()
+
+
+def _terms(state: StepState) -> str:
+    return ", ".join(f"{name} {float(term.detach()):.3g}" for name, term in state.terms.items())
+
+
+def _duration(seconds: float) -> str:
+    """1 h 05 min, 3 min 20 s or 12 s."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes:02d} min"
+    return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"

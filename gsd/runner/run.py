@@ -135,13 +135,15 @@ def _watchers(experiment: Experiment, folder: RunFolder, recorder: Recorder, in_
     from gsd.runner.mirror import Mirror
     from gsd.runner.profile import Profile
     from gsd.runner.progress import Progress
+    from gsd.runner.result import Result
     from gsd.runner.signals import Signals
 
     return (
         Convergence(experiment, folder, recorder),  # before the recorder: a checkpoint lacks no measurement up to it
         recorder,
         Mirror(experiment, folder, recorder.clock, in_sweep),  # after it: trackers are told what a checkpoint holds
-        Progress(experiment.steps),
+        Progress(experiment.steps, folder),
         *([Profile(experiment.device, folder)] if experiment.profile else []),  # its table follows the bar
+        *([] if in_sweep else [Result(folder)]),
         Signals(experiment.steps, folder.path),  # last: it may end the program when all others are through
     )

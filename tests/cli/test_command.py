@@ -19,7 +19,20 @@ def test_help_lists_commands_groups_options_and_settings(gsd):
     assert code == 0
     for word in (*COMMANDS, "noising", "* consistent", "3D consistent noising", "prompt:", "--config-dir"):
         assert word in out
-    assert gsd("noising=random", "-h")[1] == out
+    assert gsd("seed=3", "-h")[1] == out
+
+
+def test_help_of_an_option_shows_its_settings_with_their_comments(gsd):
+    code, out, _ = gsd("--help", "noising=lattice", "loss=[consistency,opaque]")
+    assert code == 0
+    assert "cell: 0.75 " in out
+    assert "# edge of a cell, pixels" in out
+    assert [line for line in out.splitlines() if line[:1] not in ("", " ")] == [
+        "noising=lattice",
+        "loss=consistency",
+        "loss=opaque",
+    ]
+    assert "did you mean lattice?" in gsd("--help", "noising=latice")[0]
 
 
 @pytest.mark.parametrize("how", [["run.py"], ["-m", "gsd"]])

@@ -24,6 +24,9 @@ def main() -> None:
     parser.add_argument(
         "--level", type=float, help="of a field's mesh: density of the surface; without it, half of that where rays end"
     )
+    parser.add_argument(
+        "--spz-version", type=int, choices=(2, 3), default=2, help="2 (the default) is read by all viewers, 3 is finer"
+    )
     parser.add_argument("--min-opacity", type=float, default=0.02, help="leave out fainter Gaussians (0.02)")
     parser.add_argument("--particle", type=int, default=0, help="which scene of a run with particles=K (0)")
     args = parser.parse_args()
@@ -44,7 +47,7 @@ def _run(args: argparse.Namespace) -> None:
     out = args.out or args.folder / f"scene.{kind}"
     if out.suffix != f".{kind}":
         raise GsdError(f"--out {out} must end in .{kind}, the format asked for.")
-    options = Options(kind, args.resolution, args.level, args.min_opacity)
+    options = Options(kind, args.resolution, args.level, args.spz_version, args.min_opacity)
     step = export(args.folder, out, options, args.particle, pick_device("auto"))
     print(f"{out} (the scene after {step} steps)")
 

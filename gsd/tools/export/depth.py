@@ -11,14 +11,19 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
+from rich.console import Console
+from rich.progress import track
 from torch import Tensor
 
+from gsd.backend.device import compiled
 from gsd.errors import GsdError
 from gsd.geometry import in_bounds, project, rotation_matrices, sample
 from gsd.protocols import OfGaussians
 from gsd.rasterizer import rasterize
+from gsd.tools.export.fusion_kernels import fuse
 from gsd.tools.export.mesh import Mesh, normals, surface
 from gsd.tools.export.views import SOLID, View, around, colours, seen_points
 from gsd.types import Cameras, Render
@@ -34,7 +39,10 @@ def mesh_of_depth(representation: Any, resolution: int, device: torch.device) ->
     A view says nothing of what lies behind a surface; pixels without the object are empty along their whole rays. What
     no view has seen counts as inside.
     """
-    views = [(cameras, _shown(representation, cameras)) for cameras in around(device)]
+    console = Console(stderr=True)
+    every = around(device)
+    looks = track(every, "depth from all sides", console=console, transient=True, disable=not console.is_terminal)
+    views = [(cameras, _shown(representation, cameras)) for cameras in looks]
     low, high = _bounds(views)
     spacing = float((high - low).max()) / resolution
     low = low - 2 * TRUNCATION * spacing
@@ -76,17 +84,48 @@ def _bounds(views: list[View]) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]
 
 def _fused(views: list[View], low: Float[Tensor, " 3"], spacing: float, count: list[int]) -> Float[Tensor, "X Y Z"]:
     """The mean over views of the signed distance in units of the truncation, in [-1, 1]; negative inside."""
-    axes = [low[i] + spacing * torch.arange(n, device=low.device) for i, n in enumerate(count)]
-    points = torch.cartesian_prod(*axes)
-    total, weight = torch.zeros(len(points), device=low.device), torch.zeros(len(points), device=low.device)
+    total, weight = torch.zeros(count, device=low.device), torch.zeros(count, device=low.device)
     for cameras, show in views:
-        coords, z = project(points, cameras)
-        seen = sample(torch.cat([show.depth, show.alpha], 1), coords[:, None], "nearest")[0, :, 0]
-        signed = (seen[0] - z[0]) / (TRUNCATION * spacing)
-        solid = seen[1] > SOLID
-        known = in_bounds(coords[0], cameras.width, cameras.height) & (~solid | (signed > -1))
-        total += known * torch.where(solid, signed.clamp(-1, 1), 1.0)
-        weight += known
+        solid = show.alpha[0, 0] > SOLID
+        if compiled(total):
+            fuse(
+                low.numpy(),
+                np.float32(spacing),
+                cameras.viewmats[0].contiguous().numpy(),
+                cameras.Ks[0].contiguous().numpy(),
+                show.depth[0, 0].contiguous().numpy(),
+                solid.numpy(),
+                np.float32(TRUNCATION * spacing),
+                total.numpy(),
+                weight.numpy(),
+            )
+        else:
+            fuse_torch(low, spacing, cameras, show.depth[0, 0], solid, total, weight)
     mean = torch.where(weight > 0, total / weight.clamp_min(1), -1.0)
-    beyond = points.norm(dim=-1) > 1  # nothing is there, and not every view looks there
-    return mean.masked_fill(beyond, 1.0).view(*count)
+    beyond = _voxels(low, spacing, count).norm(dim=-1) > 1  # nothing is there, and not every view looks there
+    return mean.masked_fill(beyond.view(*count), 1.0)
+
+
+def fuse_torch(
+    low: Float[Tensor, " 3"],
+    spacing: float,
+    cameras: Cameras,
+    depth: Float[Tensor, "H W"],
+    solid: Bool[Tensor, "H W"],
+    total: Float[Tensor, "X Y Z"],
+    weight: Float[Tensor, "X Y Z"],
+) -> None:
+    """Add what one view says of each voxel: nothing outside the image and behind the surface, 1 where its ray meets no
+    object, else the signed distance in units of the truncation, at most 1. The twin of `fusion_kernels.fuse`."""
+    coords, z = project(_voxels(low, spacing, list(total.shape)), cameras)
+    maps = torch.stack([depth, solid.float()])[None]
+    surface_z, hit = sample(maps, coords[:, None], "nearest")[0, :, 0]
+    signed = (surface_z - z[0]) / (TRUNCATION * spacing)
+    known = in_bounds(coords[0], *depth.shape) & ((hit == 0) | (signed > -1))
+    total += (known * torch.where(hit == 0, 1.0, signed.clamp(-1, 1))).view_as(total)
+    weight += known.view_as(weight)
+
+
+def _voxels(low: Float[Tensor, " 3"], spacing: float, count: list[int]) -> Float[Tensor, "N 3"]:
+    axes = [low[i] + spacing * torch.arange(n, device=low.device) for i, n in enumerate(count)]
+    return torch.cartesian_prod(*axes)

@@ -35,6 +35,7 @@ class Options:
     kind: Format
     resolution: int = 160  # of a mesh: voxels along the longest side
     level: float | None = None  # of a field's mesh: density of its surface; None: half the density where rays end
+    spz_version: int = 2  # of the format .spz: 2 or 3
     min_opacity: float = 0.02  # fainter Gaussians are left out: no view shows them, but viewers frame them
 
 
@@ -49,7 +50,11 @@ def export(folder: Path, out: Path, options: Options, particle: int, device: tor
         if kind in OF_GAUSSIANS:
             if not isinstance(representation, OfGaussians):
                 raise GsdError(f".{kind} holds Gaussians, and this run has none; choose --format glb or --format obj.")
-            OF_GAUSSIANS[kind](temporary, opaque(representation.splats(), options.min_opacity))
+            splats = opaque(representation.splats(), options.min_opacity)
+            if kind == "spz":
+                save_spz(temporary, splats, options.spz_version)
+            else:
+                OF_GAUSSIANS[kind](temporary, splats)
         elif isinstance(representation, OfField):
             save_mesh(temporary, mesh_of_field(representation, options.resolution, options.level, device))
         else:

@@ -10,8 +10,11 @@ from gsd.rasterizer.ply import Splats, described, turned
 from gsd.tools.export.mesh import QUAT_TO_Y_UP, WORLD_TO_Y_UP
 
 
-def save_spz(path: Path, splats: Splats) -> None:
-    """Version 3 of the format. Axes: x right, y up, z back, which the converter itself leaves as they are."""
+def save_spz(path: Path, splats: Splats, version: int = 2) -> None:
+    """Axes: x right, y up, z back, which the converter itself leaves as they are.
+
+    version: 2, which all viewers read, or 3, which has finer rotations and which some of them fail on.
+    """
     try:
         from gaussforge import GaussForge
     except ImportError:
@@ -21,7 +24,7 @@ def save_spz(path: Path, splats: Splats) -> None:
         ) from None
     buffer = io.BytesIO()
     described(turned(splats, WORLD_TO_Y_UP, QUAT_TO_Y_UP), []).write(buffer)
-    result = GaussForge().convert(buffer.getvalue(), "ply", "spz", spz_version=3)
+    result = GaussForge().convert(buffer.getvalue(), "ply", "spz", spz_version=version)
     if "error" in result:
         raise GsdError(f"gaussforge could not write .spz ({result['error']}); choose --format ply or --format splat.")
     path.write_bytes(result["data"])

@@ -55,6 +55,14 @@ def test_every_format(folder, tmp_path, call, monkeypatch, capsys):
     assert (tmp_path / "by_its_ending.splat").exists()
 
 
+def test_faint_gaussians_are_left_out(folder, tmp_path, call, refusal):
+    opacity = load_ply(folder / "scene.ply").opacity_logits.sigmoid()
+    for least, left in ((0.0, 150), (float(opacity.median()), 76), (0.999, 150)):  # where none is left, all of them
+        call(main, folder, "--out", tmp_path / "some.ply", "--min-opacity", least)
+        assert len(load_ply(tmp_path / "some.ply").means) == left
+    assert "--min-opacity 1" in refusal(main, folder, "--format", "ply", "--min-opacity", 1)
+
+
 def test_refusals(folder, tmp_path, refusal):
     assert "choose glb, obj, ply, splat, spz" in refusal(main, folder, "--format", "stl")
     assert "--format is missing" in refusal(main, folder)

@@ -12,8 +12,9 @@ from gsd.errors import GsdError
 from gsd.geometry import pixel_centres
 from gsd.rasterizer import rasterize
 from gsd.tools.export import views
-from gsd.tools.export.depth import mesh_of_depth
+from gsd.tools.export.depth import fuse_torch, mesh_of_depth
 from gsd.tools.export.field import mesh_of_field
+from gsd.tools.export.fusion_kernels import fuse
 from gsd.tools.export.mesh import Mesh, normals, save_mesh, surface
 from gsd.types import Render
 
@@ -119,6 +120,19 @@ def test_a_field_that_reaches_the_border_is_closed():
 
 def test_fusion_of_depth():
     check(mesh_of_depth(Ellipsoid(), 40, CPU), 1 / 40)
+
+
+def test_the_compiled_fusion_equals_the_plain_one():
+    cameras = views.around(CPU)[30].resized(50, 50)
+    show, low, spacing = Ellipsoid().render(cameras), torch.tensor([-0.7, -0.6, -0.8]), 0.11
+    depth, solid = show.depth[0, 0], show.alpha[0, 0] > 0.5
+    mine, plain = torch.zeros(2, 13, 11, 14), torch.zeros(2, 13, 11, 14)
+    fuse_torch(low, spacing, cameras, depth, solid, *plain)
+    sizes = np.float32(spacing), np.float32(3 * spacing)
+    viewmat, K = cameras.viewmats[0].numpy(), cameras.Ks[0].numpy()
+    fuse(low.numpy(), sizes[0], viewmat, K, depth.numpy(), solid.numpy(), sizes[1], *(x.numpy() for x in mine))
+    assert plain[1].sum() > plain[1].numel() / 2
+    torch.testing.assert_close(mine, plain, atol=1e-5, rtol=0)
 
 
 def test_nothing_to_show():

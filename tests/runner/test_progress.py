@@ -1,0 +1,86 @@
+"""What a run says while it runs: a bar on a terminal, lines elsewhere, a table at the end, and nothing on stderr."""
+
+import os
+import pty
+import re
+import sys
+
+import pytest
+from launch import ROOT, SMALL, launch, shell
+from quick_config import SMALLEST, quick_launch
+
+from gsd.results.folder import RunFolder
+from gsd.runner import progress
+from gsd.runner.result import rows, verdict
+
+LINE = r"step (\d+)/40, [\d.e+]+ steps/s(?:, \d+ s left)?: score [-\d.e+]+, consistency [-\d.e+]+"
+
+
+def test_without_a_terminal_there_is_a_line_for_each_twentieth_of_the_run(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr(progress, "LEAST_S", 0.0)
+    folder = quick_launch(tmp_path / "run", *SMALLEST, "steps=40", "metric=none")
+    out = capfd.readouterr().out
+    steps = [int(number) for number in re.findall(f"^{LINE}$", out, re.MULTILINE)]
+    assert steps == list(range(2, 41, 2))
+    logged = (folder / "run.log").read_text().splitlines()
+    assert [line.split(" ", 2)[2] for line in logged] == [x for x in out.splitlines() if x.startswith("step")]
+
+
+def test_a_short_run_has_few_lines(tmp_path, capfd):
+    quick_launch(tmp_path / "run", *SMALLEST, "steps=20", "metric=none")
+    assert 1 <= len(re.findall("^step ", capfd.readouterr().out, re.MULTILINE)) <= 5
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (59.6, "1 min 00 s"), (200, "3 min 20 s"), (3900, "1 h 05 min")]
+)
+def test_time_left_is_readable(seconds, text):
+    assert progress._duration(seconds) == text
+
+
+def test_a_good_run_writes_nothing_to_standard_error(tmp_path):
+    code, out, err = shell(tmp_path, *SMALL, "steps=3")
+    assert (code, err) == (0, "")
+    assert "PSNR to the true animal" in out
+
+
+def test_on_a_terminal_there_is_a_bar_and_no_warning(tmp_path):
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        os.environ |= {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"}
+        os.execv(sys.executable, [sys.executable, "-m", "gsd", *SMALL, "steps=30"])
+    shown = b""
+    while True:
+        try:
+            shown += os.read(terminal, 65536)
+        except OSError:  # the program has ended
+            break
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    text = shown.decode()
+    assert "steps/s" in text
+    assert "Warning" not in text
+    assert "Done: " in text
+
+
+def test_the_table_names_quality_verdict_cost_and_files(tmp_path):
+    folder = RunFolder(launch(tmp_path / "run", *SMALL, "steps=3")).path
+    summary = {"psnr_aligned": 21.25, "empty": 0.0, "janus": 1.0, "face_count": 3.0, "front_count": 2.0}
+    table = dict(rows(summary | {"seconds": 12.34, "prior_calls": 80}, folder))
+    assert table["PSNR to the true animal"] == "21.2 dB"
+    assert table["verdict"] == "Janus: 3 fronts"
+    assert table["time"] == "12.3 s, 80 images denoised"
+    assert table["open"] == f"turntable.mp4, scene.ply in {folder}"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"),
+    [
+        ((0, 0, 1, 1), "one front"),
+        ((0, 0, 0, 0), "no front is seen"),
+        ((1, 0, 0, 3), "empty: nothing that could have a face"),
+        ((0, 1, 0, 2), "Janus: 2 fronts"),
+    ],
+)
+def test_verdicts(numbers, text):
+    assert verdict(dict(zip(("empty", "janus", "face_count", "front_count"), numbers, strict=True))) == text
