@@ -134,9 +134,9 @@ class Condition:
     def __add__(self, other: Condition) -> Condition:
         """Both conditions as one batch to denoise, without negatives and against."""
         cameras = self.cameras + other.cameras if self.cameras and other.cameras else None
-        known = self.background is not None and other.background is not None
-        background = torch.cat([self.background, other.background]) if known else None
-        both = Condition(self.texts + other.texts, cameras, background=background)
+        both = Condition(self.texts + other.texts, cameras)
+        if self.background is not None and other.background is not None:
+            both = replace(both, background=torch.cat([self.background, other.background]))
         if self.blend is None and other.blend is None:
             return both
         (others, one), (more, other_one) = self._second(), other._second()

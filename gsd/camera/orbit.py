@@ -28,7 +28,7 @@ class Orbit(Camera):
     delta_deg from the anchor. azimuth=stratified gives each group of a step its own sector of the circle.
     """
 
-    resolution: Schedule
+    resolution: Schedule = 64
     groups: PositiveInt = 1
     views: PositiveInt = 2
     delta_deg: Annotated[float, Field(gt=0, le=180)] = 5.0

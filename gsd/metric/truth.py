@@ -63,8 +63,8 @@ class Truth(Metric):
     empty            1 when no view shows anything, or when no face is seen, view_error_deg is above 75 and the object,
                      such as a shaded ball, has less than half the detail of the true animal; else 0
     fog              mean alpha where the true animal is not, its edges left out; 0 for a perfect copy
-    foggy_fraction   fraction of pixels with alpha between 0.02 and 0.5, at the turntable's resolution; for a perfect copy
-                     that of its edges, below 0.01
+    foggy_fraction   fraction of pixels with alpha between 0.02 and 0.5, at the turntable's resolution; edges alone have
+                     less than 0.01
 
     What it cannot see: that an animal unlike the menagerie's is a good one; errors finer than `resolution`; what the
     turntable's elevation does not show. Distances are capped at 1, and an empty scene has 1. A depth that is a mean

@@ -33,8 +33,8 @@ class Gaussians(nn.Module, Representation):
     initial value `opacity`. Schedules count the scene's own steps, of which particles have fewer than the run.
     The scene is rendered over `background`, or for a fraction `random_background` of the training steps over one random
     colour for each group of views (None: what suits the prior). `context.densifier` (a member of conf/densify, or None)
-    grows and prunes; ids stay with their Gaussians. After the last step those fainter than `min_opacity` are removed: no
-    view shows them, and viewers frame them. backend: auto is gsplat on CUDA, the CPU rasteriser elsewhere.
+    grows and prunes; ids stay with their Gaussians. After the last step those fainter than `min_opacity` are removed,
+    which no view shows but viewers frame. backend: auto is gsplat on CUDA, the CPU rasteriser elsewhere.
     """
 
     def __init__(

@@ -133,7 +133,7 @@ class InstantNGP(nn.Module, Representation):
         else:
             background = filled(self.background, cameras) if background is None else background
             rgb = color + (1 - alpha) * background[..., None, None]
-        return Render(rgb, depth, alpha, *orientation, background=background)
+        return Render(rgb, depth, alpha, orientation[0] if orientation else None, background)
 
     def _trace(self, rays: Rays, shift: Float[Tensor, " R"]) -> Float[Tensor, "K R"]:
         """Rows of the image: colour times alpha (3), depth, alpha, and while training the orientation if asked for."""

@@ -67,7 +67,7 @@ def _write_pictures(show: Render, folder: RunFolder, prefix: str) -> None:
     """turntable.mp4 and .png (a strip of eight views), and rgb, depth and alpha of those views in views/."""
     with folder.replacing(f"{prefix}turntable.mp4") as temporary:
         # imageio knows the container by the ending, which the temporary name keeps
-        frames = [uint8(x) for x in show.rgb]
+        frames: Any = [uint8(x) for x in show.rgb]
         imageio.mimwrite(temporary, frames, fps=FPS, quality=8, macro_block_size=1, output_params=FOR_BROWSERS)
     chosen = torch.arange(STRIP_VIEWS) * len(show.rgb) // STRIP_VIEWS
     depth, alpha = depth_picture(show), show.alpha.expand(-1, 3, -1, -1)

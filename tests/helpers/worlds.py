@@ -69,7 +69,7 @@ def exact() -> World:
         views = [prior.denoise(x[i : i + 1], sigma[i : i + 1], Condition((texts[i],))) for i in range(len(x))]
         return (x - torch.cat(views)) / per_view(sigma)
 
-    z, noise = noises(prior.latent_shape, torch.float64)
+    z, noise = noises((3, 16, 16), torch.float64)
     sigma = levels(torch.tensor([700, 900])).double()
     return World(prior, 0.5 * z, noise, sigma, condition(), eps, 1e-9)
 

@@ -5,10 +5,8 @@ import torch
 from launch import SMALL
 from quick_config import quick
 
-from gsd.camera.orbit import Orbit
 from gsd.experiment import build
 from gsd.loop import optimise
-from gsd.random import Stream
 from gsd.representation.gaussians import Gaussians
 from gsd.types import Context, PointCloud
 
@@ -43,7 +41,7 @@ def test_by_default_rates_end_at_a_tenth_whatever_the_length_and_the_particles(p
 
 def _scene(steps=100, **options):
     points = PointCloud(torch.rand(9, 3, generator=torch.Generator().manual_seed(0)) - 0.5, torch.rand(9, 3))
-    return Gaussians(Context(points=points, steps=steps, random_background=0.25), decay=1.0, **options)
+    return Gaussians(Context(points=points, steps=steps), decay=1.0, **options)
 
 
 def test_faint_gaussians_go_after_the_last_step_and_only_then():
@@ -62,29 +60,3 @@ def test_a_scene_in_which_all_is_faint_is_kept():
     scene = _scene(steps=1, min_opacity=0.5)
     scene.step()
     assert len(scene.ids) == 9
-
-
-def test_in_a_fraction_of_the_steps_each_group_lies_over_a_colour_of_its_own():
-    cameras = Orbit(resolution=8, groups=3, views=2)(Stream(0, "camera"))
-    scene = _scene()
-    colours = []
-    for _ in range(400):
-        background = scene.render(cameras).background
-        assert torch.equal(background[::2], background[1::2])
-        colours.append(background[::2])
-        scene.steps_taken += 1
-    drawn = torch.stack([each for each in colours if not (each == 1).all()])
-    assert 0.25 - 4 * (0.25 * 0.75 / 400) ** 0.5 < len(drawn) / 400 < 0.25 + 4 * (0.25 * 0.75 / 400) ** 0.5
-    assert len(drawn.view(-1, 3).unique(dim=0)) == 3 * len(drawn)
-    assert abs(float(drawn.mean()) - 0.5) < 4 * (1 / 12 / drawn.numel()) ** 0.5
-
-
-def test_without_graph_the_background_is_the_one_that_is_set():
-    cameras = Orbit(resolution=8)(Stream(0, "camera"))
-    for colour, value in (("white", 1.0), ("black", 0.0)):
-        with torch.no_grad():
-            scene = _scene(background=colour, random_background=1.0)
-            scene.params["log_scales"].fill_(-6.0)  # none reaches the corner
-            show = scene.render(cameras)
-        assert torch.equal(show.background, torch.full((2, 3), value))
-        assert float(show.rgb[0, 0, 0, 0]) == value

@@ -7,6 +7,7 @@ from typing import Annotated
 import torch
 from jaxtyping import Int
 from pydantic import Field
+from torch import Tensor
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
