@@ -100,3 +100,8 @@ def _check(folders: list[Path]) -> None:
                 if option in where:
                     raise GsdError(f"The option {option} is both in {where[option]} and in {folder}; rename one.")
                 where[option] = folder
+    modules: dict[str, Path] = {}
+    for module in (path for folder in folders for path in folder.glob("*.py")):
+        if module.name in modules:  # Python would import the first for both
+            raise GsdError(f"{module.name} is both in {modules[module.name]} and in {module.parent}; rename one.")
+        modules[module.name] = module.parent

@@ -16,7 +16,9 @@ CHUNK = 8  # views rendered at a time
 def render_turntable(scene: Representation, cameras: Cameras) -> Render:
     """Every view of the evaluation cameras, a few at a time."""
     parts = [scene.render(cameras[views]) for views in torch.arange(len(cameras)).split(CHUNK)]
-    return Render(*(torch.cat([getattr(p, k) for p in parts]) for k in ("rgb", "depth", "alpha")))
+    backgrounds = [part.background for part in parts if part.background is not None]
+    rgb, depth, alpha = (torch.cat([getattr(part, name) for part in parts]) for name in ("rgb", "depth", "alpha"))
+    return Render(rgb, depth, alpha, background=torch.cat(backgrounds) if backgrounds else None)
 
 
 def measure(metrics: dict[str, Metric], show: Render, cameras: Cameras, prompt: str) -> dict[str, Any]:

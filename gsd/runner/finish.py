@@ -7,6 +7,8 @@ from typing import Any
 
 import imageio.v2 as imageio
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from gsd.experiment import Experiment
 from gsd.particles import Particles
@@ -20,6 +22,7 @@ from gsd.runner.pictures import depth_picture, grid, png, uint8
 from gsd.types import Render
 
 FPS = 30
+DARK = 0.15  # grey
 # Playable before it is wholly loaded, and in the colours of the pictures: players guess what is not written down
 TAGS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709"
 FOR_BROWSERS = ["-movflags", "+faststart", "-vf", f"scale=out_color_matrix=bt709:out_range=tv,{TAGS}"]
@@ -64,14 +67,24 @@ def _leave(scene: Representation, experiment: Experiment, folder: RunFolder, pre
 
 
 def _write_pictures(show: Render, folder: RunFolder, prefix: str) -> None:
-    """turntable.mp4 and .png (a strip of eight views), and rgb, depth and alpha of those views in views/."""
-    with folder.replacing(f"{prefix}turntable.mp4") as temporary:
-        # imageio knows the container by the ending, which the temporary name keeps
-        frames: Any = [uint8(x) for x in show.rgb]
-        imageio.mimwrite(temporary, frames, fps=FPS, quality=8, macro_block_size=1, output_params=FOR_BROWSERS)
+    """turntable.mp4 and .png (a strip of eight views), turntable_dark.mp4, and rgb, depth and alpha in views/.
+
+    Over white alone, white fog would stay unseen.
+    """
+    _write_film(show.rgb, folder, f"{prefix}turntable.mp4")
+    if show.background is not None:
+        darker = (DARK - show.background)[..., None, None]
+        _write_film(show.rgb + (1 - show.alpha) * darker, folder, f"{prefix}turntable_dark.mp4")
     chosen = torch.arange(STRIP_VIEWS) * len(show.rgb) // STRIP_VIEWS
     depth, alpha = depth_picture(show), show.alpha.expand(-1, 3, -1, -1)
     folder.write(f"{prefix}turntable.png", png(grid(show.rgb[chosen][None])))
     for view in chosen.unique().tolist():
         for name, picture in (("rgb", show.rgb), ("depth", depth), ("alpha", alpha)):
             folder.write(f"{prefix}views/{view:03d}_{name}.png", png(picture[view]))
+
+
+def _write_film(rgb: Float[Tensor, "V 3 H W"], folder: RunFolder, name: str) -> None:
+    frames: Any = [uint8(x) for x in rgb]
+    with folder.replacing(name) as temporary:
+        # imageio knows the container by the ending, which the temporary name keeps
+        imageio.mimwrite(temporary, frames, fps=FPS, quality=8, macro_block_size=1, output_params=FOR_BROWSERS)

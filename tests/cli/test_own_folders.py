@@ -140,12 +140,15 @@ def test_folders_that_cannot_be_meant_are_refused_before_any_work(gsd, mine, tmp
     assert gsd(*command, "--config-dir", nowhere)[0] == missing
     assert gsd(*command, f"hydra.searchpath=[file://{nowhere}]")[0] == missing
     assert gsd(*command, "--config-dir")[0] == "error: --config-dir needs a folder: --config-dir FOLDER."
+    third = write(tmp_path / "third", {"mine.py": "", "noising/third.yaml": "# Another\n_target_: mine.Third\n"})
+    same = f"error: mine.py is both in {mine} and in {third}; rename one."
+    assert gsd(*command, "--config-dir", mine, "--config-dir", third)[0] == same
     other = write(tmp_path / "other", {"guidance/unit.yaml": "# Another\n_target_: other.Unit\n"})
     twice = f"error: The option guidance/unit is both in {mine} and in {other}; rename one."
     assert gsd(*command, "--config-dir", mine, "--config-dir", other)[0] == twice
     ours = write(tmp_path / "ours", {"noising/random.yaml": "# Another\n_target_: other.Random\n"})
     assert gsd(*command, "--config-dir", ours)[0].startswith("error: The option noising/random is both in ")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "ours"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other", "ours", "third"]
 
 
 def test_a_class_that_is_not_there_is_named(gsd, mine):

@@ -27,7 +27,15 @@ OUTPUTS = (
 
 def test_a_run_leaves_everything_and_a_second_call_does_nothing(tmp_path, capsys):
     folder = launch(tmp_path / "run", *LIGHT, "steps=5", "images_every=2")
-    for name in (*OUTPUTS, "turntable.mp4", "turntable.png", "views/000_rgb.png", "views/000_depth.png"):
+    for name in (
+        *OUTPUTS,
+        "run.log",
+        "turntable.mp4",
+        "turntable_dark.mp4",
+        "turntable.png",
+        "views/000_rgb.png",
+        "views/000_depth.png",
+    ):
         assert (folder / name).exists(), name
     assert sorted(p.name for p in (folder / "strips").iterdir()) == ["000000.png", "000002.png", "000004.png"]
     assert not list(folder.glob(".*.tmp"))
