@@ -94,14 +94,10 @@ def _check(folders: list[Path]) -> None:
     for folder in (CONF, *folders):
         if not folder.is_dir():
             raise GsdError(f"The config folder {folder} does not exist; {FLAGS[0]} and {VARIABLE} take folders.")
-        for group in (*groups(), "hydra"):
-            for path in (folder / group).rglob("*.yaml"):
-                option = str(path.relative_to(folder).with_suffix(""))
-                if option in where:
-                    raise GsdError(f"The option {option} is both in {where[option]} and in {folder}; rename one.")
-                where[option] = folder
-    modules: dict[str, Path] = {}
-    for module in (path for folder in folders for path in folder.glob("*.py")):
-        if module.name in modules:  # Python would import the first for both
-            raise GsdError(f"{module.name} is both in {modules[module.name]} and in {module.parent}; rename one.")
-        modules[module.name] = module.parent
+        options = [path for group in (*groups(), "hydra") for path in (folder / group).rglob("*.yaml")]
+        names = [f"The option {path.relative_to(folder).with_suffix('')}" for path in options]
+        names += [module.name for module in folder.glob("*.py")]  # of two, Python would import the first for both
+        for name in names:
+            if name in where:
+                raise GsdError(f"{name} is both in {where[name]} and in {folder}; rename one.")
+            where[name] = folder
