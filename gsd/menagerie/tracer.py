@@ -44,8 +44,9 @@ def trace(
     viewmats = cameras.viewmats.detach().cpu().double().numpy()
     Ks = cameras.Ks.detach().cpu().double().numpy()
     out = np.empty((views, 5, height, width), np.float32)
+    shapes = ellipsoids.shapes()
     for view in range(views):
-        boxes = _screen_boxes(ellipsoids, viewmats[view], Ks[view], width, height)
+        boxes = _screen_boxes(ellipsoids.centres, shapes, viewmats[view], Ks[view], width, height)
         _trace_view(
             *_in_camera(ellipsoids, viewmats[view]),
             ellipsoids.colours,
@@ -77,16 +78,21 @@ def _light_frame(viewmat: Float[np.ndarray, "4 4"]) -> Float[np.ndarray, "2 3"]:
 
 
 def _screen_boxes(
-    ellipsoids: Ellipsoids, viewmat: Float[np.ndarray, "4 4"], K: Float[np.ndarray, "3 3"], width: int, height: int
+    centres: Float[np.ndarray, "N 3"],
+    shapes: Float[np.ndarray, "N 3 3"],
+    viewmat: Float[np.ndarray, "4 4"],
+    K: Float[np.ndarray, "3 3"],
+    width: int,
+    height: int,
 ) -> np.ndarray:
     """Bounds x0, x1, y0, y1 (pixels, half open) of each ellipsoid's image, from the dual conic of its outline."""
     rotation, translation = viewmat[:3, :3], viewmat[:3, 3]
-    centres = ellipsoids.centres @ rotation.T + translation
-    shapes = rotation @ ellipsoids.shapes() @ rotation.T
+    centres = centres @ rotation.T + translation
+    shapes = rotation @ shapes @ rotation.T
     conic = K @ (shapes - centres[:, :, None] * centres[:, None, :]) @ K.T
     in_front = centres[:, 2] - np.sqrt(shapes[:, 2, 2]) > NEAR
     last = np.where(in_front, conic[:, 2, 2], -1.0)
-    boxes = np.empty((len(ellipsoids), 4), np.int64)
+    boxes = np.empty((len(centres), 4), np.int64)
     for axis, size in ((0, width), (1, height)):
         middle = conic[:, axis, 2] / last
         half = np.sqrt(np.maximum(middle**2 - conic[:, axis, axis] / last, 0.0))

@@ -5,9 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from gsd.results.folder import RunFolder
 from gsd.runner.watch import Watcher
 
@@ -20,6 +17,7 @@ QUALITY = {
     "clip_score": ("CLIP score", "{:.3f}"),
     "clip_r_precision": ("CLIP R-precision", "{:.0%}"),
 }
+WIDTH = max(len(label) for label, _ in QUALITY.values())
 
 
 class Result(Watcher):
@@ -27,10 +25,8 @@ class Result(Watcher):
         self.folder = folder.path
 
     def done(self, summary: dict[str, Any]) -> None:
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
         for name, text in rows(summary, self.folder):
-            table.add_row(name, text)
-        Console(soft_wrap=True).print(table, highlight=False)
+            print(f"{name:<{WIDTH}} {text}")  # unwrapped, so that the path can be copied
 
 
 def rows(summary: dict[str, Any], folder: Path) -> list[tuple[str, str]]:

@@ -149,7 +149,7 @@ def _show(measured: dict[Run, dict[str, Any]]) -> None:
 
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)
+        console = Console(width=400)
     for name in dict.fromkeys(name for entries in measured.values() for name in entries):
         rows = {run: entries[name]["numbers"] for run, entries in measured.items() if name in entries}
         keys = [k for k, value in next(iter(rows.values())).items() if not isinstance(value, list)]

@@ -60,7 +60,7 @@ def test_a_server_killed_in_the_middle_loses_nothing(folder):
             if round_ == 0:
                 raters.start()
             if wanted is None:
-                raters.join(60)
+                raters.join(240)
                 break
             deadline = time.monotonic() + 30
             while votes() < wanted and time.monotonic() < deadline:

@@ -85,7 +85,7 @@ def test_nights(tmp_path, monkeypatch, capfd):
     code, names, out = night("bbb")  # other code, equal results
     assert (code, names) == (0, ["2026-01-01_020000_aaa", "2026-01-02_020000_bbb"])
     assert re.search(r"\b0 of \d+ numbers have moved", out)
-    code, names, out = night("bbb+", "representation.sh_lr=0.3", keep=2)  # a tree that is not clean is always new
+    code, names, out = night("bbb+", "representation.opacity=0.9", keep=2)  # a tree that is not clean is always new
     assert (code, names) == (2, ["2026-01-02_020000_bbb", "2026-01-03_020000_bbb+"])
     assert "| moved | all runs | psnr_aligned " in out
     assert "| moved |" in (folder / names[1] / "regression.md").read_text()

@@ -10,9 +10,9 @@ def shared():
 
 def test_who_shares_a_fixture_is_in_the_group_of_its_file(shared, request):
     (mark,) = request.node.iter_markers("xdist_group")
-    assert mark.args == ("tests/test_groups.py",)
+    assert mark.args == ("tests/test_xdist_groups.py",)
     if request.config.getoption("loadgroup", False):  # in a worker of pytest-xdist
-        assert request.node.nodeid.endswith("@tests/test_groups.py")
+        assert request.node.nodeid.endswith("@tests/test_xdist_groups.py")
 
 
 def test_who_shares_none_is_in_no_group(request):
