@@ -138,12 +138,13 @@ class Menagerie(Prior):
         out = torch.zeros_like(flat)
         negligible = 0.01 * torch.finfo(x.dtype).eps  # of the largest weight: below the precision of the result
         for names, views in self._by_subject(condition.texts).items():
-            probs = self._probs(x[views], sigma[views], views, names, condition)
+            shift = _shift(condition, views)
+            probs = self._probs(x[views], sigma[views], views, names, condition, shift)
             probs = torch.where(probs < negligible * probs.amax(1, keepdim=True), 0.0, probs)
             mean = torch.zeros_like(flat[views])
             for member, weights in self._split(names, x.shape[-1], probs):
                 if weights.any():
-                    member.images.add_mean(weights, mean, _shift(condition, views))
+                    member.images.add_mean(weights, mean, shift)
             out[views] = mean
         return out.view_as(x)
 
@@ -167,7 +168,7 @@ class Menagerie(Prior):
         if len(subjects) != 1:
             raise GsdError("The posterior needs texts about one subject; ask for one subject at a time.")
         ((names, views),) = subjects.items()
-        probs = self._probs(x, sigma, views, names, condition)
+        probs = self._probs(x, sigma, views, names, condition, _shift(condition, views))
         banks = [self._member(name, x.shape[-1]).bank for name in names]
         return Posterior(
             probs,
@@ -205,10 +206,10 @@ class Menagerie(Prior):
         views: list[int],
         names: tuple[str, ...],
         condition: Condition,
+        shift: Float[Tensor, "v 3"] | None,
     ) -> Float[Tensor, "v M"]:
         """The posterior of some views over all images of their subject, in float64."""
         inverse_variance = sigma.to(x.device).double()[:, None] ** -2
-        shift = _shift(condition, views)
         members = [self._member(name, x.shape[-1]) for name in names]
         flat = x.flatten(1)
         evidence = torch.cat([member.images.affinities(flat, shift) for member in members], 1) * inverse_variance

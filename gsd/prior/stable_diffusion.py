@@ -89,7 +89,7 @@ class StableDiffusion(Prior):
             self.unet.compile()
         self.encode_chunk, self.guidance_scale, self.random_background = encode_chunk, guidance_scale, random_background
         self.scaling: float = self.vae.config.scaling_factor
-        self.latent_shape, self.resolution = _shapes(self.unet.config, self.vae.config, resolution, model)
+        self.resolution = _resolution(self.unet.config, self.vae.config, resolution, model)
         self.prediction, sigmas = _schedule(folder, model)
         self.log_sigmas = sigmas.log().to(self.device)
         self.embeddings = Embeddings(folder, variant, self.device)
@@ -206,8 +206,8 @@ def _find_compiler() -> None:
         )
 
 
-def _shapes(unet: Any, vae: Any, resolution: int | None, model: str) -> tuple[tuple[int, int, int], int]:
-    """The latents' shape and the images' resolution."""
+def _resolution(unet: Any, vae: Any, resolution: int | None, model: str) -> int:
+    """Pixels of the images. Raises GsdError for parts that do not fit, and for sizes that the UNet cannot halve."""
     if unet.in_channels != vae.latent_channels:
         raise GsdError(
             f"prior.model={model}: its UNet takes {unet.in_channels} channels and its VAE makes {vae.latent_channels}; "
@@ -219,7 +219,7 @@ def _shapes(unet: Any, vae: Any, resolution: int | None, model: str) -> tuple[tu
     if resolution % whole:
         near = max(whole, round(resolution / whole) * whole)
         raise GsdError(f"prior.resolution={resolution}: this model needs a multiple of {whole}, such as {near}.")
-    return (unet.in_channels, resolution // factor, resolution // factor), resolution
+    return resolution
 
 
 def _schedule(folder: Path, model: str) -> tuple[str, Float[Tensor, " T"]]:

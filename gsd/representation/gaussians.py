@@ -18,7 +18,7 @@ from gsd.rasterizer import rasterize
 from gsd.rasterizer.ply import Splats
 from gsd.rasterizer.rows import keep_rows
 from gsd.rasterizer.sh import colors_from_sh
-from gsd.representation.parts.background import Colour, drawn, filled
+from gsd.representation.parts.background import Colour, behind
 from gsd.schedule import Schedule, at
 from gsd.types import Cameras, Context, Fraction, PointCloud, Render, Scene
 
@@ -84,8 +84,8 @@ class Gaussians(nn.Module, Representation):
             in [0, 1].
         """
         p = self.params
-        random = drawn(self.random_background, cameras, Stream(self.seed, "gaussians", self.steps_taken))
-        background = filled(self.background, cameras) if random is None else random
+        rng = Stream(self.seed, "gaussians", self.steps_taken)
+        background = behind(self.background, self.random_background, cameras, rng)
         renders, alphas, info = rasterize(
             p["means"],
             p["quats"],

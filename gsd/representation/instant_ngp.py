@@ -19,7 +19,7 @@ from gsd.field.march import Rays, march, rays_of
 from gsd.field.occupancy import Occupancy
 from gsd.protocols import Representation
 from gsd.random import Stream
-from gsd.representation.parts.background import Colour, drawn, filled
+from gsd.representation.parts.background import Colour, behind
 from gsd.schedule import Schedule, at
 from gsd.types import Cameras, Context, Fraction, Render, Scene
 
@@ -126,13 +126,14 @@ class InstantNGP(nn.Module, Representation):
             planes = torch.cat([self._trace(part, torch.full_like(part.near, 0.5)) for part in chunks], 1)
         images = planes.unflatten(1, (len(cameras), cameras.height, cameras.width)).transpose(0, 1)
         color, depth, alpha, *orientation = images.split([3, *[1] * (images.shape[1] - 3)], 1)
-        background = drawn(self.random_background, cameras, rng)
-        if background is None and self.environment is not None:
-            behind = self.environment(rays.directions).unflatten(1, (len(cameras), cameras.height, cameras.width))
-            rgb = color + (1 - alpha) * behind.transpose(0, 1)
+        background = behind(self.background, self.random_background, cameras, rng)
+        if background is None:
+            assert self.environment is not None
+            size = (len(cameras), cameras.height, cameras.width)
+            beyond = self.environment(rays.directions).unflatten(1, size).transpose(0, 1)
         else:
-            background = filled(self.background, cameras) if background is None else background
-            rgb = color + (1 - alpha) * background[..., None, None]
+            beyond = background[..., None, None]
+        rgb = color + (1 - alpha) * beyond
         return Render(rgb, depth, alpha, orientation[0] if orientation else None, background)
 
     def _trace(self, rays: Rays, shift: Float[Tensor, " R"]) -> Float[Tensor, "K R"]:

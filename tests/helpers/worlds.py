@@ -103,7 +103,7 @@ def asked_plainly(pipe, folder) -> World:
 
     prior = StableDiffusion(Context(), str(folder))
     prior.prepare((*TEXTS, *OTHERS))  # the encoder is loaded once
-    z, noise = noises(prior.latent_shape, torch.float32)
+    z, noise = noises(prior.encode(torch.rand(1, 3, 16, 16)).shape[1:], torch.float32)
     sigma = levels(torch.tensor([300, 700]))
     return World(prior, z, noise, sigma, condition(), eps, 1e-5, pipe)
 
@@ -117,7 +117,6 @@ def levels(t):
 class Pull(Prior):
     """A prior that pulls each view towards a constant that its text names."""
 
-    latent_shape = (2, 4, 4)
     guidance_scale = 1.0
 
     def encode(self, rgb):

@@ -7,7 +7,7 @@ from gsd.camera.orbit import Orbit
 from gsd.random import Stream
 from gsd.representation.gaussians import Gaussians
 from gsd.representation.instant_ngp import InstantNGP
-from gsd.representation.parts.background import drawn
+from gsd.representation.parts.background import behind
 from gsd.types import Context, PointCloud
 
 CAMERAS = Orbit(resolution=8, groups=3, views=2)(Stream(0, "camera"))
@@ -21,7 +21,7 @@ def scene(kind, **options):
 
 
 def test_in_a_fraction_of_the_steps_each_group_gets_a_colour_of_its_own():
-    found = [drawn(FRACTION, CAMERAS, Stream(3, "scene", step)) for step in range(STEPS)]
+    found = [behind("environment", FRACTION, CAMERAS, Stream(3, "scene", step)) for step in range(STEPS)]
     colours = torch.stack([each for each in found if each is not None])
     assert abs(len(colours) / STEPS - FRACTION) < 4 * (FRACTION * (1 - FRACTION) / STEPS) ** 0.5
     assert torch.equal(colours[:, ::2], colours[:, 1::2])  # both views of a group
