@@ -57,8 +57,9 @@ class Progress(Watcher):
 
     def _line(self, state: StepState, done: int, now: float) -> None:
         rate = self._rate(done, now)
+        speed = f", {self._speed(done, now)}" if rate else ""  # unknown after one step
         left = f", {_duration((self.steps - done) / rate)} left" if rate and done < self.steps else ""
-        line = f"step {done}/{self.steps}, {self._speed(done, now)}{left}: {_terms(state)}"
+        line = f"step {done}/{self.steps}{speed}{left}: {_terms(state)}"
         if not self.terminal:
             print(line, flush=True)
         with (self.folder / "run.log").open("a", encoding="utf-8") as log:
