@@ -19,7 +19,8 @@ def test_every_cell_runs(tmp_path, monkeypatch):
     place = {"metadata": {"path": tmp_path}}
     NotebookClient(notebook, timeout=300, kernel_name="python3", resources=place).execute()  # raises as a cell does
     assert len(list(tmp_path.glob("outputs/notebook_sweep/*/DONE"))) == 2
-    assert "random" in notebook.cells[-2].outputs[0].text
+    printed = "".join(output.text for output in notebook.cells[-2].outputs)  # sent in any number of parts
+    assert "random" in printed
 
 
 def test_its_outputs_are_kept_whole_and_small():
