@@ -29,7 +29,7 @@ class Orbit(Camera):
     """
 
     resolution: Schedule = 64
-    groups: PositiveInt = 1
+    groups: Schedule = 1
     views: PositiveInt = 2
     delta_deg: Annotated[float, Field(gt=0, le=180)] = 5.0
     azimuth: Literal["stratified", "random"] = "stratified"
@@ -41,6 +41,8 @@ class Orbit(Camera):
         for pixels in extremes(self.resolution):
             if not 1 <= pixels <= MOST_PIXELS:
                 raise GsdError(f"camera.resolution={pixels:g}: must be from 1 to {MOST_PIXELS}.")
+        if extremes(self.groups)[0] < 1:
+            raise GsdError(f"camera.groups={extremes(self.groups)[0]:g}: must be 1 or more.")
         for name, floor, ceiling in (("elevation", -89.0, 89.0), ("fov", 1.0, 170.0), ("distance", 0.1, 1000.0)):
             low, high = getattr(self, name)
             if not floor <= low <= high <= ceiling:
@@ -48,21 +50,21 @@ class Orbit(Camera):
 
     def __call__(self, rng: Stream) -> Cameras:
         """The cameras of a step, anchors first in each group."""
-        generator = rng.generator()
+        generator, groups = rng.generator(), round(at(self.groups, rng.step))
 
         def uniform(span: Range) -> Tensor:
-            u = torch.rand(self.groups, generator=generator)
+            u = torch.rand(groups, generator=generator)
             return (span[0] + u * (span[1] - span[0])).repeat_interleave(self.views)
 
         if self.azimuth == "stratified":
             turn = torch.rand(1, generator=generator) * 360
-            sectors = (torch.arange(self.groups) + torch.rand(self.groups, generator=generator)) / self.groups
+            sectors = (torch.arange(groups) + torch.rand(groups, generator=generator)) / groups
             anchors = turn + sectors * 360
         else:
-            anchors = torch.rand(self.groups, generator=generator) * 360
+            anchors = torch.rand(groups, generator=generator) * 360
         offsets = torch.tensor([(i + 1) // 2 * (1 if i % 2 else -1) for i in range(self.views)]) * self.delta_deg
         azimuth = (anchors[:, None] + offsets).flatten() % 360
-        group = torch.arange(self.groups).repeat_interleave(self.views)
+        group = torch.arange(groups).repeat_interleave(self.views)
         elevation, distance, fov = uniform(self.elevation), uniform(self.distance), uniform(self.fov)
         pixels = round(at(self.resolution, rng.step))
         return orbit(azimuth, elevation, distance, fov, pixels, pixels, group)

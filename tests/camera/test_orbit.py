@@ -7,6 +7,7 @@ from gsd.camera.orbit import Orbit
 from gsd.errors import GsdError
 from gsd.geometry import angle_between
 from gsd.random import Stream
+from gsd.schedule import Step
 
 
 @given(st.integers(1, 4), st.integers(1, 6), st.floats(0.5, 60), st.integers(0, 1000))
@@ -30,6 +31,15 @@ def test_stratified_anchors_cover_the_circle():
     assert gaps.max() < 90  # neighbouring sectors of 45 degrees
 
 
+def test_groups_and_pixels_follow_their_schedules():
+    orbit = Orbit(
+        resolution=Step(kind="step", values=[64, 256], at=[5]), groups=Step(kind="step", values=[2, 1], at=[5]), views=4
+    )
+    for step, groups, pixels in ((4, 2, 64), (5, 1, 256)):
+        cams = orbit(Stream(0, "camera", step))
+        assert (len(cams), int(cams.group.max()) + 1, cams.width, cams.height) == (4 * groups, groups, pixels, pixels)
+
+
 @pytest.mark.parametrize("azimuth", ["stratified", "random"])
 def test_anchors_are_uniform_over_steps(azimuth):
     orbit = Orbit(groups=2, views=1, azimuth=azimuth)
@@ -39,7 +49,7 @@ def test_anchors_are_uniform_over_steps(azimuth):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"elevation": (30, 10)}, {"fov": (0, 40)}, {"distance": (-1, 2)}, {"elevation": (0, 95)}]
+    "wrong", [{"elevation": (30, 10)}, {"fov": (0, 40)}, {"distance": (-1, 2)}, {"elevation": (0, 95)}, {"groups": 0}]
 )
 def test_ranges_are_checked(wrong):
     with pytest.raises(GsdError, match=next(iter(wrong))):
