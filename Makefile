@@ -2,10 +2,12 @@
 # make check                            set up with the developer's tools, then lint, types and the tests of the core
 # make test                             the same with all tests but the slow ones
 # make setup                            only the set-up for runs, in .venv
+# TORCH_BUILD=cpu|cuda                  the build of PyTorch; by default cuda where nvidia-smi finds a GPU
 
 PYTHON ?= python3
 BIN := .venv/bin
 TESTS := not slow and not gpu
+TORCH_BUILD ?= $(if $(shell nvidia-smi 2>/dev/null),cuda,cpu)
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 CORE := $(wildcard tests/test_*.py $(addprefix tests/,backend camera densify field guidance init loss menagerie metric \
@@ -30,15 +32,15 @@ lint: .venv/ready-dev
 
 setup: .venv/ready
 
-# Without a GPU the CPU build of PyTorch goes in first, so that nothing drags in CUDA: from pip's own sources where
-# they have it, else by uv, which knows where PyTorch keeps it. With a GPU, pip takes the usual build. The distribution
+# The CPU build of PyTorch goes in first, so that nothing drags in CUDA: from pip's own sources where they have it, else
+# by uv, which knows where PyTorch keeps it. With a GPU, pip takes the usual build. The distribution
 # gsd is another project's, or this one's former name; both would hide gsd-lab. One step at the end compiles the kernels
 # and renders the menagerie's bank, so that the first real run starts at once.
 .venv/ready: pyproject.toml requirements.txt constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip uninstall -qq --yes gsd
-	command -v nvidia-smi >/dev/null && nvidia-smi >/dev/null 2>&1 \
+	test $(TORCH_BUILD) = cuda \
 	|| $(BIN)/pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null \
 	|| { $(BIN)/pip install --quiet uv && VIRTUAL_ENV=.venv $(BIN)/uv pip install --torch-backend cpu "torch==$(TORCH)"; }
 	$(BIN)/pip install --quiet -r requirements.txt

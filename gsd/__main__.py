@@ -39,6 +39,10 @@ def main() -> None:
     if name in COMMANDS:
         sys.argv[1:] = arguments[1:]
         import_module(COMMANDS[name]).main()
+    elif "--version" in arguments:
+        from gsd import __version__
+
+        print(f"gsd-lab {__version__}")
     elif {"--help", "-h"} & set(arguments):
         from gsd.cli.help import help_text
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from launch import ROOT, start
 
+from gsd import __version__
 from gsd.__main__ import COMMANDS
 
 HELP_S = 0.3
@@ -93,6 +94,7 @@ def test_flags_of_hydra(gsd):
     assert "_target_: gsd.noising.random.Random" in out
     assert "hydra_bash_completion" in gsd("-sc", "install=bash")[1]
     assert "--multirun" in gsd("--hydra-help")[1]
+    assert gsd("--version")[1] == f"gsd-lab {__version__}\n"
 
 
 def test_completion_needs_no_torch(tmp_path):
