@@ -311,15 +311,15 @@ def open_gradients(blocks, background, render, alpha, rest, g_render, g_alpha):
     for i in range(alpha.shape[0]):
         for j in range(alpha.shape[1]):
             at = ((i // BH) * TBX + j // BW) * (8 * LANES) + (i % BH) * BW + j % BW
-            T, share = rest[i, j, 0], F(1.0) / max(alpha[i, j, 0], F(1e-10))
+            T, per_alpha = rest[i, j, 0], F(1.0) / max(alpha[i, j, 0], F(1e-10))
             gr, gg, gb = g_render[i, j, 0], g_render[i, j, 1], g_render[i, j, 2]
             front = gr * (render[i, j, 0] - T * b0) + gg * (render[i, j, 1] - T * b1) + gb * (render[i, j, 2] - T * b2)
             cover = g_alpha[i, j, 0] - gr * b0 - gg * b1 - gb * b2
-            mean = front * share
+            mean = front * per_alpha
             blocks[at + LANES] = -(mean + cover) * T
             blocks[at + 2 * LANES] = gr
             blocks[at + 3 * LANES] = gg
             blocks[at + 4 * LANES] = gb
-            blocks[at + 5 * LANES] = g_render[i, j, 3] * share
+            blocks[at + 5 * LANES] = g_render[i, j, 3] * per_alpha
             blocks[at + 6 * LANES] = -mean
             blocks[at + 7 * LANES] = rest[i, j, 1]
