@@ -32,6 +32,7 @@ from gsd.protocols import (
     Sigma,
 )
 from gsd.random import Stream
+from gsd.shares import Shares
 from gsd.types import Cameras, Context
 
 
@@ -55,6 +56,7 @@ class Experiment:
     guidance: Guidance
     noising: Noising
     losses: dict[str, Loss]
+    shares: Shares
     metrics: dict[str, Metric]
     loggers: dict[str, Logger]
     turntable: Cameras
@@ -128,6 +130,7 @@ def build(cfg: DictConfig) -> Experiment:
         guidance=guidance,
         noising=noising,
         losses=losses,
+        shares=Shares(losses),
         metrics=metrics,
         loggers=loggers,
         turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(context.device),

@@ -9,7 +9,6 @@ import torch
 
 from gsd.experiment import Experiment
 from gsd.geometry import geometry_at
-from gsd.schedule import at
 from gsd.types import Noised, StepState
 
 Lap = Callable[[str], None]  # called with the name of each stage when it ends; profile=true measures with it
@@ -57,18 +56,16 @@ def take_step(e: Experiment, step: int, lap: Lap | None = None) -> StepState:
     score = e.guidance(e.prior, Noised(z.detach(), noise, sigma, condition, e.stream("guidance", step)))
     lap("prior")
     state = StepState(step, cameras, geometry, z, noise, sigma, score)
-    terms = {"score": (score.gradient * z).sum() / len(z)}
-    for name, loss in e.losses.items():
-        weight = at(loss.weight, step)
-        if weight != 0:
-            terms[name] = weight * loss(state)
+    raw = {"score": (score.gradient * z).sum() / len(z)}
+    raw |= {name: loss(state) for name, loss in e.losses.items() if e.shares.wants(name, step)}
+    terms, shares = e.shares(raw, step, e.representation.shape_parameters())
     total = torch.stack(list(terms.values())).sum()
     lap("loss")
     total.backward()
     lap("backward")
     e.representation.step()
     lap("optimiser")
-    return replace(state, terms=terms)
+    return replace(state, terms=terms, shares=shares)
 
 
 def _unwatched(stage: str) -> None:

@@ -27,6 +27,9 @@ class Particles:
     def scene(self) -> Scene:
         return self.scenes[self.turn].scene()
 
+    def shape_parameters(self) -> Sequence[Tensor]:
+        return self.scenes[self.turn].shape_parameters()
+
     def step(self) -> None:
         self.scenes[self.turn].step()
         self.turn = (self.turn + 1) % len(self.scenes)

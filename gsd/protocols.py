@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gsd.random import Stream
-from gsd.schedule import Schedule
+from gsd.schedule import Weight
 from gsd.types import (
     Cameras,
     Condition,
@@ -71,6 +71,10 @@ class Representation(Protocol):
     @abstractmethod
     def step(self) -> None:
         """Apply the accumulated gradients, then densify and prune; gradients are cleared."""
+
+    def shape_parameters(self) -> Sequence[Tensor]:
+        """The leaves that hold the geometry of the scene just rendered, on which `gsd.shares` measures gradients."""
+        return ()
 
     def vitals(self) -> dict[str, Tensor]:
         """Scalars worth a line in metrics.jsonl; not finite if any parameter is not."""
@@ -209,7 +213,7 @@ class Adapts(Protocol):
 class Loss(Protocol):
     """A term of the objective beside the score; weight(step) multiplies it."""
 
-    weight: Schedule
+    weight: Weight
     least_views: int = 1  # of a group
 
     @abstractmethod

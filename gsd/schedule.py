@@ -5,6 +5,9 @@ In a yaml or on the command line a schedule is a plain number, or one of
   {kind: step, values: [0, 0.02], at: [300]}                    values[0] before step at[0], values[1] from there on
   {kind: points, values: [1, 0.4, 0], at: [0, 60, 600]}         values[k] at step at[k], straight lines between them
 
+The weight of a loss may also be aimed at, see `gsd.shares`:
+  {kind: share, value: 0.1}                                     value may itself be any of the above
+
 A step is a number, or a fraction of the run's length: ${gsd.step:500,1200} is the step that corresponds to step 500 of
 a run of 1200. Presets use it, so that the source's number stays readable and schedules stretch with `steps`.
 """
@@ -26,7 +29,7 @@ class _Piece(BaseModel):
         """Hydra merges a schedule into the one it replaces; drop the keys that only the replaced kind has."""
         if not isinstance(data, dict):
             return data
-        others = {name for kind in (Linear, Step, Points) for name in kind.model_fields} - set(cls.model_fields)
+        others = {name for kind in (Linear, Step, Points, Share) for name in kind.model_fields} - set(cls.model_fields)
         return {name: value for name, value in data.items() if name not in others}
 
 
@@ -76,6 +79,22 @@ class Points(_Piece):
 
 Changing = Annotated[Linear | Step | Points, Field(discriminator="kind")]
 Schedule = float | Changing
+
+
+class Share(_Piece):
+    """What a term's gradient on the geometry is to be, in parts of the score's; not negative."""
+
+    kind: Literal["share"]
+    value: Schedule
+
+    @model_validator(mode="after")
+    def _not_negative(self) -> Share:
+        if extremes(self.value)[0] < 0:
+            raise ValueError("a share must not be negative")
+        return self
+
+
+Weight = float | Annotated[Linear | Step | Points | Share, Field(discriminator="kind")]  # of a loss
 
 
 def at(schedule: Schedule, step: int) -> float:

@@ -208,6 +208,7 @@ class StepState:
     sigma: Float[Tensor, " V"]
     score: Score
     terms: dict[str, Any] = field(default_factory=dict)  # name -> scalar Tensor: the weighted terms of the objective
+    shares: dict[str, float] = field(default_factory=dict)  # of the terms at some steps, see `gsd.shares`
 
     @property
     def render(self) -> Render:

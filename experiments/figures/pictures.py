@@ -100,9 +100,9 @@ def _page(rows: list[dict[str, str]], what: str) -> str:
 python experiments/figures/pictures.py --run
 ```
 
-Each run is `python run.py prompt="a full body of ..."` with seed 0 and no other setting; {faced} of {len(rows)} end without a
-Janus verdict. Views from the front, the left, the back and the right. PSNR is that of the whole turntable against
-the nearest individual, turned to where it fits best.
+Each run is `python run.py prompt="a full body of ..."` with seed 0 and no other setting; {faced} of {len(rows)} end
+without a Janus verdict. Views from the front, the left, the back and the right. PSNR is that of the whole turntable
+against the nearest individual, turned to where it fits best.
 
 {markdown.table(rows)}
 """

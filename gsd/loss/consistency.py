@@ -13,7 +13,7 @@ from gsd.backend.device import compiled
 from gsd.errors import GsdError
 from gsd.geometry import Sampler
 from gsd.protocols import Loss
-from gsd.schedule import Schedule
+from gsd.schedule import Weight
 from gsd.types import StepState
 from gsd.warping.compare import Compared, compare_torch, ordered_pairs
 
@@ -45,7 +45,7 @@ class Consistency(Loss):
 
     least_views = 2
 
-    weight: Schedule = 0.02
+    weight: Weight = 0.02
     warp: Sampler = "bilinear"
     input: Literal["residual", "score", "cfg_delta"] = "residual"
     resolution: Literal["latent", "render"] = "latent"

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.protocols import Loss
-from gsd.schedule import Schedule
+from gsd.schedule import Weight
 from gsd.types import StepState
 
 
@@ -17,7 +17,7 @@ from gsd.types import StepState
 class Opaque(Loss):
     """Mean binary entropy of alpha, clamped to [1e-3, 1 - 1e-3] (threestudio)."""
 
-    weight: Schedule = 1.0
+    weight: Weight = 1.0
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         alpha = state.render.alpha.clamp(1e-3, 1 - 1e-3)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.protocols import Loss
-from gsd.schedule import Linear, Schedule
+from gsd.schedule import Linear, Weight
 from gsd.types import StepState
 
 RISING = Linear(kind="linear", start=10.0, end=1000.0, until=5000)  # threestudio's DreamFusion
@@ -22,7 +22,7 @@ class Orient(Loss):
     d is the direction of the ray, w the compositing weight of the sample, detached (Ref-NeRF, eq. 11; threestudio).
     """
 
-    weight: Schedule = RISING
+    weight: Weight = RISING
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         shown = state.render

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.protocols import Loss
-from gsd.schedule import Schedule
+from gsd.schedule import Weight
 from gsd.types import StepState
 
 
@@ -16,7 +16,7 @@ from gsd.types import StepState
 class TV(Loss):
     """Total variation: mean absolute difference of the rgb of neighbouring pixels, rows and columns added."""
 
-    weight: Schedule = 1.0
+    weight: Weight = 1.0
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         rgb = state.render.rgb

@@ -22,7 +22,7 @@ def rasterize_gsplat(
 ) -> tuple[Float[Tensor, "C H W 4"], Float[Tensor, "C H W 1"], dict[str, Any]]:
     """See `gsd.rasterizer.rasterize`; `tensors` holds its first seven arguments, checked, on a CUDA device.
 
-    Unlike on the CPU, info["means2d"] holds the image positions and keeps its gradient.
+    Unlike on the CPU, info["means2d"] holds the image positions; its gradient is that of the last backward pass.
     """
     try:
         from gsplat import rasterization
@@ -43,6 +43,8 @@ def rasterize_gsplat(
             f"gsplat's CUDA kernels are not usable ({error}); install gsplat's build requirements."
         ) from error
     if torch.is_grad_enabled() and info["means2d"].requires_grad:
-        info["means2d"].retain_grad()
+        positions = info["means2d"]
+        info["means2d"] = leaf = positions.detach().requires_grad_()
+        positions.register_hook(lambda gradient: setattr(leaf, "grad", gradient))
     names = ("means2d", "radii", "depths", "width", "height", "n_cameras")
     return renders, alphas, {name: info[name] for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
@@ -107,6 +108,9 @@ class Gaussians(nn.Module, Representation):
     def scene(self) -> Scene:
         p = self.params
         return Scene(p["means"], self.ids, p["log_scales"].exp(), p["quats"])
+
+    def shape_parameters(self) -> Sequence[Tensor]:
+        return [self.params["means"]]
 
     def step(self) -> None:
         for group in self.optimizer.param_groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from copy import deepcopy
 from typing import Annotated, Any, Literal
 
@@ -166,6 +167,9 @@ class InstantNGP(nn.Module, Representation):
 
     def scene(self) -> Scene:
         return self.cloud
+
+    def shape_parameters(self) -> Sequence[Tensor]:
+        return list(self.radiance.grid.parameters())
 
     def step(self) -> None:
         for group in self.optimizer.param_groups:

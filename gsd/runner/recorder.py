@@ -26,7 +26,7 @@ class Recorder(Watcher):
 
     def __init__(self, experiment: Experiment, folder: RunFolder) -> None:
         self.experiment, self.folder, self.clock = experiment, folder, Clock()
-        parts = {"representation": experiment.representation, "guidance": experiment.guidance}
+        parts = {name: getattr(experiment, name) for name in ("representation", "guidance", "shares")}
         self.learning: dict[str, Learns] = {name: part for name, part in parts.items() if isinstance(part, Learns)}
         self.pending: list[dict[str, Any]] = []
         self.steps_taken, self.prior_calls = 0, 0
@@ -95,6 +95,7 @@ class Recorder(Watcher):
             "noise/std": state.noise.std(),
             "score/gradient_rms": _rms(state.score.gradient),
             **{f"loss/{name}": term.detach() for name, term in state.terms.items()},
+            **{f"loss/{name}/share": share for name, share in state.shares.items()},
             **{name: value for part in self.learning.values() for name, value in part.vitals().items()},
         }
 

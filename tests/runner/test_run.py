@@ -70,8 +70,9 @@ def test_numbers_for_a_loss_that_is_not_chosen_choose_none():
             "densify.grow_gradient=1e-6",
             "densify.reset_every=7",
         ),
+        ("loss.consistency.weight={kind: share, value: 0.2}",),
     ],
-    ids=["plain", "densify"],
+    ids=["plain", "densify", "share"],
 )
 def test_interrupted_anywhere_and_continued_equals_undisturbed(tmp_path, extra, monkeypatch):
     """A crash after any step, at several random steps of one run, leaves no trace in the result."""
