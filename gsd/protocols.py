@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gsd.random import Stream
@@ -182,6 +182,10 @@ class Noising(Protocol):
     @abstractmethod
     def __call__(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         """Noise maps; how they depend on each other is the method. Views of a group are neighbours, anchor first."""
+
+    def reaches(self, geometry: Geometry, rng: Stream) -> Bool[Tensor, "V 1 h w"] | None:
+        """The pixels whose noise comes from points on the surface, which other views may see; None: not from points."""
+        return None
 
     def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "R M"] | None:
         """The sparse float64 matrix A of maps = A values, for independent N(0, 1) values, before any blend.

@@ -9,7 +9,7 @@ import pytest
 from launch import ROOT
 
 VOCABULARY = {"types", "protocols", "geometry", "random", "schedule", "noise_levels", "errors"}
-CORE = {"config", "experiment", "particles", "loop"}
+CORE = {"config", "experiment", "particles", "shares", "loop"}
 ENGINES = {"statistics", "warping", "rasterizer", "field", "menagerie"}
 OPTIONS = {
     *("camera", "sigma", "prompting", "init", "representation", "densify"),

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.noising.parts.correlated import Correlated
 from gsd.noising.points.background import sphere, without_translation
-from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Layer, Values
+from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Layer, Values, reached
+from gsd.noising.points.cells import surface_cells
 from gsd.noising.points.drift import Drift
 from gsd.noising.points.local import Offsets, frames
 from gsd.noising.points.operator import integral
@@ -24,6 +25,8 @@ from gsd.types import Fraction, Geometry
 Normalization = Literal["exact", "eq7_8", "sentence"]
 Refresh = Literal["iteration", "interval", "ou"]
 
+BACKGROUND_UPSAMPLE = 9  # sub-points per direction of the sphere
+RAYS = 2  # per pixel and axis, to find the cells
 # (own, fresh) of m_s = own n + fresh (z_s - mean z) for N sub-points
 COEFFICIENTS: dict[str, Callable[[int], tuple[float, float]]] = {
     "exact": lambda n: (n**-0.5, 1.0),
@@ -40,9 +43,14 @@ class Consistent(Correlated):
     Each sub-point feeds at most one pixel per view (kernel=box), which depends on geometry alone, so every map is
     exactly N(0, I); views that see the same surface share its values. Pixels that no point reaches get fresh noise.
 
+    A scene that is still a cloud has few points where its rays end: at the start of a run the points alone reach 30 %
+    of the object's pixels. So the cells of a world lattice in which rays end carry noise beside the points, as those
+    of `gsd.noising.lattice` do.
+
     normalization: exact, m_s = n / sqrt(N) + z_s - mean(z), whose covariance is I; eq7_8, the printed eq. 7 and 8,
         whose pixels have variance 1/N; sentence, the paper's text beside them (n / N instead), whose sub-points have
         another variance than 1 and are not independent. `gsd noising-check` shows that the last two are wrong.
+    cells: edge of those cells in pixels; 0: the points alone, as in the paper. With cells, sub-points gain nothing.
     offsets, spread: where sub-points lie, see gsd.noising.points.local.frames; spread is in units of the local spacing
         (of the Gaussian's own size for offsets=covariance).
     background: pixels without a surface see a sphere at infinity of `background_points` directions, or fresh noise.
@@ -55,7 +63,8 @@ class Consistent(Correlated):
 
     def __init__(
         self,
-        upsample: PositiveInt = 9,
+        upsample: PositiveInt = 1,
+        cells: NonNegativeFloat = 0.6,
         normalization: Normalization = "exact",
         offsets: Offsets = "tangent",
         spread: NonNegativeFloat = 0.7,
@@ -70,6 +79,7 @@ class Consistent(Correlated):
         sqrt_beta: Fraction = 1.0,
     ) -> None:
         super().__init__(sqrt_beta)
+        self.cells = cells
         self.upsample, self.normalization, self.offsets, self.spread = upsample, normalization, offsets, spread
         self.depth_tolerance, self.background, self.background_points = depth_tolerance, background, background_points
         self.refresh, self.interval = refresh, interval
@@ -91,16 +101,24 @@ class Consistent(Correlated):
             return None
         return integral(list(self._layers(geometry, rng).values()), geometry.depth.numel())
 
+    @torch.no_grad()
+    def reaches(self, geometry: Geometry, rng: Stream) -> Bool[Tensor, "V 1 h w"]:
+        layers = self._layers(geometry, rng)
+        return reached([layers[name] for name in ("surface", "cells") if name in layers], self.kernel)
+
     def _layers(self, geometry: Geometry, rng: Stream) -> dict[str, Layer]:
-        """The surface and, for background=sphere, the background."""
+        """The surface's points, the cells where rays end, and the background."""
         scene, cameras, depth, alpha = geometry.scene, geometry.cameras, geometry.depth, geometry.alpha
         key = rng.at(0).sub("offset").key()  # the same key for the whole run: sub-points keep their offsets
         points = scene.points.to(depth.dtype)
         spread = self.spread if self.upsample > 1 else 0.0  # a point that is not split is not displaced
         cloud = Cloud(points, frames(scene, self.offsets, spread).to(depth.dtype), scene.ids, self.upsample, key)
         layers = {"surface": Layer(cloud, cameras, alpha > 0.5, depth, self.depth_tolerance)}
+        if self.cells > 0:
+            hit = surface_cells(geometry, self.cells, RAYS, self.depth_tolerance)
+            layers["cells"] = replace(layers["surface"], cloud=hit)
         if self.background == "sphere":
-            behind = sphere(cameras, self.background_points, self.upsample, key)
+            behind = sphere(cameras, self.background_points, BACKGROUND_UPSAMPLE, key)
             layers["background"] = Layer(behind, without_translation(cameras), alpha <= 0.5)
         return layers
 
@@ -108,11 +126,11 @@ class Consistent(Correlated):
         """The noise of a cloud's sub-points at this step."""
         if self.refresh == "interval":
             rng = rng.at(rng.step // self.interval)
-        values = Values(rng.sub(part), *COEFFICIENTS[self.normalization](self.upsample))
+        values = Values(rng.sub(part), *COEFFICIENTS[self.normalization](cloud.upsample))
         if self.refresh != "ou":
             return values
 
         def draw(ids: Int[Tensor, " K"], step: int) -> Float[Tensor, "K N C"]:
-            return replace(values, rng=rng.at(step).sub(part)).of(ids, self.upsample, channels)
+            return replace(values, rng=rng.at(step).sub(part)).of(ids, cloud.upsample, channels)
 
         return replace(values, stored=self.drift(cloud.ids, rng.step, draw))

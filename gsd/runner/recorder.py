@@ -14,6 +14,7 @@ from gsd.experiment import Experiment
 from gsd.protocols import Learns
 from gsd.results.folder import RunFolder
 from gsd.runner.pictures import step_strip
+from gsd.runner.sharing import Sharing
 from gsd.runner.watch import Clock, Watcher
 from gsd.types import StepState
 
@@ -28,6 +29,7 @@ class Recorder(Watcher):
         self.experiment, self.folder, self.clock = experiment, folder, Clock()
         parts = {name: getattr(experiment, name) for name in ("representation", "guidance", "shares")}
         self.learning: dict[str, Learns] = {name: part for name, part in parts.items() if isinstance(part, Learns)}
+        self.sharing = Sharing(experiment)
         self.pending: list[dict[str, Any]] = []
         self.steps_taken, self.prior_calls = 0, 0
 
@@ -93,6 +95,7 @@ class Recorder(Watcher):
             "render/alpha": state.render.alpha.detach().mean(),
             "render/rgb": state.render.rgb.detach().mean(),
             "noise/std": state.noise.std(),
+            **self.sharing(state),
             "score/gradient_rms": _rms(state.score.gradient),
             **{f"loss/{name}": term.detach() for name, term in state.terms.items()},
             **{f"loss/{name}/share": share for name, share in state.shares.items()},

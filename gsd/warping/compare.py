@@ -19,7 +19,7 @@ from gsd.geometry import (
     relative_projection,
     sample,
 )
-from gsd.types import Cameras, StepState
+from gsd.types import Cameras, Geometry, StepState
 from gsd.warping import compare_kernel as kernels
 
 VANISHING = 1e-24  # |a|^2 |b|^2 of two maps at a pixel below which they have no direction to compare
@@ -75,6 +75,28 @@ def gradient_cosine(state: StepState, tolerance: float = 0.07) -> float | None:
     pairs = ordered_pairs(seen.cameras)
     similarity, mask = _compared(maps, seen.depth, seen.alpha, seen.cameras, pairs, "bilinear", tolerance)
     return float(similarity[mask].mean()) if mask.any() else None
+
+
+@torch.no_grad()
+def noise_correlation(noise: Float[Tensor, "V C h w"], seen: Geometry, tolerance: float = 0.07) -> float | None:
+    """How much noise the views of a group share: the mean of n_i(p) n_j(q), q the pixel of view j that contains p_ij.
+
+    Args:
+        noise: maps of variance 1.
+        seen: what they are of.
+        tolerance: world units of depth within which two views see the same surface.
+
+    Returns:
+        The correlation over all pairs, co-visible pixels and channels, or None if no two views of a group share a
+        pixel. Maps that are N(0, I) reach at most about 0.9 at 5 degrees, and 0.65 where pixels count points.
+    """
+    i, j = ordered_pairs(seen.cameras)
+    if not len(i):
+        return None
+    coords, z = correspond(seen.depth[i], seen.cameras[i], seen.cameras[j])
+    both = co_visible(coords, z, seen.alpha[i], seen.depth[j], seen.alpha[j], tolerance)
+    products = (noise[i] * sample(noise[j], coords, "nearest")).mean(1)
+    return float(products[both].mean()) if both.any() else None
 
 
 class Compared(torch.autograd.Function):

@@ -7,26 +7,32 @@ import dataclasses
 
 import pytest
 import torch
+from quick_config import quick
 from warps import drawn, plane
 
+from gsd.experiment import build
 from gsd.geometry import correspond, geometry_at, sample
+from gsd.loop import optimise
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.noising.consistent import Consistent
 from gsd.noising.points.canvas import reach
 from gsd.noising.random import Random
 from gsd.random import Stream
 from gsd.types import Render, Scene
+from gsd.warping.compare import noise_correlation
 
 CHANNELS, SIZE = 200, 64
 S, P = 10 * CHANNELS, SIZE * SIZE
+START = ("camera.resolution=64", "prior.variants=1", "metric=none")
+POINTS = {"upsample": 9, "cells": 0}  # alone, as in the paper
 VARIANTS = {
     "box": {},
+    "points": POINTS,
     "tent": {"kernel": "tent"},
     "fresh background": {"background": "fresh"},
     "covariance": {"offsets": "covariance"},
     "ou": {"refresh": "ou"},
     "half fresh": {"sqrt_beta": 0.7},
-    "one sub-point": {"upsample": 1},
 }
 variants = pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())
 
@@ -34,7 +40,7 @@ variants = pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.ke
 def draws(degrees, samples=S, **options):
     """[S, 2, h, w] samples of both views of the reference scene with 5,000 points; the step is the draw's number."""
     cams = cameras(0.0, degrees)
-    shown, scene, noising = render(cams), surface(5000), Consistent(**options)
+    shown, scene, noising = render(cams), surface(5000), Consistent(**POINTS | options)
     shape = (2, CHANNELS, SIZE, SIZE)
     maps = [drawn(noising, scene, shown, cams, shape, Stream(0, "test", k)) for k in range(samples // CHANNELS)]
     return torch.cat(maps, 1).transpose(0, 1)
@@ -69,12 +75,31 @@ def test_views_share_what_they_both_see(options, five, thirty):
     assert near(draws(30.0, 400, **options), 30.0) == pytest.approx(thirty, abs=0.03)
 
 
+@pytest.mark.parametrize("steps", [1, 16])
+def test_views_share_noise_before_there_is_a_surface(steps):
+    """The first steps of a run: a translucent ball, whose points seldom lie where a ray is said to end."""
+    seen = list(optimise(build(quick(*START, f"steps={steps}"))))[-1].geometry
+
+    def sharing(**options):
+        noising, rng = Consistent(**options), Stream(1, "x")
+        return noise_correlation(noising(seen, 100, rng), seen), float(
+            noising.reaches(seen, rng)[seen.alpha > 0.5].float().mean()
+        )
+
+    correlation, coverage = sharing()
+    assert correlation > 0.53
+    assert coverage > 0.99
+    correlation, coverage = sharing(**POINTS)
+    assert correlation < 0.3
+    assert coverage < 0.6
+
+
 def test_opposite_views_are_independent():
     both = draws(180.0, 400)
     assert (both[:, 0] * both[:, 1]).mean().abs() < 5 / (400 * P) ** 0.5
 
 
-@pytest.mark.parametrize("options", [{}, {"background": "fresh"}], ids=str)
+@pytest.mark.parametrize("options", [{}, POINTS, {"background": "fresh"}], ids=str)
 @pytest.mark.parametrize("degrees", [0.0, 5.0, 30.0])
 def test_the_operator_is_exact(options, degrees):
     """A A^T = I within a view, no sub-point in two of its pixels, and between views no singular value above 1."""
@@ -96,7 +121,7 @@ def test_the_operator_is_exact(options, degrees):
 
 def test_printed_normalisations_have_the_variances_that_follow_from_them():
     scene, cams = surface(5000), cameras(0.0, 5.0)
-    reference = Consistent(offsets="isotropic", spread=0.7)
+    reference = Consistent(**POINTS, offsets="isotropic", spread=0.7)
     layer = reference._layers(geometry_at(scene, render(cams), cams, 64, 64), Stream(0, "test"))["surface"]
     pixel = reach(layer, "box")[0][1, :, 0].view(5000, 9)
     c = torch.zeros(5000, P + 1).scatter_add_(1, torch.where(pixel >= 0, pixel, P), torch.ones(5000, 9))[:, :P]
@@ -109,8 +134,8 @@ def test_printed_normalisations_have_the_variances_that_follow_from_them():
     expected = 1 - 8 / 81 * (squares / count.clamp_min(1))[hit]
     assert ((variance - expected) / expected).abs().max() < 5.5 * (2 / S) ** 0.5
     assert expected.mean() < 0.9
-    assert Consistent(normalization="sentence").claims == {"shared"}
-    assert Consistent(normalization="eq7_8", upsample=1).claims == {"white", "unit", "shared"}  # then they agree
+    assert Consistent(normalization="sentence", upsample=9).claims == {"shared"}
+    assert Consistent(normalization="eq7_8").claims == {"white", "unit", "shared"}  # then they agree
 
 
 def test_same_view_gives_the_same_map():
@@ -144,7 +169,9 @@ def test_refresh():
     seen = _reached(scene, shown, cams)
 
     def at(step, **options):
-        return drawn(Consistent(**options), scene, shown, cams, shape, Stream(3, "x", step))[0].flatten(1)[:, seen]
+        return drawn(Consistent(**POINTS | options), scene, shown, cams, shape, Stream(3, "x", step))[0].flatten(1)[
+            :, seen
+        ]
 
     n = at(0).numel()
     assert (at(0) * at(1)).mean().abs() < 5 / n**0.5
@@ -153,14 +180,14 @@ def test_refresh():
     assert (at(3, **kept) * at(4, **kept)).mean().abs() < 5 / n**0.5
     drifting = {"refresh": "ou", "gamma": 0.2}
     assert (at(3, **drifting) * at(4, **drifting)).mean() == pytest.approx(0.8**0.5, abs=5 / n**0.5)
-    noising = Consistent(**drifting)
+    noising = Consistent(**POINTS | drifting)
     straight = [drawn(noising, scene, shown, cams, shape, Stream(3, "x", k)) for k in range(5)]
     assert torch.equal(straight[4][0].flatten(1)[:, seen], at(4, **drifting))  # a resumed run
 
 
 def _reached(scene, shown, cams):
     """Pixels of the first view that some sub-point reaches."""
-    layer = Consistent()._layers(geometry_at(scene, shown, cams, 64, 64), Stream(3, "x"))["surface"]
+    layer = Consistent(**POINTS)._layers(geometry_at(scene, shown, cams, 64, 64), Stream(3, "x"))["surface"]
     pixel = reach(layer, "box")[0][0]
     return pixel[pixel >= 0].unique()
 
@@ -252,7 +279,7 @@ def test_views_that_draw_their_own_positions_share_little():
     shown, shape = render(cams), (1, 200, 64, 64)
     both = []
     for v in range(2):
-        noising, view = Consistent(offsets="isotropic"), cams[v : v + 1]
+        noising, view = Consistent(**POINTS, offsets="isotropic"), cams[v : v + 1]
         layers = noising._layers
 
         def moved(*args, layers=layers, v=v):

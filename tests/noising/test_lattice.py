@@ -1,9 +1,13 @@
+from dataclasses import replace
+
 import pytest
 import torch
 from warps import drawn
 
+from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render, surface
-from gsd.noising.lattice import Lattice, cells, cells_torch
+from gsd.noising.lattice import Lattice
+from gsd.noising.points.cells import cells, cells_torch, surface_cells
 from gsd.random import Stream
 from gsd.types import Render
 
@@ -19,6 +23,23 @@ def test_cells_equal_their_twin():
     assert torch.equal(
         (fast.points[order].double() / 0.3).floor().unique(dim=0), (points[3:].double() / 0.3).floor().unique(dim=0)
     )
+
+
+@pytest.mark.parametrize(("rendered", "size", "rays"), [(32, 32, 2), (32, 32, 3), (96, 32, 2), (48, 32, 1)])
+def test_cells_where_rays_end_equal_their_twin(rendered, size, rays):
+    cams = cameras(0.0, 5.0, size=rendered)
+    seen = geometry_at(surface(10), render(cams), cams, size, size)
+    exact = replace(seen, depth=seen.depth.double(), alpha=seen.alpha.double(), cameras=in_double(seen.cameras))
+    exact = replace(exact, render=replace(seen.render, depth=seen.render.depth.double()))
+    fast, slow = (surface_cells(each, 0.5, rays, 0.1) for each in (seen, exact))
+    order = fast.ids.argsort()
+    assert torch.equal(fast.ids[order], slow.ids)
+    assert torch.allclose(fast.points[order], slow.points.float(), atol=1e-6)
+    assert len(fast.ids) > 300
+
+
+def in_double(cams):
+    return replace(cams, viewmats=cams.viewmats.double(), Ks=cams.Ks.double())
 
 
 def test_knows_nothing_of_points():

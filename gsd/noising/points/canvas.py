@@ -5,6 +5,7 @@ CPU float32 tensors go through numba kernels, others through plain torch; the fu
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -237,6 +238,14 @@ def _product(
     valid = (dy < 2) & (dx >= 0) & (dx < 2)
     other = torch.where(valid, 2 * dy + dx, 0)
     return weight[view, point, corner] * weight[view, point, other] * valid
+
+
+def reached(layers: Sequence[Layer], kernel: Kernel) -> Bool[Tensor, "V 1 h w"]:
+    """The pixels that a sub-point of the layers feeds."""
+    canvas = Canvas(layers[0].accepts.to(layers[0].cloud.points.dtype), 1, kernel, 1.0)
+    for layer in layers:
+        canvas.paint(layer, Values(Stream(0, "reached"), 1.0, 0.0))
+    return (canvas.gram[..., 0] > 0).view_as(layers[0].accepts)
 
 
 def near_cone(directions: Float[Tensor, "K 3"], axes: Float[Tensor, "V 3"], cosine: float) -> Int[Tensor, " S"]:

@@ -66,6 +66,68 @@ def assign(points, centre, size, keys, cell, moments):
 
 
 @njit
+def hit_cells(depth, mask, viewmats, Ks, rays, edge, tolerance, keys, sums):
+    """The lattice cells in which rays through the pixels of the mask end: keys[c], sums[c] = 1, x, y, z of its hits.
+
+    depth [V, H, W] may be finer than mask [V, h, w] and Ks. Returns the number of cells.
+    """
+    capacity = 16
+    while capacity < 2 * len(keys):
+        capacity *= 2
+    table = np.full(capacity, -1, np.int32)
+    n_cells = 0
+    views, height, width = mask.shape
+    down, right, inverse = depth.shape[1] / (height * rays), depth.shape[2] / (width * rays), 1.0 / edge
+    for v in range(views):
+        R, t, K, image = viewmats[v], viewmats[v, :3, 3], Ks[v], depth[v]
+        for pixel in range(height * width):
+            i, j = pixel // width, pixel % width
+            if not mask[v, i, j]:
+                continue
+            for ray in range(rays * rays):
+                row, column = i * rays + ray // rays, j * rays + ray % rays
+                near = image[int(row * down), int(column * right)]
+                z = _between(image, (row + 0.5) * down - 0.5, (column + 0.5) * right - 0.5)
+                if not abs(z - near) < tolerance:
+                    z = near
+                x = ((column + 0.5) / rays - K[0, 2]) / K[0, 0] * z - t[0]
+                y = ((row + 0.5) / rays - K[1, 2]) / K[1, 1] * z - t[1]
+                z -= t[2]
+                wx = R[0, 0] * x + R[1, 0] * y + R[2, 0] * z
+                wy = R[0, 1] * x + R[1, 1] * y + R[2, 1] * z
+                wz = R[0, 2] * x + R[1, 2] * y + R[2, 2] * z
+                fx, fy, fz = np.floor(wx * inverse), np.floor(wy * inverse), np.floor(wz * inverse)
+                if not (abs(fx) < _REACH - 1 and abs(fy) < _REACH - 1 and abs(fz) < _REACH - 1):  # NaN fails too
+                    continue
+                key = pack(np.int64(fx), np.int64(fy), np.int64(fz))
+                slot = _slot(key, table, keys)
+                c = table[slot]
+                if c < 0:
+                    c = table[slot] = n_cells
+                    keys[c] = key
+                    sums[c, :] = 0
+                    n_cells += 1
+                sums[c, 0] += 1
+                sums[c, 1] += wx
+                sums[c, 2] += wy
+                sums[c, 3] += wz
+    return n_cells
+
+
+@njit
+def _between(image, y, x):
+    """Bilinear, beyond the outermost pixel centres constant."""
+    height, width = image.shape
+    y, x = min(max(y, 0.0), height - 1.0), min(max(x, 0.0), width - 1.0)
+    i, j = min(int(y), height - 2) if height > 1 else 0, min(int(x), width - 2) if width > 1 else 0
+    a, b = y - i, x - j
+    i1, j1 = min(i + 1, height - 1), min(j + 1, width - 1)
+    above = (1 - b) * image[i, j] + b * image[i, j1]
+    below = (1 - b) * image[i1, j] + b * image[i1, j1]
+    return (1 - a) * above + a * below
+
+
+@njit
 def pack(x, y, z):
     """One key for the integer coordinates of a cell."""
     return ((x + _REACH) << np.int64(42)) | ((y + _REACH) << np.int64(21)) | (z + _REACH)

@@ -1,0 +1,94 @@
+"""Cells of a world lattice that the rendered surface passes through: points wherever a ray ends."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from gsd.backend.device import compiled
+from gsd.geometry import unproject
+from gsd.noising.points.canvas import Cloud
+from gsd.noising.points.local import sort_into_cells
+from gsd.noising.points.local_kernels import assign, hit_cells
+from gsd.types import Geometry
+
+
+def surface_cells(geometry: Geometry, cell: float, rays: int, tolerance: float) -> Cloud:
+    """The cells that rays through the object's pixels (alpha > 0.5) end in, each at the mean of its hits.
+
+    Args:
+        geometry: of the step; depth at the latents' size, or the rendered one where that is finer, between pixel
+            centres interpolated where the surface is continuous, at an edge the pixel's own.
+        cell: edge in pixels, at the mean distance and focal length of the cameras, so that all views share one lattice.
+        rays: rays x rays per pixel.
+        tolerance: world units; a step of depth between pixels that is larger is an edge.
+
+    Returns:
+        A cloud whose ids are the cells' packed indices.
+    """
+    source, edge = _source(geometry), cell_angle(geometry, cell) * float(geometry.cameras.distance.mean())
+    if not compiled(source):
+        return surface_cells_torch(geometry, cell, rays, tolerance)
+    cameras, mask = geometry.cameras, geometry.alpha[:, 0] > 0.5
+    most = int(mask.sum()) * rays**2
+    keys, sums = np.empty(most, np.int64), np.empty((most, 4))
+    count = hit_cells(
+        source[:, 0].contiguous().numpy(), mask.numpy(), cameras.viewmats.contiguous().numpy(),
+        cameras.Ks.contiguous().numpy(), rays, edge, tolerance, keys, sums,
+    )  # fmt: skip
+    return _cloud(torch.from_numpy(keys[:count]), torch.from_numpy(sums[:count, 1:] / sums[:count, :1]).float())
+
+
+def surface_cells_torch(geometry: Geometry, cell: float, rays: int, tolerance: float) -> Cloud:
+    """The torch twin."""
+    many = geometry.cameras.resized(rays * geometry.cameras.width, rays * geometry.cameras.height)
+    fine, inside = fine_depth(geometry, rays, tolerance)
+    edge = cell_angle(geometry, cell) * float(geometry.cameras.distance.mean())
+    return cells_torch(unproject(fine, many)[inside[:, 0]], edge)
+
+
+def cell_angle(geometry: Geometry, cell: float) -> float:
+    """Radians that `cell` pixels span at the mean focal length."""
+    return cell / float(geometry.cameras.Ks[:, 0, 0].mean())
+
+
+def fine_depth(
+    geometry: Geometry, rays: int, tolerance: float
+) -> tuple[Float[Tensor, "V 1 H W"], Bool[Tensor, "V 1 H W"]]:
+    """The depth of every ray, and whether the ray ends on the surface."""
+    height, width = geometry.depth.shape[2:]
+    large, source = (rays * height, rays * width), _source(geometry)
+    near, smooth = interpolate(source, large, mode="nearest"), interpolate(source, large, mode="bilinear")
+    mask = (geometry.alpha > 0.5).float()
+    return torch.where((smooth - near).abs() < tolerance, smooth, near), interpolate(mask, large, mode="nearest") > 0.5
+
+
+def _source(geometry: Geometry) -> Float[Tensor, "V 1 H W"]:
+    rendered = geometry.render.depth
+    return rendered.detach() if min(rendered.shape[2:]) > min(geometry.depth.shape[2:]) else geometry.depth
+
+
+def cells(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
+    """The lattice cells that points fall into, each at the mean of its points."""
+    if not compiled(points):
+        return cells_torch(points, edge)
+    count = len(points)
+    keys, cell, moments = np.empty(count, np.int64), np.empty(count, np.int32), np.empty((count, 10))
+    n, _ = assign(points.numpy(), np.zeros(3), edge, keys, cell, moments)
+    return _cloud(torch.from_numpy(keys[:n]), torch.from_numpy(moments[:n, 1:4] / moments[:n, :1]).float())
+
+
+def cells_torch(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
+    """The torch twin."""
+    x = points.double()
+    valid, ids, cell = sort_into_cells(x, edge)
+    homogeneous = torch.nn.functional.pad(x[valid], (0, 1), value=1.0)
+    sums = homogeneous.new_zeros(len(ids), 4).index_add_(0, cell, homogeneous)
+    return _cloud(ids, (sums[:, :3] / sums[:, 3:]).to(points.dtype))
+
+
+def _cloud(ids: Int[Tensor, " K"], points: Float[Tensor, "K 3"]) -> Cloud:
+    return Cloud(points, points.new_zeros(len(points), 3, 3), ids, 1, 0)
