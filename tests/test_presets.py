@@ -1,7 +1,7 @@
 """Every preset is composed and run: with its own numbers, and at the scale of a laptop."""
 
 import pytest
-from launch import config
+from launch import config, records
 from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
 from quick_config import SMALLEST, quick, quick_launch
@@ -56,6 +56,10 @@ def test_preset_runs_on_a_laptop(preset, weights, tmp_path):
     assert "truth" in cfg.metric
     assert cfg.camera.resolution == 64
     assert cfg.prompting.negative == ""
+    if preset.endswith("_gsd"):
+        first = next(iter(records(tmp_path / "run")))
+        assert first["loss/consistency/share"] > 0.01
+        assert first["noise/coverage"] > 0.95
 
 
 @pytest.mark.parametrize("base", BASES)
