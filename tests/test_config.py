@@ -87,7 +87,7 @@ def test_every_yaml_says_in_a_line_what_it_is(path):
 ALIASES = {
     "camera=orbit": {"resolution"},  # a schedule over the steps of the run
     "guidance=x0": {"guidance_scale", "rescale", "rescale_of", "weighting"},
-    "noising=paper": {"offsets"},
+    "noising=paper": {"offsets", "upsample"},
     "prior=mvdream": {"model"},
     "prior=tiny": {"model", "guidance_scale", "random_background"},
 }
