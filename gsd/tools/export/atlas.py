@@ -31,7 +31,8 @@ def unwrapped(vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"], side: i
     atlas.add_mesh(vertices.numpy(), faces.numpy().astype(np.uint32))
     atlas.generate(pack_options=packing)
     origin, indices, uv = atlas[0]
-    return Atlas(*(torch.from_numpy(x.astype(np.int64)) for x in (origin, indices)), torch.from_numpy(uv.copy()))
+    origin, indices = (torch.from_numpy(x.astype(np.int64)) for x in (origin, indices))
+    return Atlas(origin, indices, torch.from_numpy(uv.copy()))
 
 
 def texels(atlas: Atlas, side: int) -> tuple[Int[Tensor, "side side"], Float[Tensor, "side side 3"]]:

@@ -23,6 +23,7 @@ from gsd.protocols import OfGaussians
 from gsd.rasterizer import rasterize
 from gsd.tools.export.fusion_kernels import fuse
 from gsd.tools.export.mesh import Surface, surface
+from gsd.tools.export.progress import tracked
 from gsd.tools.export.views import SOLID, View, bounds, pictures
 from gsd.types import Cameras, Render
 
@@ -72,7 +73,7 @@ def _shown(representation: Any, cameras: Cameras) -> Render:
 def _fused(views: list[View], low: Float[Tensor, " 3"], spacing: float, count: list[int]) -> Float[Tensor, "X Y Z"]:
     """The mean over views of the signed distance in units of the truncation, in [-1, 1]; negative inside."""
     total, weight = torch.zeros(count, device=low.device), torch.zeros(count, device=low.device)
-    for cameras, show in views:
+    for cameras, show in tracked(views, "fusion"):
         solid = show.alpha[0, 0] > SOLID
         if compiled(total):
             fuse(
