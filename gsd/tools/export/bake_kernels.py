@@ -42,6 +42,39 @@ def rasterise(corners, face, weights):
 
 @njit
 @no_type_check
+def reach_out(corners, reach, face, weights):
+    """Give each texel that `rasterise` left out the nearest point of an edge, if that is at most `reach` texels away.
+
+    Charts thinner than a texel may have no centre of a texel inside.
+    """
+    height, width = face.shape
+    nearest = np.where(face < 0, np.float32(reach * reach), np.float32(0))
+    for f in range(len(corners)):
+        for k in range(3):
+            next_k = (k + 1) % 3
+            px, py = corners[f, k]
+            dx, dy = corners[f, next_k, 0] - px, corners[f, next_k, 1] - py
+            length = max(dx * dx + dy * dy, np.float32(1e-12))
+            left, right = max(0, int(min(px, px + dx) - reach)), min(width - 1, int(max(px, px + dx) + reach))
+            top, bottom = max(0, int(min(py, py + dy) - reach)), min(height - 1, int(max(py, py + dy) + reach))
+            for row in range(top, bottom + 1):
+                y = np.float32(row + 0.5) - py
+                for column in range(left, right + 1):
+                    if nearest[row, column] == 0:
+                        continue
+                    x = np.float32(column + 0.5) - px
+                    along = min(max((x * dx + y * dy) / length, np.float32(0)), np.float32(1))
+                    distance = (x - along * dx) ** 2 + (y - along * dy) ** 2
+                    if distance < nearest[row, column]:
+                        nearest[row, column] = distance
+                        face[row, column] = f
+                        weights[row, column] = 0
+                        weights[row, column, k] = 1 - along
+                        weights[row, column, next_k] = along
+
+
+@njit
+@no_type_check
 def blend(points, outward, viewmat, K, seen, tolerance, total, weight):
     """Add what one view shows of each point; see `gsd.tools.export.views.blend_torch`.
 

@@ -7,7 +7,7 @@ from made_surfaces import Ellipsoid
 
 from gsd.geometry import sample
 from gsd.tools.export import bake, views
-from gsd.tools.export.atlas import texels, unwrapped
+from gsd.tools.export.atlas import REACH, texels, unwrapped
 from gsd.tools.export.bake import coloured, textured
 from gsd.tools.export.bake_kernels import blend
 from gsd.tools.export.depth import surface_of_depth
@@ -68,22 +68,30 @@ def test_the_compiled_rasteriser_equals_a_search_through_all_triangles(striped):
     side = 64
     atlas = unwrapped(*simplified(striped.vertices, striped.faces, 400), side)
     face, weights = texels(atlas, side)
-    centres = (torch.stack(torch.meshgrid(*[torch.arange(side) + 0.5] * 2, indexing="xy"), -1) / side).view(-1, 1, 2)
-    a, b, c = (atlas.uv[atlas.faces[:, k]] for k in range(3))
+    centres = torch.stack(torch.meshgrid(*[torch.arange(side) + 0.5] * 2, indexing="xy"), -1).view(-1, 1, 2)
+    corners = side * atlas.uv[atlas.faces]
+    a, b, c = corners.unbind(1)
 
     def cross(p, q):
         return p[..., 0] * q[..., 1] - p[..., 1] * q[..., 0]
 
     area = cross(b - a, c - a)
     second, third = cross(centres - a, c - a) / area, cross(b - a, centres - a) / area
-    shares = torch.stack([1 - second - third, second, third], -1)
-    depth = shares.amin(-1).nan_to_num(-1).amax(1).view(side, side)  # above 0 inside of some triangle
-    sure = depth.abs() > 1e-4
-    assert ((face >= 0) == (depth > 0))[sure].all()
-    inside = (face >= 0) & sure
-    assert 0.3 < inside.float().mean() < 1
-    plain = shares[inside.flatten().nonzero()[:, 0], face[inside]]
-    assert (plain - weights[inside]).abs().max() < 1e-3
+    inside = torch.minimum(1 - second - third, torch.minimum(second, third)).nan_to_num(-1).amax(1) > 0
+    from_edges = []
+    for p, q in ((a, b), (b, c), (c, a)):
+        along = (((centres - p) * (q - p)).sum(-1) / (q - p).square().sum(-1).clamp_min(1e-12)).clamp(0, 1)
+        from_edges.append((centres - p - along[..., None] * (q - p)).norm(dim=-1).amin(1))
+    away = torch.where(inside, 0.0, torch.stack(from_edges).amin(0))
+    taken = (face >= 0).flatten()
+    sure = (away - REACH).abs() > 1e-3
+    assert (taken == (away < REACH))[sure].all()
+    assert 0.3 < inside.float().mean() < taken.float().mean() < 1
+    weights = weights.view(-1, 3)[taken]
+    assert weights.min() >= 0
+    assert torch.allclose(weights.sum(1), torch.ones(len(weights)), atol=1e-4)
+    at = (corners[face.flatten()[taken]] * weights[:, :, None]).sum(1)
+    assert ((at - centres[taken, 0]).norm(dim=-1) - away[taken]).abs().max() < 2e-2
 
 
 def test_the_compiled_blending_equals_the_plain_one(striped):
