@@ -1,7 +1,8 @@
 """The scene of a run as a file: gsd export RUN_FOLDER --format glb|obj|ply|splat|spz
 
-glb and obj are meshes with vertex colours (y up, front along +z), ply, splat and spz are Gaussians (ply and splat: y
-down, front along -z; spz: y up, front along +z). The last checkpoint is taken, so a run need not be finished.
+glb and obj are meshes with a texture (y up, front along +z): glb holds it, obj has a .mtl and a .png beside it. ply,
+splat and spz are Gaussians (ply and splat: y down, front along -z; spz: y up, front along +z). The last checkpoint is
+taken, so a run need not be finished.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ def main() -> None:
     parser.add_argument("--format", help="glb, obj, ply, splat or spz; without it, the ending of --out")
     parser.add_argument("--out", type=Path, help="without it, scene.FORMAT in the run folder")
     parser.add_argument("--resolution", type=int, default=160, help="of a mesh: voxels along its longest side (160)")
+    parser.add_argument(
+        "--colors", choices=("texture", "vertex"), default="texture", help="of a mesh: texture (the default) or vertex"
+    )
     parser.add_argument(
         "--level", type=float, help="of a field's mesh: density of the surface; without it, half of that where rays end"
     )
@@ -47,7 +51,7 @@ def _run(args: argparse.Namespace) -> None:
     out = args.out or args.folder / f"scene.{kind}"
     if out.suffix != f".{kind}":
         raise GsdError(f"--out {out} must end in .{kind}, the format asked for.")
-    options = Options(kind, args.resolution, args.level, args.spz_version, args.min_opacity)
+    options = Options(kind, args.resolution, args.colors, args.level, args.spz_version, args.min_opacity)
     step = export(args.folder, out, options, args.particle, pick_device("auto"))
     print(f"{out} (the scene after {step} steps)")
 

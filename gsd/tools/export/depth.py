@@ -14,8 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
-from rich.console import Console
-from rich.progress import track
 from torch import Tensor
 
 from gsd.backend.device import compiled
@@ -24,8 +22,9 @@ from gsd.geometry import in_bounds, project, rotation_matrices, sample
 from gsd.protocols import OfGaussians
 from gsd.rasterizer import rasterize
 from gsd.tools.export.fusion_kernels import fuse
-from gsd.tools.export.mesh import Mesh, normals, surface
-from gsd.tools.export.views import SOLID, View, around, colours, seen_points
+from gsd.tools.export.mesh import Surface, surface
+from gsd.tools.export.progress import tracked
+from gsd.tools.export.views import SOLID, View, bounds, pictures
 from gsd.types import Cameras, Render
 
 TRUNCATION = 3.0  # voxels
@@ -33,24 +32,23 @@ HALF_WIDTH = math.sqrt(2 * math.log(2))  # standard deviations from a Gaussian's
 
 
 @torch.no_grad()
-def mesh_of_depth(representation: Any, resolution: int, device: torch.device) -> Mesh:
+def surface_of_depth(representation: Any, resolution: int, device: torch.device) -> Surface:
     """TSDF fusion (Curless and Levoy 1996), `resolution` voxels along the longest side of the object.
 
     A view says nothing of what lies behind a surface; pixels without the object are empty along their whole rays. What
     no view has seen counts as inside.
     """
-    console = Console(stderr=True)
-    every = around(device)
-    looks = track(every, "depth from all sides", console=console, transient=True, disable=not console.is_terminal)
-    views = [(cameras, _shown(representation, cameras)) for cameras in looks]
-    low, high = _bounds(views)
+    views = pictures(lambda cameras: _shown(representation, cameras), device, 2 * TRUNCATION / resolution)
+    box = bounds(views)
+    if box is None:
+        raise GsdError("There is no surface: the scene is nowhere more than half opaque; let the run go on for longer.")
+    low, high = box
     spacing = float((high - low).max()) / resolution
     low = low - 2 * TRUNCATION * spacing
     count = ((high - low) / spacing + 2 * TRUNCATION).ceil().long().tolist()
     distance = _fused(views, low, spacing, count)
     vertices, faces = surface(-distance, 0.0, low, spacing)
-    rgb = colours(views, vertices.to(device), normals(vertices, faces).to(device), TRUNCATION * spacing)
-    return Mesh(vertices, faces, rgb.clamp(0, 1))
+    return Surface(vertices, faces, views, TRUNCATION * spacing)
 
 
 def _shown(representation: Any, cameras: Cameras) -> Render:
@@ -72,20 +70,10 @@ def _shown(representation: Any, cameras: Cameras) -> Render:
     return replace(show, depth=show.depth - mean)
 
 
-def _bounds(views: list[View]) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
-    """The box around all surface points that some view sees, within the unit ball's."""
-    found = [points for points in map(seen_points, views) if len(points)]
-    if not found:
-        raise GsdError("There is no surface: the scene is nowhere more than half opaque; let the run go on for longer.")
-    low = torch.stack([points.amin(0) for points in found]).amin(0)
-    high = torch.stack([points.amax(0) for points in found]).amax(0)
-    return low.clamp(-1, 1), high.clamp(-1, 1)
-
-
 def _fused(views: list[View], low: Float[Tensor, " 3"], spacing: float, count: list[int]) -> Float[Tensor, "X Y Z"]:
     """The mean over views of the signed distance in units of the truncation, in [-1, 1]; negative inside."""
     total, weight = torch.zeros(count, device=low.device), torch.zeros(count, device=low.device)
-    for cameras, show in views:
+    for cameras, show in tracked(views, "fusion"):
         solid = show.alpha[0, 0] > SOLID
         if compiled(total):
             fuse(

@@ -1,4 +1,4 @@
-"""The surface of a density field by marching cubes, coloured by the field itself."""
+"""The surface of a density field by marching cubes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from gsd.errors import GsdError
-from gsd.tools.export.mesh import Mesh, normals, surface
-from gsd.tools.export.views import View, around, colours, seen_points
+from gsd.tools.export.mesh import Surface, surface
+from gsd.tools.export.progress import tracked
+from gsd.tools.export.views import View, pictures, seen_points
 
 CHUNK = 1 << 18  # points asked at a time
 HALF = 1.0  # the object lies in the unit ball
@@ -17,7 +18,7 @@ HAZE = 0.08  # world units: how far behind a surface that is not quite opaque th
 
 
 @torch.no_grad()
-def mesh_of_field(representation: Any, resolution: int, level: float | None, device: torch.device) -> Mesh:
+def surface_of_field(representation: Any, resolution: int, level: float | None, device: torch.device) -> Surface:
     """Where the density (per world unit) of a radiance field crosses `level`, on a grid of resolution^3 over [-1, 1]^3.
 
     Without a level: half the density where rays end, in the median, since how dense a field becomes depends on what it
@@ -25,14 +26,14 @@ def mesh_of_field(representation: Any, resolution: int, level: float | None, dev
     is interpolated in the opacity of a voxel, 1 - exp(-density spacing), which is bounded. Colours are those that
     cameras all around see, since the colour at a point of a surface that is not opaque is not what shows.
     """
-    views = [(cameras, representation.render(cameras)) for cameras in around(device)]
+    views = pictures(representation.render, device, HAZE)
     if level is None:
         level = 0.5 * _density_where_rays_end(representation, views)
     spacing = 2 * HALF / (resolution - 1)
     line = torch.linspace(-HALF, HALF, resolution, device=device)
     rest = torch.cartesian_prod(line, line)
     slabs = []
-    for x in line:
+    for x in tracked(list(line), "density"):
         points = torch.cat([x.expand(len(rest), 1), rest], 1)
         density = torch.cat([representation.field(part)[0] for part in points.split(CHUNK)])
         slabs.append(density.float().cpu().view(resolution, resolution))
@@ -43,8 +44,7 @@ def mesh_of_field(representation: Any, resolution: int, level: float | None, dev
         )
     opacity, threshold = -torch.expm1(-density * spacing), -math.expm1(-level * spacing)
     vertices, faces = surface(opacity, threshold, torch.full((3,), -HALF), spacing)
-    rgb = colours(views, vertices.to(device), normals(vertices, faces).to(device), HAZE)
-    return Mesh(vertices, faces, rgb.float().clamp(0, 1))
+    return Surface(vertices, faces, views, HAZE)
 
 
 def _density_where_rays_end(representation: Any, views: list[View]) -> float:

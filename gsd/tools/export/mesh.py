@@ -1,10 +1,8 @@
-"""Triangle meshes with vertex colours: from a volume, cleaned, and written as .glb or .obj."""
+"""Triangle meshes: from a volume, cleaned, and simplified."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from gsd.errors import GsdError
+from gsd.tools.export.views import View
 
 # glTF and with it most programs: y up, the front looks along +z. Ours is z up with the front along +x.
 WORLD_TO_Y_UP = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])
@@ -22,10 +21,34 @@ SPECK = 0.01  # of the largest component's faces: what has fewer is a floater
 
 
 @dataclass(frozen=True)
-class Mesh:
+class Surface:
+    """A closed surface without colours, and the views that show them."""
+
     vertices: Float[Tensor, "N 3"]  # world units and axes
     faces: Int[Tensor, "F 3"]  # counter-clockwise from outside
+    views: list[View]
+    tolerance: float  # world units: how far the depth of a view that sees a point may be from it
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A surface with a colour per vertex."""
+
+    vertices: Float[Tensor, "N 3"]
+    normals: Float[Tensor, "N 3"]
+    faces: Int[Tensor, "F 3"]
     rgb: Float[Tensor, "N 3"]  # [0, 1], sRGB as in renders
+
+
+@dataclass(frozen=True)
+class TexturedMesh:
+    """A surface with a texture. A vertex where charts meet is there once per chart."""
+
+    vertices: Float[Tensor, "N 3"]
+    normals: Float[Tensor, "N 3"]
+    faces: Int[Tensor, "F 3"]
+    uv: Float[Tensor, "N 2"]  # [0, 1]; (0, 0) is the upper left corner of the texture, as in glTF
+    texture: Float[Tensor, "H W 3"]  # [0, 1], sRGB
 
 
 def surface(
@@ -66,38 +89,13 @@ def normals(vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"]) -> Float[
     return torch.nn.functional.normalize(summed, dim=-1)
 
 
-def save_mesh(path: Path, mesh: Mesh) -> None:
-    """As .glb or .obj, by the ending; y up, front along +z.
+def simplified(
+    vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"], count: int
+) -> tuple[Float[Tensor, "M 3"], Int[Tensor, "G 3"]]:
+    """The same surface with about `count` faces (quadric error metrics, Garland and Heckbert 1997)."""
+    if len(faces) <= count:
+        return vertices, faces
+    from fast_simplification import simplify
 
-    glTF defines vertex colours as linear, so .glb holds them converted, with a material that is not lit: the light is
-    in the colours already. In .obj they follow the coordinates, as they are.
-    """
-    import trimesh
-    from trimesh.exchange.gltf import export_glb
-
-    binary = path.suffix == ".glb"
-    rgb = _linear(mesh.rgb) if binary else mesh.rgb
-    out = trimesh.Trimesh(
-        (mesh.vertices @ WORLD_TO_Y_UP.T).numpy(),
-        mesh.faces.numpy(),
-        vertex_colors=(255 * rgb).round().to(torch.uint8).numpy(),
-        process=False,
-    )
-    if binary:
-        path.write_bytes(export_glb(out, include_normals=False, tree_postprocessor=_unlit))
-    else:
-        path.write_text(str(out.export(file_type="obj", include_normals=False)))
-
-
-def _unlit(tree: dict[str, Any]) -> None:
-    """Give every primitive a material that shows the colours as they are; matt where the extension is not known."""
-    plain = {"metallicFactor": 0.0, "roughnessFactor": 1.0}
-    tree["materials"] = [{"pbrMetallicRoughness": plain, "extensions": {"KHR_materials_unlit": {}}}]
-    tree["extensionsUsed"] = [*tree.get("extensionsUsed", []), "KHR_materials_unlit"]
-    for part in tree["meshes"]:
-        for primitive in part["primitives"]:
-            primitive["material"] = 0
-
-
-def _linear(srgb: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    return torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+    fewer = simplify(vertices.numpy(), faces.int().numpy(), target_count=count, agg=3)
+    return torch.from_numpy(fewer[0]).float(), torch.from_numpy(fewer[1]).long()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
@@ -16,13 +16,15 @@ from gsd.errors import GsdError
 from gsd.protocols import OfField, OfGaussians
 from gsd.rasterizer.ply import opaque, save_ply
 from gsd.results.folder import RunFolder
-from gsd.tools.export.depth import mesh_of_depth
-from gsd.tools.export.field import mesh_of_field
-from gsd.tools.export.mesh import save_mesh
+from gsd.tools.export import mesh_file
+from gsd.tools.export.bake import coloured, textured
+from gsd.tools.export.depth import surface_of_depth
+from gsd.tools.export.field import surface_of_field
 from gsd.tools.export.splat import save_splat
 from gsd.tools.export.spz import save_spz
 from gsd.tools.scene import load
 
+Colors = Literal["texture", "vertex"]
 Format = Literal["glb", "obj", "ply", "splat", "spz"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 OF_GAUSSIANS = {"ply": save_ply, "splat": save_splat, "spz": save_spz}
@@ -34,6 +36,7 @@ class Options:
 
     kind: Format
     resolution: int = 160  # of a mesh: voxels along the longest side
+    colors: Colors = "texture"  # of a mesh
     level: float | None = None  # of a field's mesh: density of its surface; None: half the density where rays end
     spz_version: int = 2  # of the format .spz: 2 or 3
     min_opacity: float = 0.02  # fainter Gaussians are left out: no view shows them, but viewers frame them
@@ -46,17 +49,27 @@ def export(folder: Path, out: Path, options: Options, particle: int, device: tor
     """
     kind = options.kind
     representation, step = load(folder, particle, device)
-    with RunFolder(out.parent).replacing(out.name) as temporary:
-        if kind in OF_GAUSSIANS:
-            if not isinstance(representation, OfGaussians):
-                raise GsdError(f".{kind} holds Gaussians, and this run has none; choose --format glb or --format obj.")
-            splats = opaque(representation.splats(), options.min_opacity)
+    target = RunFolder(out.parent)
+    if kind in OF_GAUSSIANS:
+        if not isinstance(representation, OfGaussians):
+            raise GsdError(f".{kind} holds Gaussians, and this run has none; choose --format glb or --format obj.")
+        splats = opaque(representation.splats(), options.min_opacity)
+        with target.replacing(out.name) as temporary:
             if kind == "spz":
                 save_spz(temporary, splats, options.spz_version)
             else:
                 OF_GAUSSIANS[kind](temporary, splats)
-        elif isinstance(representation, OfField):
-            save_mesh(temporary, mesh_of_field(representation, options.resolution, options.level, device))
-        else:
-            save_mesh(temporary, mesh_of_depth(representation, options.resolution, device))
+    else:
+        for name, content in _mesh_files(representation, out.stem, options, device).items():
+            target.write(name, content)
     return step
+
+
+def _mesh_files(representation: Any, stem: str, options: Options, device: torch.device) -> dict[str, bytes]:
+    """Contents by file name; the one that names the others comes last."""
+    if isinstance(representation, OfField):
+        surface = surface_of_field(representation, options.resolution, options.level, device)
+    else:
+        surface = surface_of_depth(representation, options.resolution, device)
+    mesh = coloured(surface) if options.colors == "vertex" else textured(surface)
+    return {f"{stem}.glb": mesh_file.glb(mesh)} if options.kind == "glb" else mesh_file.obj(mesh, stem)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
 import torch
 from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from gsd.geometry import orbit, project, sample, unproject
+from gsd.backend.device import compiled
+from gsd.geometry import in_bounds, orbit, project, sample, unproject
+from gsd.tools.export.bake_kernels import blend
+from gsd.tools.export.progress import tracked
 from gsd.types import Cameras, Render
 
 ELEVATIONS = (-30.0, 0.0, 20.0, 45.0, 70.0)  # degrees
 AZIMUTHS = 24
 PIXELS = 384
+COARSE, SKIP = 96, 5  # pixels of the pictures that find out where the object is, and one in how many views has one
 SOLID = 0.5  # alpha above which a pixel shows the object
+LEAST = 1e-4  # of a view's share: a point with less is not seen
+NEIGHBOURS = 50_000  # seen points among which an unseen one finds its nearest: more would only take longer
 
 View = tuple[Cameras, Render]  # of one camera
 
@@ -26,6 +36,42 @@ def around(device: torch.device) -> list[Cameras]:
     return [cameras[i] for i in torch.arange(len(grid)).split(1)]
 
 
+def pictures(render: Callable[[Cameras], Render], device: torch.device, margin: float) -> list[View]:
+    """The object from all around, as large as the pictures allow with `margin` of its longest side on each side of it.
+
+    Small pictures find out where it is. Where they show nothing, the pictures show the whole unit ball.
+    """
+    cameras = around(device)
+    box = bounds([(small, render(small)) for small in (each.resized(COARSE, COARSE) for each in cameras[::SKIP])])
+    if box is not None:
+        low, high = box
+        beyond = margin * (high - low).max() + 2 / COARSE  # a pixel of the small pictures or more
+        cameras = [framed(each, low - beyond, high + beyond) for each in cameras]
+    return [(each, render(each)) for each in tracked(cameras, "pictures from all sides")]
+
+
+def framed(cameras: Cameras, low: Float[Tensor, " 3"], high: Float[Tensor, " 3"]) -> Cameras:
+    """The camera with another square part of its image plane as its picture: the least that holds the whole box."""
+    corners = torch.cartesian_prod(*torch.stack([low, high], 1))
+    coords, _ = project(corners, cameras)
+    least, most = coords[0].amin(0), coords[0].amax(0)
+    zoom = cameras.width / (most - least).max()
+    Ks = cameras.Ks.clone()
+    Ks[:, :2] *= zoom
+    Ks[:, :2, 2] -= zoom * (least + most) / 2 - cameras.width / 2
+    return replace(cameras, Ks=Ks)
+
+
+def bounds(views: list[View]) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]] | None:
+    """The box around all surface points that some view sees, within the unit ball's; None where no view sees any."""
+    found = [points for points in map(seen_points, views) if len(points)]
+    if not found:
+        return None
+    low = torch.stack([points.amin(0) for points in found]).amin(0)
+    high = torch.stack([points.amax(0) for points in found]).amax(0)
+    return low.clamp(-1, 1), high.clamp(-1, 1)
+
+
 def seen_points(view: View) -> Float[Tensor, "N 3"]:
     """The points of the surface that a view sees."""
     cameras, show = view
@@ -33,24 +79,61 @@ def seen_points(view: View) -> Float[Tensor, "N 3"]:
 
 
 def colours(
-    views: list[View], vertices: Float[Tensor, "N 3"], outward: Float[Tensor, "N 3"], tolerance: float
+    views: list[View], points: Float[Tensor, "N 3"], outward: Float[Tensor, "N 3"], tolerance: float
 ) -> Float[Tensor, "N 3"]:
-    """The mean of what the views that see a vertex show there; frontal and opaque views count most.
+    """The mean of what the views that see a point of the surface show there; frontal and opaque views count most.
 
-    A vertex that no view sees takes the colour of the nearest one that some view sees.
+    A point that no view sees takes the colour of the nearest one that some view sees.
     """
-    total, weight = torch.zeros_like(vertices), vertices.new_zeros(len(vertices))
-    for cameras, show in views:
-        coords, z = project(vertices, cameras)
-        seen = sample(torch.cat([show.rgb, show.depth, show.alpha], 1), coords[:, None], "bilinear")[0, :, 0]
-        backward = -cameras.viewmats[0, 2, :3]  # towards the camera
-        frontal = (outward @ backward).clamp_min(0)
-        visible: Bool[Tensor, " N"] = (z[0] - seen[3]).abs() < tolerance
-        share = visible * frontal.square() * seen[4].clamp(0, 1) ** 4
-        total += share[:, None] * seen[:3].T
-        weight += share
-    rgb, known = (total / weight.clamp_min(1e-8)[:, None]).cpu(), (weight > 1e-4).cpu()
+    device = views[0][0].viewmats.device
+    points, outward = points.to(device), outward.to(device)
+    total, weight = torch.zeros_like(points), points.new_zeros(len(points))
+    for cameras, show in tracked(views, "colours"):
+        seen = torch.cat([show.rgb, show.depth, show.alpha], 1)
+        if compiled(total) and compiled(seen):
+            blend(
+                points.numpy(),
+                outward.numpy(),
+                cameras.viewmats[0].contiguous().numpy(),
+                cameras.Ks[0].contiguous().numpy(),
+                seen[0].permute(1, 2, 0).contiguous().numpy(),
+                np.float32(tolerance),
+                total.numpy(),
+                weight.numpy(),
+            )
+        else:
+            blend_torch(points, outward, cameras, seen.float(), tolerance, total, weight)
+    rgb, known = (total / weight.clamp_min(1e-8)[:, None]).cpu(), (weight > LEAST).cpu()
     if not known.all() and known.any():
-        nearest = cKDTree(vertices.cpu()[known].numpy()).query(vertices.cpu()[~known].numpy(), workers=1)[1]
-        rgb[~known] = rgb[known][torch.from_numpy(nearest)]
-    return rgb
+        _fill_from_nearest(rgb, known, points.cpu())
+    return rgb.clamp(0, 1)
+
+
+def _fill_from_nearest(rgb: Float[Tensor, "N 3"], known: Bool[Tensor, " N"], points: Float[Tensor, "N 3"]) -> None:
+    some = known.nonzero()[:, 0]
+    some = some[:: max(1, len(some) // NEIGHBOURS)]
+    nearest = cKDTree(points[some].numpy()).query(points[~known].numpy(), workers=1)[1]
+    rgb[~known] = rgb[some[torch.from_numpy(nearest)]]
+
+
+def blend_torch(
+    points: Float[Tensor, "N 3"],
+    outward: Float[Tensor, "N 3"],
+    cameras: Cameras,
+    seen: Float[Tensor, "1 5 H W"],
+    tolerance: float,
+    total: Float[Tensor, "N 3"],
+    weight: Float[Tensor, " N"],
+) -> None:
+    """Add what one view shows of each point: red, green, blue, depth and alpha are bilinear in `seen`.
+
+    The twin of `bake_kernels.blend`.
+    """
+    coords, z = project(points, cameras)
+    values = sample(seen, coords[:, None], "bilinear")[0, :, 0]
+    inside = in_bounds(coords[0] - 0.5, seen.shape[2] - 1, seen.shape[3] - 1)
+    frontal = (outward @ -cameras.viewmats[0, 2, :3]).clamp_min(0)
+    visible: Bool[Tensor, " N"] = inside & ((z[0] - values[3]).abs() < tolerance)
+    share = visible * frontal.square() * values[4].clamp(0, 1) ** 4
+    total += share[:, None] * values[:3].T
+    weight += share

@@ -6,7 +6,7 @@ from launch import LIGHT, SMALL, launch
 from scipy.spatial import cKDTree
 
 from gsd.rasterizer.ply import load_ply
-from gsd.tools.export import views
+from gsd.tools.export import bake, views
 from gsd.tools.export.__main__ import main
 from gsd.tools.scene import load
 from gsd.types import Render
@@ -37,6 +37,7 @@ def test_every_particle_comes_back(tmp_path, call, refusal):
 def test_every_format(folder, tmp_path, call, monkeypatch, capsys):
     monkeypatch.setattr(views, "PIXELS", 64)
     monkeypatch.setattr(views, "AZIMUTHS", 6)
+    monkeypatch.setattr(bake, "SIDE", 128)
     before = (folder / "metrics.jsonl").read_bytes()
     for kind in ("glb", "obj", "ply", "splat"):
         out = tmp_path / "deeper" / f"cat.{kind}"
@@ -49,6 +50,12 @@ def test_every_format(folder, tmp_path, call, monkeypatch, capsys):
     mesh = trimesh.load(tmp_path / "deeper" / "cat.obj", force="mesh")
     nearest, _ = cKDTree(means[:, [1, 2, 0]].numpy()).query(mesh.vertices)
     assert nearest.max() < 0.5  # world units; of the 150 that begin as large as 0.2
+    assert mesh.visual.material.image.size == (128, 128)
+    assert {path.name for path in (tmp_path / "deeper").iterdir()} == {
+        "cat.glb", "cat.obj", "cat.mtl", "cat.png", "cat.ply", "cat.splat",
+    }  # fmt: skip
+    call(main, folder, "--out", tmp_path / "plain.obj", "--resolution", 24, "--colors", "vertex")
+    assert trimesh.load(tmp_path / "plain.obj", force="mesh").visual.kind == "vertex"
     call(main, folder, "--format", "splat")
     assert (folder / "scene.splat").stat().st_size == 32 * len(means)
     call(main, folder, "--out", tmp_path / "by_its_ending.splat")

@@ -1,4 +1,3 @@
-import json
 import math
 from dataclasses import replace
 
@@ -7,24 +6,19 @@ import pytest
 import torch
 import trimesh
 from made_runs import blobs
+from made_surfaces import RADII, Ellipsoid, colour
 
 from gsd.errors import GsdError
-from gsd.geometry import pixel_centres
 from gsd.rasterizer import rasterize
 from gsd.tools.export import views
-from gsd.tools.export.depth import fuse_torch, mesh_of_depth
-from gsd.tools.export.field import mesh_of_field
+from gsd.tools.export.bake import coloured
+from gsd.tools.export.depth import fuse_torch, surface_of_depth
+from gsd.tools.export.field import surface_of_field
 from gsd.tools.export.fusion_kernels import fuse
-from gsd.tools.export.mesh import Mesh, normals, save_mesh, surface
+from gsd.tools.export.mesh import simplified, surface
 from gsd.types import Render
 
 CPU = torch.device("cpu")
-RADII = torch.tensor([0.5, 0.3, 0.4])
-
-
-def colour(xyz):
-    """Red grows to the front, green to the left, blue upwards."""
-    return (0.5 + 0.9 * xyz).clamp(0, 1)
 
 
 @pytest.fixture(autouse=True)
@@ -34,44 +28,25 @@ def _few_views(monkeypatch):
     monkeypatch.setattr(views, "ELEVATIONS", (-60.0, -20.0, 20.0, 60.0))
 
 
-class Ellipsoid:
-    """A soft field whose density is 10 on the surface, and exact renders of that surface, over white."""
-
-    def field(self, xyz):
-        return 10 * torch.exp(20 * (1 - (xyz / RADII).norm(dim=-1))), 1 - colour(xyz)  # not the colour that shows
-
-    def render(self, cameras):
-        size, shape = cameras.width, torch.diag(RADII**-2)
-        pixels = torch.nn.functional.pad(pixel_centres(size, size), (0, 1), value=1.0).view(-1, 3)
-        to_world = cameras.viewmats[0, :3, :3].T
-        eye = -to_world @ cameras.viewmats[0, :3, 3]
-        rays = pixels @ torch.linalg.inv(cameras.Ks[0]).T @ to_world.T
-        a, b, c = ((rays @ shape) * rays).sum(-1), (rays @ shape) @ eye, eye @ shape @ eye - 1
-        inside = b**2 - a * c
-        z = torch.where(inside > 0, (-b - inside.clamp_min(0).sqrt()) / a, 0.0)
-        alpha = (inside > 0).float()
-        rgb = torch.where(alpha[:, None] > 0, colour(eye + z[:, None] * rays), 1.0)
-        return Render(*(x.T.reshape(1, -1, size, size) for x in (rgb, z[:, None], alpha[:, None])))
-
-
 def distance(vertices):
     """About the signed distance from the ellipsoid."""
     level = (vertices / RADII).norm(dim=-1)
     return (level - 1) * vertices.norm(dim=-1) / level
 
 
-def check(mesh, spacing):
+def check(found, spacing):
+    mesh = coloured(found)
     assert distance(mesh.vertices).abs().max() < spacing
     assert (mesh.rgb - colour(mesh.vertices)).abs().max() < 0.05
     solid = trimesh.Trimesh(mesh.vertices.numpy(), mesh.faces.numpy(), process=False)
     assert solid.is_watertight
     assert solid.volume == pytest.approx(4 / 3 * math.pi * RADII.prod().item(), rel=0.03)  # above 0: faces look out
     outward = torch.nn.functional.normalize(mesh.vertices / RADII**2, dim=-1)
-    assert (normals(mesh.vertices, mesh.faces) * outward).sum(-1).quantile(0.01) > 0.95
+    assert (mesh.normals * outward).sum(-1).quantile(0.01) > 0.95
 
 
 def test_marching_cubes_of_a_field():
-    check(mesh_of_field(Ellipsoid(), 48, 10.0, CPU), 0.2 * 2 / 47)
+    check(surface_of_field(Ellipsoid(), 48, 10.0, CPU), 0.2 * 2 / 47)
 
 
 class Haze:
@@ -88,16 +63,13 @@ class Haze:
         return self.density * inside, torch.zeros_like(xyz)
 
     def render(self, cameras):
-        around, shrunk = Ellipsoid().render, self.RADIUS - self.depth
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setitem(globals(), "RADII", torch.full((3,), shrunk))
-            return around(cameras)
+        return Ellipsoid(torch.full((3,), self.RADIUS - self.depth)).render(cameras)
 
 
 @pytest.mark.parametrize("density", [8.0, 80.0])
 def test_without_a_level_the_surface_is_where_rays_end_however_dense_the_field(density):
     """A fixed level of 10 finds nothing in the thin one."""
-    mesh = mesh_of_field(Haze(density), 48, None, CPU)
+    mesh = coloured(surface_of_field(Haze(density), 48, None, CPU))
     radii = mesh.vertices.norm(dim=-1)
     assert radii.mean().item() == pytest.approx(0.5, abs=0.06)
     assert radii.std() < 0.02
@@ -106,6 +78,7 @@ def test_without_a_level_the_surface_is_where_rays_end_however_dense_the_field(d
 
 class Everywhere(Ellipsoid):
     def __init__(self, density):
+        super().__init__()
         self.density = density
 
     def field(self, xyz):
@@ -113,13 +86,13 @@ class Everywhere(Ellipsoid):
 
 
 def test_a_field_that_reaches_the_border_is_closed():
-    mesh = mesh_of_field(Everywhere(20.0), 9, 10.0, CPU)
+    mesh = surface_of_field(Everywhere(20.0), 9, 10.0, CPU)
     assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).is_watertight
     assert mesh.vertices.abs().max() < 1.2
 
 
 def test_fusion_of_depth():
-    check(mesh_of_depth(Ellipsoid(), 40, CPU), 1 / 40)
+    check(surface_of_depth(Ellipsoid(), 40, CPU), 1 / 40)
 
 
 def test_the_compiled_fusion_equals_the_plain_one():
@@ -137,7 +110,7 @@ def test_the_compiled_fusion_equals_the_plain_one():
 
 def test_nothing_to_show():
     with pytest.raises(GsdError, match=r"nowhere denser than 1; ask .* with --level"):
-        mesh_of_field(Everywhere(1.0), 9, 10.0, CPU)
+        surface_of_field(Everywhere(1.0), 9, 10.0, CPU)
 
     class Nothing(Everywhere):
         def render(self, cameras):
@@ -145,9 +118,9 @@ def test_nothing_to_show():
             return Render(blank.expand(-1, 3, -1, -1), blank, blank)
 
     with pytest.raises(GsdError, match="nowhere more than half opaque"):
-        mesh_of_depth(Nothing(1.0), 16, CPU)
+        surface_of_depth(Nothing(1.0), 16, CPU)
     with pytest.raises(GsdError, match=r"nowhere more than half opaque; ask .* --level"):
-        mesh_of_field(Nothing(1.0), 9, None, CPU)
+        surface_of_field(Nothing(1.0), 9, None, CPU)
 
 
 def test_floaters_are_left_out():
@@ -159,34 +132,15 @@ def test_floaters_are_left_out():
     assert faces.unique().numel() == len(vertices)
 
 
-@pytest.mark.parametrize("ending", ["glb", "obj"])
-def test_files_hold_the_mesh_with_y_up_and_the_front_along_z(tmp_path, ending):
-    mesh = mesh_of_field(Ellipsoid(), 24, 10.0, CPU)
-    path = tmp_path / f"scene.{ending}"
-    save_mesh(path, mesh)
-    plain = {"skip_materials": True} if ending == "glb" else {}  # else trimesh hides the colours in the material
-    back = trimesh.load(path, force="mesh", process=False, **plain)
-    front, left, up = back.vertices[:, 2], back.vertices[:, 0], back.vertices[:, 1]
-    assert np.allclose(np.stack([front, left, up], 1), mesh.vertices, atol=1e-5)
-    assert np.array_equal(back.faces, mesh.faces)
-    rgb = back.visual.vertex_colors[:, :3] / 255
-    if ending == "glb":  # glTF's are linear
-        rgb = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** (1 / 2.4) - 0.055)
-    assert np.abs(rgb - mesh.rgb.numpy()).max() < (0.05 if ending == "glb" else 0.003)  # 8 linear bits in the dark
-    assert back.volume > 0
-
-
-def test_glb_is_not_lit(tmp_path):
-    corners = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0]])
-    save_mesh(tmp_path / "one.glb", Mesh(corners, torch.tensor([[0, 1, 2]]), torch.full((3, 3), 0.5)))
-    content = (tmp_path / "one.glb").read_bytes()
-    tree = json.loads(content[20 : 20 + int.from_bytes(content[12:16], "little")])
-    assert tree["extensionsUsed"] == ["KHR_materials_unlit"]
-    (primitive,) = tree["meshes"][0]["primitives"]
-    material = tree["materials"][primitive["material"]]
-    assert material["pbrMetallicRoughness"]["metallicFactor"] == 0
-    assert "KHR_materials_unlit" in material["extensions"]
-    assert "COLOR_0" in primitive["attributes"]
+def test_fewer_faces_on_the_same_surface():
+    found = surface_of_field(Ellipsoid(), 48, 10.0, CPU)
+    vertices, faces = simplified(found.vertices, found.faces, 1500)
+    assert len(faces) == pytest.approx(1500, abs=2)
+    solid = trimesh.Trimesh(vertices.numpy(), faces.numpy(), process=False)
+    before = trimesh.Trimesh(found.vertices.numpy(), found.faces.numpy(), process=False)
+    assert solid.volume == pytest.approx(before.volume, rel=0.01)
+    assert distance(vertices).abs().max() < 2 / 47
+    assert simplified(vertices, faces, 2000)[1] is faces
 
 
 def test_a_ball_that_is_one_gaussian_is_not_carved_to_its_middle(monkeypatch):
@@ -204,7 +158,7 @@ def test_a_ball_that_is_one_gaussian_is_not_carved_to_its_middle(monkeypatch):
             return Render(drawn[:, :3], drawn[:, 3:], alpha)
 
     monkeypatch.setattr(views, "PIXELS", 96)
-    mesh = mesh_of_depth(Ball(), 32, CPU)
+    mesh = surface_of_depth(Ball(), 32, CPU)
     half = 0.3 * math.sqrt(2 * math.log(2))
     radii = mesh.vertices.norm(dim=-1)
     assert radii.mean().item() == pytest.approx(half, rel=0.12)

@@ -10,7 +10,7 @@ from plyfile import PlyData
 
 from gsd.errors import GsdError
 from gsd.geometry import rotation_matrices
-from gsd.rasterizer.ply import QUAT_TO_FILE, SH_C0, WORLD_TO_FILE, turned
+from gsd.rasterizer.ply import QUAT_TO_FILE, SH_C0, WORLD_TO_FILE, save_ply, turned
 from gsd.tools.export.mesh import QUAT_TO_Y_UP, WORLD_TO_Y_UP
 from gsd.tools.export.splat import LAYOUT, save_splat
 from gsd.tools.export.spz import save_spz
@@ -33,6 +33,32 @@ def test_splat_holds_the_scene_in_32_bytes_each(tmp_path):
     quats = (table["rotation"].astype(np.float32) - 128) / 128
     agreement = np.abs((quats * expected.quats[order].numpy()).sum(-1)) / np.linalg.norm(quats, axis=-1)
     assert agreement.min() > 1 - 1e-4
+
+
+@pytest.mark.parametrize(("kind", "save"), [("ply", save_ply), ("splat", save_splat)])
+def test_another_reader_finds_the_same_gaussians(tmp_path, kind, save):
+    gaussforge = pytest.importorskip("gaussforge")
+    splats = random_splats()
+    save(tmp_path / "scene", splats)
+    back = gaussforge.GaussForge().convert((tmp_path / "scene").read_bytes(), kind, "ply")["data"]
+    vertex = PlyData.read(io.BytesIO(back))["vertex"]
+    found = torch.from_numpy(np.stack([vertex[p.name] for p in vertex.properties], 1))
+    names = [p.name for p in vertex.properties]
+    expected = turned(splats, WORLD_TO_FILE, QUAT_TO_FILE)
+    largest_first = (splats.opacity_logits.sigmoid() * splats.log_scales.sum(-1).exp()).argsort(descending=True)
+    order = largest_first if kind == "splat" else torch.arange(len(splats.means))
+    fine, byte = 1e-5, 0.51 / 255
+
+    def columns(prefix, count):
+        first = names.index(prefix)
+        return found[:, first : first + count]
+
+    assert torch.allclose(columns("x", 3), expected.means[order], atol=fine)
+    assert torch.allclose(columns("scale_0", 3), expected.log_scales[order], atol=fine)
+    rgb = (0.5 + SH_C0 * expected.sh[order, 0]).clamp(0, 1)  # .splat holds no others
+    assert torch.allclose((0.5 + SH_C0 * columns("f_dc_0", 3)).clamp(0, 1), rgb, atol=byte)
+    assert torch.allclose(columns("opacity", 1).sigmoid()[:, 0], expected.opacity_logits[order].sigmoid(), atol=byte)
+    assert (columns("rot_0", 4) * expected.quats[order]).sum(-1).abs().min() > 1 - 1e-4
 
 
 def test_y_up_is_a_rotation_with_the_front_along_z():
