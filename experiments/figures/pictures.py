@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import imageio.v3 as imageio
 import numpy as np
@@ -32,7 +33,7 @@ SUBJECT = "corgi"
 SIDE, CELL = 240, 96  # pixels
 EVERY, FPS = 2, 15  # frame of the turntable; per second of the animation
 QUALITY = 70
-SETTINGS = {"format": "WEBP", "quality": QUALITY, "method": 6}
+SETTINGS: dict[str, Any] = {"format": "WEBP", "quality": QUALITY, "method": 6}
 
 
 def main(args: argparse.Namespace) -> None:
