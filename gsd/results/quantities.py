@@ -28,6 +28,11 @@ class Quantity:
         """From the number to its text."""
         return 100 if self.unit == "%" else 1
 
+    def title(self, unit: str | None = None) -> str:
+        """Label, unit (or the one given, of numbers that are not in it) and direction: "view error, degrees ↓"."""
+        parts = filter(None, (self.label, self.unit if unit is None else unit))
+        return ", ".join(parts) + {"higher": "\u00a0↑", "lower": "\u00a0↓", None: ""}[self.better]
+
     def text(self, value: float) -> str:
         """The value with its unit, as in "18.4 dB"."""
         return f"{self.factor * value:.{self.decimals}f} {self.unit}".rstrip()

@@ -244,7 +244,8 @@ def _title(table: Table) -> str:
 
 
 def _words(quantity: Quantity) -> dict[str, Any]:
-    return {key: getattr(quantity, key) for key in ("label", "unit", "better", "factor", "decimals")}
+    names = ("label", "unit", "better", "factor", "decimals")
+    return {"title": quantity.title()} | {name: getattr(quantity, name) for name in names}
 
 
 def _compared(found: Comparison) -> dict[str, Any]:

@@ -70,13 +70,9 @@ const turned = [...new Set(runs.flatMap((run) => Object.keys(run.turns ?? {})))]
 // A number of the summary, or of evaluations on the way: what it is called, and with unit and better direction.
 const EVALUATION = /^evaluation\//;
 const known = (name) => Object.hasOwn(data.quantities, name.replace(EVALUATION, ""));
-const quantity = (name) => (known(name) ? data.quantities[name.replace(EVALUATION, "")] : { label: name, unit: "", better: null, factor: 1 });
+const quantity = (name) => (known(name) ? data.quantities[name.replace(EVALUATION, "")] : { title: name, label: name, unit: "", better: null, factor: 1 });
 const label = (name) => quantity(name).label;
-const ARROWS = { higher: "\u00a0↑", lower: "\u00a0↓" };
-function title(name) {
-  const { label, unit, better } = quantity(name);
-  return `${label}${unit ? `, ${unit}` : ""}${ARROWS[better] ?? ""}`;
-}
+const title = (name) => quantity(name).title;
 
 // In its unit: shares are kept as fractions and shown in percent.
 const inUnit = (name, x) => (x === null || x === undefined ? null : quantity(name).factor * x);
