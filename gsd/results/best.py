@@ -68,5 +68,5 @@ def _difference(group: Paired, best: Paired) -> Estimate | None:
 def _mean(values: Sequence[tuple[float, object]]) -> Estimate:
     """Over the prompts, if there are several, each the mean of its values; without an interval for few."""
     column = np.array([[number] for number, _ in values])
-    found = band(averaged(column, [prompt for _, prompt in values]), least=LEAST)
-    return Estimate(*(float(each[0]) for each in found), len(values))
+    value, low, high = band(averaged(column, [prompt for _, prompt in values]), least=LEAST)
+    return Estimate(float(value[0]), float(low[0]), float(high[0]), len(values))

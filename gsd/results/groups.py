@@ -65,13 +65,13 @@ def estimates(rows: Sequence[Row], verdicts: frozenset[str]) -> dict[str, Estima
     values = np.array([[each.get(name, np.nan) for name in names] for each in numbers], float)
     means = averaged(values, prompts)
     found = {}
-    for name, runs, column, value, low, high in zip(names, values.T, means.T, *band(means, least=LEAST), strict=True):
-        present, ends = column[np.isfinite(column)], np.array([low, high])
+    for name, runs, column, value, *student in zip(names, values.T, means.T, *band(means, least=LEAST), strict=True):
+        present, ends = column[np.isfinite(column)], student
         if name in verdicts and len(present) >= LEAST:
             share = rate(float(present.sum()), len(present))
-            ends = np.array([share.low, share.high])
-        bounds = np.clip(ends, quantity(name).low, quantity(name).high)
-        found[name] = Estimate(float(value), *bounds.tolist(), int(np.isfinite(runs).sum()))
+            ends = [share.low, share.high]
+        low, high = np.clip(ends, quantity(name).low, quantity(name).high).tolist()
+        found[name] = Estimate(float(value), low, high, int(np.isfinite(runs).sum()))
     return found
 
 
