@@ -29,6 +29,7 @@ def comparison(table: Table, grouping: Grouping, name: str) -> Comparison | None
     """Of a number of the summary; None where less than two groups have it, or neither direction is better.
 
     A group of which most runs are empty is not the best, whatever its number is: nothing has no fog and no second face.
+    Where only one other group is left, it is not called the best for being beaten by nothing.
     """
     pooled = [key for key in table.settings if key not in grouping.keys]
     groups = [_by(pooled, [table.rows[k] for k in group.members], name) for group in grouping.groups]
@@ -38,9 +39,10 @@ def comparison(table: Table, grouping: Grouping, name: str) -> Comparison | None
         return None
     means = {place: _mean(list(groups[place].values())).value for place in known}
     shown = [place for place in known if not _mostly_empty([table.rows[k] for k in grouping.groups[place].members])]
-    if not shown:
+    pick = max if better == "higher" else min
+    best = pick(shown, key=means.__getitem__, default=None)
+    if best is None or (len(shown) == 1 and pick(known, key=means.__getitem__) != best):
         return None
-    best = (max if better == "higher" else min)(shown, key=lambda place: means[place])
     return Comparison(best, [_difference(values, groups[best]) for values in groups])
 
 

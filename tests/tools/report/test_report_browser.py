@@ -322,9 +322,3 @@ def test_forty_runs_of_default_size(tmp_path, tab):
     data = json.loads(tab.page.locator("#data").text_content())
     assert all({"strips", "turntable", "scene", "curves"} <= set(run) for run in data["runs"])
     assert {run["scene"][1] for run in data["runs"]} == {3000}
-
-
-def test_a_narrow_window_scrolls_inside_its_parts_only(page, new_tab):
-    narrow = new_tab(width=400, height=800)
-    narrow.page.goto(page.as_uri())
-    assert narrow.page.evaluate("document.documentElement.scrollWidth") == 400

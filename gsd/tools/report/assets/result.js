@@ -13,13 +13,16 @@
   // Nothing has no fog and no second face: a group of which most runs are empty is not the best.
   const mostlyEmpty = (k) => group("empty", k)[0] > 0.5;
 
-  // Which groups have the best value of a column, as it is written; none where all are alike.
+  // Which groups have the best value of a column, as it is written; none where all are alike, or where only one group
+  // shows anything and nothing would be better.
   function best(name) {
     const { better } = quantity(name), text = texts.get(name);
     const places = grouping.get().groups.map((_, k) => k).filter((k) => group(name, k)[0] !== null);
-    const values = places.filter((k) => !mostlyEmpty(k)).map((k) => group(name, k)[0]);
-    if (!better || !values.length || new Set(places.map((k) => text(group(name, k)[0]))).size < 2) return () => false;
-    const goal = text(better === "higher" ? Math.max(...values) : Math.min(...values));
+    const showing = places.filter((k) => !mostlyEmpty(k));
+    const bestOf = (some) => text((better === "higher" ? Math.max : Math.min)(...some.map((k) => group(name, k)[0])));
+    if (!better || !showing.length || new Set(places.map((k) => text(group(name, k)[0]))).size < 2) return () => false;
+    const goal = bestOf(showing);
+    if (showing.length === 1 && bestOf(places) !== goal) return () => false;
     return (k) => !mostlyEmpty(k) && text(group(name, k)[0]) === goal;
   }
 
@@ -77,7 +80,8 @@
     if (!compared) return "";
     const sign = quantity(metric).better === "higher" ? 1 : -1;
     const others = groups.map((_, k) => k).filter((k) => k !== compared.best && group(metric, k)[0] !== null);
-    const next = others.sort((i, j) => sign * (group(metric, j)[0] - group(metric, i)[0]))[0];
+    const order = (i, j) => mostlyEmpty(i) - mostlyEmpty(j) || sign * (group(metric, j)[0] - group(metric, i)[0]);
+    const next = others.sort(order)[0];
     const first = `Best in ${label(metric)}: ${groups[compared.best].label}, ${texts.get(metric)(group(metric, compared.best)[0])}${unit()}.`;
     const gap = worse(next);
     if (!gap) return `${first} No other group has a run with the same seed to compare it with.`;
@@ -88,6 +92,7 @@
   }
 
   function said(k) {
+    if (mostlyEmpty(k)) return "mostly empty";
     const gap = worse(k), compared = grouping.get().compared[metric];
     if (compared?.best === k) return "best";
     return gap ? `${interval([gap.value, gap.low, gap.high], finer)} worse` : "";

@@ -95,7 +95,7 @@
   ];
   const tally = el("span", { class: "muted" });
   part("runs", ".controls").append(search, "choose:", ...choices.map(([text, make]) => el("button", { click: () => (chosen.set(make()), draw()) }, text)), tally);
-  follow([chosen], () => (tally.textContent = `${plural(chosen.get().length, "run")} chosen: pictures, turntables, noise and configs below show them`));
+  follow([chosen], () => (tally.textContent = `${plural(chosen.get().length, "run")} chosen: turntables, pictures, noise and configs show them`));
   follow([grouping], draw);
   if (withMedia.length < runs.length && runs.length > data.limits.media) {
     part("runs", ".controls").after(el("p", { class: "muted" }, `Pictures, turntables and scenes of ${number(data.limits.media)} runs and curves of ${number(data.limits.curves)} are in this page, the first of each group before the second of any; tables and means cover all ${number(runs.length)}. To see the others, make a report of their folders.`));
