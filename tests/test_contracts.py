@@ -3,6 +3,7 @@
 Options of one's own are held to it by GSD_CONF=FOLDER; without, the documented example is.
 """
 
+import math
 import sys
 from dataclasses import replace
 
@@ -19,6 +20,7 @@ from gsd.geometry import geometry_at
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.random import Stream
 from gsd.rasterizer.ply import Splats, save_ply
+from gsd.results.quantities import QUANTITIES
 from gsd.schedule import at
 from gsd.types import (
     Cameras,
@@ -283,8 +285,10 @@ def test_metric(name):
     metric = built("metric", name)
     cams = turntable(12, 16)
     blank = type(render(cams))(torch.ones(12, 3, 16, 16), torch.zeros(12, 1, 16, 16), torch.zeros(12, 1, 16, 16))
-    for value in metric(blank, cams, "a corgi").values():
+    for key, value in metric(blank, cams, "a corgi").items():
         assert isinstance(value, float | list)
+        if isinstance(value, float):  # tables and plots say what it is, and hold it to its range
+            assert QUANTITIES[key].low <= value <= QUANTITIES[key].high or math.isnan(value)
 
 
 @pytest.mark.parametrize("name", [n for n in options("logger") if n != "files"])

@@ -33,6 +33,7 @@ import plots
 import sweeps
 from jaxtyping import Float
 from omegaconf import OmegaConf
+from outcomes import coherent
 from pairs import difference, redrawn
 
 from gsd.config import make
@@ -95,7 +96,7 @@ def seen(run: Run) -> dict[str, Any]:
             f"{run.path} has no curves; measure them: gsd evaluate {run.path.parent} metric=clip_view --views 120."
         )
     row = {key: found[key] for key in ("prompt", "seed", *NUMBERS, "clip_yaw_deg", *CURVES)} | {"run": str(run.path)}
-    return row | ({"janus": found["janus"], "coherent": janus.coherent(found)} if "janus" in found else {})
+    return row | ({"janus": found["janus"], "coherent": coherent(found)} if "janus" in found else {})
 
 
 def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:

@@ -33,7 +33,7 @@ from jaxtyping import Float
 from PIL import Image
 
 from gsd.errors import GsdError
-from gsd.results import markdown
+from gsd.results import markdown, quantities
 from gsd.results.runs import Run, calls_to_threshold
 from gsd.statistics.estimates import band, mean, rate
 from gsd.statistics.resampling import holm, paired_p
@@ -54,7 +54,6 @@ QUANTITIES = {  # title and range
     "face_fraction": ("share of views with a face", (0, 1)),
     "gradient_cosine": ("gradient cosine of two views", (-1, 1)),
 }
-SMALLER_IS_BETTER = frozenset({"view_error_deg", "gmsd_aligned", "depth_error", "chamfer"})
 LOOKS = (("0.25", "-"), ("#0072b2", "-"), ("#e69f00", (0, (4, 2))), ("#c0392b", "-"))  # colour and dashes by method
 
 Key = tuple[str, str, int]  # method, prompt, seed
@@ -172,7 +171,7 @@ def calls(study: Study, quality: str, threshold: float) -> dict[str, Float[np.nd
 
     def of(key: Key) -> float:
         records = [r for r in study.histories[key] if quality in r]
-        found = calls_to_threshold(records, threshold, quality, quality not in SMALLER_IS_BETTER)
+        found = calls_to_threshold(records, threshold, quality, quantities.quantity(quality).better != "lower")
         return np.inf if found is None else found
 
     prompts = study.prompts_with(quality)

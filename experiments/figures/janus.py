@@ -5,28 +5,28 @@
     python experiments/figures/janus.py --also docs/results/janus.csv    # with the published runs, without --run
 
 Subjects x seeds x methods x view_bias on the menagerie, where the right answer is known, at equal prior calls. A run is
-coherent when it has one front, no Janus verdict and a view error below 20 degrees; runs that fail otherwise are mostly
-backs or melted fronts all around. Pairs share subject, seed and bias, so also their start, cameras and noise levels.
-Intervals redraw subjects; p values flip signs within pairs. Seeds 0 to 4 are for looking, at every method and setting;
-5 to 9 for confirming those that stood out. The grid of the four cells, on all seeds, was fixed before any of its runs.
+coherent when it has one front, no Janus verdict and a view error below 20 degrees. One that shows nothing is empty,
+neither coherent nor Janus; runs that fail otherwise are mostly backs or melted fronts all around. Pairs share subject,
+seed and bias, so also their start, cameras and noise levels. Intervals redraw subjects; p values flip signs within
+pairs. Seeds 0 to 4 are for looking, at every method and setting; 5 to 9 for confirming those that stood out. The grid
+of the four cells, on all seeds, was fixed before any of its runs.
 
 Writes result.json, runs.csv, table.md, figure.png and figure.pdf.
 """
 
 from __future__ import annotations
 
-import csv
+import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, get_type_hints
+from typing import Any, NamedTuple
 
 import numpy as np
 import plots
 import sweeps
+from outcomes import Outcome, coherent, read, write
 from pairs import Difference, difference, redrawn
 
-from gsd.errors import GsdError
 from gsd.results import markdown
 from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate
@@ -40,7 +40,6 @@ BIASES = (2, 4, 8)
 BETWEEN = 4  # the bias at which everything beside the grid is compared: plain score distillation fails in half the runs
 LOOKING, CONFIRMING = range(5), range(5, 10)
 SMALL = ("images_every=0", "checkpoint_every=1000", "turntable.views=60", "turntable.resolution=64")
-COHERENT_DEG = 20.0
 
 CELLS = {
     "SDS": "noising=random loss=none",
@@ -94,23 +93,6 @@ PARTS = {
 }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    method: str  # as in PARTS
-    subject: str
-    bias: int
-    seed: int
-    janus: float
-    coherent: float
-    psnr: float
-    view_error: float
-    prior_calls: int
-
-    @property
-    def pair(self) -> tuple[str, int, int]:
-        return self.subject, self.bias, self.seed
-
-
 def outcome(run: Run, everywhere: Sequence[str] = ()) -> Outcome:
     """What came out of a run; `everywhere`: overrides that all runs have, and that name no method."""
     typed, found = run.typed, run.summary
@@ -125,23 +107,8 @@ def outcome(run: Run, everywhere: Sequence[str] = ()) -> Outcome:
         psnr=found["psnr_aligned"],
         view_error=found["view_error_deg"],
         prior_calls=found["prior_calls"],
+        empty=found.get("empty", math.nan),
     )
-
-
-def coherent(found: dict[str, Any]) -> float:
-    """1 for a run's summary with one front, no Janus verdict and views about where they belong, else 0."""
-    fronts = max(found["face_count"], found["front_count"])
-    return float(found["janus"] == 0 and fronts == 1 and found["view_error_deg"] < COHERENT_DEG)
-
-
-def read(file: Path) -> list[Outcome]:
-    """The outcomes of a runs.csv."""
-    if not file.is_file():
-        raise GsdError(f"{file} does not exist; --also takes the runs.csv of an earlier call.")
-    with file.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
-    kinds = get_type_hints(Outcome)
-    return [Outcome(**{name: kind(row[name]) for name, kind in kinds.items()}) for row in rows]
 
 
 def rate(outcomes: Sequence[Outcome], quantity: str) -> Estimate:
@@ -183,9 +150,11 @@ def bias_text(estimate: Estimate) -> str:
 
 
 def rates(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What all tables of methods say of the runs of one."""
+    """What all tables of methods say of the runs of one; the shares are of all runs, those that show nothing too."""
+    known = [o for o in outcomes if not math.isnan(o.empty)]
     return {
         "runs": len(outcomes), "Janus %": f"{rate(outcomes, 'janus') * 100:.0f}",
+        "empty %": f"{rate(known, 'empty') * 100:.0f}" if known else "not measured",
         "coherent %": f"{rate(outcomes, 'coherent') * 100:.0f}", "PSNR dB": f"{rate(outcomes, 'psnr'):.1f}",
     }  # fmt: skip
 
@@ -289,10 +258,7 @@ def _main(args: Any) -> None:
     outcomes += [o for o in published if (o.method, o.pair) not in known]
     text, sections = report(outcomes)
     sweeps.publish(args.out, draw(outcomes), sections, text)
-    with (args.out / "runs.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, get_type_hints(Outcome))
-        writer.writeheader()
-        writer.writerows(vars(o) for o in sorted(outcomes, key=lambda o: (o.method, o.pair)))
+    write(args.out / "runs.csv", sorted(outcomes, key=lambda o: (o.method, o.pair)))
 
 
 if __name__ == "__main__":

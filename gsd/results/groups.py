@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from gsd.results.quantities import quantity
 from gsd.results.table import NOMINAL, SEED, Row, Table, show
-from gsd.statistics.estimates import Estimate, averaged, band, rate
+from gsd.statistics.estimates import LEAST, Estimate, averaged, band, rate
 
 POOLED = 6  # settings that get a grouping of their own
 
@@ -27,6 +28,7 @@ class Grouping:
     """All runs, parted by the settings named."""
 
     name: str
+    keys: list[str]  # those settings
     groups: list[Group]
 
 
@@ -37,7 +39,7 @@ def groupings(table: Table) -> list[Grouping]:
     if len(settings) > 2 and "prompt" in settings:
         whole.append(("all settings but seed and prompt", [key for key in settings if key != "prompt"]))
     alone = [(f"{key}, the rest pooled", [key]) for key in settings[:POOLED] if len(settings) > 1]
-    return [Grouping(name, _parted(table.rows, keys)) for name, keys in (*whole, *alone)]
+    return [Grouping(name, keys, _parted(table.rows, keys)) for name, keys in (*whole, *alone)]
 
 
 def _parted(rows: Sequence[Row], keys: list[str]) -> list[Group]:
@@ -53,6 +55,7 @@ def estimates(rows: Sequence[Row], verdicts: frozenset[str]) -> dict[str, Estima
     """Of each number of the rows that are done: a rate for verdicts, else a mean. Empty where none is done.
 
     Where rows have several prompts, the mean is that of the prompts' means, and the interval that of so many prompts.
+    No interval leaves the values that its number can have, and none is of fewer than LEAST runs or prompts.
     """
     done = [row for row in rows if row.status == "done"]
     numbers, prompts = [row.metrics | row.cost for row in done], [row.config.get("prompt") for row in done]
@@ -62,13 +65,13 @@ def estimates(rows: Sequence[Row], verdicts: frozenset[str]) -> dict[str, Estima
     values = np.array([[each.get(name, np.nan) for name in names] for each in numbers], float)
     means = averaged(values, prompts)
     found = {}
-    for name, runs, column, value, low, high in zip(names, values.T, means.T, *band(means), strict=True):
-        present, count = column[np.isfinite(column)], int(np.isfinite(runs).sum())
-        if name in verdicts:
+    for name, runs, column, value, *student in zip(names, values.T, means.T, *band(means, least=LEAST), strict=True):
+        present, ends = column[np.isfinite(column)], student
+        if name in verdicts and len(present) >= LEAST:
             share = rate(float(present.sum()), len(present))
-            found[name] = Estimate(share.value, share.low, share.high, count)
-        else:
-            found[name] = Estimate(float(value), float(low), float(high), count)
+            ends = [share.low, share.high]
+        low, high = np.clip(ends, quantity(name).low, quantity(name).high).tolist()
+        found[name] = Estimate(float(value), low, high, int(np.isfinite(runs).sum()))
     return found
 
 

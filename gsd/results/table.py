@@ -12,6 +12,7 @@ from typing import Any, TypeGuard
 
 from gsd.config import NOT_IN_SIGNATURE
 from gsd.errors import GsdError
+from gsd.results.outcome import outcome, shares, verdict
 from gsd.results.runs import LISTS, Run, Status, find_runs
 
 SEED = "seed"
@@ -34,6 +35,7 @@ class Row:
     typed: frozenset[str]  # keys of its overrides
     config: dict[str, Any]  # flat, strings and numbers: "noising.kernel" -> "tent", "noising" -> "consistent"
     metrics: dict[str, float]
+    verdict: str  # how many fronts its scenes have grown; empty where that was not measured
     turns: dict[str, list[float]]  # metrics with a value for each view of the turntable
     cost: dict[str, float]
     provenance: dict[str, str]  # commit and versions, as "versions.torch"
@@ -112,7 +114,8 @@ def _row(run: Run, name: str) -> Row:
         reason=_reason(run, config),
         typed=frozenset(run.typed),
         config=flat,
-        metrics={k: float(v) for k, v in measured.items() if finite(v)},
+        metrics={k: float(v) for k, v in measured.items() if finite(v)} | shares(summary),
+        verdict="; ".join(verdict(scene) for scene in summary.get("particles") or [summary] if outcome(scene)),
         turns={k: v for k, v in measured.items() if isinstance(v, list) and v and all(map(finite, v))},
         cost={k: float(summary[k]) for k in COSTS if finite(summary.get(k))},
         provenance=_flat({"commit": summary.get("commit"), "versions": summary.get("versions", {})}) if summary else {},

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from scipy import stats
 
 LEVEL = 0.95
+LEAST = 3  # values of which an interval is shown: that of two is many times as long as they lie apart
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,15 @@ def mean(values: Sequence[float], level: float = LEVEL) -> Estimate:
 
 
 def band(
-    values: Float[np.ndarray, "n m"], level: float = LEVEL
+    values: Float[np.ndarray, "n m"], level: float = LEVEL, least: int = 2
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, " m"], Float[np.ndarray, " m"]]:
-    """`mean` of each column, without its nans: values, lows and highs."""
+    """`mean` of each column, without its nans: values, lows and highs. Fewer values than `least` have no interval."""
     count = np.isfinite(values).sum(0)
     centre = np.where(np.isfinite(values), values, 0).sum(0) / np.where(count, count, np.nan)
     squares = np.where(np.isfinite(values), values - centre, 0) ** 2
-    half = np.array([_half(n, level) for n in count.tolist()]) * np.sqrt(squares.sum(0) / np.maximum(count - 1, 1))
+    half = np.array([_half(n, level) if n >= least else np.nan for n in count.tolist()]) * np.sqrt(
+        squares.sum(0) / np.maximum(count - 1, 1)
+    )
     return centre, centre - half, centre + half
 
 

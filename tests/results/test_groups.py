@@ -2,10 +2,12 @@
 
 from itertools import product
 
+import numpy as np
 import pytest
 from made_runs import CONFIG, CONSISTENT, make
 
 from gsd.results.groups import estimates, groupings, importance, verdicts
+from gsd.results.quantities import QUANTITIES
 from gsd.results.table import read
 from gsd.statistics import estimates as statistics
 
@@ -41,6 +43,9 @@ def test_means_and_shares_are_those_of_statistics(table):
         (want.value, want.low, want.high)
     )
     assert found["janus"] == statistics.rate(1, 3)
+    two = estimates([table.rows[k] for k in groupings(table)[0].groups[0].members], yes_no)
+    assert [(two[name].value, two[name].count) for name in ("psnr", "janus")] == [(26.0, 2), (0.5, 2)]
+    assert np.isnan([two[name].low for name in two]).all()  # none is shown of two runs
     assert found["seconds"].value == 2.5
     assert "yaw_deg" not in found  # the mean of angles that a run chooses freely says nothing
     assert estimates([row for row in table.rows if row.status == "failed"], yes_no) == {}
@@ -77,3 +82,14 @@ def test_importance_is_epsilon_squared(table):
     assert shares["psnr"]["seed"] == 0.0
     assert "face_count" not in shares  # nothing varies
     assert "yaw_deg" not in shares
+
+
+@pytest.mark.parametrize(("better", "low", "high"), [("psnr_aligned", 98.0, 100.0), ("view_error_deg", 0.0, 170.0)])
+def test_no_interval_leaves_what_is_possible(better, low, high, tmp_path):
+    for seed, value in enumerate((low, low, high)):
+        make(tmp_path / f"{seed}", {"seed": seed}, {better: value})
+    found = estimates(read([tmp_path]).rows, frozenset())[better]
+    bounds = QUANTITIES[better]
+    want = statistics.mean([low, low, high])
+    assert want.low < bounds.low or want.high > bounds.high
+    assert (found.low, found.high) == pytest.approx((max(want.low, bounds.low), min(want.high, bounds.high)))

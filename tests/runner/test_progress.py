@@ -11,7 +11,7 @@ from quick_config import SMALLEST, quick_launch
 
 from gsd.results.folder import RunFolder
 from gsd.runner import progress
-from gsd.runner.result import rows, verdict
+from gsd.runner.result import rows
 
 LINE = r"step (\d+)/40, [\d.e+]+ steps/s(?:, \d+ s left)?: score [-\d.e+]+, consistency [-\d.e+]+"
 
@@ -73,16 +73,3 @@ def test_the_table_names_quality_verdict_cost_and_files(tmp_path):
     assert table["verdict"] == "Janus: 3 fronts"
     assert table["time"] == "12.3 s, 80 images denoised"
     assert table["open"] == f"turntable.mp4, scene.ply in {folder}"
-
-
-@pytest.mark.parametrize(
-    ("numbers", "text"),
-    [
-        ((0, 0, 1, 1), "one front"),
-        ((0, 0, 0, 0), "no front is seen"),
-        ((1, 0, 0, 3), "empty: nothing that could have a face"),
-        ((0, 1, 0, 2), "Janus: 2 fronts"),
-    ],
-)
-def test_verdicts(numbers, text):
-    assert verdict(dict(zip(("empty", "janus", "face_count", "front_count"), numbers, strict=True))) == text

@@ -1,8 +1,9 @@
 """The W&B workspace and report of a sweep: gsd dashboard multirun/NAME [--dry-run]
 
-Final numbers and curves with their spread over seeds by what was swept, pictures by step and run, turntables, the
-Gaussians in 3D, settings against the main metric, differences of the configs, noise and cost: as far as the runs have
-them. The same command again brings both up to date. They show the runs that logged to W&B (logger=wandb).
+The workspace opens with six panels that answer the question of the sweep. Closed below, as far as the runs have them:
+final numbers and curves with their spread over seeds by what was swept, pictures by step and run, turntables, the
+Gaussians in 3D, settings against the main metric, differences of the configs, noise and cost. The same command again
+brings workspace and report up to date. They show the runs that logged to W&B (logger=wandb).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from typing import Any
 
 import wandb_workspaces.reports.v2 as wr
 
+from gsd.results.quantities import HEADLINE, quantity
 from gsd.results.table import SEED
 from gsd.tools.dashboard.content import Content, config_key
 
@@ -16,6 +17,7 @@ By = wr.Config | str | None  # what a panel groups runs by: a setting, ALL, or N
 ALL = "Group"  # of W&B, which all runs of a sweep share
 STEP, CALLS, CLOCK = "step", "prior_calls", "RelativeTime(Process)"
 MANY_SEEDS = 5  # with fewer, the smallest and the largest value say more than the standard deviation
+PANELS = 6  # of the first section
 FEW, MOST = 10, 100  # lines of a plot: W&B's default, and what can still be told apart
 NOISE = ("noise/std", "sigma")
 # Of the table that gsd.logger leaves of metric=clip_view; "NAME_table" is W&B's for a chart that is logged as NAME.
@@ -38,6 +40,24 @@ class Part:
             # Else random. W&B keeps what a reader changes of a panel under its id, so an equal panel gets an equal one;
             # a panel's repr leaves out what begins with an underscore.
             panel._id = hashlib.blake2b(f"{self.title} {panel!r}".encode(), digest_size=6).hexdigest()
+
+
+def headline(content: Content) -> list[Part]:
+    """What answers the question of the sweep, at a glance: at most six panels.
+
+    The main metric by each setting comes first, then the next one: a panel groups by one setting.
+    """
+    others = [name for name in HEADLINE if name in (*content.metrics, *content.costs) and name != "empty"]
+    names = list(dict.fromkeys([*content.metrics[:1], *others]))
+    bars = [_bars(name, content, by) for name in names for by in groupings(content).values()]
+    lines = [
+        _line(name, STEP, content, by)  # until a run is done
+        for name in (content.evaluations or content.vitals)
+        for by in groupings(content).values()
+    ]
+    films = [_gallery("turntable")] if content.turntable else []
+    text = "What the sweep says at a glance; the sections below have every number, curve and picture."
+    return _filled(Part("Headline", text, [*(bars or lines)[: PANELS - len(films)], *films]))
 
 
 def groupings(content: Content) -> dict[str, By]:
@@ -84,16 +104,13 @@ def _media(content: Content) -> Iterator[Part]:
     def grid(key: str) -> wr.MediaBrowser:
         return wr.MediaBrowser(title=key, media_keys=[key], mode="grid", grid_x_axis="step", grid_y_axis="run")
 
-    def gallery(key: str) -> wr.MediaBrowser:
-        return wr.MediaBrowser(title=key, media_keys=[key], mode="gallery", gallery_axis="run", num_columns=4)
-
     text = (
         "pictures/front is the view at azimuth 0; pictures/strip has rgb, depth, noise and gradient, one row per view."
     )
     yield Part("Pictures by step and run", text, [grid(key) for key in content.pictures], columns=1)
-    turning = [gallery("turntable")] if content.turntable else []
+    turning = [_gallery("turntable")] if content.turntable else []
     yield Part("Turntables", "Once around, from azimuth 0.", turning, columns=1, rows=1)
-    points = [gallery("points")] if content.points else []
+    points = [_gallery("points")] if content.points else []
     yield Part("Gaussians in 3D", "Their centres and colours.", points, columns=1, rows=1)
     text = (
         "The curves of the paper's Fig. 12: how similar each view is to 'front view of', 'side view of' and 'back view "
@@ -139,14 +156,26 @@ def _cost(content: Content) -> Part:
     return Part("Cost", text, [*bars, *memory])
 
 
+def _gallery(key: str) -> wr.MediaBrowser:
+    return wr.MediaBrowser(title=key, media_keys=[key], mode="gallery", gallery_axis="run", num_columns=4)
+
+
 def _bars(metric: str, content: Content, by: By) -> wr.BarPlot:
     most = limit(content.groups)
-    return wr.BarPlot(title=f"{metric}{_said(by)}", metrics=[metric], max_bars_to_show=most, **_mean(by, "stderr"))
+    return wr.BarPlot(
+        title=f"{_named(metric)}{_said(by)}", metrics=[metric], max_bars_to_show=most, **_mean(by, "stderr")
+    )
 
 
-def _line(quantity: str, x: str, content: Content, by: By) -> wr.LinePlot:
-    title, most = f"{quantity}{_said(by)}", limit(content.groups)
-    return wr.LinePlot(title=title, x=x, y=[quantity], max_runs_to_show=most, **_mean(by, _area(content)))
+def _line(name: str, x: str, content: Content, by: By) -> wr.LinePlot:
+    title, most = f"{_named(name)}{_said(by)}", limit(content.groups)
+    return wr.LinePlot(title=title, x=x, y=[name], max_runs_to_show=most, **_mean(by, _area(content)))
+
+
+def _named(name: str) -> str:
+    """As the report calls it; W&B has shares as fractions."""
+    found = quantity(name.removeprefix("eval/"))
+    return found.title("fraction" if found.unit == "%" else None)
 
 
 def _mean(by: By, spread: str) -> dict[str, Any]:

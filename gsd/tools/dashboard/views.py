@@ -11,7 +11,7 @@ import wandb_workspaces.reports.v2 as wr
 import wandb_workspaces.workspaces as ws
 
 from gsd.tools.dashboard.content import Content, config_key
-from gsd.tools.dashboard.panels import STEP, Part, grouped, groupings, limit, single
+from gsd.tools.dashboard.panels import STEP, Part, grouped, groupings, headline, limit, single
 
 WIDTH, HEIGHT, TALL = 24, 8, 16  # of a report's grid: all columns, and rows of a plot and of what needs the whole width
 LONGEST = 128  # characters of a title that W&B takes
@@ -28,8 +28,12 @@ def slug(content: Content) -> str:
 
 
 def workspace(content: Content, entity: str, project: str) -> ws.Workspace:
-    """A saved view of the project: the runs of the sweep, ungrouped; panels group them, by one setting each."""
-    parts = [part for name, by in groupings(content).items() for part in grouped(content, name, by)] + single(content)
+    """A saved view of the project: the runs of the sweep, ungrouped; panels group them, by one setting each.
+
+    Only its first section is open, the headline.
+    """
+    means = [part for name, by in groupings(content).items() for part in grouped(content, name, by)]
+    parts = [*headline(content), *means, *single(content)]
     made = ws.Workspace(
         entity=entity,
         project=project,

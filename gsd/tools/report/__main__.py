@@ -1,8 +1,8 @@
 """One HTML file that shows a run or a sweep, without network: gsd report FOLDER... [--out report.html]
 
-Table of runs, means over seeds with intervals, curves, pictures by step, turntables in sync, the Gaussians in 3D,
-noise, cost and differences of the configs. Runs that failed or are under way are shown as such; damaged folders are
-named.
+Turntables in sync come first, then which settings are best and how sure that is, in a sentence, a table and a plot.
+Folded below: every run, all metrics, curves, pictures by step, the Gaussians in 3D, noise, cost and differences of the
+configs. Runs that failed or are under way are shown as such; damaged folders are named. It prints, too.
 """
 
 from __future__ import annotations

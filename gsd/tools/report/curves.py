@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gsd.errors import GsdError
+from gsd.results.quantities import quantity
 from gsd.results.table import finite
-from gsd.statistics.estimates import averaged, band
+from gsd.statistics.estimates import LEAST, averaged, band
 
 AXES = ("step", "prior_calls", "seconds")
 BINS = 100  # points of a curve
@@ -32,7 +33,7 @@ class Curves:
 
 @dataclass(frozen=True)
 class Band:
-    """A quantity over the runs of a group: mean and interval for each span of steps."""
+    """A quantity over the runs of a group: mean and interval for each span of steps; nan where they are too few."""
 
     axes: dict[str, Float[np.ndarray, " B"]]
     value: Float[np.ndarray, " B"]
@@ -114,10 +115,16 @@ def _bands(runs: Sequence[Curves], names: Sequence[str], prompts: Sequence[Hasha
         rows = np.full((len(runs), len(bins)), np.nan)
         for row, place, column in zip(rows, places, columns, strict=True):
             row[place] = column
-        return band(averaged(rows, prompts))
+        return band(averaged(rows, prompts), least=LEAST)
 
     axes = {axis: over([r.axes[axis] for r in runs])[0] for axis in AXES if all(axis in r.axes for r in runs)}
-    return {name: Band(axes, *over([run.values[name] for run in runs])) for name in names}
+    return {name: _within(name, Band(axes, *over([run.values[name] for run in runs]))) for name in names}
+
+
+def _within(name: str, found: Band) -> Band:
+    """With its interval cut to the values that the quantity can have."""
+    bounds = quantity(name.removeprefix(FILES["evaluations.jsonl"]))
+    return replace(found, low=found.low.clip(bounds.low, bounds.high), high=found.high.clip(bounds.low, bounds.high))
 
 
 def turns(runs: Sequence[list[float]], prompts: Sequence[Hashable]) -> Band:
@@ -125,4 +132,4 @@ def turns(runs: Sequence[list[float]], prompts: Sequence[Hashable]) -> Band:
     views = max(map(len, runs))
     whole = [k for k, run in enumerate(runs) if len(run) == views]
     degrees, values = np.arange(views) * 360 / views, np.array([runs[k] for k in whole], float)
-    return Band({"azimuth": degrees}, *band(averaged(values, [prompts[k] for k in whole])))
+    return Band({"azimuth": degrees}, *band(averaged(values, [prompts[k] for k in whole]), least=LEAST))

@@ -20,21 +20,26 @@ from markupsafe import Markup
 
 from gsd import __version__
 from gsd.errors import GsdError
+from gsd.results.best import Comparison, comparison
 from gsd.results.folder import RunFolder
 from gsd.results.groups import Group, Grouping, estimates, groupings, importance, verdicts
+from gsd.results.quantities import HEADLINE, QUANTITIES, Quantity
 from gsd.results.table import COSTS, NOMINAL, Row, Table, read
 from gsd.tools.report import curves, media
 
 ASSETS = Path(__file__).parent / "assets"
 SCRIPTS = (
-    "vendor/splat.min.js", "base.js", "plot.js", "table.js", "groups.js", "curves.js", "turns.js", "parallel.js",
-    "pictures.js", "turntables.js", "scene.js", "configs.js",
+    "vendor/splat.min.js", "base.js", "plot.js", "turntables.js", "result.js", "table.js", "groups.js", "curves.js",
+    "turns.js", "parallel.js", "pictures.js", "scene.js", "configs.js", "fold.js",
 )  # fmt: skip
 CURVES = 200  # runs whose curves are read
 BANDS = 40  # groups per grouping whose curves are drawn
+FEW = 12  # groups that a plot, and the first table, show well
+COMPARED = 60  # groups of which the best is looked for
 TRACEBACKS = 100  # with more failed runs, only the last lines of their tracebacks are shown
 DIGITS = 5  # of numbers in the page
 CHOSEN = 8  # runs shown side by side at first
+OWN = 4  # metrics that gsd does not know, in the first table
 T = TypeVar("T")
 
 
@@ -94,6 +99,8 @@ class Page:
             "title": _title(table),
             "settings": table.settings,
             "metrics": table.metrics,
+            "headline": self.headline,
+            "quantities": {name: _words(each) for name, each in QUANTITIES.items()},
             "nominal": sorted(NOMINAL & set(table.metrics)),
             "verdicts": sorted(yes_no),
             "costs": [name for name in COSTS if any(name in row.cost for row in table.rows)],
@@ -102,10 +109,26 @@ class Page:
             "runs": runs,
             "groupings": [self._grouping(each, drawn, yes_no) for each in self.groupings],
             "importance": _plain(importance(table)),
+            "grouping": self._first(),
             "chosen": self._chosen(),
             "limits": {"media": len(seen), "curves": len(drawn), "bands": BANDS},
             "left_out": self.left_out,
         }
+
+    @property
+    def headline(self) -> list[str]:
+        """The columns of the first table. The two rare outcomes have one only where a run has come to them."""
+        rows = self.table.rows
+        rare = {name for name in ("no_front", "empty") if not any(row.metrics.get(name) for row in rows)}
+        measured = [name for name in HEADLINE if name in self.table.metrics and name not in rare]
+        own = [name for name in self.table.metrics if name not in QUANTITIES][:OWN]
+        return [*measured, *own, *(name for name in HEADLINE if any(name in row.cost for row in rows))]
+
+    def _first(self) -> int:
+        """The grouping that answers the question of the sweep: prompts are pooled, and there are groups to compare."""
+        few = [k for k, each in enumerate(self.groupings) if len(each.groups) <= FEW]
+        asked = [k for k in few if "prompt" not in self.groupings[k].keys and len(self.groupings[k].groups) > 1]
+        return next(iter(asked or few), 0)
 
     def _chosen(self) -> list[int]:
         """The first run that is done of each group; in a report without any, the first runs."""
@@ -124,9 +147,10 @@ class Page:
             found[kind] = [[p.step, self._keep(f"{kind}-{index}-{p.step}", p.file), p.rows] for p in pictures]
         noise = self._tried(media.noise, folder / "strips", media.NOISES // runs) if found.get("strips") else None
         found["noise"] = noise and [noise.step, self._keep(f"noise-{index}", noise.file)]
-        if (folder / "turntable.mp4").exists():
-            video = self._tried(media.turntable, folder / "turntable.mp4", media.TURNTABLES // runs)
-            found["turntable"] = video and self._keep(f"turntable-{index}", video)
+        films = [name for name in ("turntable", "turntable_dark") if (folder / f"{name}.mp4").exists()]
+        for name in films:
+            video = self._tried(media.turntable, folder / f"{name}.mp4", media.TURNTABLES // runs // len(films))
+            found[name] = video and self._keep(f"{name}-{index}", video)
         if (folder / "scene.ply").exists():
             scene = self._tried(media.gaussians, folder / "scene.ply", media.SCENES // runs)
             found["scene"] = scene and [self._keep(f"scene-{index}", scene.splat), scene.count, scene.total]
@@ -174,7 +198,14 @@ class Page:
                     "bands": {name: _plain_band(each) for name, each in bands.items()},
                 }
             )
-        return {"name": grouping.name, "groups": groups}
+        names = self.headline if len(groups) <= COMPARED else []
+        compared = {name: comparison(self.table, grouping, name) for name in names if name not in yes_no}
+        return {
+            "name": grouping.name,
+            "keys": grouping.keys,
+            "groups": groups,
+            "compared": {name: _compared(each) for name, each in compared.items() if each},
+        }
 
 
 def _run(row: Row, shared: dict[str, Any], brief: bool) -> dict[str, Any]:
@@ -183,6 +214,7 @@ def _run(row: Row, shared: dict[str, Any], brief: bool) -> dict[str, Any]:
         "name": row.name,
         "status": row.status,
         "reason": row.reason.rpartition("\n")[2] if brief else row.reason,
+        "verdict": row.verdict,
         "metrics": _plain(row.metrics),
         "cost": _plain(row.cost),
         "config": {k: v for k, v in row.config.items() if k not in shared},
@@ -209,6 +241,16 @@ def _title(table: Table) -> str:
     names = [*dict.fromkeys(path.parent.name for path in paths)] if len(paths) > 1 else [path.name for path in paths]
     title = ", ".join(names[:4]) + (" ..." if len(names) > 4 else "") or "no run could be read"
     return title.encode(errors="replace").decode()  # a file's name may be no text
+
+
+def _words(quantity: Quantity) -> dict[str, Any]:
+    names = ("label", "unit", "better", "factor", "decimals")
+    return {"title": quantity.title()} | {name: getattr(quantity, name) for name in names}
+
+
+def _compared(found: Comparison) -> dict[str, Any]:
+    differences = [each and [*_plain([each.value, each.low, each.high]), each.count] for each in found.differences]
+    return {"best": found.best, "differences": differences}
 
 
 def _plain_band(band: curves.Band) -> dict[str, Any]:

@@ -22,9 +22,9 @@ HEAD = """# {name}
 
 {counts}. Commit {commits}.
 
-Means over seeds with 95 % intervals, Student's or, for a yes or no, Wilson's. Differences are to **{baseline}**, paired
-by seed; * marks an interval that leaves out 0, or McNemar's p below 0.05 for a yes or no. Each stands for itself: one
-in twenty is marked by chance alone.
+Means over seeds; of three runs or more with 95 % intervals, Student's or, for a yes or no, Wilson's. Differences are to
+**{baseline}**, paired by seed; * marks an interval that leaves out 0, or McNemar's p below 0.05 for a yes or no. Each
+stands for itself: one in twenty is marked by chance alone.
 """
 
 

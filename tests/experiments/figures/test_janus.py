@@ -1,5 +1,6 @@
 """The benchmark's numbers on outcomes made by hand, and its reading of real run folders."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import janus
@@ -48,8 +49,18 @@ def test_a_real_run_is_an_outcome(tmp_path):
     folder = launch(tmp_path / "run", *SMALL, "steps=3", *typed)
     found = janus.outcome(Run(folder), [item for item in SMALL if item.startswith(("init", "camera"))] + ["steps=3"])
     assert (found.method, found.pair, found.prior_calls) == (GSD, ("an owl", 4, 3), 6)
-    assert found.coherent == 0  # a grey ball
+    assert (found.coherent, found.janus, found.empty) == (0, 0, 1)  # a grey ball is neither
     assert Run(folder).typed["steps"] == "3"
+
+
+def test_what_shows_nothing_is_neither_coherent_nor_janus(tmp_path):
+    right = {"face_count": 1.0, "front_count": 1.0, "janus": 0.0, "view_error_deg": 5.0, "empty": 0.0}
+    assert [janus.coherent(right | {"empty": empty}) for empty in (0.0, 1.0)] == [1, 0]
+    runs = [replace(made(SDS, janus.SUBJECTS[k], coherent=0.0), empty=float(k < 2)) for k in range(4)]
+    assert janus.rates(runs)["empty %"].startswith("50 [")
+    assert janus.rates([made(SDS, janus.SUBJECTS[0])])["empty %"] == "not measured"
+    janus.write(tmp_path / "runs.csv", runs)
+    assert janus.read(tmp_path / "runs.csv") == runs
 
 
 def test_the_published_tables_come_from_the_published_runs(monkeypatch):

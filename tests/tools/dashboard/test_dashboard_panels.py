@@ -61,10 +61,23 @@ def test_the_sections_are_those_of_an_ablation(real):
     def grouped(by):
         return [f"Results {by}", f"Curves {by}", f"Curves {by}, against prior calls", f"Optimisation {by}"]
 
-    assert list(sections(spec)) == grouped("by loss") + grouped("by noising") + single
+    assert list(sections(spec)) == ["Headline", *grouped("by loss"), *grouped("by noising"), *single]
     assert list(chapters(spec)) == grouped("by loss, noising") + single
     stored = spec["workspace"]["spec"]["section"]["panelBankConfig"]["sections"]
     assert [each["isOpen"] for each in stored] == [True] + [False] * (len(stored) - 1)
+
+
+def test_the_workspace_opens_with_six_panels_that_answer_the_question(real):
+    first = sections(sent(real))["Headline"]
+    bars = of_kind(first, BARS)
+    assert [(each["metrics"], each["groupBy"]) for each in bars] == [
+        (["psnr_aligned"], "loss.value"), (["psnr_aligned"], "noising.value"),
+        (["janus"], "loss.value"), (["janus"], "noising.value"), (["view_error_deg"], "loss.value"),
+    ]  # fmt: skip
+    assert bars[0]["chartTitle"] == "PSNR to the true animal, dB\u00a0↑ by loss"
+    assert bars[2]["chartTitle"] == "Janus, fraction\u00a0↓ by loss"
+    assert [each["mediaKeys"] for each in of_kind(first, MEDIA)] == [["turntable"]]
+    assert len(first) == 6
 
 
 def test_each_panel_is_of_the_right_kind(real):
@@ -140,7 +153,7 @@ def guided(folder, names, seeds=2, **config):
 def test_a_sweep_over_guidances_is_grouped_by_guidance(tmp_path):
     found = sections(sent(guided(tmp_path / "a", ["sds", "csd"])))
     assert list(found) == [
-        "Results by guidance", "Curves by guidance, against prior calls", "Optimisation by guidance",
+        "Headline", "Results by guidance", "Curves by guidance, against prior calls", "Optimisation by guidance",
         "Settings and metrics", "What differs", "Noise", "Cost",
     ]  # fmt: skip
     grouped = [each for panel in found.values() for each in of_kind(panel, LINES) + of_kind(panel, BARS)]

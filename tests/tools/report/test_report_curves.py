@@ -70,18 +70,33 @@ def test_a_line_cut_off_is_left_out_and_damage_is_told(tmp_path):
 
 
 def test_bands_are_means_with_intervals(tmp_path):
-    values = [[1.0, 4.0, 2.0], [2.0, 6.0], [6.0, 5.0, 5.0]]  # the second run stopped early
+    values = [[1.0, 4.0, 2.0], [2.0, 6.0], [6.0, 5.0, 5.0], [3.0, 3.0]]  # two runs stopped early
     runs = [
         thinned(*read(write(tmp_path / f"{k}", [record(s, loss=v) for s, v in enumerate(each)])), 1)
         for k, each in enumerate(values)
     ]
-    band = bands(runs, ["a cat"] * 3)["loss"]
-    for step in range(3):
-        want = statistics.mean([each[step] for each in values if len(each) > step])
+    band = bands(runs, ["a cat"] * 4)["loss"]
+    for step in range(2):
+        want = statistics.mean([each[step] for each in values])
         got = (band.value[step], band.low[step], band.high[step])
         assert got == pytest.approx((want.value, want.low, want.high))
+    assert band.value[2] == 3.5
+    assert np.isnan([band.low[2], band.high[2]]).all()  # of two runs
     np.testing.assert_allclose(band.axes["seconds"], [0.0, 0.1, 0.2])
     assert np.isnan(bands(runs[:1], ["a cat"])["loss"].low).all()
+
+
+def test_no_band_leaves_the_values_that_are_possible(tmp_path):
+    shares = [0.0, 0.1, 1.0]
+    runs = [
+        thinned(*read(write(tmp_path / f"{k}", [record(0, face_fraction=v, own=v)], "evaluations.jsonl")), 1)
+        for k, v in enumerate(shares)
+    ]
+    found = bands(runs, ["a cat"] * 3)
+    share, own = found["evaluation/face_fraction"], found["evaluation/own"]
+    assert (share.low[0], share.high[0]) == (0, 1)
+    assert own.low[0] < 0  # of a quantity of which nothing is known
+    assert own.high[0] > 1
 
 
 def test_a_metric_over_the_turn():
@@ -91,8 +106,9 @@ def test_a_metric_over_the_turn():
 
 
 def test_bands_of_several_prompts_are_over_prompts(tmp_path):
-    """Two prompts with two runs each, which are alike: what is known is what two numbers tell."""
-    values = [1.0, 1.2, 3.0, 3.4]
+    """Three prompts with two runs each, which are alike: what is known is what three numbers tell."""
+    values = [1.0, 1.2, 3.0, 3.4, 2.0, 2.0]
     runs = [thinned(*read(write(tmp_path / f"{k}", [record(0, loss=v)])), 1) for k, v in enumerate(values)]
-    band, want = bands(runs, ["a cat", "a cat", "an owl", "an owl"])["loss"], statistics.mean([1.1, 3.2])
+    prompts = [prompt for prompt in ("a cat", "an owl", "a corgi") for _ in range(2)]
+    band, want = bands(runs, prompts)["loss"], statistics.mean([1.1, 3.2, 2.0])
     assert (band.value[0], band.low[0], band.high[0]) == pytest.approx((want.value, want.low, want.high))

@@ -28,7 +28,7 @@ function fill(element, attributes, children) {
 }
 
 const part = (section, selector) => document.querySelector(`#${section} ${selector}`);
-const note = (section, text) => (part(section, "> .note").textContent = text);
+const note = (section, text) => (part(section, ".note").textContent = text);
 
 // A choice among [value, text] pairs; change(value) at every change.
 function select(label, options, change) {
@@ -57,7 +57,7 @@ function numbersLike(values) {
   return (x) => number(x, whole);
 }
 
-const interval = ([value, low, high]) => (low === null ? number(value) : `${number(value)} [${number(low)}, ${number(high)}]`);
+const interval = ([value, low, high], text = number) => (low === null ? text(value) : `${text(value)} [${text(low)}, ${text(high)}]`);
 // A setting in the words of a config.
 function setting(value) {
   return value === undefined ? "–" : typeof value === "string" ? value : JSON.stringify(value);
@@ -67,8 +67,22 @@ const plural = (count, word) => `${number(count)} ${word}${count === 1 ? "" : "s
 // Metrics with a value for each view of the turntable.
 const turned = [...new Set(runs.flatMap((run) => Object.keys(run.turns ?? {})))];
 
-const COST_NAMES = { seconds: "seconds", prior_calls: "prior calls", peak_memory_mb: "memory, MB" };
-const title = (name) => COST_NAMES[name] ?? name;
+// A number of the summary, or of evaluations on the way: what it is called, and with unit and better direction.
+const EVALUATION = /^evaluation\//;
+const known = (name) => Object.hasOwn(data.quantities, name.replace(EVALUATION, ""));
+const quantity = (name) => (known(name) ? data.quantities[name.replace(EVALUATION, "")] : { title: name, label: name, unit: "", better: null, factor: 1 });
+const label = (name) => quantity(name).label;
+const title = (name) => quantity(name).title;
+
+// In its unit: shares are kept as fractions and shown in percent.
+const inUnit = (name, x) => (x === null || x === undefined ? null : quantity(name).factor * x);
+
+// How its values are written, without the unit: a number that gsd knows with its decimals, others as a column of theirs.
+function textOf(name, values) {
+  const { factor, decimals } = quantity(name);
+  if (!known(name)) return numbersLike(values);
+  return (x) => (x === null || x === undefined ? "–" : (factor * x).toFixed(decimals).replace(/^-(?=[0.]*$)/, "").replace("-", "−"));
+}
 
 // Wong 2011: colours told apart with any colour vision; then dashes.
 const COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#7a5195", "#8c8c8c"];
@@ -98,7 +112,12 @@ function follow(states, draw) {
 
 const chosen = watched(data.chosen); // indices of runs, ascending
 const FEW = 12; // groups that a plot shows well
-const grouping = watched(data.groupings.find((each) => each.groups.length <= FEW) ?? data.groupings[0]);
+const grouping = watched(data.groupings[data.grouping]);
+
+// The width that plots have, in pixels: that of the text column, up to what is still read at a glance.
+const roomNow = () => Math.max(320, Math.min(document.querySelector("h1").clientWidth, 920));
+const room = watched(roomNow());
+addEventListener("resize", () => roomNow() !== room.get() && room.set(roomNow()));
 
 // A menu of it; those of several parts agree.
 function groupMenu() {

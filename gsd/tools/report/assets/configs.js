@@ -1,5 +1,5 @@
 "use strict";
-// The configs of the chosen runs beside each other, and the links to the parts that there are.
+// The configs of the chosen runs beside each other.
 
 (() => {
   let all = false;
@@ -22,7 +22,4 @@
 
   part("configs", ".controls").append(checkbox("equal keys too", (on) => ((all = on), draw())));
   follow([chosen, grouping], draw);
-
-  const sections = [...document.querySelectorAll("main > section")].filter((section) => !section.hidden);
-  document.querySelector("nav").append(...sections.map((section) => el("a", { href: `#${section.id}` }, section.querySelector("h2").textContent)));
 })();

@@ -1,15 +1,13 @@
 "use strict";
-// Means over the runs of a group with their intervals, and what the groups cost.
+// All numbers of each group, and what the groups cost.
 
 (() => {
-  const names = [...data.metrics.filter((name) => !data.nominal.includes(name)), ...data.costs];
-  if (!names.length) return hide("groups"), hide("cost");
-  let metric = names[0];
-  const kind = (name) => (data.verdicts.includes(name) ? "share of runs" : "mean");
+  const names = data.metrics.filter((name) => !data.nominal.includes(name));
+  if (!names.length && !data.costs.length) return hide("groups"), hide("cost");
 
   function table(groups, columns) {
-    const shown = columns.map((name) => numbersLike(groups.flatMap((group) => (group.estimates[name] ?? []).slice(0, 3))));
-    const heads = ["group", "n", ...columns.map((name) => `${title(name)}`)].map((text, k) => el("th", { class: k ? "number" : "" }, text));
+    const shown = columns.map((name) => textOf(name, groups.flatMap((group) => (group.estimates[name] ?? []).slice(0, 3))));
+    const heads = [el("th", {}, "group"), el("th", { class: "number" }, "runs"), ...columns.map((name) => el("th", { class: "number", title: name }, title(name)))];
     const rows = groups.map((group, k) => {
       const cells = columns.map((name, column) => {
         const [value, low, high] = group.estimates[name] ?? [null, null, null];
@@ -22,16 +20,9 @@
   }
 
   function draw() {
-    const groups = grouping.get().groups;
-    const entries = groups.map((group, k) => ({ name: `${group.label} (${group.done})`, estimate: group.estimates[metric], colour: colour(k) })).filter((each) => each.estimate);
-    const plot = entries.length && entries.length <= 60 ? intervalPlot({ entries, xTitle: `${title(metric)}, ${kind(metric)}` }) : el("p", { class: "muted" }, entries.length ? "More than 60 groups: see the table." : "No run of these groups is done.");
-    showPlot("groups", plot);
-    part("groups", "table").replaceChildren(...table(groups.slice(0, 500), names.filter((name) => data.metrics.includes(name))));
-    drawCost(groups);
-  }
-
-  function drawCost(groups) {
-    part("cost", "table").replaceChildren(...table(groups.slice(0, 500), data.costs));
+    const groups = grouping.get().groups.slice(0, 500);
+    part("groups", "table").replaceChildren(...table(groups, names));
+    part("cost", "table").replaceChildren(...table(groups, data.costs));
     for (const [k, name] of data.costs.entries()) {
       const most = Math.max(...groups.map((group) => group.estimates[name]?.[0] ?? 0)) || 1;
       part("cost", "tbody").querySelectorAll("tr").forEach((row, i) => {
@@ -41,9 +32,9 @@
     }
   }
 
-  part("groups", ".controls").append(groupMenu(), select("metric ", names.map((name) => [name, title(name)]), (name) => ((metric = name), draw())));
+  part("groups", ".controls").append(groupMenu());
   part("cost", ".controls").append(groupMenu());
   follow([grouping], draw);
-  note("groups", "n: finished runs. Means have Student's 95 % interval, which a single run lacks; shares of yes-or-no metrics have Wilson's. With several prompts, the mean is that of the prompts' means and the interval is over prompts, since runs of one prompt resemble each other. Intervals longer than the plot leave it. Other settings that are pooled count as further draws.");
-  note("cost", "Means over the finished runs with 95 % intervals; the table of runs has the numbers of each run. Seconds are those of optimisation, without the final renders; memory is the peak of the process.");
+  note("groups", "Every number of the finished runs, as in the table of results: means with 95 % intervals from three runs on. Point at a head for the number's key in summary.json.");
+  note("cost", "Means over the finished runs with 95 % intervals; the table of runs has the numbers of each run. Time is that of optimisation, without the final renders; memory is the peak of the process.");
 })();

@@ -8,7 +8,7 @@
   const MOST = 1500; // lines that still tell something
   const WIDTH = 920, HEIGHT = 330, TOP = 34, BOTTOM = 16, RIGHT = 70, LETTER = 6.6, LETTERS = 22;
   let metric = metrics[0];
-  const worth = (run) => runs[run].metrics[metric] ?? runs[run].cost[metric];
+  const worth = (run) => inUnit(metric, runs[run].metrics[metric] ?? runs[run].cost[metric]) ?? undefined;
 
   // Of an axis: where a run lies on it, and what is written along it.
   function axisOf(name, value, shown, numeric = false) {
@@ -57,12 +57,12 @@
     });
     showPlot("parallel", plot);
     drawShares();
-    note("parallel", `Each line is a finished run${shown.length < known.length ? ` (${number(shown.length)} of ${number(known.length)})` : ""}, coloured by ${title(metric)}; point at one to see which. Shares: one setting at a time, the others pooled; epsilon squared, which subtracts what chance alone would give. A finding has to be larger than the seed's share.`);
+    note("parallel", `Each line is a finished run${shown.length < known.length ? ` (${number(shown.length)} of ${number(known.length)})` : ""}, coloured by ${label(metric)}; point at one to see which. Shares: one setting at a time, the others pooled; epsilon squared, which subtracts what chance alone would give. A finding has to be larger than the seed's share.`);
   }
 
   function drawShares() {
     const shares = Object.entries(data.importance[metric] ?? {}).sort((a, b) => b[1] - a[1]);
-    part("parallel", "h3").textContent = shares.length ? `Share of the variance of ${title(metric)} that each setting explains` : "";
+    part("parallel", "h3").textContent = shares.length ? `Share of the variance of ${label(metric)} that each setting explains` : "";
     const rows = shares.flatMap(([key, share]) => [
       el("span", {}, key),
       el("span", { class: "track" }, el("span", { class: "bar", style: `width:${(100 * share).toFixed(1)}%` })),

@@ -37,14 +37,14 @@ function path(xs, ys, x, y) {
   return text;
 }
 
-// A line plot. lines: {name, x, y, low?, high?, colour, dash, marks}. The window follows the lines, not the intervals:
-// that of two runs would be many times as high. `log`: the y axis is logarithmic, what is not above 0 is left out.
-function linePlot({ lines, xTitle, yTitle, log = false, height = 380, width = 920 }) {
+// A line plot. lines: {name, x, y, low?, high?, colour, dash, marks}. The window holds the lines and their intervals.
+// `log`: the y axis is logarithmic, what is not above 0 is left out.
+function linePlot({ lines, xTitle, yTitle, log = false, width = room.get(), height = Math.round(120 + 0.28 * width) }) {
   const edge = { left: 68, right: 14, top: 12, bottom: 42 };
   const bend = log ? (v) => (v > 0 ? Math.log10(v) : null) : (v) => v;
   const bent = lines.map((line) => ({ ...line, y: line.y.map(bend), low: line.low?.map(bend), high: line.high?.map(bend) }));
   const [x0, x1] = range(bent.flatMap((line) => line.x));
-  const [y0, y1] = range(bent.flatMap((line) => line.y), bent.some((line) => line.low) ? 0.25 : 0.06);
+  const [y0, y1] = range(bent.flatMap((line) => [...line.y, ...(line.low ?? []), ...(line.high ?? [])]), 0.06);
   const x = scale(x0, x1, edge.left, width - edge.right), y = scale(y0, y1, height - edge.bottom, edge.top);
   const label = log ? (v) => tick(Number((10 ** v).toPrecision(2))) : tick;
   const inner = { x: edge.left, y: edge.top, width: width - edge.left - edge.right, height: height - edge.top - edge.bottom };
@@ -54,7 +54,7 @@ function linePlot({ lines, xTitle, yTitle, log = false, height = 380, width = 92
     plot.append(svg("line", { class: "grid", x1: edge.left, x2: width - edge.right, y1: y(v), y2: y(v) }));
     plot.append(svg("text", { x: edge.left - 8, y: y(v) + 4, "text-anchor": "end" }, label(v)));
   }
-  for (const v of ticks(x0, x1, 8)) plot.append(svg("text", { x: x(v), y: height - edge.bottom + 18, "text-anchor": "middle" }, tick(v)));
+  for (const v of ticks(x0, x1, Math.min(8, width / 80))) plot.append(svg("text", { x: x(v), y: height - edge.bottom + 18, "text-anchor": "middle" }, tick(v)));
   plot.append(svg("text", { class: "axis", x: edge.left + inner.width / 2, y: height - 6, "text-anchor": "middle" }, xTitle));
   plot.append(svg("text", { class: "axis", transform: `translate(13 ${edge.top + inner.height / 2}) rotate(-90)`, "text-anchor": "middle" }, yTitle));
   const drawn = svg("g", { "clip-path": `url(#${clip})` });
@@ -109,36 +109,31 @@ function showPlot(section, plot) {
   part(section, ".plot").replaceChildren(plot, ...(plot.readOut ? [plot.readOut] : []));
 }
 
-// A line a group: a dot for the value and a bar for its interval.
-function intervalPlot({ entries, xTitle, width = 920 }) {
-  const LETTER = 7; // pixels
-  const longest = Math.max(...entries.map((each) => each.name.length));
-  const left = Math.min(500, 30 + LETTER * longest), bottom = 40, line = 26, height = entries.length * line + bottom + 8;
-  const values = entries.map((each) => each.estimate[0]), [a, b] = range(values);
-  // An interval of two runs is many times as long as the values lie apart: what is longer runs out of the window.
-  const room = 2 * (b - a), bounds = entries.flatMap(({ estimate: [, low, high] }) => [low ?? a, high ?? b]);
-  const [x0, x1] = range([...values, ...bounds.map((v) => Math.min(Math.max(v, a - room), b + room))], 0.04);
-  const x = scale(x0, x1, left, width - 20);
+// One row per group: its name and what is said of it above its axis, there a dot for the value, a bar for its interval
+// and a faint dot for every run. The window holds all of them.
+function intervalPlot({ entries, xTitle, text, width = room.get() }) {
+  const side = 14, bottom = 40, line = 44, height = entries.length * line + bottom;
+  const [x0, x1] = range(entries.flatMap(({ estimate: [value, low, high], runs }) => [value, low, high, ...runs]), 0.03);
+  const x = scale(x0, x1, side, width - side);
   const plot = svg("svg", { viewBox: `0 0 ${width} ${height}`, class: "interval-plot" });
-  for (const v of ticks(x0, x1, 7)) {
+  for (const v of ticks(x0, x1, Math.min(7, width / 90))) {
     plot.append(svg("line", { class: "grid", x1: x(v), x2: x(v), y1: 4, y2: height - bottom }));
     plot.append(svg("text", { x: x(v), y: height - bottom + 16, "text-anchor": "middle" }, tick(v)));
   }
-  entries.forEach(({ name, estimate: [value, low, high, count], colour }, k) => {
-    const y = 8 + (k + 0.5) * line;
-    const shown = name.length * LETTER > left - 20 ? `${name.slice(0, Math.floor((left - 40) / LETTER))}…` : name;
-    plot.append(svg("text", { x: left - 12, y: y + 4, "text-anchor": "end" }, svg("title", {}, name), shown));
-    const said = svg("title", {}, `${name}: ${interval([value, low, high])}, ${plural(count, "run")}`);
-    const mark = svg("g", { fill: colour, stroke: colour }, said);
+  entries.forEach(({ name, said, estimate: [value, low, high], runs, colour }, k) => {
+    const y = (k + 1) * line - 14;
+    const letters = Math.floor((width - 2 * side) / 6.6) - said.length - 2;
+    plot.append(svg("text", { class: "who", x: side, y: y - 13 }, svg("title", {}, name), name.length > letters ? `${name.slice(0, letters - 1)}…` : name));
+    plot.append(svg("text", { class: "said", x: width - side, y: y - 13, "text-anchor": "end" }, said));
+    const mark = svg("g", { fill: colour, stroke: colour }, svg("title", {}, `${name}: ${interval([value, low, high], text)}`));
+    for (const v of runs) mark.append(svg("circle", { class: "run", cx: x(v), cy: y, r: 3.5 }));
     if (low !== null) {
-      const ends = [Math.max(left, x(low)), Math.min(width - 20, x(high))];
-      mark.append(svg("line", { x1: ends[0], x2: ends[1], y1: y, y2: y, "stroke-width": 2 }));
-      const inside = [low, high].filter((v) => v >= x0 && v <= x1); // an end without a bar across runs out of the window
-      for (const v of inside) mark.append(svg("line", { x1: x(v), x2: x(v), y1: y - 5, y2: y + 5, "stroke-width": 2 }));
+      mark.append(svg("line", { x1: x(low), x2: x(high), y1: y, y2: y, "stroke-width": 2 }));
+      for (const v of [low, high]) mark.append(svg("line", { x1: x(v), x2: x(v), y1: y - 5, y2: y + 5, "stroke-width": 2 }));
     }
     mark.append(svg("circle", { cx: x(value), cy: y, r: 4.5 }));
     plot.append(mark);
   });
-  plot.append(svg("text", { class: "axis", x: (left + width) / 2, y: height - 6, "text-anchor": "middle" }, xTitle));
+  plot.append(svg("text", { class: "axis", x: width / 2, y: height - 6, "text-anchor": "middle" }, xTitle));
   return plot;
 }

@@ -3,11 +3,17 @@
 
 (() => {
   const count = (status) => runs.filter((run) => run.status === status).length;
-  const states = ["done", "failed", "unfinished"].filter(count).map((status) => `${number(count(status))} ${status}`);
+  const states = ["done", "failed", "unfinished"].filter(count).map((status) => el("span", { class: `status ${status}` }, el("b", {}, `${number(count(status))} ${status}`)));
+  const swept = data.settings.map((key) => {
+    const values = [...new Set(runs.map((run) => setting(run.settings[key])))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
+    return `${key}: ${values.slice(0, 5).join(", ")}${values.length > 5 ? ` and ${number(values.length - 5)} more` : ""}`;
+  });
   document.querySelector("h1").textContent = data.title;
+  document.querySelector(".swept").textContent = [data.config.prompt, ...swept].filter(Boolean).join(" · ");
   const commits = [...new Set(data.origins.map((origin) => origin.commit).filter((commit) => commit && commit !== "null"))];
-  const facts = [`${plural(runs.length, "run")}: ${states.join(", ") || "none"}`, commits.length ? `commit ${commits.join(", ")}` : null, `gsd ${data.version}`, data.made];
-  document.querySelector(".facts").append(facts.filter(Boolean).join(" · "));
+  const facts = [commits.length ? `commit ${commits.join(", ")}` : null, `gsd ${data.version}`, data.made];
+  const counts = states.flatMap((state, k) => (k ? [", ", state] : [state]));
+  document.querySelector(".facts").append(`${plural(runs.length, "run")}: `, ...(counts.length ? counts : ["none"]), ...facts.filter(Boolean).map((fact) => ` · ${fact}`));
   if (data.left_out.length) {
     const list = el("ul", {}, ...data.left_out.slice(0, 200).map((sentence) => el("li", {}, sentence)));
     document.querySelector(".facts").after(el("details", { class: "left-out" }, el("summary", {}, `${plural(data.left_out.length, "thing")} could not be read and ${data.left_out.length === 1 ? "is" : "are"} left out`), list));
@@ -16,15 +22,18 @@
 
 (() => {
   const PAGE = 200; // rows at first: thousands take seconds to lay out
+  const outcomes = ["one_front", "no_front", "janus", "empty"]; // which a column of its own says
+  const metrics = data.metrics.filter((key) => !outcomes.includes(key) || !data.headline.includes("one_front"));
   const columns = [
     { title: "status", value: (run) => run.status },
     ...data.settings.map((key) => ({ title: key, kind: "setting", value: (run) => run.settings[key] })),
-    ...data.metrics.map((key) => ({ title: key, kind: "metric", value: (run) => run.metrics[key] })),
-    ...data.costs.map((key) => ({ title: title(key), kind: "cost", value: (run) => run.cost[key] })),
+    ...(runs.some((run) => run.verdict) ? [{ title: "outcome", kind: "setting", value: (run) => run.verdict || undefined }] : []),
+    ...metrics.map((key) => ({ key, title: title(key), kind: "metric", value: (run) => run.metrics[key] })),
+    ...data.costs.map((key) => ({ key, title: title(key), kind: "cost", value: (run) => run.cost[key] })),
     { title: "run", value: (run) => run.name },
   ];
   const numeric = columns.map(({ value }) => runs.every((run) => ["undefined", "number"].includes(typeof value(run))));
-  const shown = columns.map(({ kind, value }) => (kind === "setting" ? setting : numbersLike(runs.map(value))));
+  const shown = columns.map(({ key, kind, value }) => (kind === "setting" ? setting : textOf(key ?? "", runs.map(value))));
   let order = { column: -1, down: false }, filter = "", limit = PAGE;
 
   function sorted() {
@@ -38,6 +47,9 @@
       return sign * compare(a, b) || i - j;
     });
   }
+
+  // What paper has no room for.
+  const further = ({ key }) => (key && !data.headline.includes(key) ? "further" : "");
 
   function tickBox(index) {
     const box = el("input", { type: "checkbox", "aria-label": `choose ${runs[index].label}`, change: () => chosen.set(toggled(index, box.checked)) });
@@ -56,7 +68,7 @@
     const value = column.value(run);
     if (!column.kind) return el("td", { class: "name" }, value);
     const text = shown[k](value);
-    return el("td", { class: numeric[k] ? "number" : text.length > 30 ? "long" : "" }, text);
+    return el("td", { class: `${numeric[k] ? "number" : text.length > 30 ? "long" : ""} ${further(column)}` }, text);
   }
 
   function draw() {
@@ -64,14 +76,14 @@
     const heads = columns.map((column, k) => {
       const sort = order.column === k ? (order.down ? "descending" : "ascending") : "none";
       const click = () => ((order = { column: k, down: order.column === k && !order.down }), draw());
-      return el("th", { "aria-sort": sort, class: `${column.kind ?? ""} ${numeric[k] ? "number" : ""}` }, el("button", { click }, column.title));
+      return el("th", { "aria-sort": sort, class: `${numeric[k] ? "number" : ""} ${further(column)}`, title: column.key }, el("button", { click }, column.title));
     });
     const rows = found.slice(0, limit).map((index) =>
       el("tr", { "data-run": index }, el("td", { class: "tick" }, tickBox(index), swatch(groupOf(index))), ...columns.map((column, k) => cell(runs[index], column, k))),
     );
     part("runs", "table").replaceChildren(el("thead", {}, el("tr", {}, el("th", {}, ""), ...heads)), el("tbody", {}, ...rows));
     const more = found.length > limit ? el("button", { click: () => ((limit = Infinity), draw()) }, `show all ${number(found.length)}`) : null;
-    part("runs", "> .note").replaceChildren(...["Settings are those in which the runs differ. ", more].filter(Boolean));
+    part("runs", ".note").replaceChildren(...["Settings are those in which the runs differ. A click on a head sorts. ", more].filter(Boolean));
   }
 
   const search = el("input", { type: "search", placeholder: "filter: noising=random", input: () => ((filter = search.value.toLowerCase()), draw()) });
@@ -83,7 +95,7 @@
   ];
   const tally = el("span", { class: "muted" });
   part("runs", ".controls").append(search, "choose:", ...choices.map(([text, make]) => el("button", { click: () => (chosen.set(make()), draw()) }, text)), tally);
-  follow([chosen], () => (tally.textContent = `${plural(chosen.get().length, "run")} chosen: pictures, turntables, noise and configs below show them`));
+  follow([chosen], () => (tally.textContent = `${plural(chosen.get().length, "run")} chosen: turntables, pictures, noise and configs show them`));
   follow([grouping], draw);
   if (withMedia.length < runs.length && runs.length > data.limits.media) {
     part("runs", ".controls").after(el("p", { class: "muted" }, `Pictures, turntables and scenes of ${number(data.limits.media)} runs and curves of ${number(data.limits.curves)} are in this page, the first of each group before the second of any; tables and means cover all ${number(runs.length)}. To see the others, make a report of their folders.`));

@@ -33,6 +33,6 @@
   const showMenu = select("show ", [["", "mean and interval"], ["1", "each run"]], set((value) => (single = value === "1")));
   showMenu.querySelector("select").value = single ? "1" : "";
   part("turns", ".controls").append(select("metric ", [["", "all"], ...turned.map((name) => [name, name])], set((value) => (only = value))), groupMenu(), showMenu);
-  follow([grouping], draw);
+  follow([grouping, room], draw);
   note("turns", "0° is the front the run was asked for. One colour per group, one dash pattern per metric. If one metric is chosen, 95 % intervals of the mean over the finished runs of a group are drawn.");
 })();

@@ -2,15 +2,18 @@
 // Turntables of the chosen runs side by side: one clock, in turns, drives all of them.
 
 (() => {
-  if (!runs.some((run) => run.turntable)) return hide("turntables");
+  const GROUNDS = { light: "turntable", dark: "turntable_dark" };
+  const grounds = Object.keys(GROUNDS).filter((ground) => runs.some((run) => run[GROUNDS[ground]]));
+  if (!grounds.length) return hide("turntables");
   const APART = 0.02; // turns that a film may be off before it is set right
-  let films = [], turn = 0, playing = false, before = 0;
+  let films = [], turn = 0, playing = false, before = 0, ground = grounds[0];
   const seconds = () => films.find((film) => film.duration)?.duration ?? 4; // of a turn
 
   const slider = el("input", { type: "range", min: 0, max: 360, step: 1, value: 0, "aria-label": "degrees", input: () => pause(slider.value / 360) });
   const degrees = el("output", {}, "0°");
   const button = el("button", { class: "play", click: () => (playing ? pause() : play()) }, "play");
-  part("turntables", ".controls").append(button, slider, degrees);
+  const grounding = select("ground ", grounds.map((name) => [name, name]), (name) => ((ground = name), draw()));
+  part("turntables", ".controls").append(button, slider, degrees, ...(grounds.length > 1 ? [grounding] : []));
 
   function show() {
     slider.value = Math.round(turn * 360);
@@ -59,11 +62,17 @@
     requestAnimationFrame(advance);
   }
 
+  function caption(run) {
+    const { label, verdict, metrics } = runs[run], psnr = metrics.psnr_aligned;
+    const said = [verdict, psnr === undefined ? "" : `PSNR ${textOf("psnr_aligned")(psnr)} dB`].filter(Boolean).join(" · ");
+    return el("figcaption", {}, swatch(groupOf(run)), label, el("small", {}, said));
+  }
+
   function figure(run) {
-    const name = runs[run].turntable;
-    const words = el("figcaption", {}, swatch(groupOf(run)), runs[run].label);
+    const name = runs[run][GROUNDS[ground]] ?? runs[run].turntable;
+    const words = caption(run);
     if (!name) return el("figure", {}, el("div", { class: "absent" }, runs[run].status === "done" ? "no turntable in this page" : `${runs[run].status}: no turntable`), words);
-    const film = el("video", { muted: true, loop: true, playsinline: true, preload: "auto", "data-run": run });
+    const film = el("video", { class: ground, muted: true, loop: true, playsinline: true, preload: "auto", "data-run": run });
     film.muted = true;
     film.addEventListener("loadedmetadata", () => (playing ? start(film) : (film.currentTime = place(film))));
     film.addEventListener("error", () => film.replaceWith(el("div", { class: "absent" }, "this browser cannot play the turntable")));
@@ -75,10 +84,13 @@
   function draw() {
     films.forEach((film) => film.pause());
     films = [];
-    part("turntables", ".tiles").replaceChildren(...chosen.get().slice(0, MOST).map(figure));
-    note("turntables", chosen.get().length > MOST ? `The first ${MOST} of ${number(chosen.get().length)} chosen runs.` : "The runs chosen in the table, seen from the same side: 0° is the front the run was asked for.");
+    const shown = chosen.get().slice(0, MOST), across = shown.length < 4 ? shown.length : [4, 3].find((n) => shown.length % n === 0) ?? 4;
+    part("turntables", ".tiles").replaceChildren(...shown.map(figure));
+    part("turntables", ".tiles").style.setProperty("--across", across);
+    note("turntables", chosen.get().length > MOST ? `The first ${MOST} of ${number(chosen.get().length)} chosen runs.` : "One run of each group, or those chosen in the table of runs. 0° is the front the run was asked for.");
   }
 
   const MOST = 24; // films at once
   follow([chosen, grouping], draw);
+  if (!matchMedia("(prefers-reduced-motion: reduce)").matches) whenSeen(part("turntables", ".tiles"), play);
 })();
