@@ -112,12 +112,15 @@ def build(cfg: DictConfig) -> Experiment:
     if isinstance(prior, ReadsTexts):
         prior.prepare((*prompting.texts, *guidance.texts))
     metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in cfg.metric.items()}
-    starts = [init(Stream(cfg.seed + k, "init")) for k in range(cfg.particles)]
+    seeds = [_seed_of(cfg.seed, k) for k in range(cfg.particles)]
+    starts = [init(Stream(seed, "init")) for seed in seeds]
     if isinstance(prior, ConditionsOnPoints):
         prior.condition_on(starts[0])
     steps = math.ceil(cfg.steps / cfg.particles)
     each = replace(context, steps=steps, random_background=prior.random_background)
-    scenes = [make_scene(cfg, replace(each, seed=cfg.seed + k, points=points)) for k, points in enumerate(starts)]
+    scenes = [
+        make_scene(cfg, replace(each, seed=seed, points=points)) for seed, points in zip(seeds, starts, strict=True)
+    ]
     t = cfg.turntable
     return Experiment(
         **{key: cfg[key] for key in ("prompt", "seed", "steps", *EVERY, "profile")},
@@ -139,6 +142,11 @@ def build(cfg: DictConfig) -> Experiment:
 
 def _is_idle(section: Any) -> bool:
     return isinstance(section, DictConfig) and "_target_" not in section
+
+
+def _seed_of(seed: int, particle: int) -> int:
+    """The first scene's is the run's; the others' are no run's, so that seeds stay independent."""
+    return seed if particle == 0 else Stream(seed, f"particle {particle}").key()
 
 
 def make_scene(cfg: DictConfig, context: Context) -> Representation:

@@ -62,3 +62,9 @@ def stop_after(folder, steps):
         for state in itertools.islice(optimise(experiment), steps):
             recorder.step(state)
         recorder.checkpoint()
+
+
+def test_the_second_scene_of_a_seed_is_no_scene_of_the_next():
+    scenes = build(quick(*FEW)).representation.scenes
+    other = build(quick(*FEW, "particles=1", "seed=1")).representation
+    assert not torch.equal(scenes[1].params["means"], other.params["means"])

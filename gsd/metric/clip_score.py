@@ -9,7 +9,7 @@ from pydantic import PositiveInt
 
 from gsd.errors import GsdError
 from gsd.menagerie import Creature, find, load
-from gsd.metric.parts.clip import load_clip
+from gsd.metric.parts.clip import load_clip, warn_of_unknown
 from gsd.protocols import Metric
 from gsd.types import Cameras, Render
 
@@ -30,6 +30,8 @@ class ClipScore(Metric):
     true one does, often more, since fronts fit best; nor does it see whether views agree with each other. Scores of
     different models cannot be compared, and prompts differ in what their best picture would score.
 
+    For a prompt that the shipped model does not know a warning says so.
+
     model, pretrained: as for `gsd.metric.parts.clip.load_clip`, which raises GsdError, as a missing or empty file of
     prompts does. chunk: views encoded at a time.
     """
@@ -42,9 +44,11 @@ class ClipScore(Metric):
         chunk: PositiveInt = 16,
     ) -> None:
         self.prompts = None if prompts is None else _lines(Path(prompts).expanduser())
+        self.model = model
         self.clip, self.chunk = load_clip(model, pretrained, "metric.clip_score"), chunk
 
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]:
+        warn_of_unknown(self.model, prompt, "metric.clip_score")
         texts = [prompt, *self.distractors(prompt)]
         cosines = self.clip.similarity(turntable.rgb.detach(), texts, self.chunk)
         scores = 100 * cosines[:, 0].clamp_min(0)

@@ -12,7 +12,7 @@ from pydantic import PositiveInt
 from torch import Tensor
 
 from gsd.geometry import angle_between
-from gsd.metric.parts.clip import load_clip
+from gsd.metric.parts.clip import load_clip, warn_of_unknown
 from gsd.protocols import Metric
 from gsd.statistics.resampling import bootstrap
 from gsd.types import Cameras, Render
@@ -31,8 +31,7 @@ class ClipView(Metric):
     clip_yaw_deg    in [0, 360): the whole yaw that explains best which word is nearest to each view; the view at
                     azimuth a shows the object from a + yaw
     clip_view_accuracy   after that yaw, the fraction of views whose nearest word is right, as the mean over front
-    (within
-                    45 degrees), side and back; 1/3 for an answer that is the same from everywhere
+                    (within 45 degrees), side and back; 1/3 for an answer that is the same from everywhere
     clip_janus_share     after that yaw, the fraction of back views that are nearest to "front view"
     clip_harmonic   amplitude of the first circular harmonic of front minus back over azimuth, in cosines; above 0 for
                     whatever is not flat, noise too
@@ -50,6 +49,8 @@ class ClipView(Metric):
     finds no significant difference by these curves. What the small model tells on animals whose answer is known is
     measured by `python experiments/tiny/train_clip.py --evaluate`.
 
+    For a prompt that the shipped model does not know a warning says so.
+
     model, pretrained: as for `gsd.metric.parts.clip.load_clip`, which raises GsdError. chunk: views encoded at a time.
     """
 
@@ -63,6 +64,7 @@ class ClipView(Metric):
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]:
         order = cameras.azimuth.remainder(360).argsort().cpu()
         azimuth = cameras.azimuth.remainder(360).cpu()[order]
+        warn_of_unknown(self.model, prompt, "metric.clip_view")
         texts = [f"{word} view of {prompt}" for word in WORDS]
         cosines = self.clip.similarity(turntable.rgb.detach(), texts, self.chunk)[order]
         curves: dict[str, Any] = {f"clip_{word}": cosines[:, i].tolist() for i, word in enumerate(WORDS)}

@@ -167,3 +167,13 @@ def test_meaningless_turntables_show_no_front(kind):
     assert result["clip_margin_low"] <= 1e-6
     assert result["clip_harmonic"] < 0.02
     assert result["clip_view_accuracy"] <= 0.67
+
+
+@pytest.mark.parametrize("metric", [ClipView(), ClipScore()])
+def test_a_subject_that_the_small_model_never_saw_is_told(metric, caplog):
+    views, cameras = trace(load()["fox"].figure(0), turntable(8, 32)), turntable(8, 32)
+    metric(views, cameras, "a fox")
+    assert not caplog.records
+    metric(views, cameras, "a DSLR photo of a motorbike")
+    assert "mean nothing here" in caplog.text
+    assert ".model=ViT-B-32" in caplog.text

@@ -20,6 +20,7 @@ from torch.nn.functional import interpolate
 from gsd.backend.checkpoint import from_hub
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError, did_you_mean, reason
+from gsd.menagerie import find
 
 TINY = Path(__file__).parents[1] / "tiny_clip"
 CONFIG = "open_clip_config.json"
@@ -88,6 +89,20 @@ def load_clip(model: str, pretrained: str | None, option: str) -> OpenClip:
             )
         return _open(f"local-dir:{_checked(folder, option)}", None, (), option)
     return _named(model, pretrained, option)
+
+
+def warn_of_unknown(model: str, prompt: str, option: str) -> None:
+    """The shipped CLIP was trained on the menagerie; of anything else it says something, which means nothing."""
+    if model != "tiny":
+        return
+    try:
+        find(prompt)
+    except GsdError:
+        logging.getLogger("gsd").warning(
+            "gsd: the CLIP that comes with gsd knows the menagerie's animals alone, and %r names none: the numbers of %s "
+            "mean nothing here; set %s.model=ViT-B-32 %s.pretrained=laion2b_s34b_b79k, or leave the metric out.",
+            prompt, option.removeprefix("metric."), option, option,
+        )  # fmt: skip
 
 
 def _checked(folder: Path, option: str) -> Path:
