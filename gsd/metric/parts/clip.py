@@ -99,8 +99,8 @@ def warn_of_unknown(model: str, prompt: str, option: str) -> None:
         find(prompt)
     except GsdError:
         logging.getLogger("gsd").warning(
-            "gsd: the CLIP that comes with gsd knows the menagerie's animals alone, and %r names none: the numbers of %s "
-            "mean nothing here; set %s.model=ViT-B-32 %s.pretrained=laion2b_s34b_b79k, or leave the metric out.",
+            "gsd: the CLIP that comes with gsd knows the menagerie's animals alone, and %r names none: the numbers of "
+            "%s mean nothing here; set %s.model=ViT-B-32 %s.pretrained=laion2b_s34b_b79k, or leave the metric out.",
             prompt, option.removeprefix("metric."), option, option,
         )  # fmt: skip
 
