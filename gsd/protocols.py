@@ -250,7 +250,6 @@ class Viewer(Protocol):
     """Shows a run while it goes on: `with viewer(run) as display`, see `gsd.runner.live`."""
 
     cost: Fraction  # of the run's time that showing may take: steps are left out so that it does not take more
-    wait: bool = False  # whether the first step waits until somebody looks
 
     @abstractmethod
     def __call__(self, run: TrackedRun) -> AbstractContextManager[Display]: ...

@@ -48,7 +48,7 @@ def serving(host: str, port: int | None, title: str) -> Iterator[Any]:
     """
     import viser
 
-    logging.getLogger("websockets").setLevel(logging.WARNING)  # it tells of every connection
+    logging.getLogger("websockets").setLevel(logging.CRITICAL)  # it tells of every connection
     chosen = _free_port(host) if port is None else port
     if problem := _problem(host, chosen):
         raise GsdError(problem)

@@ -58,9 +58,6 @@ class Live(Watcher):
 
     def begin(self, taken: int) -> None:
         self.budget.begin()
-        with self.clock.stopped():
-            while self.viewer.wait and not (self.display.watched or self.signals.seen):
-                time.sleep(POLL_S)
 
     def __exit__(self, *error: object) -> None:
         self.opened.close()

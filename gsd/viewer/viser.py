@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -20,13 +21,14 @@ from gsd.protocols import Display, Viewer
 from gsd.types import Context, Fraction, Geometry, Shown, TrackedRun
 
 BEFORE = 0.98  # of the depth, at which noise is painted
+FAREWELL_S = 0.3  # until a last message has left for a browser
 
 
 class Viser(Viewer):
     """A page at http://host:port, for as long as the run goes on.
 
     host: 127.0.0.1 is reached from this machine alone. port: None for the first free one from 8080 on. cost: greatest
-    share of the run's time that drawing may take. wait: whether the first step waits for a browser. pixels: width of
+    share of the run's time that drawing may take. paused: whether the run waits after its first step. pixels: width of
     the pictures by which a radiance field is drawn.
     """
 
@@ -36,17 +38,18 @@ class Viser(Viewer):
         host: str = "127.0.0.1",
         port: Annotated[int, Field(ge=1, le=65535)] | None = None,
         cost: Fraction = 0.05,
-        wait: bool = False,
+        paused: bool = False,
         pixels: PositiveInt = 64,
     ) -> None:
         require_viser("viewer=viser")
         self.device = context.device
-        self.host, self.port, self.cost, self.wait, self.pixels = host, port, cost, wait, pixels
+        self.host, self.port, self.cost = host, port, cost
+        self.paused, self.pixels = paused, pixels
 
     @contextmanager
     def __call__(self, run: TrackedRun) -> Iterator[Page]:
         with serving(self.host, self.port, run.config["prompt"]) as server:
-            page = Page(server, run, Drawing(self.pixels, self.device))
+            page = Page(server, run, Drawing(self.pixels, self.device), self.paused)
             print(f"Live at {address(server)}", flush=True)
             yield page
 
@@ -54,10 +57,10 @@ class Viser(Viewer):
 class Page(Display):
     """The 3D window and the panel. What is clicked sets a flag; all drawing is done by the run's own thread."""
 
-    def __init__(self, server: Any, run: TrackedRun, drawing: Drawing) -> None:
+    def __init__(self, server: Any, run: TrackedRun, drawing: Drawing, paused: bool) -> None:
         self.server, self.run, self.drawing = server, run, drawing
         self.stage = Stage(server)
-        self.paused = False
+        self.paused = paused
         self._changed, self._advanced = Flag(), Flag()
         self._make_panel(server.gui)
         server.on_client_connect(lambda _: self._changed.set())
@@ -76,7 +79,8 @@ class Page(Display):
         with gui.add_folder("Run"):
             self.progress = gui.add_progress_bar(0.0)
             self.status = gui.add_markdown("The first step has not been taken yet.")
-            self.pause, self.step = gui.add_button("Pause"), gui.add_button("Single step", disabled=True)
+            self.pause, self.step = gui.add_button("Pause"), gui.add_button("Single step")
+            self._label_buttons()
         with gui.add_folder("Step"):
             self.view = gui.add_dropdown("View", ["0"], hint="of the step; also chosen by a click on its camera")
             self.caption, self.pictures = gui.add_markdown(""), gui.add_image(BLANK)
@@ -93,6 +97,9 @@ class Page(Display):
 
     def _toggle(self) -> None:
         self.paused = not self.paused
+        self._label_buttons()
+
+    def _label_buttons(self) -> None:
         self.pause.label = "Continue" if self.paused else "Pause"
         self.step.disabled = not self.paused
 
@@ -144,6 +151,8 @@ class Page(Display):
     def finish(self) -> None:
         for client in self.server.get_clients().values():
             client.add_notification("The run is done", f"gsd view {self.run.folder} opens it again.")
+            client.flush()
+            time.sleep(FAREWELL_S)
 
 
 def _painted(
