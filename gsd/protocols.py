@@ -257,10 +257,13 @@ class Viewer(Protocol):
 
 @runtime_checkable
 class Display(Protocol):
-    """A viewer at work. Whoever looks sets these from other threads; the run reads them between two steps."""
+    """A viewer at work. Whoever looks changes what it says from other threads; the run asks between two steps."""
 
-    watched: bool  # somebody looks: nothing is drawn otherwise
     paused: bool  # the run waits after this step
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks: nothing is drawn otherwise."""
 
     def changed(self) -> bool:
         """Whether what is shown should be drawn again; asking takes that back."""

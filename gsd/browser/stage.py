@@ -26,13 +26,16 @@ class Stage:
         server.scene.set_up_direction("+z")
         server.initial_camera.position, server.initial_camera.look_at = EYE, (0.0, 0.0, 0.0)
         server.initial_camera.fov = float(np.deg2rad(LENS))
-        self.ground(dark=False)
+        self.dark: bool | None = None
         self.frusta: list[Any] = []
         self.splats: Any = None
+        self.ground(dark=False)
 
     def ground(self, dark: bool) -> None:
         """Fog that a light ground hides shows over a dark one."""
-        self.server.scene.set_background_image(np.full((2, 2, 3), DARK if dark else LIGHT, np.uint8), format="png")
+        if dark != self.dark:
+            self.dark, grey = dark, DARK if dark else LIGHT
+            self.server.scene.set_background_image(np.full((2, 2, 3), grey, np.uint8), format="png")
 
     def show_scene(self, drawn: Drawn) -> None:
         if len(drawn["centers"]) == 0:  # a field that is still empty

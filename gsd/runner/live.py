@@ -30,8 +30,8 @@ LEAST_S = 0.1  # between two pictures: no eye needs more, and the server's threa
 class Live(Watcher):
     """Shows steps in the viewer, as many as its share of the run's time allows, and none while nobody looks.
 
-    While the run is paused its clock stands still; a signal that asks the run to end ends the pause too. A
-    viewer that raises is named in a line on stderr and closed, and the run goes on.
+    While the run is paused its clock stands still; a signal that asks the run to end ends the pause too. A viewer that
+    raises is named in a line on stderr and closed, and the run goes on.
     """
 
     def __init__(
