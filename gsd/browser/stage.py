@@ -16,6 +16,7 @@ EYE, LENS = (1.72, 0.6, 0.4), 45.0  # where a browser's camera begins, and its f
 LIGHT, DARK = 235, 38  # grey of the ground
 PLAIN, CHOSEN = (120, 120, 120), (230, 90, 20)  # colours of cameras
 FRUSTUM = 0.15  # size of a camera, world units
+BEFORE_PICTURE = 0.45  # from a camera of that size to a place just before its picture
 
 
 class Stage:
@@ -95,8 +96,8 @@ def _wxyz(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 4"]:
     return viser.transforms.SO3.from_matrix(rotation).wxyz
 
 
-def look_through(cameras: Cameras, k: int, client: Any) -> None:
-    """Move a browser's camera to where camera k stands."""
+def look_from(cameras: Cameras, k: int, client: Any) -> None:
+    """Move a browser's camera to just before the picture of camera k."""
     pose = torch.linalg.inv(cameras.viewmats[k].double()).cpu().numpy()
     with client.atomic():
-        client.camera.position, client.camera.look_at = pose[:3, 3], np.zeros(3)
+        client.camera.position, client.camera.look_at = pose[:3, 3] + BEFORE_PICTURE * pose[:3, 2], np.zeros(3)

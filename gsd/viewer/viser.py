@@ -20,7 +20,7 @@ from gsd.geometry import unproject
 from gsd.protocols import Display, Viewer
 from gsd.types import Context, Fraction, Geometry, Shown, TrackedRun
 
-BEFORE = 0.98  # of the depth, at which noise is painted
+BEFORE, FADED = 0.97, 0.15  # painted noise: where, as a fraction of the depth; opacity of the scene below it
 FAREWELL_S = 0.3  # until a last message has left for a browser
 
 
@@ -133,7 +133,10 @@ class Page(Display):
         state, stage = shown.state, self.stage
         stage.ground(self.dark.value)
         if self.scene.value:
-            stage.show_scene(self.drawing(shown.scene, whole=self.paused))
+            drawn = self.drawing(shown.scene, whole=self.paused)
+            if self.noise.value:
+                drawn["opacities"] *= FADED
+            stage.show_scene(drawn)
         else:
             stage.hide_scene()
         if self.cameras.value:
@@ -149,6 +152,7 @@ class Page(Display):
         self.view.value = str(view)
 
     def finish(self) -> None:
+        self.pause.disabled = self.step.disabled = True
         for client in self.server.get_clients().values():
             client.add_notification("The run is done", f"gsd view {self.run.folder} opens it again.")
             client.flush()

@@ -12,7 +12,7 @@ import torch
 from gsd.browser.curves import Curves
 from gsd.browser.server import Flag
 from gsd.browser.splats import Drawing
-from gsd.browser.stage import Stage, look_through
+from gsd.browser.stage import Stage, look_from
 from gsd.browser.tiles import BLANK
 from gsd.geometry import turntable
 from gsd.tools.view.followed import Followed
@@ -36,7 +36,7 @@ class Page:
             self.caption, self.strip = gui.add_markdown(""), gui.add_image(BLANK)
         with gui.add_folder("Show"):
             self.scene = gui.add_checkbox("Scene", True)
-            self.cameras = gui.add_checkbox("Cameras", True, hint="of the turntable; a click on one looks through it")
+            self.cameras = gui.add_checkbox("Cameras", True, hint="of the turntable; a click on one moves there")
             self.dark = gui.add_checkbox("Dark ground", False)
         self.curves = Curves(gui, self.changed)
         with gui.add_folder("Numbers", expand_by_default=False):
@@ -99,4 +99,4 @@ class Page:
                 self.strip.image = imageio.imread(path)
 
     def _look(self, k: int, event: Any) -> None:
-        look_through(self.around, k, event.client)
+        look_from(self.around, k, event.client)
