@@ -22,6 +22,7 @@ COMMANDS = {  # name -> module with a main()
     "report": "gsd.tools.report.__main__",
     "study": "gsd.tools.study.__main__",
     "sweep": "gsd.tools.sweep.__main__",
+    "view": "gsd.tools.view.__main__",
 }
 
 

@@ -34,7 +34,7 @@ CONTEXT = "context"  # the constructor parameter that takes what no yaml can hol
 
 # Settings that cannot change a result and are therefore not part of a run's signature.
 EVERY = ("checkpoint_every", "images_every", "evaluate_every")
-NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "objective", "logger", "hydra")
+NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "objective", "logger", "viewer", "hydra")
 
 
 @dataclass
@@ -77,6 +77,7 @@ class Config:
     loss: Any = field(default_factory=dict)
     metric: Any = field(default_factory=dict)
     logger: Any = field(default_factory=dict)
+    viewer: Any = None
     experiment: Any = None
     scale: Any = None
 

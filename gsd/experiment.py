@@ -30,6 +30,7 @@ from gsd.protocols import (
     ReadsTexts,
     Representation,
     Sigma,
+    Viewer,
 )
 from gsd.random import Stream
 from gsd.shares import Shares
@@ -59,6 +60,7 @@ class Experiment:
     shares: Shares
     metrics: dict[str, Metric]
     loggers: dict[str, Logger]
+    viewer: Viewer | None
     turntable: Cameras
 
     def stream(self, name: str, step: int = 0) -> Stream:
@@ -98,6 +100,7 @@ def build(cfg: DictConfig) -> Experiment:
     losses = {k: make(v, f"loss.{k}", context, Loss) for k, v in cfg.loss.items() if not _is_idle(v)}
     _check_pairs(guidance, camera, noising, losses)
     loggers = {k: make(v, f"logger.{k}", context, Logger) for k, v in cfg.logger.items()}
+    viewer = make(cfg.viewer, "viewer", context, Viewer) if cfg.viewer else None
     sigma = make(cfg.sigma, "sigma", context, Sigma)
     prompting = make(cfg.prompting, "prompting", context, Prompting)
     init = make(cfg.init, "init", context, Init)
@@ -136,6 +139,7 @@ def build(cfg: DictConfig) -> Experiment:
         shares=Shares(losses),
         metrics=metrics,
         loggers=loggers,
+        viewer=viewer,
         turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(context.device),
     )
 

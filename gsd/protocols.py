@@ -20,6 +20,7 @@ from gsd.schedule import Weight
 from gsd.types import (
     Cameras,
     Condition,
+    Fraction,
     Geometry,
     NoiseClaim,
     Noised,
@@ -27,6 +28,7 @@ from gsd.types import (
     Render,
     Scene,
     Score,
+    Shown,
     StepState,
     TrackedResults,
     TrackedRow,
@@ -249,6 +251,39 @@ class Tracker(Protocol):
 
     def finish(self, results: TrackedResults) -> None:
         """Once, after the last row."""
+
+
+@runtime_checkable
+class Viewer(Protocol):
+    """Shows a run while it goes on: `with viewer(run) as display`, see `gsd.runner.live`."""
+
+    cost: Fraction  # of the run's time that showing may take: steps are left out so that it does not take more
+
+    @abstractmethod
+    def __call__(self, run: TrackedRun) -> AbstractContextManager[Display]: ...
+
+
+@runtime_checkable
+class Display(Protocol):
+    """A viewer at work. Whoever looks changes what it says from other threads; the run asks between two steps."""
+
+    paused: bool  # the run waits after this step
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks: nothing is drawn otherwise."""
+
+    def changed(self) -> bool:
+        """Whether what is shown should be drawn again; asking takes that back."""
+
+    def advanced(self) -> bool:
+        """Whether a paused run should take one step; asking takes that back."""
+
+    def show(self, shown: Shown) -> None:
+        """Called by the run, between two steps and without gradients; nothing of what it is given may be changed."""
+
+    def finish(self) -> None:
+        """The results are in the run folder; the viewer closes soon."""
 
 
 @runtime_checkable

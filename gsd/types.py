@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 from torch import Tensor
 
@@ -217,6 +217,16 @@ class StepState:
     @property
     def scene(self) -> Scene:
         return self.geometry.scene
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a viewer is given of a step."""
+
+    state: StepState
+    scene: Any  # the `gsd.protocols.Representation` that took the step
+    pictures: dict[str, UInt8[np.ndarray, "V h w 3"]]  # rgb, depth, alpha, noise, gradient: noise is 0.5 + n / 6
+    records: list[dict[str, Any]]  # lines of metrics.jsonl that have come since the last call
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from launch import ROOT
 
 VOCABULARY = {"types", "protocols", "geometry", "random", "schedule", "noise_levels", "errors"}
 CORE = {"config", "experiment", "particles", "shares", "loop"}
-ENGINES = {"statistics", "warping", "rasterizer", "field", "menagerie"}
+ENGINES = {"statistics", "warping", "rasterizer", "field", "menagerie", "browser"}
 OPTIONS = {
     *("camera", "sigma", "prompting", "init", "representation", "densify"),
-    *("prior", "guidance", "noising", "loss", "metric", "logger"),
+    *("prior", "guidance", "noising", "loss", "metric", "logger", "viewer"),
 }
 BELOW = VOCABULARY | {"backend"} | ENGINES
 MAY_IMPORT = (

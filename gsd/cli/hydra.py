@@ -93,7 +93,7 @@ def choices(cfg: DictConfig) -> dict[str, Any]:
     """group -> the option chosen, by its name on the command line; a list of options for losses and metrics."""
     lists = {group: [name for name, part in cfg[group].items() if "_target_" in part] for group in ("loss", "metric")}
     chosen = {k: v for k, v in cfg.hydra.runtime.choices.items() if not (k.startswith("hydra/") or "@" in k)}
-    return {k: v for k, v in chosen.items() if k != "logger"} | lists
+    return {k: v for k, v in chosen.items() if k not in ("logger", "viewer")} | lists
 
 
 def plain(cfg: DictConfig) -> DictConfig:

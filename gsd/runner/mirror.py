@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -23,6 +22,7 @@ from gsd.results.provenance import commit
 from gsd.results.runs import Run
 from gsd.results.sweep_folder import SweepFolder
 from gsd.results.table import NO_SETTINGS, finite
+from gsd.results.tail import Tail
 from gsd.runner.recorder import BINS, SIGMAS
 from gsd.runner.watch import Clock, Watcher
 from gsd.types import TrackedResults, TrackedRow, TrackedRun
@@ -115,13 +115,14 @@ class History:
 
     def __init__(self, folder: RunFolder) -> None:
         self.folder, self.count = folder, 0
-        self._read: dict[str, int] = {}  # file -> bytes
+        names = ("histograms.jsonl", "evaluations.jsonl", "metrics.jsonl")
+        self._histograms, self._evaluations, self._metrics = (Tail(folder / name) for name in names)
 
     def new(self) -> list[TrackedRow]:
         """The rows since the last call."""
-        noise = {line["step"]: line["noise"] for line in self._lines("histograms.jsonl")}
-        found = [((line["step"], 0), self._evaluation(line)) for line in self._lines("evaluations.jsonl")]
-        found += [((line["step"], 1), self._step(line, noise)) for line in self._lines("metrics.jsonl")]
+        noise = {line["step"]: line["noise"] for line in self._histograms.new()}
+        found = [((line["step"], 0), self._evaluation(line)) for line in self._evaluations.new()]
+        found += [((line["step"], 1), self._step(line, noise)) for line in self._metrics.new()]
         rows = [
             TrackedRow(self.count + place, **content)
             for place, (_, content) in enumerate(sorted(found, key=lambda each: each[0]))
@@ -149,16 +150,6 @@ class History:
     def _picture(self, name: str, file: str) -> dict[str, Path]:
         path = self.folder / file
         return {name: path} if path.exists() else {}
-
-    def _lines(self, name: str) -> list[dict[str, Any]]:
-        """Those that have been added to the file."""
-        if not (self.folder / name).exists():
-            return []
-        with (self.folder / name).open("rb") as file:
-            file.seek(self._read.get(name, 0))
-            whole, end, _ = file.read().rpartition(b"\n")
-        self._read[name] = self._read.get(name, 0) + len(whole + end)
-        return [json.loads(line) for line in whole.splitlines()]
 
 
 def described(experiment: Experiment, folder: RunFolder, in_sweep: bool) -> TrackedRun:

@@ -11,19 +11,27 @@ from jaxtyping import Float, UInt8
 from PIL import Image
 from torch import Tensor
 
-from gsd.protocols import Prior
 from gsd.types import Render, StepState
 
 MIN_SIDE = 128  # pixels: smaller maps are magnified without smoothing
 
 
-def step_strip(state: StepState, prior: Prior) -> bytes:
-    """PNG of a step: one row a view, columns rgb | depth | noise | gradient (the descent direction, -g)."""
-    rgb = state.render.rgb.detach().clamp(0, 1)
-    noise = _three_channels(0.5 + state.noise / 6)
+def step_pictures(state: StepState) -> dict[str, Float[Tensor, "V 3 h w"]]:
+    """Pictures of a step: rgb, depth, alpha; noise and gradient (the descent direction, -g) as large as the latents."""
     gradient = state.score.gradient
-    gradient = _three_channels(0.5 - gradient / (6 * gradient.std().clamp_min(1e-12)))
-    columns = [_magnified(x) for x in (rgb, depth_picture(state.render), noise, gradient)]
+    return {
+        "rgb": state.render.rgb.detach().clamp(0, 1),
+        "depth": depth_picture(state.render),
+        "alpha": state.render.alpha.detach().expand(-1, 3, -1, -1),
+        "noise": _three_channels(0.5 + state.noise / 6),
+        "gradient": _three_channels(0.5 - gradient / (6 * gradient.std().clamp_min(1e-12))),
+    }
+
+
+def step_strip(state: StepState) -> bytes:
+    """PNG of a step: one row per view, columns rgb | depth | noise | gradient."""
+    pictures = step_pictures(state)
+    columns = [_magnified(pictures[name]) for name in ("rgb", "depth", "noise", "gradient")]
     height = max(c.shape[-1] for c in columns)
     columns = [F.interpolate(c, (height, height), mode="nearest") for c in columns]
     return png(grid(torch.stack(columns, 1)))

@@ -55,7 +55,7 @@ class Recorder(Watcher):
             self.flush()
         every = self.experiment.images_every
         if every and (self._at_end or state.step % every == 0):
-            self.folder.write(f"strips/{state.step:06d}.png", step_strip(state, self.experiment.prior))
+            self.folder.write(f"strips/{state.step:06d}.png", step_strip(state))
             self.folder.append([{"step": state.step, "noise": _histogram(state.noise)}], "histograms.jsonl")
 
     @property

@@ -132,12 +132,15 @@ def _write_down(cfg: DictConfig, folder: RunFolder) -> None:
 def _watchers(experiment: Experiment, folder: RunFolder, recorder: Recorder, in_sweep: bool) -> tuple[Watcher, ...]:
     """In the order in which they enter and are told everything; they leave in the reverse order."""
     from gsd.runner.convergence import Convergence
+    from gsd.runner.live import Live
     from gsd.runner.mirror import Mirror
     from gsd.runner.profile import Profile
     from gsd.runner.progress import Progress
     from gsd.runner.result import Result
     from gsd.runner.signals import Signals
 
+    signals = Signals(experiment.steps, folder.path)
+    viewer = experiment.viewer
     return (
         Convergence(experiment, folder, recorder),  # before the recorder: a checkpoint lacks no measurement up to it
         recorder,
@@ -145,5 +148,6 @@ def _watchers(experiment: Experiment, folder: RunFolder, recorder: Recorder, in_
         Progress(experiment.steps, folder),
         *([Profile(experiment.device, folder)] if experiment.profile else []),  # its table follows the bar
         *([] if in_sweep else [Result(folder)]),
-        Signals(experiment.steps, folder.path),  # last: it may end the program when all others are through
+        *([Live(viewer, experiment, folder, recorder.clock, in_sweep, signals)] if viewer else []),
+        signals,  # last: it may end the program when all others are through
     )

@@ -1,0 +1,1 @@
+"""gsd view: a run folder in the browser."""
