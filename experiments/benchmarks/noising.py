@@ -38,7 +38,8 @@ OPTIONS = {
     "integral (chang)": "noising=integral",
     "integral (deng)": "noising=integral noising.algorithm=deng",
     "consistent": "noising=consistent",
-    "consistent, N = 1": "noising=consistent noising.upsample=1",
+    "points, N = 9": "noising=consistent noising.upsample=9 noising.cells=0",
+    "points, N = 1": "noising=consistent noising.cells=0",
     "consistent, tent": "noising=consistent noising.kernel=tent",
     "lattice": "noising=lattice",
     "lattice, tent": "noising=lattice noising.kernel=tent",
@@ -46,10 +47,10 @@ OPTIONS = {
 POINTS, SIZE, VIEWS, CHANNELS = 5_000, 64, 2, 4
 COUNTS, SIZES = (1_000, 5_000, 20_000, 100_000, 500_000), (32, 64, 128, 256)
 MEMORY = (
-    "random", "integral (chang)", "integral (deng)", "consistent", "consistent, N = 1", "consistent, tent", "lattice",
+    "random", "integral (chang)", "integral (deng)", "consistent", "points, N = 9", "points, N = 1", "lattice",
 )  # fmt: skip
 BASES = ("random", "integral (chang)", "integral (deng)")  # of ratios
-SUB_POINTS = {"consistent": 9, "consistent, N = 1": 1, "consistent, tent": 9}
+SUB_POINTS = {"points, N = 9": 9, "points, N = 1": 1}
 AXES = {"points": "points, 64 x 64 pixels", "pixels": "side of the map in pixels, 5,000 points"}
 
 

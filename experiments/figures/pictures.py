@@ -2,7 +2,7 @@
 
     python experiments/figures/pictures.py --run   # 21 runs first, about ten minutes; finished ones are not repeated
 
-Writes to docs/ and docs/images/. Nothing is chosen: all runs have seed 0, and those that fail are shown too.
+Writes to docs/ and docs/images/. In the gallery nothing is chosen: all runs have seed 0, and those that fail are shown.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from gsd.geometry import turntable
 from gsd.menagerie import load, trace
 from gsd.metric.check.calibration import prompt
 from gsd.results import markdown
+from gsd.results.outcome import verdict
 from gsd.results.runs import Run
 
 DOCS = sweeps.ROOT / "docs"
@@ -29,7 +30,7 @@ PAIR = {  # of one prompt
     "three_faces": ("prior.view_bias=8", "prompting=plain"),
     "one_face": (),
 }
-SUBJECT = "corgi"
+SUBJECT = "frog"
 SIDE, CELL = 240, 96  # pixels
 EVERY, FPS = 2, 15  # frame of the turntable; per second of the animation
 QUALITY = 70
@@ -85,14 +86,13 @@ def _row(name: str, run: Run) -> dict[str, str]:
     return {
         "": name,
         **cells,
-        "faces": str(found["faces"]),
-        "verdict": "Janus" if found["janus"] else "one face",
+        "verdict": verdict(found),
         "PSNR dB": f"{found['psnr_aligned']:.1f}",
     }
 
 
 def _page(rows: list[dict[str, str]], what: str) -> str:
-    faced = sum(row["verdict"] != "Janus" for row in rows)
+    right = sum(row["verdict"] == "one front" for row in rows)
     return f"""# The creatures
 
 {what[0].upper()}{what[1:]} Made by
@@ -101,8 +101,8 @@ def _page(rows: list[dict[str, str]], what: str) -> str:
 python experiments/figures/pictures.py --run
 ```
 
-Each run is `python run.py prompt="a full body of ..."` with seed 0 and no other setting; {faced} of {len(rows)} end
-without a Janus verdict. Views from the front, the left, the back and the right. PSNR is that of the whole turntable
+Each run is `python run.py prompt="a full body of ..."` with seed 0 and no other setting; {right} of {len(rows)} end
+with one front. Views from the front, the left, the back and the right. PSNR is that of the whole turntable
 against the nearest individual, turned to where it fits best.
 
 {markdown.table(rows)}

@@ -63,10 +63,10 @@ CONTROLS = {
         "off-diagonal energy, object", "largest |correlation|, object", "Moran z, mean of 200",
         "A A^T: largest |covariance|", "A_i A_j^T: largest singular value - 1",
     },
-    "noising=consistent noising.normalization=eq7_8": {
+    "noising=consistent noising.upsample=9 noising.cells=0 noising.normalization=eq7_8": {
         "variance", "variance of a pixel, least", "Kolmogorov-Smirnov p",
     },
-    "noising=consistent noising.normalization=sentence": {
+    "noising=consistent noising.upsample=9 noising.cells=0 noising.normalization=sentence": {
         "variance", "variance of a pixel, least", "Kolmogorov-Smirnov p", "off-diagonal energy, object",
         "Moran z, mean of 200",
     },

@@ -111,7 +111,7 @@ def test_curves_choose_quantity_axis_and_runs(shown):
     unfold(shown, "curves")
     assert axis() == ["step", "evaluation/psnr"]
     assert lines() == 4  # each run: two have no interval worth a band
-    shown.page.select_option("#curves label:has-text('over') select", "prior_calls")
+    shown.page.select_option("#curves label:text-matches('^over') select", "prior_calls")
     shown.page.select_option("#curves label:has-text('quantity') select", "loss/score")
     assert axis() == ["prior calls", "loss/score"]
     assert lines() == 5  # the run that failed got as far as this
