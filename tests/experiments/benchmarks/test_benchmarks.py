@@ -21,9 +21,9 @@ def test_tables_of_the_noisings():
     assert all(len(each) == 3 and min(each) > 0 for each in times.values())
     cases = {str(n): {"job": {"median": 0.5 * n**2, "min": 0.0}} for n in (10, 100, 1000)}
     assert abs(noising.growth(cases, "job") - 2) < 1e-9
-    memory = {"consistent": {"1000": 1.0, "2000": 18_000 * 10 / 2**20}}
+    memory = {"points, N = 9": {"1000": 1.0, "2000": 18_000 * 10 / 2**20}}
     row = noising.table({"memory": memory}).splitlines()[-1]
-    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["consistent", "1.0", "0.2", "10"]
+    assert [cell.strip() for cell in row.split("|")[1:-1]] == ["points, N = 9", "1.0", "0.2", "10"]
 
 
 @pytest.fixture(autouse=True)
