@@ -65,7 +65,7 @@ def test_without_a_gradient_the_weight_waits():
     p = torch.zeros(2, requires_grad=True)
     aiming = shares(a=Share(kind="share", value=0.1))
     weighted, found = aiming(linear(p, score=[3.0, 4.0], a=[0.0, 0.0]), 0, [p])
-    assert (float(weighted["a"]), found) == (0.0, {"a": 0.0})
+    assert (float(weighted["a"].detach()), found) == (0.0, {"a": 0.0})
     assert aiming(linear(p, score=[3.0, 4.0], a=[0.0, 1.0]), 1, [p])[1] == pytest.approx({"a": 0.1})  # at once
     with pytest.raises(GsdError, match="shape_parameters"):
         aiming(linear(p, score=[3.0, 4.0], a=[0.0, 1.0]), 2, [])

@@ -20,6 +20,7 @@ def folder(tmp_path_factory):
     return launch(tmp_path_factory.mktemp("runs") / "run", *SIZE)
 
 
+@pytest.mark.slow
 def test_a_finished_run_opens_and_ends_with_ctrl_c(folder, new_tab):
     pytest.importorskip("viser")
     before = {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
