@@ -1,5 +1,6 @@
 """The study's server in a process of its own, and raters who answer it over HTTP, all at the same time."""
 
+import http.client
 import json
 import threading
 import time
@@ -68,7 +69,7 @@ class Rater:
                     return reply.status, reply.read()
             except urllib.error.HTTPError as error:
                 return error.code, error.read()
-            except OSError:
+            except (OSError, http.client.HTTPException):  # the reply may be cut off in the middle
                 assert time.monotonic() < end, f"{self.url} does not answer"
                 time.sleep(0.1)
 
