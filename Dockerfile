@@ -2,6 +2,7 @@
 ARG BASE=debian:bookworm-slim
 FROM ${BASE}
 ARG TORCH_BUILD=cpu
+ARG EXTRAS=viewer
 
 RUN apt-get update \
     && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends git make python3 python3-venv \
@@ -14,7 +15,7 @@ COPY . .
 ENV GSD_CACHE=/opt/gsd-cache PIP_NO_CACHE_DIR=1
 RUN git config --system --add safe.directory /opt/gsd \
     && make setup TORCH_BUILD=${TORCH_BUILD} \
-    && if [ ${TORCH_BUILD} = cuda ]; then .venv/bin/pip install -c constraints.txt '.[gpu]'; fi \
+    && .venv/bin/pip install -c constraints.txt -e ".[${EXTRAS}]" \
     && chmod -R a+rwX ${GSD_CACHE}
 
 ENV PATH=/opt/gsd/.venv/bin:$PATH

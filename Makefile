@@ -7,7 +7,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 TESTS := not slow and not gpu
-TORCH_BUILD ?= $(if $(shell nvidia-smi 2>/dev/null),cuda,cpu)
+TORCH_BUILD ?= $(shell nvidia-smi >/dev/null 2>&1 && echo cuda || echo cpu)
 TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 CORE := $(wildcard tests/test_*.py $(addprefix tests/,backend camera densify field guidance init loss menagerie metric \

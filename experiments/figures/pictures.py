@@ -47,8 +47,7 @@ def main(args: argparse.Namespace) -> None:
     for file, settings in PAIR.items():
         _animate(_of(runs, SUBJECT, settings), DOCS / "images" / f"{file}.webp")
     rows = [_row(name, _of(runs, name, ())) for name in names]
-    text = (__doc__ or "").split("\n\n", 1)[0].split(": ", 1)[1]
-    (DOCS / "gallery.md").write_text(_page(rows, text), encoding="utf-8")
+    (DOCS / "gallery.md").write_text(_page(rows), encoding="utf-8")
     print(DOCS / "gallery.md")
 
 
@@ -91,11 +90,11 @@ def _row(name: str, run: Run) -> dict[str, str]:
     }
 
 
-def _page(rows: list[dict[str, str]], what: str) -> str:
+def _page(rows: list[dict[str, str]]) -> str:
     right = sum(row["verdict"] == "one front" for row in rows)
     return f"""# The creatures
 
-{what[0].upper()}{what[1:]} Made by
+Every creature as the defaults grow it, beside the truth. Made by
 
 ```sh
 python experiments/figures/pictures.py --run

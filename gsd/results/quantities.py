@@ -87,6 +87,8 @@ QUANTITIES = {
     # of every step
     "sigma": Quantity("noise level", low=0),
     "noise/std": Quantity("standard deviation of the noise", low=0),
+    "noise/correlation": Quantity("noise that neighbouring views share", "", "higher", -1, 1, 2),
+    "noise/coverage": _share("object's pixels that points of the noise reach", "higher"),
     "score/gradient_rms": Quantity("RMS of the score's gradient", low=0),
     "render/alpha": Quantity("mean alpha", low=0, high=1),
     "render/rgb": Quantity("mean colour", low=0, high=1),

@@ -6,16 +6,16 @@ import logging
 
 from gsd.experiment import Experiment
 from gsd.geometry import angle_between
+from gsd.shares import EVERY
 from gsd.types import StepState
 from gsd.warping.compare import noise_correlation
 
-EVERY = 25  # steps
 NEIGHBOURS, LITTLE = 10.0, 0.3  # degrees within which views that share less are worth a warning
 
 
 class Sharing:
-    """Of every 25th step: noise/correlation between the views of a group, at corresponding pixels of the object, and
-    noise/coverage, the part of the object's pixels that the noising's points reach."""
+    """Of the steps at which `gsd.shares` measures too: noise/correlation between the views of a group, at corresponding
+    pixels of the object, and noise/coverage, the part of the object's pixels that the noising's points reach."""
 
     def __init__(self, experiment: Experiment) -> None:
         self.noising, self.stream, self.warned = experiment.noising, experiment.stream, False

@@ -77,7 +77,11 @@ def test_views_share_what_they_both_see(options, five, thirty):
 
 @pytest.mark.parametrize("steps", [1, 16])
 def test_views_share_noise_before_there_is_a_surface(steps):
-    """The first steps of a run: a translucent ball, whose points seldom lie where a ray is said to end."""
+    """The first steps of a run: a translucent ball, whose points seldom lie where a ray is said to end.
+
+    Measured: .59 and .56 with cells, .15 and .26 with points alone; 100 channels of thousands of pixels make the error
+    of a correlation less than .003.
+    """
     seen = list(optimise(build(quick(*START, f"steps={steps}"))))[-1].geometry
 
     def sharing(**options):

@@ -29,15 +29,14 @@ def surface_cells(geometry: Geometry, cell: float, rays: int, tolerance: float) 
     Returns:
         A cloud whose ids are the cells' packed indices.
     """
-    source, edge = _source(geometry), cell_angle(geometry, cell) * float(geometry.cameras.distance.mean())
-    if not compiled(source):
+    if not compiled(geometry.depth):
         return surface_cells_torch(geometry, cell, rays, tolerance)
-    cameras, mask = geometry.cameras, geometry.alpha[:, 0] > 0.5
+    source, cameras, mask = _source(geometry), geometry.cameras, geometry.alpha[:, 0] > 0.5
     most = int(mask.sum()) * rays**2
     keys, sums = np.empty(most, np.int64), np.empty((most, 4))
     count = hit_cells(
         source[:, 0].contiguous().numpy(), mask.numpy(), cameras.viewmats.contiguous().numpy(),
-        cameras.Ks.contiguous().numpy(), rays, edge, tolerance, keys, sums,
+        cameras.Ks.contiguous().numpy(), rays, _edge(geometry, cell), tolerance, keys, sums,
     )  # fmt: skip
     return _cloud(torch.from_numpy(keys[:count]), torch.from_numpy(sums[:count, 1:] / sums[:count, :1]).float())
 
@@ -46,8 +45,12 @@ def surface_cells_torch(geometry: Geometry, cell: float, rays: int, tolerance: f
     """The torch twin."""
     many = geometry.cameras.resized(rays * geometry.cameras.width, rays * geometry.cameras.height)
     fine, inside = fine_depth(geometry, rays, tolerance)
-    edge = cell_angle(geometry, cell) * float(geometry.cameras.distance.mean())
-    return cells_torch(unproject(fine, many)[inside[:, 0]], edge)
+    return cells_torch(unproject(fine, many)[inside[:, 0]], _edge(geometry, cell))
+
+
+def _edge(geometry: Geometry, cell: float) -> float:
+    """World units."""
+    return cell_angle(geometry, cell) * float(geometry.cameras.distance.mean())
 
 
 def cell_angle(geometry: Geometry, cell: float) -> float:

@@ -32,8 +32,8 @@ def textured(surface: Surface) -> TexturedMesh:
     vertices, outward = vertices[atlas.origin], normals(vertices, faces)[atlas.origin]
     face, weights = texels(atlas, SIDE)
     covered = face >= 0
-    corners, shares = atlas.faces[face[covered]], weights[covered][:, :, None]
-    points, facing = (vertices[corners] * shares).sum(1), (outward[corners] * shares).sum(1)
+    corners, barycentric = atlas.faces[face[covered]], weights[covered][:, :, None]
+    points, facing = (vertices[corners] * barycentric).sum(1), (outward[corners] * barycentric).sum(1)
     texture = torch.zeros(SIDE, SIDE, 3)
     texture[covered] = colours(surface.views, points, normalize(facing, dim=-1), surface.tolerance)
     return TexturedMesh(vertices, outward, atlas.faces, atlas.uv, _dilated(texture, covered))

@@ -101,7 +101,7 @@ def blend(points, outward, viewmat, K, seen, tolerance, total, weight):
             below = seen[i + 1, j, k] + across * (seen[i + 1, j + 1, k] - seen[i + 1, j, k])
             value[k] = above + down * (below - above)
         if abs(z_camera - value[3]) < tolerance:
-            share = frontal**2 * min(max(value[4], np.float32(0)), np.float32(1)) ** 4
+            strength = frontal**2 * min(max(value[4], np.float32(0)), np.float32(1)) ** 4
             for k in range(3):
-                total[n, k] += share * value[k]
-            weight[n] += share
+                total[n, k] += strength * value[k]
+            weight[n] += strength

@@ -22,7 +22,7 @@ AZIMUTHS = 24
 PIXELS = 384
 COARSE, SKIP = 96, 5  # pixels of the pictures that find out where the object is, and one in how many views has one
 SOLID = 0.5  # alpha above which a pixel shows the object
-LEAST = 1e-4  # of a view's share: a point with less is not seen
+LEAST = 1e-4  # of a view's strength: a point with less is not seen
 NEIGHBOURS = 50_000  # seen points among which an unseen one finds its nearest: more would only take longer
 
 View = tuple[Cameras, Render]  # of one camera
@@ -134,6 +134,6 @@ def blend_torch(
     inside = in_bounds(coords[0] - 0.5, seen.shape[2] - 1, seen.shape[3] - 1)
     frontal = (outward @ -cameras.viewmats[0, 2, :3]).clamp_min(0)
     visible: Bool[Tensor, " N"] = inside & ((z[0] - values[3]).abs() < tolerance)
-    share = visible * frontal.square() * values[4].clamp(0, 1) ** 4
-    total += share[:, None] * values[:3].T
-    weight += share
+    strength = visible * frontal.square() * values[4].clamp(0, 1) ** 4
+    total += strength[:, None] * values[:3].T
+    weight += strength
