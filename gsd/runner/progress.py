@@ -10,7 +10,7 @@ from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as RichProgress
 
 from gsd.results.folder import RunFolder
-from gsd.runner.watch import Watcher
+from gsd.runner.watch import Clock, Watcher
 from gsd.types import StepState
 
 REFRESH_S = 0.2  # of the bar; reading the loss waits for the device, so it is read this seldom
@@ -19,10 +19,13 @@ LEAST_S = 1.0  # between two lines, so that a run of seconds has few
 
 
 class Progress(Watcher):
-    """Steps per second are those since the second step of this process: the first compiles kernels."""
+    """Steps per second are those since the second step of this process: the first compiles kernels.
 
-    def __init__(self, steps: int, folder: RunFolder) -> None:
-        self.steps, self.folder = steps, folder
+    clock: the run's; it stands still while a viewer pauses the run.
+    """
+
+    def __init__(self, steps: int, folder: RunFolder, clock: Clock) -> None:
+        self.steps, self.folder, self.clock = steps, folder, clock
         self.terminal = sys.stderr.isatty()
         self.bar = RichProgress(
             BarColumn(),
@@ -40,11 +43,11 @@ class Progress(Watcher):
         self.bar.update(self.task, completed=taken)
         self.bar.start()
         self.first = taken + 1
-        self.began = self.shown = self.written = time.perf_counter()
+        self.began = self.shown = self.written = self.clock.seconds
         self.reached = taken
 
     def step(self, state: StepState) -> None:
-        now, done = time.perf_counter(), state.step + 1
+        now, done = self.clock.seconds, state.step + 1
         if done == self.first:
             self.began = now
         if self.terminal and now - self.shown >= REFRESH_S:

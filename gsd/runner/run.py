@@ -145,7 +145,7 @@ def _watchers(experiment: Experiment, folder: RunFolder, recorder: Recorder, in_
         Convergence(experiment, folder, recorder),  # before the recorder: a checkpoint lacks no measurement up to it
         recorder,
         Mirror(experiment, folder, recorder.clock, in_sweep),  # after it: trackers are told what a checkpoint holds
-        Progress(experiment.steps, folder),
+        Progress(experiment.steps, folder, recorder.clock),
         *([Profile(experiment.device, folder)] if experiment.profile else []),  # its table follows the bar
         *([] if in_sweep else [Result(folder)]),
         *([Live(viewer, experiment, folder, recorder.clock, in_sweep, signals)] if viewer else []),

@@ -1,6 +1,7 @@
 """What a viewer may do to a run: make it wait. It changes no bits, takes its share of time and does no harm."""
 
 import json
+import re
 import signal
 import time
 
@@ -82,6 +83,8 @@ def test_a_pause_is_not_the_runs_time_and_single_steps_are_single(alone, tmp_pat
     seconds = [json.loads(line)["seconds"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert seconds[1] - seconds[0] < 0.4
     assert seconds[-1] < passed - 0.5
+    (speed,) = re.findall(r"step 6/6, ([\d.]+) steps/s", (folder / "run.log").read_text())
+    assert float(speed) > 5 / (seconds[-1] - seconds[0] + 0.4)
     same(alone, folder)
 
 
