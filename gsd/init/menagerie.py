@@ -45,11 +45,11 @@ class MenagerieCloud(Init):
 
     def __post_init__(self) -> None:
         self.creature = find(self.context.prompt)
+        self.figure = self.creature.figure(self.variant)
 
     def __call__(self, rng: Stream) -> PointCloud:
-        drawn = rng.sub("error")
+        figure, drawn = self.figure, rng.sub("error")
         error = chosen(self.error, drawn)
-        figure = self.creature.figure(self.variant)
         if error in IN_PARTS:
             figure = IN_PARTS[error](self.creature, figure, drawn)
         figure = figure[_without(figure, self.missing, rng.sub("missing"))]
