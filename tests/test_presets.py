@@ -61,6 +61,8 @@ def test_preset_runs_on_a_laptop(preset, weights, tmp_path):
     assert "truth" in cfg.metric
     assert cfg.camera.resolution == 64
     assert cfg.prompting.negative == ""
+    if preset.startswith("gaussiandreamer"):
+        assert cfg.init.error == "turned"  # or nothing would go wrong
     if preset.endswith("_gsd"):
         first = next(iter(records(tmp_path / "run")))
         assert first["loss/consistency/share"] > 0.01
