@@ -22,8 +22,8 @@ from gsd.types import Context, Fraction, PointCloud
 class MenagerieCloud(Init):
     """`points` on the surface of the prompt's animal, made coarse, noisy, pale and turned away from the front.
 
-    error: what such models also get wrong, drawn by the run's seed where there is something to draw. Distillation
-    mends little of it by itself, so a baseline can fail:
+    error: what such models also get wrong, drawn by the run's seed where there is something to draw. Which of them a
+    baseline mends depends on its prior; a good one that heeds view words mends all but `turned`.
 
     - no_face: the parts of the face are missing, its side is as blank as the others (a front that came out blurred)
     - turned: the animal looks backwards, 120 to 240 degrees from the front (models have no agreed front)
