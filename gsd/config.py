@@ -56,7 +56,7 @@ class Config:
     seed: int = 0
     steps: int = 600
     particles: int = 1
-    name: str | None = None  # folder under outputs/ or multirun/; from the prompt or the preset if null
+    name: str | None = None  # folder under outputs/ or multirun/
     device: str = "auto"
     threads: int | None = None
     checkpoint_every: int = 100
@@ -112,12 +112,31 @@ def _signature_of_root(*, _root_: DictConfig) -> str:
 
 def _run_name(*, _root_: DictConfig) -> str:
     """outputs/NAME: the name given, else the prompt in letters that a folder can have."""
-    return _root_.name or re.sub(r"[^a-z0-9]+", "_", _root_.prompt.lower()).strip("_")[:60] or "run"
+    return _root_.name or _as_folder(_root_.prompt.lower()) or "run"
 
 
 def _sweep_name(*, _root_: DictConfig) -> str:
-    """multirun/NAME: the name given, else the preset's, else 'sweep'; one folder whatever is swept."""
-    return _root_.name or _root_.hydra.runtime.choices.get("experiment") or "sweep"
+    """multirun/NAME: the name given, else the preset's, else the keys that are swept, else, of seeds, as for a run.
+
+    Without the values, so that a sweep with more of them goes on with what is done.
+    """
+    preset = _root_.hydra.runtime.choices.get("experiment")
+    keys = [key for key in _swept(_root_.hydra) if key != "seed"]
+    return _root_.name or preset or _as_folder("_".join(keys)) or _run_name(_root_=_root_)
+
+
+def _swept(hydra: DictConfig) -> list[str]:
+    """The keys that the command line or the sweeper's own parameters give several values."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    given = OverridesParser.create().parse_overrides(list(hydra.overrides.task))
+    keys = [override.key_or_group for override in given if override.is_sweep_override()]
+    return list(dict.fromkeys([*keys, *map(str, hydra.sweeper.get("params") or {})]))
+
+
+def _as_folder(text: str) -> str:
+    """In letters that a folder can have, and not too long."""
+    return re.sub(r"[^A-Za-z0-9.]+", "_", text)[:60].strip("_.")
 
 
 def _step(number: int, length: int, *, _root_: DictConfig) -> int:

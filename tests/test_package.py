@@ -80,8 +80,8 @@ def test_the_commands_of_a_wheel(command, tmp_path):
 def test_a_sweep_of_a_wheel_with_kernels_and_options_of_ones_own(command, tmp_path):
     own = ("--config-dir", ROOT / "docs" / "example")
     assert command("-m", *SMALL, "steps=2", "noising=consistent,shared", *own).endswith("2 runs: 2 done.\n")
-    next(tmp_path.glob("multirun/sweep/*/DONE")).unlink()
-    assert command("sweep", "retry", "multirun/sweep").endswith("2 runs: 2 done.\n")
+    next(tmp_path.glob("multirun/noising/*/DONE")).unlink()
+    assert command("sweep", "retry", "multirun/noising").endswith("2 runs: 2 done.\n")
 
 
 def test_what_the_wheel_holds(wheel):

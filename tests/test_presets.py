@@ -1,5 +1,7 @@
 """Every preset is composed and run: with its own numbers, and at the scale of a laptop."""
 
+import json
+
 import pytest
 from launch import config, records
 from omegaconf import OmegaConf
@@ -46,6 +48,9 @@ def runs(folder, weights, *overrides, metric=()):
 def test_preset_runs_with_its_own_numbers(preset, weights, tmp_path):
     start = ["init=menagerie"] if config(f"experiment={preset}").init["_target_"].endswith("PointE") else []
     runs(tmp_path / "run", weights, f"experiment={preset}", *start)
+    if preset.endswith("ablation"):
+        assert len(list(tmp_path.glob("run/wandb/offline-run-*"))) == 1
+        assert {"psnr_aligned", "clip_view_accuracy"} <= json.loads((tmp_path / "run/summary.json").read_text()).keys()
 
 
 @pytest.mark.parametrize("preset", sorted(f.stem for f in (CONF / "scale" / "laptop").glob("*.yaml")))
@@ -56,6 +61,8 @@ def test_preset_runs_on_a_laptop(preset, weights, tmp_path):
     assert "truth" in cfg.metric
     assert cfg.camera.resolution == 64
     assert cfg.prompting.negative == ""
+    if preset.startswith("gaussiandreamer"):
+        assert cfg.init.error == "turned"  # or nothing would go wrong
     if preset.endswith("_gsd"):
         first = next(iter(records(tmp_path / "run")))
         assert first["loss/consistency/share"] > 0.01

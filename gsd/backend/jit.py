@@ -6,13 +6,13 @@ numba is imported when the first kernel is defined, not when this module is.
 from __future__ import annotations
 
 import hashlib
-import logging
 import os
-import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from gsd.backend.notice import notice
 
 # NaN tests must stay valid (no "nnan"), everything else that lets LLVM vectorise sums is allowed.
 FASTMATH = frozenset({"contract", "reassoc", "arcp", "nsz"})
@@ -89,11 +89,7 @@ def _numba() -> Any:
             if self.told or module.partition(".")[0] != "gsd":
                 return
             self.told = True
-            text = f"gsd: compiling the CPU kernels, once; they are kept in {folder}"
-            if sys.stderr.isatty():
-                print(text, file=sys.stderr, flush=True)
-            else:
-                logging.getLogger("gsd").info(text)
+            notice(f"compiling the CPU kernels, once; they are kept in {folder}")
 
         def on_end(self, event: Any) -> None:
             """Nothing to say."""

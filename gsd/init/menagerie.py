@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from gsd.init.parts.cloud import Growing, turned
+from gsd.init.parts.cloud_errors import IN_CLOUD, IN_PARTS, CloudError, chosen
 from gsd.menagerie.creature import find
 from gsd.menagerie.ellipsoids import Ellipsoids
 from gsd.protocols import Init
@@ -19,7 +20,18 @@ from gsd.types import Context, Fraction, PointCloud
 
 @dataclass
 class MenagerieCloud(Init):
-    """`points` on the surface of the prompt's animal, made coarse, noisy, pale and turned away from the front."""
+    """`points` on the surface of the prompt's animal, made coarse, noisy, pale and turned away from the front.
+
+    error: what such models also get wrong, drawn by the run's seed where there is something to draw. Which of them a
+    baseline mends depends on its prior; a good one that heeds view words mends all but `turned`.
+
+    - no_face: the parts of the face are missing, its side is as blank as the others (a front that came out blurred)
+    - turned: the animal looks backwards, 120 to 240 degrees from the front (models have no agreed front)
+    - two_heads: a second head looks backwards, 120 to 240 degrees from the first
+    - symmetrised: the front half and its mirror image
+    - blob: an ellipsoid of the animal's extent and colours, with no parts
+    - any: one of these or none, equally likely
+    """
 
     context: Context
     points: PositiveInt = 3000
@@ -28,18 +40,26 @@ class MenagerieCloud(Init):
     yaw: float = 10.0  # degrees away from the front
     desaturation: Fraction = 0.5  # 1: grey
     variant: NonNegativeInt = 0  # which individual; 0: as written
+    error: CloudError | None = None
     grow: Growing | None = None  # noisy point growing
 
     def __post_init__(self) -> None:
-        self.figure = find(self.context.prompt).figure(self.variant)
+        self.creature = find(self.context.prompt)
+        self.figure = self.creature.figure(self.variant)
 
     def __call__(self, rng: Stream) -> PointCloud:
-        figure = self.figure[_without(self.figure, self.missing, rng.sub("missing"))]
+        figure, drawn = self.figure, rng.sub("error")
+        error = chosen(self.error, drawn)
+        if error in IN_PARTS:
+            figure = IN_PARTS[error](self.creature, figure, drawn)
+        figure = figure[_without(figure, self.missing, rng.sub("missing"))]
         xyz, part = _surface(figure, self.points, rng.sub("surface"))
         jitter = torch.randn(xyz.shape, generator=rng.sub("jitter").generator())
         rgb = torch.from_numpy(figure.colours).float()[part]
         grey = rgb.mean(-1, keepdim=True)
         cloud = PointCloud(turned(xyz + self.jitter * jitter, self.yaw), rgb + self.desaturation * (grey - rgb))
+        if error in IN_CLOUD:
+            cloud = IN_CLOUD[error](cloud, drawn)
         return cloud if self.grow is None else self.grow(cloud, rng)
 
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import yaml
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from gsd.errors import GsdError, did_you_mean
@@ -70,6 +70,20 @@ class Creature(_Spec):
     def figure(self, variant: int = 0) -> Ellipsoids:
         """The ellipsoids of an individual: 0 as declared, then the listed variants, then mild changes of 0."""
         return _figure(self, variant)
+
+    def head(self) -> Bool[np.ndarray, " N"]:
+        """Which ellipsoids of a figure are the limb with the face: on the first part, all that carries the face."""
+        count: dict[str, int] = {}
+        for name, part in self.parts.items():
+            count[name] = 2 if part.mirror else count.get(part.upon or "", 1)
+        faces = {self._limb(name) for name, part in self.parts.items() if part.face}
+        return np.repeat([self._limb(name) in faces for name in self.parts], list(count.values()))
+
+    def _limb(self, name: str) -> str:
+        """The part from which this one branches off the first part."""
+        while (parent := self.parts[name].upon) and self.parts[parent].upon:
+            name = parent
+        return name
 
     def __hash__(self) -> int:
         return hash(self.name)  # the other fields are dicts, which cannot be hashed

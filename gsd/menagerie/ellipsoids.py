@@ -45,8 +45,11 @@ class Ellipsoids:
             self.centres[keep], self.rotations[keep], self.radii[keep], self.colours[keep], self.face[keep]
         )
 
+    def __add__(self, other: Ellipsoids) -> Ellipsoids:
+        return Ellipsoids(*(np.concatenate([mine, vars(other)[field]]) for field, mine in vars(self).items()))
+
     def two_faced(self) -> Ellipsoids:
-        """A Janus of the same parts, for testing the metrics: the half in front of the origin and its mirror image.
+        """A Janus of the same parts: the half in front of the origin and its mirror image.
 
         Parts centred in front are doubled (x -> -x). Parts centred behind are dropped, or, if they extend to the front,
         moved to the mirror plane and squeezed to the same forward extent.
@@ -64,8 +67,7 @@ class Ellipsoids:
         squared, axes = np.linalg.eigh(squeeze[:, :, None] * shapes[across] * squeeze[:, None, :])
         axes[:, :, 0] *= np.linalg.det(axes)[:, None]
         centred = replace(self[across], centres=self.centres[across] * [0, 1, 1], rotations=axes, radii=squared**0.5)
-        sets = (front, centred, back)
-        return Ellipsoids(*(np.concatenate([vars(s)[field] for s in sets]) for field in vars(self)))
+        return front + centred + back
 
 
 def _sphere(count: int) -> Float[np.ndarray, "count 3"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
@@ -15,9 +14,10 @@ from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from gsd.backend.notice import notice
 from gsd.errors import GsdError
 from gsd.geometry import angle_between
-from gsd.menagerie import Bank, build_bank, find, load
+from gsd.menagerie import bank_views, build_bank, find, load
 from gsd.menagerie.mixture import ByteImages
 from gsd.protocols import Prior
 from gsd.types import Cameras, Condition, Context
@@ -37,26 +37,20 @@ class Posterior:
     elevation: Float[Tensor, " M"]  # degrees
 
 
-@dataclass(frozen=True)
-class _Member:
-    """One creature of the mixture."""
-
-    bank: Bank
-    images: ByteImages
-
-
 class Menagerie(Prior):
     """p(z | text) is a finite mixture of the bank's images, so D(x; sigma, y) is exact:
 
         D = sum_i w_i x_i exp(-|x - x_i|^2 / 2 sigma^2) / sum_i w_i exp(-|x - x_i|^2 / 2 sigma^2)
 
     over the views x_i of the creature that the text names (`gsd.menagerie.find`: the longest name wins). A text that
-    names none, such as "" or a negative prompt, stands for all creatures alike; their banks are made on first use.
+    names none, such as "" or "blurry", stands for all creatures alike; their banks are made on first use.
 
     Weights: log w_i = view_bias cos(azimuth_i) + view_words f(azimuth_i, elevation_i), uniform over variants and
-    elevations, so that views from the front are exp(2 view_bias) times as frequent as those from behind. The words
-    "front view", "back view" and "side view" in a text give f = cos a, -cos a and 2 |sin a| - 1; "overhead view" gives
-    f from -1 at the lowest to 1 at the highest elevation. view_words = 0 is a prior that does not heed them.
+    elevations, so that views from the front are exp(2 view_bias) times as frequent as those from behind. A text that
+    names no creature has view_bias_unconditional instead: "" says nothing of a face, so guidance strengthens the bias
+    of the prompt. (With the bias of the prompt in both, their difference would have none.) The words "front view",
+    "back view" and "side view" in a text give f = cos a, -cos a and 2 |sin a| - 1; "overhead view" gives f from -1 at
+    the lowest to 1 at the highest elevation. view_words = 0 is a prior that does not heed them.
 
     joint: the views of one group (`Cameras.group`) about one creature are denoised together, under one posterior over
     (creature, variant, yaw), where the view at azimuth a shows the creature from a + yaw (rounded to the bank's
@@ -82,23 +76,20 @@ class Menagerie(Prior):
         azimuths: Annotated[int, Field(ge=4, le=360)] = 72,
         elevations: Annotated[tuple[Elevation, ...], Field(min_length=1)] = (0.0, 15.0, 30.0),
         view_bias: NonNegativeFloat = 2.0,
+        view_bias_unconditional: NonNegativeFloat = 0.0,
         view_words: NonNegativeFloat = 4.0,
         joint: bool = False,
     ) -> None:
         self.resolution = resolution
-        self.view_bias, self.view_words, self.joint, self.device = view_bias, view_words, joint, context.device
-        self.azimuths, self.elevations = azimuths, elevations
+        self.view_bias, self.view_bias_unconditional, self.view_words = view_bias, view_bias_unconditional, view_words
+        self.joint, self.device = joint, context.device
+        self.azimuths, self.elevations, self._views = azimuths, elevations, bank_views(variants, azimuths, elevations)
         self._bank = partial(
-            build_bank,
-            fov=fov,
-            distance=distance,
-            variants=variants,
-            azimuths=azimuths,
-            elevations=elevations,
+            build_bank, fov=fov, distance=distance, variants=variants, azimuths=azimuths, elevations=elevations
         )
-        self._members: dict[tuple[str, int], _Member] = {}
+        self._members: dict[tuple[str, int], ByteImages] = {}
         self._log_weights: dict[str, Float[Tensor, " M"]] = {}
-        self._subjects: dict[str, tuple[str, ...]] = {}
+        self._named: dict[str, str | None] = {}
         find(context.prompt)
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 3 R R"]:
@@ -142,9 +133,10 @@ class Menagerie(Prior):
             probs = self._probs(x[views], sigma[views], views, names, condition, shift)
             probs = torch.where(probs < negligible * probs.amax(1, keepdim=True), 0.0, probs)
             mean = torch.zeros_like(flat[views])
-            for member, weights in self._split(names, x.shape[-1], probs):
+            members = self._images(names, x.shape[-1])
+            for images, weights in zip(members, probs.chunk(len(members), 1), strict=True):
                 if weights.any():
-                    member.images.add_mean(weights, mean, shift)
+                    images.add_mean(weights, mean, shift)
             out[views] = mean
         return out.view_as(x)
 
@@ -169,14 +161,9 @@ class Menagerie(Prior):
             raise GsdError("The posterior needs texts about one subject; ask for one subject at a time.")
         ((names, views),) = subjects.items()
         probs = self._probs(x, sigma, views, names, condition, _shift(condition, views))
-        banks = [self._member(name, x.shape[-1]).bank for name in names]
-        return Posterior(
-            probs,
-            tuple(name for name, bank in zip(names, banks, strict=True) for _ in range(len(bank.rgb))),
-            torch.cat([bank.variant for bank in banks]),
-            torch.cat([bank.azimuth for bank in banks]),
-            torch.cat([bank.elevation for bank in banks]),
-        )
+        creature = tuple(name for name in names for _ in self._views.variant)
+        shown = (self._views.variant, self._views.azimuth, self._views.elevation)
+        return Posterior(probs, creature, *(each.repeat(len(names)) for each in shown))
 
     def _check(self, x: Float[Tensor, "V 3 R R"], condition: Condition) -> None:
         cameras = condition.cameras
@@ -191,13 +178,18 @@ class Menagerie(Prior):
         """The views of each subject; a subject is a tuple of creatures."""
         subjects: dict[tuple[str, ...], list[int]] = {}
         for view, text in enumerate(texts):
-            if text not in self._subjects:
-                try:
-                    self._subjects[text] = (find(text).name,)
-                except GsdError:
-                    self._subjects[text] = tuple(load())
-            subjects.setdefault(self._subjects[text], []).append(view)
+            name = self._name(text)
+            subjects.setdefault(tuple(load()) if name is None else (name,), []).append(view)
         return subjects
+
+    def _name(self, text: str) -> str | None:
+        """The creature that a text names."""
+        if text not in self._named:
+            try:
+                self._named[text] = find(text).name
+            except GsdError:
+                self._named[text] = None
+        return self._named[text]
 
     def _probs(
         self,
@@ -210,18 +202,16 @@ class Menagerie(Prior):
     ) -> Float[Tensor, "v M"]:
         """The posterior of some views over all images of their subject, in float64."""
         inverse_variance = sigma.to(x.device).double()[:, None] ** -2
-        members = [self._member(name, x.shape[-1]) for name in names]
-        flat = x.flatten(1)
-        evidence = torch.cat([member.images.affinities(flat, shift) for member in members], 1) * inverse_variance
-        banks = [member.bank for member in members]
-        log_weights = torch.stack([self._weights(condition.texts[view], banks) for view in views])
+        flat, members = x.flatten(1), self._images(names, x.shape[-1])
+        evidence = torch.cat([images.affinities(flat, shift) for images in members], 1) * inverse_variance
+        log_weights = torch.stack([self._weights(condition.texts[view], len(names)) for view in views])
         if condition.others is not None and condition.blend is not None:
-            others = torch.stack([self._weights(condition.others[view], banks) for view in views])
+            others = torch.stack([self._weights(condition.others[view], len(names)) for view in views])
             log_weights = torch.lerp(log_weights, others, condition.blend[views, None].to(others))
         if not self.joint:
             return torch.softmax(log_weights + evidence, 1)
         assert condition.cameras is not None
-        return self._joint_probs(evidence, log_weights, views, (len(names), *banks[0].shape), condition.cameras)
+        return self._joint_probs(evidence, log_weights, views, (len(names), *self._views.shape), condition.cameras)
 
     def _joint_probs(
         self,
@@ -260,15 +250,15 @@ class Menagerie(Prior):
         turn = angle_between(apart, torch.zeros_like(apart)).abs().argmin(1)
         return high.tolist(), turn.tolist()
 
-    def _weights(self, text: str, banks: list[Bank]) -> Float[Tensor, " M"]:
-        """log w_i, normalised; the creatures of a subject are equally likely."""
+    def _weights(self, text: str, creatures: int) -> Float[Tensor, " M"]:
+        """log w_i, normalised, over the images of so many creatures; they are equally likely."""
         if text not in self._log_weights:
-            weights = [self._view_weights(bank, text) - math.log(len(banks)) for bank in banks]
-            self._log_weights[text] = torch.cat(weights).to(self.device)
-        return self._log_weights[text]
+            self._log_weights[text] = self._view_weights(text).to(self.device)
+        return self._log_weights[text].repeat(creatures) - math.log(creatures)
 
-    def _view_weights(self, bank: Bank, text: str) -> Float[Tensor, " M"]:
-        azimuth, elevation = torch.deg2rad(bank.azimuth.double()), bank.elevation.double()
+    def _view_weights(self, text: str) -> Float[Tensor, " m"]:
+        """log w_i of one creature's images."""
+        azimuth, elevation = torch.deg2rad(self._views.azimuth.double()), self._views.elevation.double()
         low, high = float(elevation.min()), float(elevation.max())
         height = (2 * elevation - low - high) / (high - low) if high > low else torch.zeros_like(elevation)
         heard = {
@@ -279,22 +269,23 @@ class Menagerie(Prior):
             "right side": -azimuth.sin(),
             "overhead": height,
         }
-        log_weights = self.view_bias * azimuth.cos()
+        bias = self.view_bias_unconditional if self._name(text) is None else self.view_bias
+        log_weights = bias * azimuth.cos()
         for word in re.findall(r"\b(front|back|(?:left |right )?side|overhead) view\b", text.lower()):
             log_weights = log_weights + self.view_words * heard[word]
         return log_weights.log_softmax(0)
 
-    def _split(
-        self, names: tuple[str, ...], resolution: int, probs: Float[Tensor, "v M"]
-    ) -> Iterable[tuple[_Member, Float[Tensor, "v m"]]]:
-        members = [self._member(name, resolution) for name in names]
-        return zip(members, probs.split([len(member.images) for member in members], 1), strict=True)
-
-    def _member(self, name: str, resolution: int) -> _Member:
-        if (name, resolution) not in self._members:
+    def _images(self, names: tuple[str, ...], resolution: int) -> list[ByteImages]:
+        missing = [name for name in names if (name, resolution) not in self._members]
+        if len(missing) > 1:
+            notice(
+                f"a text that names no animal stands for all {len(names)}: loading their images of {resolution} pixels "
+                f"({len(names) * len(self._views.variant)}), which are drawn the first time"
+            )
+        for name in missing:
             bank = self._bank(load()[name], resolution=resolution)
-            self._members[name, resolution] = _Member(bank, ByteImages(bank.rgb, bank.alpha, self.device))
-        return self._members[name, resolution]
+            self._members[name, resolution] = ByteImages(bank.rgb, bank.alpha, self.device)
+        return [self._members[name, resolution] for name in names]
 
 
 def _shift(condition: Condition, views: list[int]) -> Float[Tensor, "v 3"] | None:

@@ -103,7 +103,7 @@ def test_a_retry_from_another_shell_and_its_workers_find_them(mine, tmp_path, mo
     code, out, err = shell(tmp_path, "--config-dir", os.path.relpath(mine, tmp_path), *sweep)
     assert code == 0, err
     assert out.endswith("2 runs: 2 done.\n")
-    folder = tmp_path / "multirun/sweep"
+    folder = tmp_path / "multirun/noising"
     (recorded,) = SweepFolder(folder).sweeps
     assert recorded.folders == [str(mine)]
     shutil.rmtree(next(folder.glob("*/DONE")).parent)
@@ -119,7 +119,8 @@ def test_a_retry_from_another_shell_and_its_workers_find_them(mine, tmp_path, mo
 
 
 def test_a_tick_finds_them(gsd, mine, tmp_path):
-    settings = [*SMALL, *OPTIONS, "experiment=nightly_ablation", "seed=0", "steps=1", "metric=none", "name=n"]
+    settings = [*SMALL, *OPTIONS, "experiment=nightly_ablation", "logger=files", "seed=0", "steps=1", "metric=none"]
+    settings += ["name=n"]
     code, _, err = gsd("sweep", "schedule", *settings, "--config-dir", mine, "--every", "0 2 * * *")
     assert code == 0, err
     done = subprocess.run(

@@ -1,10 +1,19 @@
+from collections import Counter
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
+from launch import config
 
+from gsd.config import make
 from gsd.errors import GsdError
+from gsd.geometry import turntable
 from gsd.init.menagerie import MenagerieCloud, _surface, _without
-from gsd.menagerie import Ellipsoids, find
+from gsd.init.parts.cloud_errors import IN_PARTS, CloudError, chosen
+from gsd.menagerie import Ellipsoids, find, load, trace
+from gsd.metric.truth import Truth
+from gsd.protocols import Init
 from gsd.random import Stream
 from gsd.types import Context
 
@@ -60,6 +69,73 @@ def test_missing_parts():
     assert _without(figure, 1.0, RNG).sum() == 1  # the largest stays
     assert keep[figure.radii.prod(1).argmax()]
     assert (keep != _without(figure, 0.3, Stream(1, "init"))).any()
+
+
+@pytest.mark.parametrize("animal", ["corgi", "owl", "turtle"])
+def test_errors_in_parts_change_the_number_of_faces(animal):
+    cameras, creature = turntable(36, 32), load()[animal]
+    truth = Truth(Context(animal), resolution=32, variants=1, azimuths=36)
+
+    def seen(error):
+        figure = creature.figure()
+        return truth(trace(IN_PARTS[error](creature, figure, RNG) if error else figure, cameras), cameras, animal)
+
+    faces = {error: seen(error)["face_count"] for error in (None, *IN_PARTS)}
+    assert faces == {None: 1, "no_face": 0, "two_heads": 2, "symmetrised": 2}
+    assert seen("no_face")["silhouette_iou"] > 0.95  # nothing else is missing
+
+
+@pytest.mark.parametrize("animal", load())
+def test_a_head_has_the_whole_face_and_is_turned_backwards(animal):
+    creature = load()[animal]
+    figure, head = creature.figure(), creature.head()
+    assert not (figure.face & ~head).any()
+    assert not head[0]
+    both = IN_PARTS["two_heads"](creature, figure, RNG)
+    faces = both.centres[both.face] - both.centres[0]
+    first, second = faces.reshape(2, -1, 3).mean(1)
+    apart = np.rad2deg(np.arctan2(second[1], second[0]) - np.arctan2(first[1], first[0])) % 360
+    assert 120 <= apart <= 240
+    assert np.hypot(*first[:2]) == pytest.approx(np.hypot(*second[:2]))
+    assert first[2] == pytest.approx(second[2])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_errors_in_the_cloud(seed):
+    rng = Stream(seed, "init")
+    right, turned, blob = (
+        MenagerieCloud(Context("a corgi"), points=800, **EXACT, error=e)(rng) for e in (None, "turned", "blob")
+    )
+    azimuth = torch.atan2(turned.xyz[:, 1], turned.xyz[:, 0]) - torch.atan2(right.xyz[:, 1], right.xyz[:, 0])
+    azimuth = torch.rad2deg(azimuth) % 360
+    assert azimuth.max() - azimuth.min() < 0.1
+    assert 120 <= azimuth.mean() <= 240
+    radii = ((blob.xyz - right.xyz.mean(0)) / right.xyz.std(0)).norm(dim=-1)
+    assert radii.numpy() == pytest.approx(3**0.5, rel=1e-4)
+    assert blob.xyz.std(0).numpy() == pytest.approx(right.xyz.std(0).numpy(), rel=0.05)
+    assert torch.equal(blob.rgb.sort(0).values, right.rgb.sort(0).values)
+    assert blob.rgb.ne(right.rgb).any(1).float().mean() > 0.3  # elsewhere
+
+
+def test_any_error_is_drawn_by_the_seed():
+    errors = (None, *get_args(CloudError)[:-1])
+    streams = [Stream(seed, "init").sub("error") for seed in range(300)]
+    drawn = Counter(chosen("any", rng) for rng in streams)
+    assert drawn.keys() == set(errors)
+    assert all(abs(count - 50) < 4 * (300 * 5 / 36) ** 0.5 for count in drawn.values())
+    assert [chosen(error, RNG) for error in errors] == list(errors)
+
+    def cloud(error, seed=1):
+        return MenagerieCloud(Context("a corgi"), points=100, error=error)(Stream(seed, "init")).xyz
+
+    assert torch.equal(cloud("any"), cloud(chosen("any", streams[1])))
+    assert not torch.equal(cloud("two_heads"), cloud("two_heads", seed=0))
+
+
+def test_a_misspelt_error_is_refused_with_the_nearest():
+    section = config("init=menagerie", "init.error=two_head").init
+    with pytest.raises(GsdError, match="'blob' or 'any'; did you mean two_heads"):
+        make(section, "init", Context("a corgi"), Init)
 
 
 def test_seeds_differ_and_repeat():

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from gsd.errors import GsdError
 from gsd.geometry import orbit
-from gsd.menagerie import find, mixture, trace
+from gsd.guidance.nfsd import UNWANTED
+from gsd.menagerie import find, load, mixture, trace
 from gsd.menagerie.mixture import ByteRows
 from gsd.prior.menagerie import Menagerie
 from gsd.protocols import Prior
@@ -30,7 +31,7 @@ def _prior(prompt="a corgi", **options) -> Menagerie:
 
 
 def _images(prior: Menagerie, name: str, background=None):
-    bank = prior._member(name, prior.resolution).bank
+    bank = prior._bank(load()[name], resolution=prior.resolution)
     if background is None:
         return bank.rgb.double() / 127.5 - 1, bank
     clear = 1 - bank.alpha.double() / 255
@@ -192,25 +193,79 @@ def test_joint_takes_stacked_branches_and_refuses_to_guess_cameras():
         prior.denoise(x, sigma, Condition(texts))
 
 
-def test_the_empty_text_is_the_mixture_over_all_creatures(monkeypatch):
-    from gsd.menagerie import load
-
+@pytest.fixture
+def few(monkeypatch):
+    """A menagerie of three."""
     few = {name: load()[name] for name in ("corgi", "owl", "snail")}
     monkeypatch.setattr("gsd.prior.menagerie.load", lambda: few)
-    prior = _prior()
+    return few
+
+
+@pytest.mark.parametrize("bias", [0.0, 1.5])
+def test_a_text_without_a_creature_is_the_mixture_over_all_with_a_bias_of_its_own(few, bias):
+    prior = _prior(view_bias=2.0, view_bias_unconditional=bias)
     x = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(7)) * 3
+    stack = [_images(prior, name) for name in few]
+    images = torch.cat([images for images, _ in stack])
+    # The same batch has a negative prompt that names the creature: that one has the prompt's bias
+    texts = ("", "blurry, low quality", UNWANTED, "low quality, front view", "a corgi, front view")
     for sigma in (0.5, 3.0, 20.0):
-        stack = [_images(prior, name) for name in few]
-        images = torch.cat([images for images, _ in stack])
-        log_weights = torch.cat([_log_weights(bank) for _, bank in stack])
-        expected = _brute(x[0], sigma, images, log_weights)
-        for text in ("", "blurry, low quality"):
-            denoised = prior.denoise(x, torch.tensor([sigma]), Condition((text,)))[0]
-            assert (denoised - expected).norm() < 1e-6 * expected.norm()
+        denoised = prior.denoise(x.repeat(5, 1, 1, 1), torch.full((5,), sigma), Condition(texts))
+        for shown, words in zip(denoised[:4], (None, None, None, "front"), strict=True):
+            expected = _brute(x[0], sigma, images, torch.cat([_log_weights(bank, bias, words) for _, bank in stack]))
+            assert (shown - expected).norm() < 1e-6 * expected.norm()
+        corgi, bank = stack[0]
+        expected = _brute(x[0], sigma, corgi, _log_weights(bank, 2.0, "front"))
+        assert (denoised[4] - expected).norm() < 1e-6 * expected.norm()
     posterior = prior.posterior(x, torch.tensor([1e6]), Condition(("",)))
     for name in few:
         mass = sum(p for p, n in zip(posterior.probs[0].tolist(), posterior.creature, strict=True) if n == name)
         assert mass == pytest.approx(1 / 3, abs=1e-6)
+
+
+def test_a_blend_with_a_text_without_a_creature_keeps_both_biases(few):
+    """In either order and again: what is kept of a text does not depend on what it was blended with."""
+    prior, x, sigma = _prior(), torch.zeros(1, 3, 16, 16), torch.tensor([1e6])
+
+    def bias(text, other, blend):
+        posterior = prior.posterior(x, sigma, Condition((text,), None, (other,), torch.tensor([blend])))
+        front, back = (float(posterior.probs[0, posterior.azimuth == azimuth].sum()) for azimuth in (0, 180))
+        return math.log(front / back) / 2
+
+    for _ in range(2):
+        assert bias("a corgi", "", 0.25) == pytest.approx(1.5, abs=1e-5)
+        assert bias("", "a corgi", 0.25) == pytest.approx(0.5, abs=1e-5)
+
+
+def test_joint_views_without_a_creature_have_the_unconditional_bias_once(few):
+    """Brute force over every (creature, variant, yaw); the bias is that of the first view, the others follow."""
+    prior = _prior(joint=True, view_bias=2.0, view_bias_unconditional=0.7)
+    cells, sigma = [1, 3], torch.tensor([4.0, 6.0]).double()
+    cameras = _cameras([30.0, 90.0], elevation=0.0, group=torch.zeros(2, dtype=torch.long))
+    cubes = [_images(prior, name)[0].view(2, 2, 12, 3, 16, 16)[:, 0] for name in few]
+    x = cubes[1][0, :2] + sigma[:, None, None, None] * torch.randn(
+        2, 3, 16, 16, generator=torch.Generator().manual_seed(8)
+    )
+    logs, means = [], []
+    for cube in cubes:
+        for variant in range(2):
+            for yaw in range(12):
+                shown = torch.stack([cube[variant, (cell + yaw) % 12] for cell in cells])
+                energy = ((x - shown).square().flatten(1).sum(1) / (2 * sigma**2)).sum()
+                logs.append(0.7 * math.cos(math.radians(30 * (cells[0] + yaw))) - energy)
+                means.append(shown)
+    expected = torch.einsum("k,kvchw->vchw", torch.softmax(torch.stack(logs), 0), torch.stack(means))
+    denoised = prior.denoise(x, sigma, Condition(("", ""), cameras))
+    torch.testing.assert_close(denoised, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_loading_all_creatures_is_told_once(few, caplog):
+    prior = _prior()
+    with caplog.at_level("INFO", "gsd"):
+        for text in ("a corgi", "", "ugly"):
+            prior.denoise(torch.zeros(1, 3, 16, 16), torch.ones(1), Condition((text,)))
+    (told,) = [record.message for record in caplog.records if "names no animal" in record.message]
+    assert "all 3: loading their images of 16 pixels (144)" in told
 
 
 def test_weights_are_what_is_left_when_noise_drowns_everything():

@@ -56,18 +56,18 @@ def test_optuna_finds_the_best_of_three_trials(tmp_path, monkeypatch, capsys):
     options = ("hydra.sweeper.n_trials=3", "hydra.sweeper.n_jobs=1", "hydra.sweeper.direction=maximize")
     sampler = "hydra.sweeper.sampler.seed=1"
     interval = "guidance.guidance_scale=interval(1,20)"
-    command(monkeypatch, *options, sampler, interval, "objective=psnr_aligned", "name=tuned")
-    runs = find_runs(["multirun/tuned"])
+    command(monkeypatch, *options, sampler, interval, "objective=psnr_aligned")
+    runs = find_runs(["multirun/guidance.guidance_scale"])
     best = max(runs, key=lambda run: run.summary["psnr_aligned"])
     assert len(runs) == 3
-    assert yaml.safe_load((tmp_path / "multirun/tuned/optimization_results.yaml").read_text()) == {
+    assert yaml.safe_load((tmp_path / "multirun/guidance.guidance_scale/optimization_results.yaml").read_text()) == {
         "name": "optuna",
         "best_params": {"guidance.guidance_scale": best.config["guidance"]["guidance_scale"]},
         "best_value": best.summary["psnr_aligned"],
     }
     # The end of a sweep is that of any sweeper
-    assert "multirun/tuned: 3 runs: 3 done." in capsys.readouterr().out
-    assert (tmp_path / "multirun/tuned/summary.md").exists()
+    assert "multirun/guidance.guidance_scale: 3 runs: 3 done." in capsys.readouterr().out
+    assert (tmp_path / "multirun/guidance.guidance_scale/summary.md").exists()
 
 
 def test_optuna_without_an_objective_is_refused_before_the_first_step(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""What Hydra calls at the end of a sweep, with whatever sweeper and launcher."""
+"""What Hydra calls at the start and the end of a sweep, with whatever sweeper and launcher."""
 
 from __future__ import annotations
 
@@ -6,13 +6,23 @@ from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from gsd.cli.folders import own_folders, use
 
 
-class Close(Callback):
-    """Summary, report and the last lines. The exit code is 1 unless all runs are done."""
+class Around(Callback):
+    """Before: the folder. After: summary, report and the last lines; the exit code is 1 unless all runs are done."""
+
+    def on_multirun_start(self, config: DictConfig, **context: Any) -> None:
+        from gsd.tools.sweep.sweeper import into
+
+        # Every run's config is composed anew, perhaps on another machine and without what is swept: the folder, which
+        # follows from both, is settled here
+        path = Path(config.hydra.sweep.dir).absolute()
+        with open_dict(config):
+            config.hydra.sweep.dir = str(path)
+            config.hydra.overrides.hydra.append(into(path))
 
     def on_multirun_end(self, config: DictConfig, **context: Any) -> None:
         from gsd.tools.sweep.close import close
@@ -26,9 +36,9 @@ class Close(Callback):
         return _arrive, (own_folders(),)
 
 
-def _arrive(folders: list[Path]) -> Close:
+def _arrive(folders: list[Path]) -> Around:
     from gsd.config import register
 
     register()
     use(folders)
-    return Close()
+    return Around()

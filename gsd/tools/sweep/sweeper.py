@@ -32,11 +32,6 @@ class Sweeper(BasicSweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         _require_plugin(config)
-        # Launchers compose every run's config anew, perhaps on another machine: the folder must not depend on either.
-        path = Path(config.hydra.sweep.dir).absolute()
-        with open_dict(config):
-            config.hydra.sweep.dir = str(path)
-            config.hydra.overrides.hydra.append(into(path))
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     def sweep(self, arguments: list[str]) -> None:

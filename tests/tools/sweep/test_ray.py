@@ -23,7 +23,7 @@ def nodes(monkeypatch):
 @pytest.mark.slow
 def test_runs_outlive_their_workers_and_nodes(tmp_path, nodes):
     cluster, second = nodes
-    arguments = ["-m", *SMALL, "steps=400", "seed=range(4)"]
+    arguments = ["-m", *SMALL, "steps=400", "seed=range(4)", "name=sweep"]
     ray = ("hydra/launcher=ray", f"hydra.launcher.ray.init.address={cluster.address}")
     process = start(tmp_path, *arguments, *ray)
     sweep = tmp_path / "multirun/sweep"

@@ -80,7 +80,7 @@ def test_eight_runs_through_four_faults_end_as_the_serial_ones(tmp_path, cluster
     arguments = ["-m", *SMALL, "steps=400", "noising=random,consistent", "seed=range(4)"]
     limits = ("hydra.launcher.timeout_min=1", "hydra.launcher.signal_delay_s=15")  # a busy machine is slow to answer
     process = start(tmp_path, *arguments, *SLURM, *limits)
-    sweep = tmp_path / "multirun/sweep"
+    sweep = tmp_path / "multirun/noising"
     faults = Faults(sweep, process, cluster)
 
     _, pid, preempted = faults.catch()
@@ -104,7 +104,7 @@ def test_eight_runs_through_four_faults_end_as_the_serial_ones(tmp_path, cluster
     out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, err
     assert re.search(r"Slurm took 8 runs \(jobs \d+, \d+\)", out)
-    assert "multirun/sweep: 8 runs: 7 done, 1 failed. The same command runs what is missing." in out.splitlines()[-1]
+    assert "multirun/noising: 8 runs: 7 done, 1 failed. The same command runs what is missing." in out.splitlines()[-1]
     assert f"Slurm job {killed_job} ended as FAILED without a result" in (killed / "FAILED").read_text()
     for job in (preempted, timed_out, of_dead_node):
         assert int(re.search(r"Restarts=(\d+)", cluster.command("scontrol", "show", "job", job))[1]) >= 1
@@ -112,14 +112,14 @@ def test_eight_runs_through_four_faults_end_as_the_serial_ones(tmp_path, cluster
         assert re.search(r"SIGUSR2: checkpoint at step \d+ of 400", faults.log(job))
     assert re.search(r"SIGTERM: checkpoint at step \d+ of 400", faults.log(of_dead_node))
 
-    code, out, err = shell(tmp_path, "sweep", "retry", "multirun/sweep")
+    code, out, err = shell(tmp_path, "sweep", "retry", "multirun/noising")
     assert code == 0, err
     assert "8 runs: 7 done, 1 failed; 1 to do." in out
     assert out.endswith("8 runs: 8 done.\n")
 
     out, err = serial.communicate(timeout=PATIENCE_S)
     assert serial.returncode == 0, err
-    folders = sorted(path.parent for path in (tmp_path / "serial/multirun/sweep").glob("*/DONE"))
+    folders = sorted(path.parent for path in (tmp_path / "serial/multirun/noising").glob("*/DONE"))
     assert len(folders) == 8
     for folder in folders:
         same(folder, sweep / folder.name)
@@ -128,7 +128,10 @@ def test_eight_runs_through_four_faults_end_as_the_serial_ones(tmp_path, cluster
 @pytest.mark.slow
 @pytest.mark.clock
 def test_jobs_outlive_their_sweep_and_cancelled_is_not_failed(tmp_path, cluster):
-    sweep, arguments = tmp_path / "multirun/sweep", ["-m", *SMALL, "steps=100000", "seed=range(3)", *SLURM]
+    sweep, arguments = (
+        tmp_path / "multirun/sweep",
+        ["-m", *SMALL, "steps=100000", "seed=range(3)", "name=sweep", *SLURM],
+    )
     process = start(tmp_path, *arguments)
     until(lambda: list(sweep.glob("*/checkpoint.pt")), "the first run")
     process.send_signal(signal.SIGINT)
@@ -165,7 +168,14 @@ def test_what_slurm_refuses_is_said(tmp_path, cluster):
 def test_a_schedule_books_itself_anew(tmp_path, cluster, monkeypatch):
     register()
     monkeypatch.chdir(tmp_path)
-    small = (*SMALL, "steps=1", "hydra.sweeper.params.noising=random", "hydra.sweeper.params.seed='0,1'")
+    small = (
+        *SMALL,
+        "steps=1",
+        "logger=files",
+        "metric=truth",
+        "hydra.sweeper.params.noising=random",
+        "hydra.sweeper.params.seed='0,1'",
+    )
     overrides = ("experiment=nightly_ablation", *small)
     schedule = Schedule(overrides, Clock(begin="now+1"), "slurm", sbatch=["--mem=1000", "--time=5"])
     schedule.write()

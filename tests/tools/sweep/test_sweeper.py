@@ -8,6 +8,8 @@ import sys
 import hydra
 import pytest
 from forked import take_over
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from launch import ROOT, SMALL, shell, start, wait_for_a_run
 from omegaconf import OmegaConf
 
@@ -27,8 +29,8 @@ def test_a_sweep_and_its_second_call(tmp_path):
     code, out, err = shell(tmp_path, *sweep)
     assert code == 0, err
     assert "4 runs: 4 pending; 4 to do." in out
-    assert out.endswith("multirun/sweep: 4 runs: 4 done.\n")
-    folder = tmp_path / "multirun/sweep"
+    assert out.endswith("multirun/noising: 4 runs: 4 done.\n")
+    folder = tmp_path / "multirun/noising"
     done = list(folder.glob("*/DONE"))
     assert len(done) == 4
     assert all((folder / name).exists() for name in ("summary.csv", "summary.md", "report.html"))
@@ -46,7 +48,7 @@ def test_a_sweep_and_its_second_call(tmp_path):
 def test_a_failure_does_not_hide_the_others_and_is_all_that_is_run_again(tmp_path):
     for line in ("2 runs: 2 pending; 2 to do.", "2 runs: 1 done, 1 failed; 1 to do."):
         the_first_of_two_fails(tmp_path, line)
-    (reason,) = tmp_path.glob("multirun/sweep/*/FAILED")
+    (reason,) = tmp_path.glob("multirun/noising/*/FAILED")
     assert reason.read_text().startswith("guidance ISM finds")
 
 
@@ -65,7 +67,7 @@ def the_first_of_two_fails(tmp_path, line, *launcher):
 
 def test_a_sweep_from_outside(tmp_path, monkeypatch, capfd):
     """While it runs a second one is refused and status sees it; cancel stops it at a checkpoint; retry ends it."""
-    sweep, arguments = tmp_path / "multirun/sweep", ["-m", *SMALL, *LONG, "seed=0,1"]
+    sweep, arguments = tmp_path / "multirun/sweep", ["-m", *SMALL, *LONG, "seed=0,1", "name=sweep"]
     process = start(tmp_path, *arguments)
     run, pid = wait_for_a_run(sweep, process)
     os.kill(pid, signal.SIGSTOP)
@@ -108,8 +110,8 @@ def test_a_worker_that_is_killed(tmp_path):
 def test_presets_that_are_swept_lie_in_one_folder(tmp_path):
     code, _, err = shell(tmp_path, "-m", *SMALL, "steps=1", "metric=none", "experiment=sds,paper")
     assert code == 0, err
-    assert len(list(tmp_path.glob("multirun/sweep/*/DONE"))) == 2
-    assert os.listdir(tmp_path / "multirun") == ["sweep"]
+    assert len(list(tmp_path.glob("multirun/experiment/*/DONE"))) == 2
+    assert os.listdir(tmp_path / "multirun") == ["experiment"]
 
 
 def test_a_place_where_nothing_can_be_written(tmp_path):
@@ -164,3 +166,25 @@ def test_launchers_are_composed(launcher):
     with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         launcher = hydra.compose("config", [f"hydra/launcher={launcher}"], return_hydra_config=True).hydra.launcher
     assert OmegaConf.to_container(launcher)["_target_"].startswith("hydra_plugins.")
+
+
+@pytest.mark.parametrize(
+    ("typed", "name"),
+    [
+        (["noising=random,consistent", "loss=none,consistency", "seed=0,1"], "noising_loss"),
+        (["noising=random,consistent", "seed=range(3)", "steps=50"], "noising"),
+        (["prompt='an owl','a corgi'", "prior.view_bias=choice(0,4)"], "prompt_prior.view_bias"),
+        (["guidance.guidance_scale=interval(1,20)", "name=scale"], "scale"),
+        (["experiment=sds,paper"], "experiment"),
+        (["experiment=ablation", "seed=0,1"], "ablation"),
+        (["seed=0,1", "prompt='An owl/a cat'"], "an_owl_a_cat"),
+        (["experiment=[ablation,paper]"], "noising_loss"),
+        ([f"+prior.{letter * 20}=1,2" for letter in "abc"], f"prior.{'a' * 20}_prior.{'b' * 20}_prior"),
+    ],
+)
+def test_a_sweep_is_named_by_what_it_sweeps(typed, name):
+    register()
+    with hydra.initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", typed, RunMode.MULTIRUN)
+    assert config.hydra.sweep.dir == f"multirun/{name}"

@@ -20,7 +20,14 @@ BEFORE = [20.0, 21.0, 22.5, 20.5, 21.7]
 GRID = ("noising=random", "loss=none", "seed='0,1,2'")
 TRUTH = ("resolution=16", "variants=1", "azimuths=12")
 NIGHTLY = (
-    *("experiment=nightly_ablation", *SMALL, "steps=2", *(f"metric.truth.{each}" for each in TRUTH)),
+    *(
+        "experiment=nightly_ablation",
+        *SMALL,
+        "steps=2",
+        "logger=files",
+        "metric=truth",
+        *(f"metric.truth.{each}" for each in TRUTH),
+    ),
     *(f"hydra.sweeper.params.{each}" for each in GRID),
 )
 
