@@ -30,6 +30,7 @@ VARIANTS = {
     "points": POINTS,
     "tent": {"kernel": "tent"},
     "fresh background": {"background": "fresh"},
+    "near background": {"background_radius": 4.0},
     "covariance": {"offsets": "covariance"},
     "ou": {"refresh": "ou"},
     "half fresh": {"sqrt_beta": 0.7},
@@ -103,7 +104,7 @@ def test_opposite_views_are_independent():
     assert (both[:, 0] * both[:, 1]).mean().abs() < 5 / (400 * P) ** 0.5
 
 
-@pytest.mark.parametrize("options", [{}, POINTS, {"background": "fresh"}], ids=str)
+@pytest.mark.parametrize("options", [{}, POINTS, {"background_radius": 4.0}], ids=str)
 @pytest.mark.parametrize("degrees", [0.0, 5.0, 30.0])
 def test_the_operator_is_exact(options, degrees):
     """A A^T = I within a view, no sub-point in two of its pixels, and between views no singular value above 1."""
