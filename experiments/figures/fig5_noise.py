@@ -21,7 +21,8 @@ import sweeps
 import torch
 
 from gsd.geometry import geometry_at
-from gsd.noising.check.acceptance import ANGLES, ONE, PATCHES, Bench, near_correlation, patch
+from gsd.noising.check.acceptance import ANGLES, PATCHES, Bench, near_correlation
+from gsd.noising.check.laws import ONE, patch
 from gsd.noising.check.reference import cameras, render, surface, visible_in_both
 from gsd.noising.check.statistics import correlations, ks_p, off_diagonal
 from gsd.protocols import Noising
