@@ -91,8 +91,8 @@ class Consistent(Correlated):
 
     def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         canvas = Canvas(geometry.depth, channels, self.kernel, self.ridge)
-        for name, layer in self._layers(geometry, rng).items():
-            canvas.paint(layer, self._values(name, layer.cloud, channels, rng))
+        for name, layer in self.layers(geometry, rng).items():
+            canvas.paint(layer, self.values(name, layer.cloud, channels, rng))
         return canvas.maps(rng.sub("fresh"))
 
     @torch.no_grad()
@@ -100,14 +100,14 @@ class Consistent(Correlated):
         """None for the tent and for normalisations that are not exact."""
         if self.kernel == "tent" or not {"white", "unit"} <= self.claims:
             return None
-        return integral(list(self._layers(geometry, rng).values()), geometry.depth.numel())
+        return integral(list(self.layers(geometry, rng).values()), geometry.depth.numel())
 
     @torch.no_grad()
     def reaches(self, geometry: Geometry, rng: Stream) -> Bool[Tensor, "V 1 h w"]:
-        layers = self._layers(geometry, rng)
+        layers = self.layers(geometry, rng)
         return reached([layers[name] for name in ("surface", "cells") if name in layers], self.kernel)
 
-    def _layers(self, geometry: Geometry, rng: Stream) -> dict[str, Layer]:
+    def layers(self, geometry: Geometry, rng: Stream) -> dict[str, Layer]:
         """The surface's points, the cells where rays end, and the background."""
         scene, cameras, depth, alpha = geometry.scene, geometry.cameras, geometry.depth, geometry.alpha
         key = rng.at(0).sub("offset").key()  # the same key for the whole run: sub-points keep their offsets
@@ -122,7 +122,7 @@ class Consistent(Correlated):
             layers["background"] = background(geometry, BACKGROUND_CELL, self.background_radius)
         return layers
 
-    def _values(self, part: str, cloud: Cloud, channels: int, rng: Stream) -> Values:
+    def values(self, part: str, cloud: Cloud, channels: int, rng: Stream) -> Values:
         """The noise of a cloud's sub-points at this step."""
         if self.refresh == "interval":
             rng = rng.at(rng.step // self.interval)

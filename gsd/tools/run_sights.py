@@ -13,12 +13,12 @@ from omegaconf import OmegaConf
 from gsd.backend.device import pick_device
 from gsd.config import make
 from gsd.errors import GsdError
-from gsd.experiment import build
+from gsd.experiment import Experiment, build
 from gsd.geometry import geometry_at
 from gsd.loop import optimise
 from gsd.noising.check.sight import Sight
 from gsd.particles import Particles
-from gsd.protocols import Camera, Prior
+from gsd.protocols import Camera, Prior, Representation
 from gsd.random import Stream
 from gsd.results.measure import render_turntable
 from gsd.tools.scene import configuration, load
@@ -44,28 +44,40 @@ def sights(folder: Path, steps: Sequence[int] = ()) -> Iterator[Sight]:
     device = pick_device(cfg.device)
     scene, taken = load(folder, 0, device)
     context = Context(cfg.prompt, device, cfg.steps, cfg.seed)
-    yield _sight(cfg, folder, taken, scene, make(cfg.prior, "prior", context, Prior))
+    camera, prior = make(cfg.camera, "camera", context, Camera), make(cfg.prior, "prior", context, Prior)
+    yield _sight(str(folder), taken, camera, prior, scene, cfg.seed, device)
 
 
 def _again(cfg: Any, folder: Path, steps: Sequence[int]) -> Iterator[Sight]:
-    bare = OmegaConf.create({**cfg, "viewer": None, "logger": {}, "metric": {}})  # what nothing here needs
-    experiment = build(bare)
+    experiment = build(bare(cfg))
     states, taken = optimise(experiment), 0
-    first = experiment.representation
     for step in steps:
         taken += sum(1 for _ in islice(states, step - taken))
-        yield _sight(cfg, folder, step, first.scenes[0] if isinstance(first, Particles) else first, experiment.prior)
+        yield sight(experiment, step, str(folder))
 
 
-def _sight(cfg: Any, folder: Path, taken: int, scene: Any, prior: Prior) -> Sight:
-    device = pick_device(cfg.device)
-    camera = make(cfg.camera, "camera", Context(), Camera)(Stream(cfg.seed, "camera", taken))[:1]
+def bare(cfg: Any) -> Any:
+    """The config without what only watches a run."""
+    return OmegaConf.create({**cfg, "viewer": None, "logger": {}, "metric": {}})
+
+
+def sight(experiment: Experiment, taken: int, name: str) -> Sight:
+    """The first scene of an experiment that has taken so many steps."""
+    scene = experiment.representation
+    scene = scene.scenes[0] if isinstance(scene, Particles) else scene
+    return _sight(name, taken, experiment.camera, experiment.prior, scene, experiment.seed, experiment.device)
+
+
+def _sight(
+    name: str, taken: int, camera: Camera, prior: Prior, scene: Representation, seed: int, device: torch.device
+) -> Sight:
+    first = camera(Stream(seed, "camera", taken))[:1]
     with torch.no_grad():
-        height, width = prior.encode(torch.zeros(1, 3, camera.height, camera.width, device=device)).shape[2:]
+        height, width = prior.encode(torch.zeros(1, 3, first.height, first.width, device=device)).shape[2:]
 
     @torch.no_grad()
     def look(cameras: Cameras) -> Geometry:
         there = cameras.to(device)
         return geometry_at(scene.scene(), render_turntable(scene, there), there, height, width)
 
-    return Sight(str(folder), taken, camera, look, Stream(cfg.seed, "noising", taken))
+    return Sight(name, taken, first, look, Stream(seed, "noising", taken))
