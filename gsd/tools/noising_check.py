@@ -79,7 +79,7 @@ def _of_run(args: argparse.Namespace) -> Iterator[Checked]:
     from gsd.tools.run_sights import sights
 
     names, rest = _named(args.overrides)
-    noisings = {name: configured([f"noising={name}", *rest]) for name in names} or {"": _of_folder(args.run, rest)}
+    noisings = {name: configured([f"noising={name}", *rest]) for name in names} or {"": of_folder(args.run, rest)}
     for sight in sights(args.run, _steps(args.at)):
         for name, noising in noisings.items():
             title = " ".join([f"{args.run}, step {sight.steps}", *filter(None, [name]), *rest])
@@ -92,7 +92,7 @@ def _named(overrides: list[str]) -> tuple[list[str], list[str]]:
     return (",".join(named).split(",") if named else []), [o for o in overrides if not o.startswith("noising=")]
 
 
-def _of_folder(folder: Path, overrides: list[str]) -> Noising:
+def of_folder(folder: Path, overrides: list[str]) -> Noising:
     """A run's own noising, with changes."""
     from omegaconf import OmegaConf
 
