@@ -16,7 +16,8 @@ is the chance that CLIP's number is on the right side between a run with the fau
 width means that no redraw had a pair the wrong way round. p flips signs within pairs of the same prompt and seed and is
 adjusted (Holm) for the numbers of its row.
 
-Back views are rare here (view_bias 4), or there would be hardly a second face to see. Of runs without clip_view, it is
+Back views are rare here (view_bias 4), or there would be hardly a second face to see; the prior of --setup
+gaussiandreamer has no such setting. There both methods have GSD's six views per step. Of runs without clip_view, it is
 measured by: gsd evaluate multirun/NAME metric=clip_view --views 120.
 Writes figure.png, figure.pdf, table.md and result.json.
 """
