@@ -2,10 +2,11 @@
 
     python experiments/figures/fig11_around.py --run scale=laptop   # minutes, with the models that come with gsd
 
-Above, both scenes every 30 degrees. Below, the scene with GSD from views 5 degrees apart and the noise that a step
-would give them: random maps share nothing, the pattern of 3D consistent ones moves with the surface (follow the mark,
-which is one point of the surface in all pictures). The noise of the background is dimmed. The first prompt and seed are
-shown.
+GSD has several views per step, the baseline one. So the figure also has the baseline with GSD's views, at equal prior
+calls. Above, the scenes every 30 degrees. Below, the scene with GSD from views 5 degrees apart and the noise that the
+run's own noising would give them at its next step, at the size of the prior's latents: random maps share nothing, the
+pattern of 3D consistent ones moves with the surface (follow the mark, which is one point of the surface in all
+pictures). The noise of the background is dimmed. The first prompt and seed are shown.
 
 Writes figure.png, figure.pdf and result.json: over the whole turn, the correlation of noise at pixels that two views
 share, for views next to each other (5 degrees) and for those shown above (30).
@@ -14,6 +15,7 @@ share, for views next to each other (5 degrees) and for those shown above (30).
 from __future__ import annotations
 
 import argparse
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,22 +28,25 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from gsd.geometry import co_visible, correspond, geometry_at, sample, turntable
-from gsd.random import Stream
+from gsd.geometry import co_visible, correspond, sample, turntable
 from gsd.results.measure import render_turntable
-from gsd.tools.noising_check import configured
+from gsd.tools.noising_check import configured, of_folder
+from gsd.tools.run_sights import sights
 from gsd.tools.scene import load
-from gsd.types import Cameras, Render
+from gsd.types import Cameras, Geometry, Render
 
 FIGURE = gallery.Gallery(
     name="fig11",
     title="A full turn",
-    methods={"ProlificDreamer": "experiment=prolificdreamer_3dfuse", "+ GSD": "experiment=prolificdreamer_3dfuse_gsd"},
+    methods={
+        "ProlificDreamer": "experiment=prolificdreamer_3dfuse",
+        "ProlificDreamer, GSD's views": "experiment=prolificdreamer_3dfuse_gsd noising=random loss=[sparsity,opaque]",
+        "+ GSD": "experiment=prolificdreamer_3dfuse_gsd",
+    },
     prompts=("a full body of a cat with a hat",),
 )
-NOISINGS = {"random noise": ["noising=random"], "3D consistent noise": ["noising=consistent"]}
 VIEWS, EVERY, CLOSE = 72, 6, 8  # in the turn; every which is shown above; how many neighbours are shown below
-SIZE, MAP, CHANNELS = 256, 64, 4  # pixels of a picture, pixels and channels of a noise map
+SIZE, CHANNELS = 256, 4  # pixels of a picture, channels of a noise map
 DIMMED = 0.25  # contrast of the background's noise
 TOLERANCE = 0.07  # world units: depths this close are the same surface
 
@@ -59,15 +64,16 @@ def _main(args: argparse.Namespace) -> None:
         run = chosen[name, first][0]
         scene, cameras = opened(run.path, run.config["turntable"])
         turns[name] = render_turntable(scene, cameras[::EVERY])
-    small = cameras.resized(MAP, MAP)  # of the last scene, the one with GSD, as is all that follows
-    show = render_turntable(scene, small)
-    maps = {name: noise(settings, scene, small, show) for name, settings in NOISINGS.items()}
+    (sight,) = sights(run.path)  # of the last run, the one with GSD, as is all that follows
+    seen = sight.look(cameras.resized(sight.camera.width, sight.camera.height))
+    noisings = {"random noise": configured(["noising=random"]), "the run's noise": of_folder(run.path, [])}
+    maps = {name: noising(seen, CHANNELS, sight.rng) for name, noising in noisings.items()}
     shared = {
-        f"{360 / VIEWS * apart:g} degrees": {name: correlation(m, small, show, apart) for name, m in maps.items()}
+        f"{360 / VIEWS * apart:g} degrees": {name: correlation(m, seen, apart) for name, m in maps.items()}
         for apart in (1, EVERY)
     }
     close = render_turntable(scene, cameras[:CLOSE])
-    figure = draw(turns, close, {name: each[:CLOSE, 0] for name, each in maps.items()}, followed(small, show))
+    figure = draw(turns, close, {name: each[:CLOSE, 0] for name, each in maps.items()}, followed(seen))
     sweeps.publish(args.out, figure, {"correlation of views apart by": shared})
     for apart, found in shared.items():
         print(f"correlation of views {apart} apart:", ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
@@ -80,29 +86,24 @@ def opened(folder: Path, view: dict[str, Any]) -> tuple[Any, Cameras]:
     return scene, replace(cameras, group=torch.zeros_like(cameras.group))
 
 
-def noise(settings: list[str], scene: Any, cameras: Cameras, show: Render) -> Float[Tensor, "V C h w"]:
-    geometry = geometry_at(scene.scene(), show, cameras, cameras.height, cameras.width)
-    return configured(settings)(geometry, CHANNELS, Stream(0, "fig11"))
-
-
-def correlation(maps: Float[Tensor, "V C h w"], cameras: Cameras, show: Render, apart: int) -> float:
+def correlation(maps: Float[Tensor, "V C h w"], seen: Geometry, apart: int) -> float:
     """Over pixels of the object that the view `apart` views further sees too, at the pixel where it sees them."""
-    there = (torch.arange(len(cameras)) + apart) % len(cameras)
-    coords, z = correspond(show.depth, cameras, cameras[there])
-    both = co_visible(coords, z, show.alpha, show.depth[there], show.alpha[there], TOLERANCE)
+    there = (torch.arange(VIEWS) + apart) % VIEWS
+    coords, z = correspond(seen.depth, seen.cameras, seen.cameras[there])
+    both = co_visible(coords, z, seen.alpha, seen.depth[there], seen.alpha[there], TOLERANCE)
     theirs = sample(maps[there], coords, "nearest")
     pairs = torch.stack([maps.movedim(1, -1)[both].flatten(), theirs.movedim(1, -1)[both].flatten()])
     return float(torch.corrcoef(pairs)[0, 1])
 
 
-def followed(cameras: Cameras, show: Render) -> Float[Tensor, "CLOSE 2"]:
+def followed(seen: Geometry) -> Float[Tensor, "CLOSE 2"]:
     """Where the views below see the surface point at the centre of the middle view: x, y in parts of the sides."""
     middle = CLOSE // 2
     here, those = torch.full((CLOSE,), middle), torch.arange(CLOSE)
-    coords, _ = correspond(show.depth[here], cameras[here], cameras[those])
-    inside = (show.alpha[middle, 0] > 0.5).nonzero().float()
+    coords, _ = correspond(seen.depth[here], seen.cameras[here], seen.cameras[those])
+    inside = (seen.alpha[middle, 0] > 0.5).nonzero().float()
     row, column = inside[(inside - inside.mean(0)).square().sum(1).argmin()].long().tolist()
-    return coords[:, row, column] / torch.tensor([cameras.width, cameras.height])
+    return coords[:, row, column] / torch.tensor([seen.cameras.width, seen.cameras.height])
 
 
 def draw(
@@ -127,9 +128,9 @@ def draw(
     for row, (name, show) in enumerate(turns.items()):
         for column, picture in enumerate(show.rgb):
             title = "" if row else f"{360 * column // columns}°"
-            put(axes[row, column], picture, title, "" if column else name)
+            put(axes[row, column], picture, title, "" if column else textwrap.fill(name, 16))
     axes = below.subplots(lines, CLOSE)
-    solid = interpolate(close.alpha, (MAP, MAP), mode="area")[:, 0] > 0.5
+    solid = interpolate(close.alpha, next(iter(maps.values())).shape[1:], mode="area")[:, 0] > 0.5
     for column, mark in enumerate(marks):
         put(axes[0, column], close.rgb[column], f"{360 * column / VIEWS:g}°", "" if column else "+ GSD", mark)
         for row, (name, each) in enumerate(maps.items(), 1):

@@ -2,6 +2,7 @@
 
     python experiments/figures/fig12_clip.py --run --jobs 2   # minutes, on the menagerie
     python experiments/figures/fig12_clip.py --run prior=stable_diffusion metric=clip_view metric.clip_view.model=CLIP
+    python experiments/figures/fig12_clip.py --run --setup gaussiandreamer scale=laptop   # the paper's baseline
 
 The paper finds that these curves prove nothing. So beside those of the runs stand the curves of what is known: of the
 prompts' true animals (an individual that no prior and no CLIP was trained on) and of the same with a second face on the
@@ -15,7 +16,8 @@ is the chance that CLIP's number is on the right side between a run with the fau
 width means that no redraw had a pair the wrong way round. p flips signs within pairs of the same prompt and seed and is
 adjusted (Holm) for the numbers of its row.
 
-Back views are rare here (view_bias 4), or there would be hardly a second face to see. Of runs without clip_view, it is
+Back views are rare here (view_bias 4), or there would be hardly a second face to see; the prior of --setup
+gaussiandreamer has no such setting. There both methods have GSD's six views per step. Of runs without clip_view, it is
 measured by: gsd evaluate multirun/NAME metric=clip_view --views 120.
 Writes figure.png, figure.pdf, table.md and result.json.
 """
@@ -24,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gallery
@@ -56,6 +59,18 @@ FIGURE = gallery.Gallery(
     common=("prior.view_bias=4", "metric=[truth,clip_view]", "turntable.resolution=64", "images_every=0"),
     seeds=5,
 )
+SETUPS = {
+    "gaussiandreamer": replace(
+        FIGURE,
+        name="fig12_gaussiandreamer",
+        methods={
+            "GaussianDreamer": "experiment=gaussiandreamer_gsd noising=random loss=[sparsity]",
+            "GSD": "experiment=gaussiandreamer_gsd",
+        },
+        prompts=("a full body of a cat with a hat", "an owl", "a corgi"),
+        common=("metric=[truth,clip_view]", "turntable.resolution=64", "images_every=0"),
+    )
+}
 KNOWN: dict[calibration.Kind, str] = {"true": "true animals", "two-faced": "two-faced animals"}
 CURVES = [f"clip_{word}" for word in WORDS]
 DRAWS = 2000  # of a bootstrap
@@ -69,12 +84,13 @@ Rows = list[dict[str, Any]]  # each with prompt, the numbers and curves of clip_
 
 
 def main() -> None:
-    sweeps.start(gallery.parser(__doc__, FIGURE), _main)
+    sweeps.start(gallery.parser(__doc__, FIGURE, SETUPS), _main)
 
 
 def _main(args: argparse.Namespace) -> None:
-    chosen = gallery.find(FIGURE, args)
-    sets: dict[str, Rows] = {m: [] for m in FIGURE.methods}
+    figure = gallery.setup(args, FIGURE, SETUPS)
+    chosen = gallery.find(figure, args)
+    sets: dict[str, Rows] = {m: [] for m in figure.methods}
     for (method, _), runs in chosen.items():
         sets[method] += [seen(run) for run in runs]
     of_runs = [row for rows in sets.values() for row in rows]
@@ -82,7 +98,7 @@ def _main(args: argparse.Namespace) -> None:
     sets |= known(next(iter(chosen.values()))[0], prompts, len(of_runs[0][CURVES[0]]))
     if len({len(row[CURVES[0]]) for rows in sets.values() for row in rows}) > 1:
         raise GsdError("Runs with turntables of different lengths; add turntable.views=120, or another --name.")
-    rows = [line(name, each) for name, each in sets.items()] + versus(*(sets[m] for m in FIGURE.methods))
+    rows = [line(name, each) for name, each in sets.items()] + versus(*((m, sets[m]) for m in figure.methods))
     agree = agreement(of_runs, sets)
     text = "\n".join([markdown.table(rows), markdown.table(agree), verdict(of_runs)])
     sweeps.publish(args.out, draw(sets), {"table": rows, "agreement": agree, "each": sets}, text)
@@ -136,18 +152,19 @@ def line(name: str, rows: Rows) -> dict[str, Any]:
     return cells | {title: f"{means[key]:.3f}" for key, (title, _) in NUMBERS.items()}
 
 
-def versus(baseline: Rows, ours: Rows) -> list[dict[str, Any]]:
+def versus(first: tuple[str, Rows], second: tuple[str, Rows]) -> list[dict[str, Any]]:
     """The second method less the first, pair by pair of the same prompt and seed."""
 
     def numbers(rows: Rows, key: str) -> dict[tuple[str, int], float]:
         return {(row["prompt"], row["seed"]): row[key] for row in rows if key in row}
 
-    found = {key: difference(numbers(ours, key), numbers(baseline, key), draws=DRAWS) for key in ("janus", *NUMBERS)}
+    (baseline, before), (method, ours) = first, second
+    found = {key: difference(numbers(ours, key), numbers(before, key), draws=DRAWS) for key in ("janus", *NUMBERS)}
     verdicts, *rest = found.values()
     each = [one for one in rest if one]
     if not each:
         return []
-    row: dict[str, Any] = {"": " - ".join(reversed(list(FIGURE.methods))), "turns": f"{each[0].pairs} pairs"}
+    row: dict[str, Any] = {"": f"{method} - {baseline}", "turns": f"{each[0].pairs} pairs"}
     row["Janus %"] = f"{100 * verdicts.mean.value:+.0f}" if verdicts and verdicts.pairs == each[0].pairs else ""
     for (title, _), one, p in zip(NUMBERS.values(), each, holm([one.p for one in each]), strict=True):
         row[title] = f"{one.mean:+.3f}, p {p:.2g}"

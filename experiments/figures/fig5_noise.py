@@ -4,7 +4,8 @@
 
 One row per noising, on the scene of gsd.noising.check.reference: maps of two views 5 degrees apart, the covariance of a
 patch of the second, its cross-covariance with the same patch of the object in the first, the distribution of its values
-on the object, and numbers; a minute or two. Writes figure.png, figure.pdf, result.json and table.md.
+on the object, and numbers; a minute or two. With --scene RUN the scene is that of a run, at its checkpoint or after the
+steps that --at says. Writes figure.png, figure.pdf, result.json and table.md.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from __future__ import annotations
 import argparse
 import textwrap
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +22,21 @@ import numpy as np
 import plots
 import sweeps
 import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
 
-from gsd.geometry import geometry_at
-from gsd.noising.check.acceptance import ANGLES, ONE, PATCHES, Bench, near_correlation, patch
+from gsd.geometry import co_visible, correspond, geometry_at
+from gsd.noising.check.acceptance import ANGLES, POINTS
+from gsd.noising.check.laws import ONE, patch
 from gsd.noising.check.reference import cameras, render, surface, visible_in_both
-from gsd.noising.check.statistics import correlations, ks_p, off_diagonal
+from gsd.noising.check.sight import Sight, patches
+from gsd.noising.check.statistics import correlation, correlations, corresponding, ks_p, off_diagonal
 from gsd.protocols import Noising
 from gsd.random import Stream
 from gsd.results import markdown
 from gsd.tools.noising_check import configured
+from gsd.tools.run_sights import sights
+from gsd.types import Cameras, Geometry
 
 ROWS = [
     "random: noising=random",
@@ -47,22 +56,55 @@ ROWS = [
 ]
 SIZE, SIDE, BINS = 64, 8, np.linspace(-4, 4, 81)
 THIRD = "correlation of views 2 and 3, 5°"
+TOLERANCE = 0.07  # world units: depths this close are the same surface
+Matches = tuple[Float[Tensor, "1 h w 2"], Bool[Tensor, "h w"]]  # places in the second view, and pixels that have one
 
 
-def measure(noising: Noising, draws: int) -> tuple[dict[str, np.ndarray], dict[str, float]]:
+@dataclass(frozen=True)
+class Place:
+    """A scene, and how its first two views correspond."""
+
+    sight: Sight
+    matches: Callable[[Geometry], Matches]
+
+
+def ideal() -> Place:
+    """The scene of the thresholds, with points on its surface and exact correspondences."""
+
+    def look(cams: Cameras) -> Geometry:
+        return geometry_at(surface(POINTS), render(cams), cams, SIZE, SIZE)
+
+    sight = Sight("an ideal scene", 0, cameras(0.0, size=SIZE), look, Stream(0, "acceptance"))
+    return Place(sight, lambda seen: visible_in_both(seen.cameras[:2]))
+
+
+def of_run(run: Path, steps: int | None) -> Place:
+    """A run's scene, with correspondences by the rendered depth."""
+
+    def matches(seen: Geometry) -> Matches:
+        one, other = seen.cameras[:1], seen.cameras[1:2]
+        coords, z = correspond(seen.depth[:1], one, other)
+        both = co_visible(coords, z, seen.alpha[:1], seen.depth[1:2], seen.alpha[1:2], TOLERANCE)
+        return coords.cpu(), both[0].cpu()
+
+    return Place(next(sights(run, [] if steps is None else [steps])), matches)
+
+
+def measure(noising: Noising, draws: int, place: Place) -> tuple[dict[str, np.ndarray], dict[str, float]]:
     """A row's pictures and numbers."""
-    bench = Bench(noising, draws, 0, torch.device("cpu"))
-    one, other = bench.pair
-    here, there = squares()
+    seen, few = place.sight.views(0.0, 5.0), max(draws // 5, 1)
+    pair = place.sight.samples(noising, seen, draws)
+    one, other = pair
+    here, there = squares(*place.matches(seen))
     near, far = one[(slice(None), *here)].flatten(1), other[(slice(None), *there)].flatten(1)
-    on_object = other[:, render(bench.neighbours).alpha[1, 0] > 0.5]
+    on_object = other[:, (seen.alpha[1, 0] > 0.5).cpu()]
     pictures = {
-        "maps": bench.pair[:, 0].numpy(),
+        "maps": cropped(pair[:, 0], seen),
         "covariance": (far.T @ far / len(far)).numpy(),
         "cross": (near.T @ far / len(far)).numpy(),
         "histogram": np.histogram(on_object.numpy(), BINS)[0] / on_object.numel() / np.diff(BINS),
     }
-    few, whole = max(draws // 5, 1), patch(other, PATCHES["object"])
+    whole = patch(other, patches(seen)["object"])
     off = off_diagonal(correlations(whole, whole))
     numbers = {
         "variance": float(on_object.var()),
@@ -70,39 +112,47 @@ def measure(noising: Noising, draws: int) -> tuple[dict[str, np.ndarray], dict[s
         "off-diagonal": float((len(whole) - 1) * off.square().mean()),
     }
     for angle in ANGLES:
-        numbers[f"correlation, {angle:g}°"] = near_correlation(bench.between(angle, few), bench.cameras(0.0, angle))[0]
+        views = seen if angle == 5.0 else place.sight.views(0.0, angle)
+        maps = pair if angle == 5.0 else place.sight.samples(noising, views, few)
+        numbers[f"correlation, {angle:g}°"] = correlation(*corresponding(maps, *place.matches(views)))
     if noising.max_views is None or noising.max_views >= 3:
-        others = bench.samples(bench.cameras(0.0, 5.0, 10.0), few)[1:]
-        numbers[THIRD] = near_correlation(others, bench.cameras(5.0, 10.0))[0]
-    numbers["ms per view"] = milliseconds(noising)
+        three = place.sight.views(0.0, 5.0, 10.0)
+        last = replace(three, cameras=three.cameras[1:], depth=three.depth[1:], alpha=three.alpha[1:])
+        others = place.sight.samples(noising, three, few)[1:]
+        numbers[THIRD] = correlation(*corresponding(others, *place.matches(last)))
+    numbers["ms per view"] = milliseconds(noising, seen)
     errors = {"variance error": (2 / on_object.numel()) ** 0.5, "off-diagonal error": (4 / off.numel()) ** 0.5}
     return pictures, numbers | errors
 
 
-def squares() -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """A patch of the first view in the middle of the object, and where most of it is in the second."""
-    cams = cameras(0.0, 5.0, size=SIZE)
-    first = slice(SIZE // 2 - SIDE // 2, SIZE // 2 + SIDE // 2)
-    coords, _ = visible_in_both(cams)
-    centre = coords[0, first, first].mean((0, 1))
-    x, y = (round(float(c) - SIDE / 2) for c in centre)
-    return (first, first), (slice(y, y + SIDE), slice(x, x + SIDE))
+def squares(coords: Float[Tensor, "1 h w 2"], both: Bool[Tensor, "h w"]) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """A patch of the first view in the middle of what both see, and where most of it is in the second."""
+    places = both.nonzero()  # y, x
+    y, x = (round(float(c) - SIDE / 2) for c in places.float().mean(0) + 0.5)
+    middle = ((places - places.float().mean(0)).abs() < SIDE / 2).all(1)
+    dx, dy = (round(float(c)) for c in (coords[0][both] - places.flip(1) - 0.5)[middle].mean(0))
+    return (slice(y, y + SIDE), slice(x, x + SIDE)), (slice(y + dy, y + dy + SIDE), slice(x + dx, x + dx + SIDE))
 
 
-def milliseconds(noising: Noising, repetitions: int = 40) -> float:
+def cropped(maps: Float[Tensor, "2 h w"], seen: Geometry) -> np.ndarray:
+    """The square around the object; whole maps would be too fine to see anything."""
+    left, top, right, bottom = (round(share * maps.shape[2]) for share in plots.window(seen.alpha[:, 0].cpu()))
+    return maps[:, top:bottom, left:right].numpy()
+
+
+def milliseconds(noising: Noising, seen: Geometry, repetitions: int = 40) -> float:
     """Least processor time per view of a pair, one thread, 4 channels."""
-    cams = cameras(0.0, 5.0, size=SIZE)
-    geometry, times = geometry_at(surface(5_000), render(cams), cams, SIZE, SIZE), []
+    times = []
     for step in range(repetitions):
         start = time.process_time()
-        noising(geometry, 4, Stream(0, "time", step))
+        noising(seen, 4, Stream(0, "time", step))
         times.append(time.process_time() - start)
     return 1e3 * min(times) / 2
 
 
-def row(spec: str, draws: int) -> dict[str, Any]:
+def row(spec: str, draws: int, place: Place) -> dict[str, Any]:
     label, _, settings = spec.rpartition(": ")
-    pictures, numbers = measure(configured(settings.split()), draws)
+    pictures, numbers = measure(configured(settings.split()), draws, place)
     said = ", ".join(f"{name} {value:.3g}" for name, value in numbers.items() if "error" not in name)
     print(f"{label or settings}: {said}", flush=True)
     return {"label": label or settings, "settings": settings, "figures": numbers, "pictures": pictures}
@@ -121,15 +171,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("rows", nargs="*", default=ROWS, help="in the order of the figure; all if none is given")
     parser.add_argument("--draws", type=int, default=500, help="of 4 channels each")
+    parser.add_argument("--scene", type=Path, metavar="RUN", help="run folder, whose scene is looked at (an ideal one)")
+    parser.add_argument("--at", type=int, metavar="STEPS", help="taken by that run (those of its checkpoint)")
     parser.add_argument("--out", type=Path, default=Path("outputs/fig5"))
     sweeps.start(parser, _main)
 
 
 def _main(args: argparse.Namespace) -> None:
     torch.set_num_threads(1)
-    rows = [row(spec, args.draws) for spec in args.rows]
+    place = of_run(args.scene, args.at) if args.scene else ideal()
+    rows = [row(spec, args.draws, place) for spec in args.rows]
     kept = [{k: v for k, v in r.items() if k != "pictures"} for r in rows]
-    sweeps.publish(args.out, draw(rows), {"draws": args.draws, "rows": kept}, table(rows))
+    sweeps.publish(args.out, draw(rows), {"scene": place.sight.name, "draws": args.draws, "rows": kept}, table(rows))
 
 
 def draw(rows: list[dict[str, Any]]) -> Any:
@@ -153,8 +206,7 @@ def draw(rows: list[dict[str, Any]]) -> Any:
 
 def draw_row(r: dict[str, Any], line: Any) -> Any:
     pictures = r["pictures"]
-    middle = slice(SIZE // 4, SIZE - SIZE // 4)  # the object; whole maps would be too fine to see anything
-    for axis, image in zip(line, pictures["maps"][:, middle, middle], strict=False):
+    for axis, image in zip(line, pictures["maps"], strict=False):
         axis.imshow(image, cmap="gray", vmin=-2.5, vmax=2.5, interpolation="nearest")
     for axis, name in zip(line[2:], ("covariance", "cross"), strict=False):
         heat = axis.imshow(pictures[name], cmap="RdBu_r", vmin=-0.8, vmax=0.8, interpolation="nearest")

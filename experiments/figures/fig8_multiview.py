@@ -13,7 +13,11 @@ import gallery
 FIGURE = gallery.Gallery(
     name="fig8",
     title="A multi-view prior and GSD (front, left, back, right)",
-    methods={"MVDream": "experiment=mvdream", "ProlificDreamer + GSD": "experiment=prolificdreamer_3dfuse_gsd"},
+    methods={
+        "MVDream": "experiment=mvdream",
+        "GaussianDreamer + GSD": "experiment=gaussiandreamer_gsd",
+        "ProlificDreamer + GSD": "experiment=prolificdreamer_3dfuse_gsd",
+    },
 )
 
 if __name__ == "__main__":

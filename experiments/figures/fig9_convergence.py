@@ -2,6 +2,7 @@
 
     python experiments/figures/fig9_convergence.py --run --jobs 2   # minutes, on the menagerie
     python experiments/figures/fig9_convergence.py --run prior=stable_diffusion metric=none camera.resolution=256
+    python experiments/figures/fig9_convergence.py --run --setup gaussiandreamer scale=laptop   # the paper's baseline
 
 Above, the front of the first prompt and seed at equal prior calls; below, what the runs measured during optimisation
 (evaluate_every), against prior calls. Runs of one seed share start, cameras and noise levels, so each method is
@@ -13,6 +14,8 @@ A run has reached a quality when it is as good and stays so. A run that never re
 mean of calls with its whole budget (a restricted mean), so that no run is dropped. The gradient cosine is that of
 single steps; here it is a mean over the last --smooth prior calls.
 
+With --setup gaussiandreamer all methods have GSD's six views per step, so that the baseline differs in nothing else.
+
 Quantities that the runs lack are left out: without the menagerie's truth there are the pictures and the gradient
 cosine. Writes figure.png, figure.pdf, table.md and result.json.
 """
@@ -21,7 +24,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import gallery
@@ -46,6 +49,19 @@ FIGURE = gallery.Gallery(
     common=("evaluate_every=25", "images_every=0", "turntable.views=60", "turntable.resolution=128"),
     seeds=5,
 )
+SETUPS = {
+    "gaussiandreamer": replace(
+        FIGURE,
+        name="fig9_gaussiandreamer",
+        methods={
+            "GaussianDreamer": "experiment=gaussiandreamer_gsd noising=random loss=[sparsity]",
+            "3D noise alone": "experiment=gaussiandreamer_gsd loss=[sparsity]",
+            "loss alone": "experiment=gaussiandreamer_gsd noising=random",
+            "GSD": "experiment=gaussiandreamer_gsd",
+        },
+        prompts=FIGURE.prompts[:1],
+    )
+}
 THRESHOLDS = (25.0, 22.0, 28.0)  # dB; the first is drawn
 PICTURES = 9  # of a run, at most
 QUANTITIES = {  # title and range
@@ -88,7 +104,7 @@ class Study:
 
 
 def main() -> None:
-    options = gallery.parser(__doc__, FIGURE)
+    options = gallery.parser(__doc__, FIGURE, SETUPS)
     options.add_argument("--quality", default="psnr_aligned", metavar="KEY", help="of evaluations.jsonl (psnr_aligned)")
     options.add_argument(
         "--threshold", type=float, action="append", help=f"of the quality, the first is drawn ({THRESHOLDS})"
@@ -98,7 +114,7 @@ def main() -> None:
 
 
 def _main(args: argparse.Namespace) -> None:
-    study = gather(gallery.find(FIGURE, args))
+    study = gather(gallery.find(gallery.setup(args, FIGURE, SETUPS), args))
     by_seed = {
         quantity: {method: values(study, method, quantity) for method in study.methods}
         for quantity in {args.quality: None, **QUANTITIES}

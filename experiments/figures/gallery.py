@@ -7,6 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -49,14 +51,28 @@ class Gallery:
         return self.against.get(method, next(iter(self.methods)))
 
 
-def parser(doc: str | None, gallery: Gallery) -> argparse.ArgumentParser:
-    """The options of a figure that compares methods on prompts and seeds."""
+def parser(
+    doc: str | None, gallery: Gallery, setups: Mapping[str, Gallery] = MappingProxyType({})
+) -> argparse.ArgumentParser:
+    """The options of a figure that compares methods on prompts and seeds, in one set-up or, by --setup, in another."""
     options, prompts = sweeps.parser(doc, gallery.name), ", ".join(gallery.prompts)
     options.add_argument("--prompt", dest="prompts", action="append", help=f"may be given several times ({prompts})")
     options.add_argument(
         "--seeds", type=int, default=gallery.seeds, help=f"per method and prompt; seed 0 is shown ({gallery.seeds})"
     )
+    if setups:
+        options.add_argument("--setup", choices=list(setups), help=f"in place of {gallery.name}'s own")
     return options
+
+
+def setup(args: argparse.Namespace, gallery: Gallery, setups: Mapping[str, Gallery]) -> Gallery:
+    """The set-up that was asked for, whose name stands in that of the folders unless these were given."""
+    if args.setup is None:
+        return gallery
+    found = setups[args.setup]
+    args.name = found.name if args.name == gallery.name else args.name
+    args.out = Path("outputs") / found.name if args.out == Path("outputs") / gallery.name else args.out
+    return found
 
 
 def main(gallery: Gallery, doc: str | None) -> None:

@@ -12,7 +12,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.noising.parts.correlated import Correlated
-from gsd.noising.points.background import sphere, without_translation
+from gsd.noising.points.background import background
 from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Layer, Values, reached
 from gsd.noising.points.cells import surface_cells
 from gsd.noising.points.drift import Drift
@@ -25,8 +25,8 @@ from gsd.types import Fraction, Geometry
 Normalization = Literal["exact", "eq7_8", "sentence"]
 Refresh = Literal["iteration", "interval", "ou"]
 
-BACKGROUND_UPSAMPLE = 9  # sub-points per direction of the sphere
 RAYS = 2  # per pixel and axis, to find the cells
+BACKGROUND_CELL = 0.7  # pixels; below 1 / sqrt(2), so that hardly a pixel contains no cell's centre
 # (own, fresh) of m_s = own n + fresh (z_s - mean z) for N sub-points
 COEFFICIENTS: dict[str, Callable[[int], tuple[float, float]]] = {
     "exact": lambda n: (n**-0.5, 1.0),
@@ -53,7 +53,8 @@ class Consistent(Correlated):
     cells: edge of those cells in pixels; 0: the points alone, as in the paper. With cells, sub-points gain nothing.
     offsets, spread: where sub-points lie, see gsd.noising.points.local.frames; spread is in units of the local spacing
         (of the Gaussian's own size for offsets=covariance).
-    background: pixels without a surface see a sphere at infinity of `background_points` directions, or fresh noise.
+    background: pixels without a surface see cells of a sphere, or fresh noise. The sphere lies around the object with
+        `background_radius` (world units), or at infinity (None), where it turns with a camera and does not shift.
     refresh: values are drawn anew at every iteration, every `interval` steps, or drift (ou: gsd.noising.points.drift,
         with the rate or schedule `gamma`). Maps are N(0, I) at every step in any case, but kept values are not
         independent of a geometry that was optimised against them.
@@ -70,7 +71,7 @@ class Consistent(Correlated):
         spread: NonNegativeFloat = 0.7,
         depth_tolerance: PositiveFloat = 0.1,
         background: Literal["sphere", "fresh"] = "sphere",
-        background_points: PositiveInt = 16_000,
+        background_radius: PositiveFloat | None = None,
         refresh: Refresh = "iteration",
         interval: PositiveInt = 10,
         gamma: Schedule = 0.01,
@@ -81,7 +82,7 @@ class Consistent(Correlated):
         super().__init__(sqrt_beta)
         self.cells = cells
         self.upsample, self.normalization, self.offsets, self.spread = upsample, normalization, offsets, spread
-        self.depth_tolerance, self.background, self.background_points = depth_tolerance, background, background_points
+        self.depth_tolerance, self.background, self.background_radius = depth_tolerance, background, background_radius
         self.refresh, self.interval = refresh, interval
         self.kernel, self.ridge = kernel, ridge
         self.drift = Drift(gamma)
@@ -90,8 +91,8 @@ class Consistent(Correlated):
 
     def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         canvas = Canvas(geometry.depth, channels, self.kernel, self.ridge)
-        for name, layer in self._layers(geometry, rng).items():
-            canvas.paint(layer, self._values(name, layer.cloud, channels, rng))
+        for name, layer in self.layers(geometry, rng).items():
+            canvas.paint(layer, self.values(name, layer.cloud, channels, rng))
         return canvas.maps(rng.sub("fresh"))
 
     @torch.no_grad()
@@ -99,14 +100,14 @@ class Consistent(Correlated):
         """None for the tent and for normalisations that are not exact."""
         if self.kernel == "tent" or not {"white", "unit"} <= self.claims:
             return None
-        return integral(list(self._layers(geometry, rng).values()), geometry.depth.numel())
+        return integral(list(self.layers(geometry, rng).values()), geometry.depth.numel())
 
     @torch.no_grad()
     def reaches(self, geometry: Geometry, rng: Stream) -> Bool[Tensor, "V 1 h w"]:
-        layers = self._layers(geometry, rng)
+        layers = self.layers(geometry, rng)
         return reached([layers[name] for name in ("surface", "cells") if name in layers], self.kernel)
 
-    def _layers(self, geometry: Geometry, rng: Stream) -> dict[str, Layer]:
+    def layers(self, geometry: Geometry, rng: Stream) -> dict[str, Layer]:
         """The surface's points, the cells where rays end, and the background."""
         scene, cameras, depth, alpha = geometry.scene, geometry.cameras, geometry.depth, geometry.alpha
         key = rng.at(0).sub("offset").key()  # the same key for the whole run: sub-points keep their offsets
@@ -118,11 +119,10 @@ class Consistent(Correlated):
             hit = surface_cells(geometry, self.cells, RAYS, self.depth_tolerance)
             layers["cells"] = replace(layers["surface"], cloud=hit)
         if self.background == "sphere":
-            behind = sphere(cameras, self.background_points, BACKGROUND_UPSAMPLE, key)
-            layers["background"] = Layer(behind, without_translation(cameras), alpha <= 0.5)
+            layers["background"] = background(geometry, BACKGROUND_CELL, self.background_radius)
         return layers
 
-    def _values(self, part: str, cloud: Cloud, channels: int, rng: Stream) -> Values:
+    def values(self, part: str, cloud: Cloud, channels: int, rng: Stream) -> Values:
         """The noise of a cloud's sub-points at this step."""
         if self.refresh == "interval":
             rng = rng.at(rng.step // self.interval)

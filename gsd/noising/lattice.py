@@ -8,13 +8,11 @@ import torch
 from jaxtyping import Bool, Float
 from pydantic import Field, PositiveFloat
 from torch import Tensor
-from torch.nn.functional import interpolate
 
-from gsd.geometry import unproject
 from gsd.noising.parts.correlated import Correlated
-from gsd.noising.points.background import without_translation
+from gsd.noising.points.background import background
 from gsd.noising.points.canvas import Canvas, Kernel, Layer, Values, reached
-from gsd.noising.points.cells import cell_angle, cells, surface_cells
+from gsd.noising.points.cells import surface_cells
 from gsd.noising.points.operator import integral
 from gsd.random import Stream
 from gsd.types import Fraction, Geometry
@@ -29,7 +27,7 @@ class Lattice(Correlated):
     does not change it. Maps are exactly N(0, I).
 
     cell: edge of a cell in pixels, at the mean distance and focal length of the step's cameras, so that all views of a
-    step share one lattice. background: cells of the sphere at infinity, or fresh noise. kernel, ridge: as in
+    step share one lattice. background: cells of a sphere, or fresh noise. background_radius, kernel, ridge: as in
     gsd.noising.consistent.
     """
 
@@ -39,12 +37,14 @@ class Lattice(Correlated):
         rays: Annotated[int, Field(ge=1, le=16)] = 3,
         depth_tolerance: PositiveFloat = 0.1,
         background: Literal["sphere", "fresh"] = "sphere",
+        background_radius: PositiveFloat | None = None,
         kernel: Kernel = "box",
         ridge: PositiveFloat = 0.01,
         sqrt_beta: Fraction = 1.0,
     ) -> None:
         super().__init__(sqrt_beta)
-        self.cell, self.rays, self.depth_tolerance, self.background = cell, rays, depth_tolerance, background
+        self.cell, self.rays, self.depth_tolerance = cell, rays, depth_tolerance
+        self.background, self.background_radius = background, background_radius
         self.kernel, self.ridge = kernel, ridge
 
     def maps(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
@@ -64,13 +64,8 @@ class Lattice(Correlated):
 
     def _layers(self, geometry: Geometry) -> list[Layer]:
         """The cells of the surface and, for background=sphere, of the sphere."""
-        cameras, depth, alpha = geometry.cameras, geometry.depth, geometry.alpha
         cloud = surface_cells(geometry, self.cell, self.rays, self.depth_tolerance)
-        layers = [Layer(cloud, cameras, alpha > 0.5, depth, self.depth_tolerance)]
+        layers = [Layer(cloud, geometry.cameras, geometry.alpha > 0.5, geometry.depth, self.depth_tolerance)]
         if self.background == "sphere":
-            many = without_translation(cameras.resized(self.rays * cameras.width, self.rays * cameras.height))
-            inside = interpolate((alpha > 0.5).float(), (many.height, many.width), mode="nearest") > 0.5
-            ahead = unproject(torch.ones_like(inside, dtype=depth.dtype), many)[~inside[:, 0]]
-            sphere = cells(ahead / ahead.norm(dim=1, keepdim=True), cell_angle(geometry, self.cell))
-            layers.append(Layer(sphere, without_translation(cameras), alpha <= 0.5))
+            layers.append(background(geometry, self.cell, self.background_radius))
         return layers

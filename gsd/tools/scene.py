@@ -14,14 +14,19 @@ from gsd.results.folder import RunFolder
 from gsd.types import Context, PointCloud
 
 
-def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
-    """A scene as the last checkpoint has it, and that checkpoint's step; nothing else of the run is made."""
+def configuration(folder: Path) -> Any:
+    """What was asked for, resolved."""
     if not (folder / "config.yaml").is_file():
         raise GsdError(f"{folder} is no run folder: it has no config.yaml; give outputs/PROMPT/SIGNATURE.")
+    return OmegaConf.load(folder / "config.yaml")
+
+
+def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
+    """A scene as the last checkpoint has it, and that checkpoint's step; nothing else of the run is made."""
+    cfg = configuration(folder)
     saved = RunFolder(folder).read_checkpoint()
     if saved is None:
         raise GsdError(f"{folder} has no checkpoint yet; let the run go on, or repeat its command.")
-    cfg: Any = OmegaConf.load(folder / "config.yaml")
     if not 0 <= particle < cfg.particles:
         raise GsdError(f"--particle {particle}: this run has {cfg.particles}; choose from 0 to {cfg.particles - 1}.")
     nowhere = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3))  # the checkpoint brings the scene

@@ -30,6 +30,7 @@ VARIANTS = {
     "points": POINTS,
     "tent": {"kernel": "tent"},
     "fresh background": {"background": "fresh"},
+    "near background": {"background_radius": 4.0},
     "covariance": {"offsets": "covariance"},
     "ou": {"refresh": "ou"},
     "half fresh": {"sqrt_beta": 0.7},
@@ -103,7 +104,7 @@ def test_opposite_views_are_independent():
     assert (both[:, 0] * both[:, 1]).mean().abs() < 5 / (400 * P) ** 0.5
 
 
-@pytest.mark.parametrize("options", [{}, POINTS, {"background": "fresh"}], ids=str)
+@pytest.mark.parametrize("options", [{}, POINTS, {"background_radius": 4.0}], ids=str)
 @pytest.mark.parametrize("degrees", [0.0, 5.0, 30.0])
 def test_the_operator_is_exact(options, degrees):
     """A A^T = I within a view, no sub-point in two of its pixels, and between views no singular value above 1."""
@@ -126,7 +127,7 @@ def test_the_operator_is_exact(options, degrees):
 def test_printed_normalisations_have_the_variances_that_follow_from_them():
     scene, cams = surface(5000), cameras(0.0, 5.0)
     reference = Consistent(**POINTS, offsets="isotropic", spread=0.7)
-    layer = reference._layers(geometry_at(scene, render(cams), cams, 64, 64), Stream(0, "test"))["surface"]
+    layer = reference.layers(geometry_at(scene, render(cams), cams, 64, 64), Stream(0, "test"))["surface"]
     pixel = reach(layer, "box")[0][1, :, 0].view(5000, 9)
     c = torch.zeros(5000, P + 1).scatter_add_(1, torch.where(pixel >= 0, pixel, P), torch.ones(5000, 9))[:, :P]
     count, squares = c.sum(0), (c**2).sum(0)
@@ -191,7 +192,7 @@ def test_refresh():
 
 def _reached(scene, shown, cams):
     """Pixels of the first view that some sub-point reaches."""
-    layer = Consistent(**POINTS)._layers(geometry_at(scene, shown, cams, 64, 64), Stream(3, "x"))["surface"]
+    layer = Consistent(**POINTS).layers(geometry_at(scene, shown, cams, 64, 64), Stream(3, "x"))["surface"]
     pixel = reach(layer, "box")[0][0]
     return pixel[pixel >= 0].unique()
 
@@ -284,14 +285,14 @@ def test_views_that_draw_their_own_positions_share_little():
     both = []
     for v in range(2):
         noising, view = Consistent(**POINTS, offsets="isotropic"), cams[v : v + 1]
-        layers = noising._layers
+        layers = noising.layers
 
         def moved(*args, layers=layers, v=v):
             found = layers(*args)
             cloud = dataclasses.replace(found["surface"].cloud, key=v)
             return found | {"surface": dataclasses.replace(found["surface"], cloud=cloud)}
 
-        noising._layers = moved
+        noising.layers = moved
         image = Render(shown.rgb[v : v + 1], shown.depth[v : v + 1], shown.alpha[v : v + 1])
         both.append(torch.cat([drawn(noising, scene, image, view, shape, Stream(0, "x", k)) for k in range(4)], 1)[0])
     assert near(torch.stack(both, 1), 5.0) < 0.15

@@ -1,7 +1,7 @@
 """The acceptance suite of the noisings: every test has a figure, a bound and the claim it belongs to.
 
-"unit": every pixel is N(0, 1). "white": those of a map are independent. "shared": views agree on what both see.
-Bounds are derived from the law of the figure under the claim. The scene is gsd.noising.check.reference.
+Bounds are derived from the law of the figure under the claim, see gsd.noising.check.laws. The scene is
+gsd.noising.check.reference.
 """
 
 from __future__ import annotations
@@ -9,80 +9,40 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from typing import Any
 
 import torch
 from jaxtyping import Float
-from scipy import stats
 from torch import Tensor
 
 from gsd.geometry import geometry_at
-from gsd.noising.check.reference import cameras, render, surface, visible_in_both
-from gsd.noising.check.statistics import (
-    Operator,
-    correlation,
-    correlations,
-    corresponding,
-    excess_kurtosis,
-    ks_p,
-    moran_z,
-    off_diagonal,
+from gsd.noising.check.laws import (
+    CHANNELS,
+    MANY,
+    ONE,
+    SHARED,
+    Finding,
+    around,
+    exactness,
+    filled,
+    independence,
+    marginal,
+    patch,
 )
+from gsd.noising.check.reference import cameras, render, surface, visible_in_both
+from gsd.noising.check.statistics import Operator, correlation, correlations, corresponding
 from gsd.protocols import Noising
 from gsd.random import Stream
-from gsd.types import Cameras, Geometry, NoiseClaim
+from gsd.types import Cameras, Geometry
 
-SIZE, PIXELS, CHANNELS, POINTS = 64, 64 * 64, 4, 5_000
-PATCH = 16  # side of the patches whose pixels are all correlated with each other
+SIZE, PIXELS, POINTS = 64, 64 * 64, 5_000
 PATCHES = {"object": (24, 24), "silhouette": (8, 24)}  # upper left corners: y, x
 ANGLES = (1.0, 5.0, 10.0, 30.0)
 FAR = 1_000_000  # steps between draws: whatever a noising keeps over steps has long been replaced
-ONE, MANY = 5.0, 5.5  # standard errors allowed: a single figure; the extreme of thousands (P = 1e-4 for 4,096)
-TAIL = float(stats.norm.sf(MANY))
-# Correlation at corresponding pixels 5 degrees apart below which nothing is shared to speak of: a noising that redraws
-# the positions of its points for every view keeps < .15, the sparsest correct one (5,000 points, one value each) .34.
-SHARED = 0.3
 # Points behind the horizon by less than a tolerance of depth are seen from both sides: a rim, of which as much
 # is let pass as of false acceptances by the mask of eq. 13.
 RIM = 0.01
-EXACT = 1e-12  # float64 rounding of a sum of a few thousand products
-
-
-@dataclass(frozen=True)
-class Finding:
-    """A test's figure, the open interval it has to lie in, and the claim it tests (None: required of every noising)."""
-
-    test: str
-    figure: float
-    low: float = -math.inf
-    high: float = math.inf
-    claim: NoiseClaim | None = None
-    claimed: bool = True
-
-    @property
-    def holds(self) -> bool:
-        return self.low < self.figure < self.high
-
-    @property
-    def failed(self) -> bool:
-        return self.claimed and not self.holds
-
-    @property
-    def verdict(self) -> str:
-        if self.low == -math.inf and self.high == math.inf:
-            return "measured"
-        if self.claimed:
-            return "ok" if self.holds else "FAILED"
-        return "not claimed, holds" if self.holds else "not claimed, fails"
-
-    @property
-    def threshold(self) -> str:
-        if self.low == -math.inf:
-            return "" if self.high == math.inf else f"< {self.high:.3g}"
-        if self.high == math.inf:
-            return f"> {self.low:.3g}"
-        return f"{(self.low + self.high) / 2:g} ± {(self.high - self.low) / 2:.2g}"
 
 
 def check(noising: Noising, draws: int = 500, seed: int = 0, device: torch.device | str = "cpu") -> list[Finding]:
@@ -136,76 +96,22 @@ def _interface(bench: Bench) -> Iterator[Finding]:
     first, next_, again = bench.maps(bench.neighbours, (1, 2, 1))
     yield Finding("same step twice: largest difference", float((first - again).abs().max()), high=1e-30)
     n = first.numel() / len(first)  # the views of a step may be equal
-    yield Finding("steps far apart: correlation", float((first * next_).mean()), *_around(0, ONE / n**0.5))
-
-
-def _around(centre: float, width: float) -> tuple[float, float]:
-    return centre - width, centre + width
+    yield Finding("steps far apart: correlation", float((first * next_).mean()), *around(0, ONE / n**0.5))
 
 
 def _maps(bench: Bench) -> Iterator[Finding]:
     """Every test of a map on its own, of the view 5 degrees from the anchor."""
-    yield from _filled(bench.pair, "")
-    yield from _marginal(bench.pair[1], "")
-    yield from _independence(bench.pair[1], "")
+    yield from filled(bench.pair, "")
+    yield from marginal(bench.pair[1], "")
+    yield from independence(bench.pair[1], "", PATCHES)
 
 
 def _few_points(bench: Bench) -> Iterator[Finding]:
     """The same of a scene so sparse that most pixels see no point."""
     pair = bench.samples(bench.neighbours, bench.draws // 5, points=50)
-    yield from _filled(pair, "50 points: ")
-    yield from _marginal(pair[1], "50 points: ")
-    yield from _independence(pair[1], "50 points: ")
-
-
-def _filled(pair: Float[Tensor, "2 S h w"], where: str) -> Iterator[Finding]:
-    """No pixel is left undefined or, in every channel, zero, which chance does not make."""
-    zero = (pair.unflatten(1, (-1, CHANNELS)) == 0).all(2)
-    broken = int((~pair.isfinite()).sum()) + int(zero.sum())
-    yield Finding(f"{where}pixels not finite, or 0 in all channels", broken, high=0.5, claim="unit")
-
-
-def _marginal(x: Float[Tensor, "S h w"], where: str) -> Iterator[Finding]:
-    """Whether every pixel is N(0, 1)."""
-    S, values = len(x), x.numel()
-    yield Finding(f"{where}mean", float(x.mean()), *_around(0, ONE / values**0.5), claim="unit")
-    # Var(s^2) = 2 / n for n normal values.
-    yield Finding(f"{where}variance", float(x.var()), *_around(1, ONE * (2 / values) ** 0.5), claim="unit")
-    # (S - 1) s^2 is chi-square; for S = 2000 the bounds are about 1 +- 5.5 sqrt(2 / S).
-    pixel, low, high = x.var(0), *(float(stats.chi2.ppf(p, S - 1)) / (S - 1) for p in (TAIL, 1 - TAIL))
-    yield Finding(f"{where}variance of a pixel, least", float(pixel.min()), low=low, claim="unit")
-    yield Finding(f"{where}variance of a pixel, most", float(pixel.max()), high=high, claim="unit")
-    yield Finding(f"{where}Kolmogorov-Smirnov p", ks_p(x), low=1e-4, claim="unit")
-    yield Finding(f"{where}excess kurtosis", excess_kurtosis(x), *_around(0, ONE * (24 / values) ** 0.5), claim="unit")
-
-
-def _independence(x: Float[Tensor, "S h w"], where: str) -> Iterator[Finding]:
-    """Whether the pixels of a map, and its channels, are independent of each other."""
-    S, values = len(x), x.numel()
-    for name, corner in PATCHES.items():
-        square = patch(x, corner)
-        off = off_diagonal(correlations(square, square))
-        # (S - 1) r^2 is chi-square with one degree, mean 1 and variance 2, nearly independent over the n (n - 1) / 2
-        # pairs (Schott 2005).
-        energy, width = float((S - 1) * off.square().mean()), ONE * (4 / off.numel()) ** 0.5
-        yield Finding(f"{where}off-diagonal energy, {name}", energy, *_around(1, width), claim="white")
-        most = float(off.abs().max())
-        t = float(stats.t.isf(TAIL, S - 2))  # r sqrt((S - 2) / (1 - r^2)) has Student's law; about 5.5 / sqrt(S)
-        high = t / (t * t + S - 2) ** 0.5
-        yield Finding(f"{where}largest |correlation|, {name}", most, high=high, claim="white")
-    z = moran_z(x[:200])
-    n = len(z)  # a mean of n has standard error 1 / sqrt(n), a standard deviation 1 / sqrt(2 n)
-    yield Finding(f"{where}Moran z, mean of {n}", float(z.mean()), *_around(0, ONE / n**0.5), claim="white")
-    yield Finding(f"{where}Moran z, deviation of {n}", float(z.std()), *_around(1, ONE / (2 * n) ** 0.5), claim="white")
-    channels = x.unflatten(0, (-1, CHANNELS)).transpose(0, 1).flatten(1)
-    between = float(off_diagonal(channels @ channels.T / channels.shape[1]).abs().max())
-    high = MANY * (CHANNELS / values) ** 0.5
-    yield Finding(f"{where}largest |correlation|, channels", between, high=high, claim="white")
-
-
-def patch(x: Float[Tensor, "S h w"], corner: tuple[int, int]) -> Float[Tensor, "S n"]:
-    y, left = corner
-    return x[:, y : y + PATCH, left : left + PATCH].flatten(1)
+    yield from filled(pair, "50 points: ")
+    yield from marginal(pair[1], "50 points: ")
+    yield from independence(pair[1], "50 points: ", PATCHES)
 
 
 def _views(bench: Bench) -> Iterator[Finding]:
@@ -228,7 +134,7 @@ def _views(bench: Bench) -> Iterator[Finding]:
         yield Finding("three views: correlation of views 2 and 3", figure, SHARED * bench.coupling, claim="shared")
     if "shared" not in bench.noising.claims:
         figure, error = near[5.0]
-        yield Finding("views are independent, 5 degrees", figure, *_around(0, ONE * error), claim="shared")
+        yield Finding("views are independent, 5 degrees", figure, *around(0, ONE * error), claim="shared")
 
 
 def near_correlation(maps: Float[Tensor, "2 S h w"], cams: Cameras) -> tuple[float, float]:
@@ -249,11 +155,11 @@ def _same(one: Float[Tensor, "S h w"], other: Float[Tensor, "S h w"]) -> Iterato
 def _opposite(front: Float[Tensor, "S h w"], back: Float[Tensor, "S h w"]) -> Iterator[Finding]:
     """Views from the front and from behind see nothing in common; what is left and right is exchanged."""
     for name, image in (("same pixels", back), ("mirrored pixels", back.flip(-1))):
-        bounds = _around(0, ONE / front.numel() ** 0.5)
+        bounds = around(0, ONE / front.numel() ** 0.5)
         yield Finding(f"opposite views: correlation, {name}", float((front * image).mean()), *bounds, claim="shared")
     for name, corner in PATCHES.items():
         r = correlations(patch(front, corner), patch(back.flip(-1), corner))
-        energy, bounds = float((len(front) - 1) * r.square().mean()), _around(1, ONE * (2 / r.numel()) ** 0.5)
+        energy, bounds = float((len(front) - 1) * r.square().mean()), around(1, ONE * (2 / r.numel()) ** 0.5)
         yield Finding(f"opposite views: energy between patches, {name}", energy, *bounds, claim="shared")
 
 
@@ -263,11 +169,7 @@ def _algebra(bench: Bench) -> Iterator[Finding]:
     operator, opposite = _operator(bench, cams), _operator(bench, bench.cameras(0.0, 180.0))
     if operator is None or opposite is None:
         return
-    variance, covariance = operator.within()
-    yield Finding("A A^T: largest |variance - 1|", variance, high=EXACT, claim="unit")
-    yield Finding("A A^T: largest |covariance|", covariance, high=EXACT, claim="white")
-    yield Finding("values that feed several pixels of a view", operator.reused())
-    yield Finding("A_i A_j^T: largest singular value - 1", operator.norm() - 1, high=1e-6, claim="white")
+    yield from exactness(operator)
     coords, both = visible_in_both(cams)
     exact = operator.near(coords, both)
     yield Finding("A_i A_j^T: mean covariance at corresponding pixels, 5 degrees", float(exact.mean()))
@@ -280,7 +182,7 @@ def _algebra(bench: Bench) -> Iterator[Finding]:
     yield Finding("sampled against exact, a pixel: largest |z|", float(z.abs().max()), high=MANY)
     means = drawn.mean(1)
     z = (means.mean() - exact.mean()) / (means.std() / len(means) ** 0.5)
-    yield Finding("sampled against exact, mean: z", float(z), *_around(0, ONE))
+    yield Finding("sampled against exact, mean: z", float(z), *around(0, ONE))
     seen = render(bench.cameras(0.0)).alpha[0, 0] > 0.5
     yield Finding(
         "opposite views: fraction of variance in common", opposite.predictable(seen), high=RIM, claim="shared"

@@ -99,6 +99,8 @@ class Operator:
 
     def norm(self) -> float:
         """Spectral norm of the cross-covariance: at most 1 if both views are N(0, I)."""
+        if self.cross.nnz == 0:
+            return 0.0
         return float(svds(self.cross, k=1, return_singular_vectors=False, random_state=0)[0])
 
     def predictable(self, pixels: Bool[Tensor, "h w"]) -> float:

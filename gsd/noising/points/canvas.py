@@ -246,12 +246,3 @@ def reached(layers: Sequence[Layer], kernel: Kernel) -> Bool[Tensor, "V 1 h w"]:
     for layer in layers:
         canvas.paint(layer, Values(Stream(0, "reached"), 1.0, 0.0))
     return (canvas.gram[..., 0] > 0).view_as(layers[0].accepts)
-
-
-def near_cone(directions: Float[Tensor, "K 3"], axes: Float[Tensor, "V 3"], cosine: float) -> Int[Tensor, " S"]:
-    """Indices of the unit directions whose angle to any of the axes has a cosine above `cosine`."""
-    if not compiled(directions):
-        return (axes @ directions.T > cosine).any(0).nonzero()[:, 0]
-    out = np.empty(len(directions), np.int64)
-    count = paint_kernels.near_cone(directions.numpy(), axes.contiguous().numpy(), np.float32(cosine), out)
-    return torch.from_numpy(out[:count])

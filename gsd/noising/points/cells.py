@@ -12,7 +12,7 @@ from gsd.backend.device import compiled
 from gsd.geometry import unproject
 from gsd.noising.points.canvas import Cloud
 from gsd.noising.points.local import sort_into_cells
-from gsd.noising.points.local_kernels import assign, hit_cells
+from gsd.noising.points.local_kernels import hit_cells
 from gsd.types import Geometry
 
 
@@ -74,18 +74,8 @@ def _source(geometry: Geometry) -> Float[Tensor, "V 1 H W"]:
     return rendered.detach() if min(rendered.shape[2:]) > min(geometry.depth.shape[2:]) else geometry.depth
 
 
-def cells(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
-    """The lattice cells that points fall into, each at the mean of its points."""
-    if not compiled(points):
-        return cells_torch(points, edge)
-    count = len(points)
-    keys, cell, moments = np.empty(count, np.int64), np.empty(count, np.int32), np.empty((count, 10))
-    n, _ = assign(points.numpy(), np.zeros(3), edge, keys, cell, moments)
-    return _cloud(torch.from_numpy(keys[:n]), torch.from_numpy(moments[:n, 1:4] / moments[:n, :1]).float())
-
-
 def cells_torch(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
-    """The torch twin."""
+    """The lattice cells that points fall into, each at the mean of its points."""
     x = points.double()
     valid, ids, cell = sort_into_cells(x, edge)
     homogeneous = torch.nn.functional.pad(x[valid], (0, 1), value=1.0)

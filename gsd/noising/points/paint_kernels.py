@@ -60,6 +60,10 @@ def _bell(h):
 def sub_values(ids, upsample, parent_key, child_key, own, fresh, out):
     """out[k, s] = own n_k + fresh (z_ks - mean_s z_ks) with n drawn from parent_key and z from child_key."""
     channels = out.shape[2]
+    if upsample == 1:  # z is its own mean
+        fill_normal(parent_key, ids, out.reshape(-1, channels))
+        out *= own
+        return
     parents = np.empty((len(ids), channels), np.float32)
     children = np.empty(len(ids) * upsample, np.int64)
     for k in range(len(ids)):
@@ -233,20 +237,6 @@ def _project(px, py, pz, E, K, near, x, y, z):
         x[m] = u if depth > near else np.float32(-9.0)
         y[m] = v
         z[m] = depth
-
-
-@njit
-def near_cone(directions, axes, cosine, out):
-    """out[:n] = the directions whose angle to any of the axes has a cosine above `cosine`; returns n."""
-    n = 0
-    for k in range(len(directions)):
-        largest = np.float32(-2.0)
-        for v in range(len(axes)):
-            product = axes[v, 0] * directions[k, 0] + axes[v, 1] * directions[k, 1] + axes[v, 2] * directions[k, 2]
-            largest = max(largest, product)
-        out[n] = k
-        n += largest > cosine
-    return n
 
 
 @njit

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from gsd.geometry import orbit
 from gsd.noising.check.reference import cameras, render, surface
-from gsd.noising.points.canvas import Canvas, Cloud, Layer, Values, bell, child_ids, near_cone, reach
+from gsd.noising.points.canvas import Canvas, Cloud, Layer, Values, bell, child_ids, reach
 from gsd.random import Stream
 
 CPU = torch.device("cpu")
@@ -131,14 +131,6 @@ def test_tent_by_hand():
     accepts.view(-1)[10] = False
     assert place([[0.0, 0.25, -0.25]], "tent", accepts)[0][0].tolist() == [5, 6, 9, -1]
     assert place([[0.0, -1.9, 1.9]], "tent")[0][0].tolist() == [-1, -1, -1, 0]  # at the border: one pixel is left
-
-
-def test_cone_equals_its_twin():
-    directions = torch.nn.functional.normalize(torch.randn(3000, 3), dim=-1)
-    axes = directions[:2]
-    expected = (directions @ axes.T > 0.6).any(1).nonzero()[:, 0]
-    assert torch.equal(near_cone(directions, axes, 0.6), expected)
-    assert torch.equal(near_cone(directions.double(), axes.double(), 0.6), expected)
 
 
 @pytest.mark.gpu
