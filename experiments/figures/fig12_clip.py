@@ -149,8 +149,9 @@ def versus(baseline: Rows, ours: Rows) -> list[dict[str, Any]]:
     each = [one for one in rest if one]
     if not each:
         return []
-    row: dict[str, Any] = {"": " - ".join(reversed(list(FIGURE.methods))), "turns": f"{each[0].pairs} pairs"}
-    row["Janus %"] = f"{100 * verdicts.mean.value:+.0f}" if verdicts and verdicts.pairs == each[0].pairs else ""
+    row: dict[str, Any] = {"": " - ".join(reversed(list(FIGURE.methods))), "turns": f"{each[0].mean.count} pairs"}
+    judged = verdicts and verdicts.mean.count == each[0].mean.count
+    row["Janus %"] = f"{100 * verdicts.mean.value:+.0f}" if verdicts and judged else ""
     for (title, _), one, p in zip(NUMBERS.values(), each, holm([one.p for one in each]), strict=True):
         row[title] = f"{one.mean:+.3f}, p {p:.2g}"
     return [row]

@@ -5,14 +5,14 @@
     python experiments/figures/janus.py --seeds 5-9                       # only reads multirun/janus, of these seeds
     python experiments/figures/janus.py --also docs/results/janus.csv     # with the published runs, without --run
 
-Animals x seeds x methods x settings on the menagerie, where the right answer is known. A setting is a point on the axes:
-view_bias, view_words, the scale of classifier-free guidance, and a regime that all methods share. A run is coherent,
-Janus, turned or empty: see gsd.results.outcome.
+Animals x seeds x methods x settings on the menagerie, where the right answer is known. A setting is a point on the
+axes: view_bias, view_words, the scale of classifier-free guidance, and a regime that all methods share. A run is
+coherent, Janus, turned or empty: see gsd.results.outcome.
 
-Methods are compared within a setting, pair by pair of the same animal and seed, and so the same start, cameras and noise
-levels. Animals are the units: intervals of 95 % and p are over their means, as gsd.statistics says. Pairs have equal
-prior calls, or nothing is compared. Guidance calls the prior twice per view, so that runs with a scale other than 1 have
-half the steps, and settings of different scales equal calls too.
+Methods are compared within a setting, pair by pair of the same animal and seed, and so the same start, cameras and
+noise levels. Animals are the units: intervals of 95 % and p are over their means, as gsd.statistics says. Pairs have
+equal prior calls, or nothing is compared. Guidance calls the prior twice per view, so that runs with a scale other than
+1 have half the steps, and settings of different scales have equal calls too.
 
 Without an axis, --run takes its first values below and a table all that there is. Several settings are also taken
 together, each animal's mean being over them. Writes result.json, runs.csv, table.md, figure.png and figure.pdf.

@@ -175,7 +175,9 @@ def draw(outcomes: Sequence[Outcome], cells: Mapping[str, str]) -> Any:
     for row, setting in zip(axes, settings, strict=True):
         for axis, (quantity, title) in zip(row, quantities.items(), strict=True):
             for k, (name, method) in enumerate(cells.items()):
-                at = [[o for o in outcomes if (o.method, o.setting) == (method, setting._replace(bias=b))] for b in biases]
+                at = [
+                    [o for o in outcomes if (o.method, o.setting) == (method, setting._replace(bias=b))] for b in biases
+                ]
                 found = [(x, estimate(mine, quantity)) for x, mine in enumerate(at)]
                 draw_points(axis, [(x + 0.08 * (k - 1.5), each) for x, each in found if each], name, f"C{k}")
             axis.set(xticks=range(len(biases)), xticklabels=[f"{b:g}" for b in biases], xlabel="view_bias", title=title)

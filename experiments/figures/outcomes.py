@@ -27,7 +27,9 @@ class Setting(NamedTuple):
     regime: str  # further settings that all methods have, such as "prompting=plain"
 
     def __str__(self) -> str:
-        return f"bias {self.bias:g}, words {self.words:g}, scale {self.scale:g}" + f", {self.regime}" * bool(self.regime)
+        return f"bias {self.bias:g}, words {self.words:g}, scale {self.scale:g}" + f", {self.regime}" * bool(
+            self.regime
+        )
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def _parted(settings: dict[str, str], regimes: Sequence[str]) -> tuple[str, str]
 
 
 def read(file: Path, regimes: Sequence[str]) -> list[Outcome]:
-    """The outcomes of a runs.csv. One of an earlier version has regimes, and steps, among the settings of the method."""
+    """The outcomes of a runs.csv; that of an earlier version has regimes and steps among a method's settings."""
     if not file.is_file():
         raise GsdError(f"{file} does not exist; --also takes the runs.csv of an earlier call.")
     with file.open(newline="") as lines:

@@ -101,8 +101,8 @@ python experiments/figures/pictures.py --run
 ```
 
 Each run is `python run.py prompt="a full body of ..."` with seed 0 and no other setting; {right} of {len(rows)} end
-coherent, which is one front and every view where it belongs. Views from the front, the left, the back and the right. PSNR is that of the whole turntable
-against the nearest individual, turned to where it fits best.
+coherent, with one front and every view where it belongs. Views from the front, the left, the back and the right. PSNR
+is that of the whole turntable against the nearest individual, turned to where it fits best.
 
 {markdown.table(rows)}
 """

@@ -97,7 +97,8 @@ def test_what_is_launched_is_what_was_asked_for(monkeypatch):
     """Two methods at two scales: a sweep each over the biases, words and animals."""
     launched = []
     monkeypatch.setattr(sweeps, "launch", lambda name, overrides, seeds, jobs: launched.append((overrides, seeds)))
-    monkeypatch.setattr("sys.argv", "janus --methods SDS GSD --scale 1 7.5 --bias 0 8 --animals 2 --seeds 5-9".split())
+    asked = "--methods SDS GSD --scale 1 7.5 --bias 0 8 --animals 2 --seeds 5-9"
+    monkeypatch.setattr("sys.argv", ["janus", *asked.split()])
     monkeypatch.setattr(sweeps, "start", lambda options, main: janus.launch(options.parse_args()))
     janus.main()
     assert [sweeps.typed(each)["guidance.guidance_scale"] for each, _ in launched] == ["1", "7.5"] * 2
@@ -114,29 +115,32 @@ def test_the_outcomes_are_kept(tmp_path):
     runs += [made(SDS, name, empty=0.0, turned=0.0) for name in "bcd"]
     outcomes.write(tmp_path / "runs.csv", runs)
     assert outcomes.read(tmp_path / "runs.csv", REGIMES) == runs
-    row, other = janus_report.rates(runs, janus.METHODS)
-    assert (row["coherent %"][:3], other["empty %"][:3], other["turned %"][:3]) == ("100", "0 [", "0 [")
+    several, alone = janus_report.rates(runs, janus.METHODS)
+    assert [several[f"{name} %"].split()[0] for name in ("coherent", "Janus", "turned", "empty")] == ["100", *"000"]
+    assert (several["turned %"][:3], alone["empty %"]) == ("0 [", "100")  # of one animal there is no interval
     with pytest.raises(GsdError, match=r"nowhere.csv does not exist"):
         outcomes.read(Path("nowhere.csv"), REGIMES)
 
 
-def test_the_published_runs_are_read_and_the_page_says_what_they_show(place, call):
+def test_the_published_runs_are_read_and_the_page_says_what_they_show():
     known = outcomes.read(PUBLISHED, REGIMES)
     assert len({(o.method, o.pair) for o in known}) == len(known) == 2120
     assert {o.prior_calls for o in known} == {1200}  # equal prior calls, or nothing is compared
     assert {o.method for o in known} == set(janus.METHODS.values())
     assert {o.regime for o in known} == set(REGIMES)
     assert all(math.isnan(o.empty) for o in known)
-    call(janus.main, "--also", str(PUBLISHED), "--methods", "SDS", "3D noise", "GSD", "GSD, eq. 9 in the loss")
-    text = (place / "outputs" / "janus" / "table.md").read_text()
+    asked = {janus.METHODS[name] for name in ("SDS", "3D noise", "GSD", "GSD, eq. 9 in the loss")}
+    sections = janus_report.sections([o for o in known if o.method in asked], janus.METHODS, janus.REGIMES)
     page = (ROOT / "docs" / "results.md").read_text()
     for title, comparison in (
-        ("bias 2, words 4, scale 1", "GSD - SDS"),
-        ("bias 4, words 4, scale 1", "GSD, eq. 9 in the loss - SDS"),
-        ("bias 4, words 4, scale 1, camera.views=4", "GSD - SDS"),
+        ("at bias 2, words 4, scale 1", "3D noise - SDS"),
+        ("at bias 2, words 4, scale 1", "GSD - SDS"),
+        ("at bias 4, words 4, scale 1", "GSD, eq. 9 in the loss - SDS"),
+        ("at bias 4, words 4, scale 1, camera.views=4", "GSD - SDS"),
+        ("over all biases and words, scale 1, defaults", "3D noise - SDS"),
     ):
-        section = text.split(f"## Differences at {title}\n")[1].split("##")[0]
-        line = next(line for line in section.splitlines() if line.startswith(f"| {comparison} "))
-        cells = [cell.strip() for cell in line.split("|")]
-        for number, p in ((6, 7), (8, 9)):  # coherent runs and PSNR
-            assert f"{cells[number]} | {cells[p]}" in page, (title, comparison)
+        (row,) = [r for r in sections[f"Differences {title}"] if r["comparison"] == comparison]
+        numbers = ("Janus, points", "p", "coherent, points", "p ", "PSNR dB", "p  ")
+        assert " | ".join(row[number] for number in numbers) in page, (title, comparison)
+    assert "adjusted for their number (Holm)" in janus_report.text(sections)
+    assert len(janus_report.draw([o for o in known if not o.regime], janus.CELLS).axes) == 3
