@@ -10,11 +10,11 @@ back, seen by the same cameras and the same CLIP. Then the runs themselves are a
 which is that of metric=truth, have a smaller margin than one without?
 
 The margin is the first circular harmonic of front minus back, along the yaw that suits the turn best; see
-metric=clip_view. Intervals and bands are of 95 % and redraw prompts with all their runs. The area under the ROC curve
-is the chance that CLIP's number is on the right side between a run with the fault and one without: 1/2 is guessing.
-"Same prompt" compares runs of one prompt only, so that what CLIP thinks of an animal does not help. An interval without
-width means that no redraw had a pair the wrong way round. p flips signs within pairs of the same prompt and seed and is
-adjusted (Holm) for the numbers of its row.
+metric=clip_view. The prompts are the units: intervals and bands (95 %) and p are over their means. The area under the
+ROC curve is the chance that CLIP's number is on the right side between a run with the fault and one without: 1/2 is
+guessing. "Same prompt" compares runs of one prompt only, so that what CLIP thinks of an animal does not help. Areas
+have the jackknife's variance over prompts and Wilson's interval, and none where a single prompt has all faults. p is of
+pairs of the same prompt and seed and adjusted (Holm) for the numbers of its row.
 
 Back views are rare here (view_bias 4), or there would be hardly a second face to see; the prior of --setup
 gaussiandreamer has no such setting. There both methods have GSD's six views per step. Of runs without clip_view, it is
@@ -34,10 +34,9 @@ import janus
 import numpy as np
 import plots
 import sweeps
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from omegaconf import OmegaConf
-from outcomes import coherent
-from pairs import difference, redrawn
+from pairs import difference
 
 from gsd.config import make
 from gsd.errors import GsdError
@@ -46,16 +45,18 @@ from gsd.menagerie import find, load
 from gsd.metric.check import calibration
 from gsd.metric.clip_view import WORDS, ClipView
 from gsd.results import markdown
+from gsd.results.outcome import outcome
 from gsd.results.runs import Run
-from gsd.statistics.estimates import Estimate
-from gsd.statistics.resampling import bootstrap, bootstrap_band, holm
+from gsd.statistics.estimates import Estimate, averaged, band, mean, units
+from gsd.statistics.jackknife import chance
+from gsd.statistics.pairs import holm
 from gsd.types import Context
 
 FIGURE = gallery.Gallery(
     name="fig12",
     title="CLIP similarity by azimuth",
     methods={name: janus.CELLS[name] for name in ("SDS", "GSD")},
-    prompts=janus.SUBJECTS,
+    prompts=janus.SUBJECTS[:8],
     common=("prior.view_bias=4", "metric=[truth,clip_view]", "turntable.resolution=64", "images_every=0"),
     seeds=5,
 )
@@ -73,7 +74,6 @@ SETUPS = {
 }
 KNOWN: dict[calibration.Kind, str] = {"true": "true animals", "two-faced": "two-faced animals"}
 CURVES = [f"clip_{word}" for word in WORDS]
-DRAWS = 2000  # of a bootstrap
 NUMBERS = {  # and whether a fault should raise them
     "clip_margin": ("margin", -1), "clip_harmonic": ("harmonic", -1), "clip_view_accuracy": ("views told right", -1),
     "clip_janus_share": ("backs told front", 1),
@@ -112,7 +112,8 @@ def seen(run: Run) -> dict[str, Any]:
             f"{run.path} has no curves; measure them: gsd evaluate {run.path.parent} metric=clip_view --views 120."
         )
     row = {key: found[key] for key in ("prompt", "seed", *NUMBERS, "clip_yaw_deg", *CURVES)} | {"run": str(run.path)}
-    return row | ({"janus": found["janus"], "coherent": coherent(found)} if "janus" in found else {})
+    judged = outcome(found)
+    return row | ({"janus": judged == "janus", "coherent": judged == "coherent"} if judged else {})
 
 
 def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:
@@ -141,12 +142,13 @@ def _in_menagerie(prompt: str) -> bool:
         return False
 
 
-def by_prompt(rows: Rows, values: Any) -> list[Float[np.ndarray, "_ ..."]]:
-    return redrawn(values, [row["prompt"] for row in rows])
+def by_prompt(rows: Rows, values: Any) -> Float[np.ndarray, "k m"]:
+    """The mean of each prompt's values or curves."""
+    return averaged(np.array(values, float).reshape(len(rows), -1), [row["prompt"] for row in rows])
 
 
 def line(name: str, rows: Rows) -> dict[str, Any]:
-    means = {key: bootstrap(by_prompt(rows, [row[key] for row in rows]), draws=DRAWS) for key in NUMBERS}
+    means = {key: mean(by_prompt(rows, [row[key] for row in rows]).ravel().tolist()) for key in NUMBERS}
     verdicts = [100 * row["janus"] for row in rows if "janus" in row]
     cells = {"": name, "turns": len(rows), "Janus %": f"{np.mean(verdicts):.0f}" if verdicts else ""}
     return cells | {title: f"{means[key]:.3f}" for key, (title, _) in NUMBERS.items()}
@@ -159,13 +161,14 @@ def versus(first: tuple[str, Rows], second: tuple[str, Rows]) -> list[dict[str, 
         return {(row["prompt"], row["seed"]): row[key] for row in rows if key in row}
 
     (baseline, before), (method, ours) = first, second
-    found = {key: difference(numbers(ours, key), numbers(before, key), draws=DRAWS) for key in ("janus", *NUMBERS)}
+    found = {key: difference(numbers(ours, key), numbers(before, key), key == "janus") for key in ("janus", *NUMBERS)}
     verdicts, *rest = found.values()
     each = [one for one in rest if one]
     if not each:
         return []
-    row: dict[str, Any] = {"": f"{method} - {baseline}", "turns": f"{each[0].pairs} pairs"}
-    row["Janus %"] = f"{100 * verdicts.mean.value:+.0f}" if verdicts and verdicts.pairs == each[0].pairs else ""
+    row: dict[str, Any] = {"": f"{method} - {baseline}", "turns": f"{each[0].mean.count} pairs"}
+    judged = verdicts and verdicts.mean.count == each[0].mean.count
+    row["Janus %"] = f"{100 * verdicts.mean.value:+.0f}" if verdicts and judged else ""
     for (title, _), one, p in zip(NUMBERS.values(), each, holm([one.p for one in each]), strict=True):
         row[title] = f"{one.mean:+.3f}, p {p:.2g}"
     return [row]
@@ -212,23 +215,23 @@ def _incoherent(row: dict[str, Any]) -> bool:
 def told(rows: Rows, key: str, sign: int, fault: Fault, same_prompt: bool) -> Estimate | None:
     """The chance that a row with the fault has more of sign * number than one without; None where it is not known."""
     values, faulty = np.array([sign * row[key] for row in rows]), np.array([fault(row) for row in rows], bool)
-    groups = by_prompt(rows, np.arange(len(rows)))
-    if same_prompt:
-        parts = [(values[g][faulty[g]], values[g][~faulty[g]]) for g in (group.astype(int) for group in groups)]
-        pairs = np.array([len(a) * len(b) for a, b in parts])
-        won = np.array([calibration.area(a, b) * len(a) * len(b) if len(a) * len(b) else 0.0 for a, b in parts])
-        groups = [np.array([float(k)]) for k in range(len(parts))]
-
-    def chance(chosen: Float[np.ndarray, " n"]) -> float:
-        index = chosen.astype(int)
-        if same_prompt:
-            return float(won[index].sum() / pairs[index].sum()) if pairs[index].any() else np.nan
-        bad = faulty[index]
-        return calibration.area(values[index][bad], values[index][~bad]) if 0 < bad.sum() < len(bad) else np.nan
-
-    if np.isnan(chance(np.concatenate(groups)) if groups else np.nan):
+    if not 0 < faulty.sum() < len(faulty):
         return None
-    return bootstrap(groups, chance, draws=DRAWS)
+    unit = units([row["prompt"] for row in rows])
+    groups = [np.flatnonzero(unit == k) for k in range(max(unit) + 1)]
+    if not same_prompt:
+        return chance(groups, lambda chosen: area(values[chosen], faulty[chosen]))
+    pairs = np.array([faulty[each].sum() * (~faulty[each]).sum() for each in groups])
+    won = pairs * np.array([np.nan_to_num(area(values[each], faulty[each])) for each in groups])
+    if not pairs.any():
+        return None
+    prompts = list(np.arange(len(groups))[:, None])
+    return chance(prompts, lambda chosen: won[chosen].sum() / pairs[chosen].sum() if pairs[chosen].any() else np.nan)
+
+
+def area(values: Float[np.ndarray, " n"], faulty: Bool[np.ndarray, " n"]) -> float:
+    """Under the ROC curve; nan where all or none is faulty."""
+    return calibration.area(values[faulty], values[~faulty]) if 0 < faulty.sum() < len(faulty) else np.nan
 
 
 def draw(sets: dict[str, Rows]) -> Any:
@@ -262,7 +265,7 @@ def draw(sets: dict[str, Rows]) -> Any:
 def draw_band(axis: Any, rows: Rows, curves: Sequence[Any], colour: str, label: str) -> None:
     """The mean over prompts and runs by azimuth."""
     azimuth = np.arange(len(curves[0])) * 360 / len(curves[0])
-    value, low, high = bootstrap_band(by_prompt(rows, np.array(curves)))
+    value, low, high = band(by_prompt(rows, curves))
     axis.fill_between(azimuth, low, high, color=colour, alpha=0.18, lw=0)
     axis.plot(azimuth, value, color=colour, label=label)
     axis.set(xlim=(0, 360), xticks=range(0, 360, 90), xlabel="azimuth (degrees)")

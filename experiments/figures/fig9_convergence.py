@@ -6,8 +6,8 @@
 
 Above, the front of the first prompt and seed at equal prior calls; below, what the runs measured during optimisation
 (evaluate_every), against prior calls. Runs of one seed share start, cameras and noise levels, so each method is
-compared with the first one pair by pair. Means are over prompts, then over seeds; bands and intervals are Student's at
-95 % over the seeds, so they say nothing about other prompts. p flips signs within pairs and is adjusted (Holm) over the
+compared with the first one pair by pair. Means are over prompts, then over seeds. The seeds are the units: bands,
+intervals (95 %) and p are over the seeds' means, so they say nothing about other prompts. p is adjusted (Holm) over the
 table.
 
 A run has reached a quality when it is as good and stays so. A run that never reaches it counts in the share, and in the
@@ -38,8 +38,9 @@ from PIL import Image
 from gsd.errors import GsdError
 from gsd.results import markdown, quantities
 from gsd.results.runs import Run, calls_to_threshold
-from gsd.statistics.estimates import band, mean, rate
-from gsd.statistics.resampling import holm, paired_p
+from gsd.statistics.estimates import band, mean
+from gsd.statistics.pairs import holm, paired
+from gsd.statistics.shares import share
 
 FIGURE = gallery.Gallery(
     name="fig9",
@@ -201,20 +202,22 @@ def table(reached: dict[float, dict[str, Float[np.ndarray, "P S"]]], budget: int
         first, *_ = by_method
         for method, found in by_method.items():
             spent, others = np.minimum(found, budget), np.minimum(by_method[first], budget)
+            seeds = np.broadcast_to(np.arange(found.shape[1]), found.shape).ravel().tolist()
             median = np.quantile(found, 0.5, method="higher")
             row = {
                 "threshold": f"{threshold:g}",
                 "method": method,
                 "runs": found.size,
-                "reached %": format(rate(int((found <= budget).sum()), found.size) * 100, ".0f"),
+                "reached %": format(share((found <= budget).ravel().tolist(), seeds) * 100, ".0f"),
                 "median calls": f"{median:.0f}" if median <= budget else f"> {budget}",
                 "mean calls": format(mean(spent.mean(0).tolist()), ".0f"),
                 "calls - baseline": "",
                 "p": "",
             }
             if method != first:
-                row["calls - baseline"] = format(mean((spent - others).mean(0).tolist()), "+.0f")
-                ps.append((row, paired_p(spent.ravel().tolist(), others.ravel().tolist())))
+                difference = paired((spent - others).ravel().tolist(), seeds)
+                row["calls - baseline"] = format(difference.mean, "+.0f")
+                ps.append((row, difference.p))
             rows.append(row)
     for (row, _), p in zip(ps, holm([p for _, p in ps]), strict=True):
         row["p"] = f"{p:.2g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
@@ -20,7 +20,8 @@ from PIL import Image
 from gsd.errors import GsdError
 from gsd.results import markdown
 from gsd.results.runs import Run
-from gsd.statistics.estimates import Estimate, mean, rate
+from gsd.statistics.estimates import Estimate, averaged, mean
+from gsd.statistics.shares import share
 
 VIEWS = (0.0, 90.0, 180.0, 270.0)  # degrees from the front
 MEASURED = {  # title and range
@@ -150,15 +151,16 @@ def measured(run: Run) -> dict[str, Any]:
 
 
 def row(method: str, runs: Sequence[Run], other: str, baseline: Sequence[Run]) -> dict[str, Any]:
-    """A row of the table: means over prompts and seeds, and the difference to the method `other`.
+    """A row of the table: means over prompts, each the mean of its seeds, and the difference to the method `other`.
 
-    Intervals are Student's, cut at what is possible; Wilson's for the share of runs with a Janus verdict. The
-    difference is that of pairs with the same prompt and seed; its interval redraws prompts, or pairs of one prompt.
+    Intervals and p are over prompts, or over the seeds of a single one, and cut at what is possible; none of fewer than
+    three. The difference is that of pairs with the same prompt and seed.
     """
     cells: dict[str, Any] = {"method": method, "runs": len(runs)}
     for key, (title, limits) in MEASURED.items():
-        values = [r.summary[key] for r in runs if key in r.summary]
-        cells[title] = str(average(values, limits)) if values else ""
+        having = [r for r in runs if key in r.summary]
+        values, prompts = [r.summary[key] for r in having], [r.summary["prompt"] for r in having]
+        cells[title] = str(average(values, prompts, limits)) if values else ""
     calls = [r.summary["prior_calls"] for r in runs]
     cells |= {"prior calls": f"{sum(calls) / len(calls):.0f}", "compared with": "", "PSNR difference": "", "p": ""}
     found = difference(_psnr(runs), _psnr(baseline)) if other != method else None
@@ -172,11 +174,10 @@ def _psnr(runs: Sequence[Run]) -> dict[tuple[str, int], float]:
     return {key: value for key, value in sorted(found.items()) if value is not None}
 
 
-def average(values: Sequence[float], limits: tuple[float, float]) -> Estimate:
+def average(values: Sequence[float], prompts: Sequence[str], limits: tuple[float, float]) -> Estimate:
     if set(values) <= {0, 1}:  # verdicts
-        return rate(int(sum(values)), len(values))
-    found = mean(values)
-    return replace(found, low=float(np.clip(found.low, *limits)), high=float(np.clip(found.high, *limits)))
+        return share(values, prompts)
+    return mean(averaged(np.array(values)[:, None], prompts).ravel().tolist()).within(*limits)
 
 
 def picture(run: Run, azimuth: float, kind: str = "rgb") -> Image.Image:

@@ -1,44 +1,39 @@
-"""The Janus benchmark: how often each method grows further faces, against how rare back views are for the prior.
+"""The Janus benchmark: what becomes of every animal by each method, on axes that can be chosen.
 
-    python experiments/figures/janus.py --run [--parts grid looking ...] [--jobs 2]   # resumable; about 8 s per run
-    python experiments/figures/janus.py   # only reads multirun/janus
-    python experiments/figures/janus.py --also docs/results/janus.csv    # with the published runs, without --run
+    python experiments/figures/janus.py --run --jobs 2                    # the four cells: 2,000 runs of about 8 s
+    python experiments/figures/janus.py --run --bias 8 --scale 1 7.5 --words 0 4 --methods SDS GSD
+    python experiments/figures/janus.py --seeds 5-9                       # only reads multirun/janus, of these seeds
+    python experiments/figures/janus.py --also docs/results/janus.csv     # with the published runs, without --run
 
-Subjects x seeds x methods x view_bias on the menagerie, where the right answer is known, at equal prior calls. A run is
-coherent when it has one front, no Janus verdict and a view error below 20 degrees. One that shows nothing is empty,
-neither coherent nor Janus; runs that fail otherwise are mostly backs or melted fronts all around. Pairs share subject,
-seed and bias, so also their start, cameras and noise levels. Intervals redraw subjects; p values flip signs within
-pairs. Seeds 0 to 4 are for looking, at every method and setting; 5 to 9 for confirming those that stood out. The grid
-of the four cells, on all seeds, was fixed before any of its runs.
+Animals x seeds x methods x settings on the menagerie, where the right answer is known. A setting is a point on the
+axes: view_bias, view_words, the scale of classifier-free guidance, and a regime that all methods share. A run is
+coherent, Janus, turned or empty: see gsd.results.outcome.
 
-Writes result.json, runs.csv, table.md, figure.png and figure.pdf.
+Methods are compared within a setting, pair by pair of the same animal and seed, and so the same start, cameras and
+noise levels. Animals are the units: intervals of 95 % and p are over their means, as gsd.statistics says. Pairs have
+equal prior calls, or nothing is compared. Guidance calls the prior twice per view, so that runs with a scale other than
+1 have half the steps, and settings of different scales have equal calls too.
+
+Without an axis, --run takes its first values below and a table all that there is. Several settings are also taken
+together, each animal's mean being over them. Writes result.json, runs.csv, table.md, figure.png and figure.pdf.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
-import plots
+import janus_report
 import sweeps
-from outcomes import Outcome, coherent, read, write
-from pairs import Difference, difference, redrawn
+from outcomes import AXES, Outcome, outcome, read, write
 
-from gsd.results import markdown
-from gsd.results.runs import Run
-from gsd.statistics.estimates import Estimate
-from gsd.statistics.resampling import bootstrap, holm
+from gsd.errors import GsdError
+from gsd.menagerie import load
 
-SUBJECTS = (
-    "a cat with a hat", "a goose made out of gold", "an owl", "a corgi", "an elephant", "a teddy bear", "a penguin",
-    "a cute meercat",
-)  # fmt: skip
-BIASES = (2, 4, 8)
-BETWEEN = 4  # the bias at which everything beside the grid is compared: plain score distillation fails in half the runs
-LOOKING, CONFIRMING = range(5), range(5, 10)
+SUBJECTS = tuple(f"{'an' if name[0] in 'aeiou' else 'a'} {name}" for name in load())
+STEPS = 600
 SMALL = ("images_every=0", "checkpoint_every=1000", "turntable.views=60", "turntable.resolution=64")
 
 CELLS = {
@@ -47,7 +42,7 @@ CELLS = {
     "loss": "noising=random loss=consistency",
     "GSD": "noising=consistent loss=consistency",
 }
-OTHERS = {
+METHODS = CELLS | {
     "nearest": "noising=nearest loss=none",
     "bilinear": "noising=bilinear loss=none",
     "split nearest": "noising=split_nearest loss=none",
@@ -59,8 +54,9 @@ OTHERS = {
     "GSD, weight 0.1": "noising=consistent loss=consistency loss.consistency.weight=0.1",
     "GSD, eq. 9 in the loss": "noising=consistent loss=consistency loss.consistency.input=score",
 }
-REGIMES = {  # both methods are run in each
-    "four views": "camera.views=4 steps=300",
+REGIMES = {
+    "defaults": "",
+    "four views": "camera.views=4",  # and half the steps
     "15 degrees apart": "camera.delta_deg=15",
     "30 degrees apart": "camera.delta_deg=30",
     "usual noise range": "sigma.t_min=0.02",
@@ -68,197 +64,69 @@ REGIMES = {  # both methods are run in each
 }
 
 
-class Part(NamedTuple):
-    """Runs that are launched together: every method with every bias and seed, on all subjects."""
-
-    methods: Sequence[str]
-    biases: Sequence[int]
-    seeds: range
-
-
-# What changed the share of coherent runs or the Janus rate by ten points or more in the runs for looking
-STANDING_OUT = (OTHERS["2D integral"], OTHERS["GSD, eq. 9 in the loss"])
-REGIMES_STANDING_OUT = ("four views", "usual noise range", "no view words")
+def command(method: str, regime: str, scale: float, overrides: Sequence[str]) -> list[str]:
+    """The settings of a run, with as many steps as make prior calls equal: STEPS of two views without guidance."""
+    settings = sweeps.typed([*SMALL, *method.split(), *regime.split(), *overrides])
+    calls = int(settings.get("camera.views", 2)) * (1 if scale == 1 else 2)  # per step
+    settings["steps"] = str(int(sweeps.typed(overrides).get("steps", STEPS)) * 2 // calls)
+    return [f"{key}={value}" for key, value in settings.items()]
 
 
-def in_regimes(names: Iterable[str]) -> list[str]:
-    return [f"{CELLS[cell]} {REGIMES[name]}" for name in names for cell in ("SDS", "GSD")]
-
-
-PARTS = {
-    "grid": Part(list(CELLS.values()), BIASES, LOOKING),
-    "looking": Part([*OTHERS.values(), *in_regimes(REGIMES)], [BETWEEN], LOOKING),
-    "grid2": Part(list(CELLS.values()), BIASES, CONFIRMING),
-    "confirming": Part([*STANDING_OUT, *in_regimes(REGIMES_STANDING_OUT)], [BETWEEN], CONFIRMING),
-}
-
-
-def outcome(run: Run, everywhere: Sequence[str] = ()) -> Outcome:
-    """What came out of a run; `everywhere`: overrides that all runs have, and that name no method."""
-    typed, found = run.typed, run.summary
-    known = {*sweeps.typed((*SMALL, *everywhere)), "name", "threads", "prompt", "seed", "prior.view_bias"}
-    return Outcome(
-        method=" ".join(f"{key}={value}" for key, value in typed.items() if key not in known),
-        subject=found["prompt"],
-        bias=int(typed["prior.view_bias"]),
-        seed=found["seed"],
-        janus=found["janus"],
-        coherent=coherent(found),
-        psnr=found["psnr_aligned"],
-        view_error=found["view_error_deg"],
-        prior_calls=found["prior_calls"],
-        empty=found.get("empty", math.nan),
-    )
-
-
-def rate(outcomes: Sequence[Outcome], quantity: str) -> Estimate:
-    """A mean over runs, with the interval of redrawing subjects."""
-    values = [getattr(o, quantity) for o in outcomes]
-    return bootstrap(redrawn(values, [o.subject for o in outcomes], SUBJECTS))
-
-
-def effect(a: Sequence[Outcome], b: Sequence[Outcome], quantity: str) -> Difference | None:
-    """The mean difference a - b over pairs, redrawing subjects; None without pairs."""
-    mine, theirs = ({o.pair: float(getattr(o, quantity)) for o in some} for some in (a, b))
-    return difference(mine, theirs, SUBJECTS)
-
-
-def breaking_bias(outcomes: Sequence[Outcome], seed: int = 0) -> Estimate:
-    """The view_bias at which half the runs are incoherent, on straight lines between the biases; redrawing subjects."""
-    cells = [[1 - o.coherent for o in outcomes if (o.subject, o.bias) == (s, b)] for s in SUBJECTS for b in BIASES]
-    table = np.array([np.mean(cell or [np.nan]) for cell in cells]).reshape(len(SUBJECTS), len(BIASES))
-
-    def crossing(incoherent: Any) -> float:
-        broken = np.maximum.accumulate(incoherent)  # a rising curve
-        if broken[-1] < 0.5:
-            return np.inf
-        if broken[0] >= 0.5:
-            return -np.inf
-        return float(np.interp(0.5, broken, BIASES))
-
-    chosen = np.random.default_rng(seed).integers(len(SUBJECTS), size=(2000, len(SUBJECTS)))
-    drawn = [crossing(row) for row in np.nanmean(table[chosen], axis=1)]
-    low, high = np.quantile(drawn, [0.025, 0.975], method="nearest")
-    return Estimate(crossing(np.nanmean(table, axis=0)), float(low), float(high), len(outcomes))
-
-
-def bias_text(estimate: Estimate) -> str:
-    def text(value: float) -> str:
-        return f"> {BIASES[-1]}" if value == np.inf else f"< {BIASES[0]}" if value == -np.inf else f"{value:.1f}"
-
-    return f"{text(estimate.value)} [{text(estimate.low)}, {text(estimate.high)}]"
-
-
-def rates(outcomes: Sequence[Outcome]) -> dict[str, Any]:
-    """What all tables of methods say of the runs of one; the shares are of all runs, those that show nothing too."""
-    known = [o for o in outcomes if not math.isnan(o.empty)]
-    return {
-        "runs": len(outcomes), "Janus %": f"{rate(outcomes, 'janus') * 100:.0f}",
-        "empty %": f"{rate(known, 'empty') * 100:.0f}" if known else "not measured",
-        "coherent %": f"{rate(outcomes, 'coherent') * 100:.0f}", "PSNR dB": f"{rate(outcomes, 'psnr'):.1f}",
-    }  # fmt: skip
-
-
-def grid_table(of: Callable[..., list[Outcome]]) -> list[dict[str, Any]]:
-    cells = [(bias, name, of(method, bias)) for bias in BIASES for name, method in CELLS.items()]
-    return [
-        {"view_bias": bias, "method": name} | rates(mine) | {
-            "view error": f"{rate(mine, 'view_error').value:.0f}",
-            "prior calls": f"{np.mean([o.prior_calls for o in mine]):.0f}",
-        }
-        for bias, name, mine in cells if mine
-    ]  # fmt: skip
-
-
-def effect_rows(pairs: dict[str, tuple[list[Outcome], list[Outcome]]]) -> list[dict[str, Any]]:
-    """One row per comparison (a against b); p of the Janus and coherent columns together adjusted by Holm."""
-    effects = {name: [effect(a, b, q) for q in ("janus", "coherent", "psnr")] for name, (a, b) in pairs.items()}
-    found = {name: [e for e in each if e] for name, each in effects.items() if each[0]}
-    adjusted = iter(holm([e.p for each in found.values() for e in each[:2]]))
-    return [
-        {
-            "comparison": name, "pairs": janus.pairs,
-            "Janus, points": f"{janus.mean * 100:+.0f}", "p": f"{next(adjusted):.2g}",
-            "coherent, points": f"{coherent.mean * 100:+.0f}", "p ": f"{next(adjusted):.2g}",
-            "PSNR dB": f"{psnr.mean:+.1f}", "p  ": f"{psnr.p:.2g}",
-        }
-        for name, (janus, coherent, psnr) in found.items()
-    ]  # fmt: skip
-
-
-def report(outcomes: list[Outcome]) -> tuple[str, dict[str, Any]]:
-    """Markdown and the same as data."""
-
-    def of(method: str, bias: int | None = None, seeds: range | None = None) -> list[Outcome]:
-        mine = [o for o in outcomes if o.method == method]
-        return [o for o in mine if bias in (None, o.bias) and (seeds is None or o.seed in seeds)]
-
-    sds, noise, loss, gsd = CELLS.values()
-    components = {
-        "3D noise alone - SDS": (of(noise), of(sds)),
-        "loss alone - SDS": (of(loss), of(sds)),
-        "GSD - SDS": (of(gsd), of(sds)),
-        "GSD - 3D noise alone": (of(gsd), of(noise)),
-        "GSD - loss alone": (of(gsd), of(loss)),
-    }
-    by_bias = {f"GSD - SDS at view_bias {b}": (of(gsd, b), of(sds, b)) for b in BIASES}
-    breaking = {name: bias_text(breaking_bias(of(method))) for name, method in CELLS.items() if of(method)}
-    between = {name: of(method, BETWEEN) for name, method in {**CELLS, **OTHERS}.items() if of(method, BETWEEN)}
-    leaders = sorted(between, key=lambda name: -rate(between[name], "coherent").value)
-    sections = {
-        "The four cells": grid_table(of),
-        "What each component does, all biases": effect_rows(components),
-        "By how rare back views are": effect_rows(by_bias),
-        "The bias at which half the runs break": [{"method": m, "view_bias": bias} for m, bias in breaking.items()],
-        f"All methods at view_bias {BETWEEN}": [{"method": name} | rates(between[name]) for name in leaders],
-    }
-    for title, seeds in (("looking, seeds 0 to 4", LOOKING), ("confirming, seeds 5 to 9", CONFIRMING)):
-        methods = {f"{name} - SDS": (method, sds) for name, method in OTHERS.items()}
-        methods |= {f"GSD - SDS, {name}": (f"{gsd} {x}", f"{sds} {x}") for name, x in REGIMES.items()}
-        methods["GSD - SDS, defaults"] = (gsd, sds)
-        pairs = {name: (of(one, BETWEEN, seeds), of(other, BETWEEN, seeds)) for name, (one, other) in methods.items()}
-        sections[f"Where does it help? ({title})"] = effect_rows(pairs)
-    text = "\n".join(f"## {title}\n\n{markdown.table(rows)}" for title, rows in sections.items() if rows)
-    return text, sections
-
-
-def draw(outcomes: list[Outcome]) -> Any:
-    figure = plots.figure(9, 2.8)
-    axes = figure.subplots(1, 3)
-    quantities = (("janus", "Janus rate"), ("coherent", "coherent runs"), ("psnr", "aligned PSNR (dB)"))
-    for axis, (quantity, title) in zip(axes, quantities, strict=True):
-        for k, (name, method) in enumerate(CELLS.items()):
-            by_bias = ([o for o in outcomes if (o.method, o.bias) == (method, b)] or outcomes for b in BIASES)
-            middle, low, high = np.array([(e.value, e.low, e.high) for e in (rate(o, quantity) for o in by_bias)]).T
-            x = np.arange(len(BIASES)) + 0.08 * (k - 1.5)
-            axis.errorbar(x, middle, [middle - low, high - middle], label=name, marker="o", ms=3.5, lw=1.2, capsize=2)
-        axis.set(xticks=range(len(BIASES)), xticklabels=BIASES, xlabel="view_bias", title=title)
-        if quantity != "psnr":
-            axis.set_ylim(-0.03, 1.03)
-    axes[0].legend()
-    return figure
+def seeds(text: str) -> range:
+    """Of "0-4" or "7"."""
+    first, _, last = text.partition("-")
+    try:
+        return range(int(first), int(last or first) + 1)
+    except ValueError:
+        raise GsdError(f"--seeds {text} is no range; write --seeds 0-4.") from None
 
 
 def main() -> None:
     options = sweeps.parser(__doc__, "janus")
-    options.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS), help="what --run launches")
+    options.add_argument("--methods", nargs="+", choices=list(METHODS), help=f"({', '.join(CELLS)})")
+    options.add_argument("--bias", nargs="+", type=float, help="prior.view_bias (0 1 2 4 8)")
+    options.add_argument("--words", nargs="+", type=float, help="prior.view_words (4)")
+    options.add_argument("--scale", nargs="+", type=float, help="guidance.guidance_scale (1)")
+    options.add_argument("--regimes", nargs="+", choices=list(REGIMES), help="(defaults)")
+    options.add_argument("--animals", type=int, default=len(SUBJECTS), help=f"the first of them ({len(SUBJECTS)})")
+    options.add_argument("--seeds", help="a range (0-4)")
     options.add_argument("--also", type=Path, help="a runs.csv, of another machine or an earlier day, to read as well")
     sweeps.start(options, _main)
 
 
+def launch(args: Any) -> None:
+    axes = (args.bias or (0, 1, 2, 4, 8), args.words or (4,), args.scale or (1,))
+    for name, regime, scale in product(args.methods or CELLS, args.regimes or ("defaults",), axes[2]):
+        chosen = {"bias": axes[0], "words": axes[1], "scale": [scale]}
+        swept = [f"{key}={','.join(f'{value:g}' for value in chosen[axis])}" for axis, key in AXES.items()]
+        swept.append(f"prompt={','.join(SUBJECTS[: args.animals])}")
+        settings = command(METHODS[name], REGIMES[regime], scale, args.overrides)
+        sweeps.launch(args.name, [*settings, *swept], seeds(args.seeds or "0-4"), args.jobs)
+
+
+def chosen(outcomes: Sequence[Outcome], args: Any) -> list[Outcome]:
+    """Those on the values of the axes that were asked for; all, where none was."""
+    wanted: dict[str, Any] = {axis: getattr(args, axis) for axis in AXES}
+    wanted["seed"] = args.seeds and seeds(args.seeds)
+    wanted["method"] = args.methods and [METHODS[name] for name in args.methods]
+    wanted["regime"] = args.regimes and [REGIMES[name] for name in args.regimes]
+    return [o for o in outcomes if all(some is None or getattr(o, key) in some for key, some in wanted.items())]
+
+
 def _main(args: Any) -> None:
-    for part in (PARTS[name] for name in args.parts if args.run):
-        for method in part.methods:
-            swept = [f"prompt={','.join(SUBJECTS)}", f"prior.view_bias={','.join(map(str, part.biases))}"]
-            sweeps.launch(args.name, [*SMALL, *method.split(), *swept, *args.overrides], part.seeds, args.jobs)
-    published = read(args.also) if args.also else []
+    if args.run:
+        launch(args)
+    published = read(args.also, list(REGIMES.values())) if args.also else []
     here = Path("multirun", args.name).is_dir() or not published
-    outcomes = [outcome(run, args.overrides) for run in sweeps.runs_of(args.name)] if here else []
-    known = {(o.method, o.pair) for o in outcomes}
-    outcomes += [o for o in published if (o.method, o.pair) not in known]
-    text, sections = report(outcomes)
-    sweeps.publish(args.out, draw(outcomes), sections, text)
-    write(args.out / "runs.csv", sorted(outcomes, key=lambda o: (o.method, o.pair)))
+    everywhere = [*sweeps.typed((*SMALL, *args.overrides)), "name", "threads", "prompt", "seed"]
+    found = [outcome(run, list(REGIMES.values()), everywhere) for run in sweeps.runs_of(args.name)] if here else []
+    known = {(o.method, o.pair) for o in found}
+    found = chosen([*found, *(o for o in published if (o.method, o.pair) not in known)], args)
+    if not found:
+        raise GsdError(f"No run of multirun/{args.name} has these settings; add --run to launch what is missing.")
+    sections = janus_report.sections(found, METHODS, REGIMES)
+    sweeps.publish(args.out, janus_report.draw(found, CELLS), sections, janus_report.text(sections))
+    write(args.out / "runs.csv", sorted(found, key=lambda o: (o.method, o.pair)))
 
 
 if __name__ == "__main__":

@@ -7,48 +7,98 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import NamedTuple, get_type_hints
+
+import sweeps
 
 from gsd.errors import GsdError
+from gsd.results.outcome import shares
+from gsd.results.runs import Run
 
-COHERENT_DEG = 20.0
+AXES = {"bias": "prior.view_bias", "words": "prior.view_words", "scale": "guidance.guidance_scale"}
+
+
+class Setting(NamedTuple):
+    """A point on the axes, at which methods are compared."""
+
+    bias: float  # how much more likely a front view is than a side view, as log-weight
+    words: float  # how strongly view words in the prompt bind
+    scale: float  # of classifier-free guidance; 1 is none
+    regime: str  # further settings that all methods have, such as "prompting=plain"
+
+    def __str__(self) -> str:
+        return f"bias {self.bias:g}, words {self.words:g}, scale {self.scale:g}" + f", {self.regime}" * bool(
+            self.regime
+        )
 
 
 @dataclass(frozen=True)
 class Outcome:
-    method: str  # as in PARTS
+    """Of one run. What a runs.csv of an earlier version does not say has a default."""
+
+    method: str  # settings, as in janus.METHODS
     subject: str
-    bias: int
+    bias: float
     seed: int
     janus: float
     coherent: float
     psnr: float
     view_error: float
     prior_calls: int
-    empty: float = math.nan  # a runs.csv from before it was measured does not say
+    empty: float = math.nan
+    turned: float = math.nan
+    words: float = 4.0
+    scale: float = 1.0
+    regime: str = ""
 
     @property
-    def pair(self) -> tuple[str, int, int]:
-        return self.subject, self.bias, self.seed
+    def setting(self) -> Setting:
+        return Setting(self.bias, self.words, self.scale, self.regime)
+
+    @property
+    def pair(self) -> tuple[str, int, Setting]:
+        """What runs share that are compared, and with it start, cameras and noise levels."""
+        return self.subject, self.seed, self.setting
 
 
-def coherent(found: dict[str, Any]) -> float:
-    """1 for a run's summary with one front, no Janus verdict and views about where they belong, else 0.
+def outcome(run: Run, regimes: Sequence[str], everywhere: Sequence[str]) -> Outcome:
+    """Of a run; `everywhere`: keys of settings that name no method."""
+    typed, found = run.typed, run.summary
+    at = {name: float(typed[key]) for name, key in AXES.items() if key in typed}
+    settings = {key: value for key, value in typed.items() if key not in {*everywhere, *AXES.values(), "steps"}}
+    method, regime = _parted(settings, regimes)
+    return Outcome(
+        method=method,
+        subject=found["prompt"],
+        seed=found["seed"],
+        psnr=found["psnr_aligned"],
+        view_error=found["view_error_deg"],
+        prior_calls=found["prior_calls"],
+        regime=regime,
+        **at,
+        **shares(found),
+    )
 
-    A run that shows nothing is empty: neither coherent nor Janus.
-    """
-    fronts, something = max(found["face_count"], found["front_count"]), not found.get("empty")
-    return float(something and found["janus"] == 0 and fronts == 1 and found["view_error_deg"] < COHERENT_DEG)
+
+def _parted(settings: dict[str, str], regimes: Sequence[str]) -> tuple[str, str]:
+    """Those of the method, and the regime among the rest."""
+    regime = next((r for r in regimes if r and sweeps.typed(r.split()).items() <= settings.items()), "")
+    return " ".join(f"{k}={v}" for k, v in settings.items() if f"{k}={v}" not in regime.split()), regime
 
 
-def read(file: Path) -> list[Outcome]:
-    """The outcomes of a runs.csv."""
+def read(file: Path, regimes: Sequence[str]) -> list[Outcome]:
+    """The outcomes of a runs.csv; that of an earlier version has regimes and steps among a method's settings."""
     if not file.is_file():
         raise GsdError(f"{file} does not exist; --also takes the runs.csv of an earlier call.")
     with file.open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    kinds = get_type_hints(Outcome)
-    return [Outcome(**{name: kind(row[name]) for name, kind in kinds.items() if name in row}) for row in rows]
+    kinds, found = get_type_hints(Outcome), []
+    for row in rows:
+        if "regime" not in row:
+            settings = {k: v for k, v in sweeps.typed(row["method"].split()).items() if k != "steps"}
+            row["method"], row["regime"] = _parted(settings, regimes)
+        found.append(Outcome(**{name: kind(row[name]) for name, kind in kinds.items() if name in row}))
+    return found
 
 
 def write(file: Path, outcomes: Sequence[Outcome]) -> None:

@@ -91,7 +91,7 @@ def _row(name: str, run: Run) -> dict[str, str]:
 
 
 def _page(rows: list[dict[str, str]]) -> str:
-    right = sum(row["verdict"] == "one front" for row in rows)
+    right = sum(row["verdict"].startswith("coherent") for row in rows)
     return f"""# The creatures
 
 Every creature as the defaults grow it, beside the truth. Made by
@@ -101,8 +101,8 @@ python experiments/figures/pictures.py --run
 ```
 
 Each run is `python run.py prompt="a full body of ..."` with seed 0 and no other setting; {right} of {len(rows)} end
-with one front. Views from the front, the left, the back and the right. PSNR is that of the whole turntable
-against the nearest individual, turned to where it fits best.
+coherent, with one front and every view where it belongs. Views from the front, the left, the back and the right. PSNR
+is that of the whole turntable against the nearest individual, turned to where it fits best.
 
 {markdown.table(rows)}
 """

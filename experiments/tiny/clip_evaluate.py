@@ -6,6 +6,7 @@ and of animals without a face, whose right answers are known. figure.png has the
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,7 +23,8 @@ from gsd.menagerie import load, trace
 from gsd.metric.check.calibration import Kind, area, known, prompt
 from gsd.metric.clip_view import WORDS, ClipView
 from gsd.metric.parts.clip import OpenClip, load_clip
-from gsd.statistics.estimates import mean, rate
+from gsd.statistics.estimates import mean
+from gsd.statistics.shares import share
 
 AZIMUTHS, OFFSET = 24, 7.5  # views of an individual, degrees: none lies on a border
 NEAR_DEG = 60.0
@@ -60,7 +62,7 @@ def _views(number: int) -> Float[Tensor, "N 1 A 4 R R"]:
 
 
 def judged(clip: OpenClip, views: Float[Tensor, "N I A C R R"]) -> dict[str, Any]:
-    """Shares of right answers with Wilson's intervals; views with coverage are put on white."""
+    """Shares of right answers with intervals over creatures; views with coverage are put on white."""
     rgb = views[:, :, :, :3] + (1 - views[:, :, :, 3:]) if views.shape[3] == 4 else views
     names, count = list(load()), views[0, :, :, 0, 0, 0].numel()
     texts = [prompt(name) for name in names]
@@ -77,15 +79,16 @@ def judged(clip: OpenClip, views: Float[Tensor, "N I A C R R"]) -> dict[str, Any
         right["four_ways"].append(cosines[:, :4].argmax(1) == sector)
         right["name"].append(cosines[:, 4:].argmax(1) == index)
         per_creature[name] = round(float(hit.float().mean()), 3)
-    shares = {key: _share(torch.cat(values)) for key, values in right.items()}
+    shares = {key: _share(values) for key, values in right.items()}
     return shares | {
         "worst": dict(sorted(per_creature.items(), key=lambda item: item[1])[:3]),
         "views": len(names) * count,
     }
 
 
-def _share(right: Tensor) -> dict[str, float]:
-    estimate = rate(int(right.sum()), len(right))
+def _share(right: Sequence[Tensor]) -> dict[str, float]:
+    creatures = [index for index, answers in enumerate(right) for _ in answers]
+    estimate = share(torch.cat(list(right)).tolist(), creatures)
     return {"value": round(estimate.value, 4), "low": round(estimate.low, 4), "high": round(estimate.high, 4)}
 
 

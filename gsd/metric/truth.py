@@ -59,7 +59,8 @@ class Truth(Metric):
                      (a true animal's over 125); changes shorter than 6 degrees are smoothed away. 1 is right
     front_count      the same for views classified as seen from within 60 degrees of the front, face or not: a melted
                      face that is repeated all around is no face any more, but still a repeated front
-    janus            1 when face_count or front_count is 2 or more and the scene is not empty, else 0
+    janus            1 when face_count or front_count is 2 or more and the scene is not empty, else 0. A summary has
+                     coherent and turned too, the other two of the four outcomes: see gsd.results.outcome
     empty            1 when no view shows anything, or when no face is seen, view_error_deg is above 75 and the object,
                      such as a shaded ball, has less than half the detail of the true animal; else 0
     fog              mean alpha where the true animal is not, its edges left out; 0 for a perfect copy

@@ -14,7 +14,8 @@ import numpy as np
 from gsd.results.groups import Grouping
 from gsd.results.quantities import quantity
 from gsd.results.table import Row, Table, show
-from gsd.statistics.estimates import LEAST, Estimate, averaged, band
+from gsd.statistics.estimates import Estimate, averaged
+from gsd.statistics.pairs import paired
 
 
 @dataclass(frozen=True)
@@ -37,13 +38,13 @@ def comparison(table: Table, grouping: Grouping, name: str) -> Comparison | None
     better = quantity(name).better
     if better is None or len(known) < 2:
         return None
-    means = {place: _mean(list(groups[place].values())).value for place in known}
+    means = {place: _mean(groups[place]) for place in known}
     shown = [place for place in known if not _mostly_empty([table.rows[k] for k in grouping.groups[place].members])]
     pick = max if better == "higher" else min
     best = pick(shown, key=means.__getitem__, default=None)
     if best is None or (len(shown) == 1 and pick(known, key=means.__getitem__) != best):
         return None
-    return Comparison(best, [_difference(values, groups[best]) for values in groups])
+    return Comparison(best, [_difference(values, groups[best], name) for values in groups])
 
 
 Paired = dict[tuple[str, ...], tuple[float, object]]  # what a pair shares -> the number, and the prompt
@@ -62,13 +63,16 @@ def _mostly_empty(rows: Sequence[Row]) -> bool:
     return sum(measured) > len(measured) / 2
 
 
-def _difference(group: Paired, best: Paired) -> Estimate | None:
+def _mean(group: Paired) -> float:
+    """Over the prompts, if there are several, each the mean of its values."""
+    numbers, prompts = zip(*group.values(), strict=True)
+    return float(averaged(np.array(numbers)[:, None], prompts).mean())
+
+
+def _difference(group: Paired, best: Paired, name: str) -> Estimate | None:
+    """Over the prompts, as `_mean`; without an interval for few."""
     pairs = [(number - best[key][0], prompt) for key, (number, prompt) in group.items() if key in best]
-    return _mean(pairs) if pairs else None
-
-
-def _mean(values: Sequence[tuple[float, object]]) -> Estimate:
-    """Over the prompts, if there are several, each the mean of its values; without an interval for few."""
-    column = np.array([[number] for number, _ in values])
-    value, low, high = band(averaged(column, [prompt for _, prompt in values]), least=LEAST)
-    return Estimate(float(value[0]), float(low[0]), float(high[0]), len(values))
+    if not pairs:
+        return None
+    differences, prompts = zip(*pairs, strict=True)
+    return paired(differences, prompts).mean.within(-quantity(name).span, quantity(name).span)

@@ -10,7 +10,8 @@ from jaxtyping import Float, Int
 
 from gsd.results.quantities import quantity
 from gsd.results.table import NOMINAL, SEED, Row, Table, show
-from gsd.statistics.estimates import LEAST, Estimate, averaged, band, rate
+from gsd.statistics.estimates import Estimate, averaged, band
+from gsd.statistics.shares import share
 
 POOLED = 6  # settings that get a grouping of their own
 
@@ -52,10 +53,10 @@ def _parted(rows: Sequence[Row], keys: list[str]) -> list[Group]:
 
 
 def estimates(rows: Sequence[Row], verdicts: frozenset[str]) -> dict[str, Estimate]:
-    """Of each number of the rows that are done: a rate for verdicts, else a mean. Empty where none is done.
+    """Of each number of the rows that are done: a share for verdicts, else a mean. Empty where none is done.
 
-    Where rows have several prompts, the mean is that of the prompts' means, and the interval that of so many prompts.
-    No interval leaves the values that its number can have, and none is of fewer than LEAST runs or prompts.
+    Where rows have several prompts, the mean is that of the prompts' means, and the interval is over the prompts. No
+    interval leaves the values that its number can have, and none is of fewer than three prompts or runs of one prompt.
     """
     done = [row for row in rows if row.status == "done"]
     numbers, prompts = [row.metrics | row.cost for row in done], [row.config.get("prompt") for row in done]
@@ -63,15 +64,13 @@ def estimates(rows: Sequence[Row], verdicts: frozenset[str]) -> dict[str, Estima
     if not names:
         return {}
     values = np.array([[each.get(name, np.nan) for name in names] for each in numbers], float)
-    means = averaged(values, prompts)
     found = {}
-    for name, runs, column, value, *student in zip(names, values.T, means.T, *band(means, least=LEAST), strict=True):
-        present, ends = column[np.isfinite(column)], student
-        if name in verdicts and len(present) >= LEAST:
-            share = rate(float(present.sum()), len(present))
-            ends = [share.low, share.high]
-        low, high = np.clip(ends, quantity(name).low, quantity(name).high).tolist()
-        found[name] = Estimate(float(value), low, high, int(np.isfinite(runs).sum()))
+    for name, column, value, low, high in zip(names, values.T, *band(averaged(values, prompts)), strict=True):
+        known = np.flatnonzero(np.isfinite(column)).tolist()
+        estimate = Estimate(float(value), float(low), float(high), len(known))
+        if name in verdicts:
+            estimate = share(column[known].tolist(), [prompts[k] for k in known])
+        found[name] = estimate.within(quantity(name).low, quantity(name).high)
     return found
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from gsd.protocols import Metric, Representation
+from gsd.results.outcome import shares
 from gsd.types import Cameras, Render
 
 CHUNK = 8  # views rendered at a time
@@ -22,11 +23,11 @@ def render_turntable(scene: Representation, cameras: Cameras) -> Render:
 
 
 def measure(metrics: dict[str, Metric], show: Render, cameras: Cameras, prompt: str) -> dict[str, Any]:
-    """What all metrics say of a turntable."""
+    """What all metrics say of a turntable, and its outcome: 1 for one of the four, 0 for the others."""
     measured: dict[str, Any] = {}
     for metric in metrics.values():
         measured |= metric(show, cameras, prompt)
-    return measured
+    return measured | shares(measured)
 
 
 def means(metrics: list[dict[str, Any]]) -> dict[str, float]:

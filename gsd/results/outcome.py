@@ -1,27 +1,37 @@
-"""How many fronts a scene has grown, by metric=truth, as one of four outcomes that exclude each other."""
+"""What a scene has become, by metric=truth: one of four outcomes, of which every scene has exactly one."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-Outcome = Literal["one_front", "janus", "no_front", "empty"]  # as in gsd.results.quantities
+Outcome = Literal["coherent", "janus", "turned", "empty"]  # as in gsd.results.quantities
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
-NOT_MEASURED = frozenset({"one_front", "no_front"})  # a summary has the other two
+COHERENT_DEG = 20.0  # a larger mean view error is of views that are not where they belong
+NEEDED = frozenset({"janus", "face_count", "front_count", "view_error_deg"})
 
 
 def outcome(metrics: Mapping[str, Any]) -> Outcome | None:
     """Of one scene; None where metric=truth has not measured it.
 
-    A scene that shows nothing is empty, and neither Janus nor right. Runs from before `empty` was measured have none.
+    empty      nothing that could have a face. Runs from before this was measured are never empty
+    janus      two fronts or more
+    coherent   one front, and views within COHERENT_DEG of where they belong, as the mean over the turntable. The front
+               may have lost its face: that is a matter of quality, and face_count is 0
+    turned     the rest: one front or none, and views that show other sides than they should, such as a back all around
     """
-    if "janus" not in metrics or "front_count" not in metrics:
+    if not metrics.keys() >= NEEDED:
         return None
     if metrics.get("empty"):
         return "empty"
     if metrics["janus"]:
         return "janus"
-    return "one_front" if metrics["front_count"] == 1 else "no_front"
+    return "coherent" if fronts(metrics) == 1 and metrics["view_error_deg"] < COHERENT_DEG else "turned"
+
+
+def fronts(metrics: Mapping[str, Any]) -> int:
+    """With a face or without."""
+    return int(max(metrics["face_count"], metrics["front_count"]))
 
 
 def outcomes(summary: Mapping[str, Any]) -> list[Outcome]:
@@ -31,9 +41,9 @@ def outcomes(summary: Mapping[str, Any]) -> list[Outcome]:
 
 
 def shares(summary: Mapping[str, Any]) -> dict[str, float]:
-    """The shares of a run's scenes that have the outcomes of which a summary says nothing."""
+    """The share of a run's scenes with each outcome; empty where metric=truth has not measured them."""
     found = outcomes(summary)
-    return {name: found.count(name) / len(found) for name in OUTCOMES if name in NOT_MEASURED} if found else {}
+    return {name: found.count(name) / len(found) for name in OUTCOMES} if found else {}
 
 
 def verdict(metrics: Mapping[str, Any]) -> str:
@@ -42,10 +52,10 @@ def verdict(metrics: Mapping[str, Any]) -> str:
         case "empty":
             return "empty: nothing that could have a face"
         case "janus":
-            return f"Janus: {max(metrics['face_count'], metrics['front_count']):.0f} fronts"
-        case "one_front":
-            return "one front"
-        case "no_front":
-            return "no front is seen"
+            return f"Janus: {fronts(metrics)} fronts"
+        case "coherent":
+            return "coherent" if metrics["face_count"] else "coherent, but no face is seen"
+        case "turned":
+            return f"turned: views are {metrics['view_error_deg']:.0f} degrees off"
         case _:
             return "not measured"

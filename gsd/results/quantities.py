@@ -28,6 +28,11 @@ class Quantity:
         """From the number to its text."""
         return 100 if self.unit == "%" else 1
 
+    @property
+    def span(self) -> float:
+        """The largest difference that two of its values can have."""
+        return self.high - self.low
+
     def title(self, unit: str | None = None) -> str:
         """Label, unit (or the one given, of numbers that are not in it) and direction: "view error, degrees ↓"."""
         parts = filter(None, (self.label, self.unit if unit is None else unit))
@@ -44,9 +49,9 @@ def _share(label: str, better: Better | None = None, decimals: int = 0) -> Quant
 
 QUANTITIES = {
     # metric=truth; the first four are the outcomes of a scene, see gsd.results.outcome
-    "one_front": _share("one front", "higher"),
+    "coherent": _share("coherent", "higher"),
     "janus": _share("Janus", "lower"),
-    "no_front": _share("no front", "lower"),
+    "turned": _share("turned", "lower"),
     "empty": _share("empty", "lower"),
     "psnr_aligned": Quantity("PSNR to the true animal", "dB", "higher", 0, 100, 1),
     "view_error_deg": Quantity("view error", "degrees", "lower", 0, 180, 0),
@@ -102,7 +107,7 @@ QUANTITIES = {
 # What answers the question of a sweep, the most telling first: the columns of the report's first table, the headline
 # panels of a dashboard.
 HEADLINE = (
-    "one_front", "janus", "no_front", "empty", "psnr_aligned", "view_error_deg", "silhouette_iou", "foggy_fraction",
+    "coherent", "janus", "turned", "empty", "psnr_aligned", "view_error_deg", "silhouette_iou", "foggy_fraction",
     "reprojection_error", "see_through", "a_lpips", "clip_view_accuracy", "clip_score", "clip_r_precision", "seconds",
 )  # fmt: skip
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from gsd.results.folder import RunFolder
-from gsd.results.outcome import verdict
+from gsd.results.outcome import outcome, verdict
 from gsd.results.quantities import QUANTITIES
 from gsd.runner.watch import Watcher
 
@@ -30,7 +30,7 @@ def rows(summary: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     opened = [name for name in ("turntable.mp4", "scene.ply") if (folder / name).exists()]
     return [
         *quality,
-        *([("verdict", "; ".join(map(verdict, scenes)))] if "janus" in summary else []),
+        *([("verdict", "; ".join(map(verdict, scenes)))] if all(map(outcome, scenes)) else []),
         ("time", f"{summary['seconds']:.1f} s, {summary['prior_calls']} images denoised"),
         *([("open", f"{', '.join(opened)} in {folder}")] if opened else []),
     ]

@@ -9,7 +9,8 @@ from made_runs import CONFIG, CONSISTENT, make
 from gsd.results.groups import estimates, groupings, importance, verdicts
 from gsd.results.quantities import QUANTITIES
 from gsd.results.table import read
-from gsd.statistics import estimates as statistics
+from gsd.statistics.estimates import mean
+from gsd.statistics.shares import share
 
 PSNR = {("random", 0): 20.0, ("random", 1): 22.0, ("random", 2): 21.0, ("consistent", 0): 25.0, ("consistent", 1): 27.0}
 
@@ -37,12 +38,12 @@ def test_means_and_shares_are_those_of_statistics(table):
     yes_no = verdicts(table)
     assert yes_no == {"janus"}  # a face_count that is 1 in every run is still a count
     found = estimates(rows, yes_no)
-    want = statistics.mean([20.0, 22.0, 21.0])
+    want = mean([20.0, 22.0, 21.0])
     assert found["psnr"].count == 3  # the run that failed is none of them
     assert (found["psnr"].value, found["psnr"].low, found["psnr"].high) == pytest.approx(
         (want.value, want.low, want.high)
     )
-    assert found["janus"] == statistics.rate(1, 3)
+    assert found["janus"] == share([0, 1, 0], range(3))
     two = estimates([table.rows[k] for k in groupings(table)[0].groups[0].members], yes_no)
     assert [(two[name].value, two[name].count) for name in ("psnr", "janus")] == [(26.0, 2), (0.5, 2)]
     assert np.isnan([two[name].low for name in two]).all()  # none is shown of two runs
@@ -57,9 +58,11 @@ def test_runs_of_one_prompt_are_no_further_prompts(tmp_path):
         judged = {"psnr": 20.0 + k // 10 + seed / 100, "janus": float(prompt == "a corgi")}
         make(tmp_path / f"{k}", {"prompt": prompt, "seed": seed}, judged)
     found = estimates(read([tmp_path]).rows, frozenset({"janus"}))
-    want = statistics.mean([20.045, 21.045, 22.045])
+    want = mean([20.045, 21.045, 22.045])
     assert (found["psnr"].low, found["psnr"].high, found["psnr"].count) == pytest.approx((want.low, want.high, 30))
-    assert found["janus"] == statistics.Estimate(1 / 3, statistics.rate(1, 3).low, statistics.rate(1, 3).high, 30)
+    assert (found["janus"].value, found["janus"].count) == (pytest.approx(1 / 3), 30)
+    three = share([0, 0, 1], range(3))
+    assert found["janus"].low < three.low < three.high < found["janus"].high
 
 
 def test_settings_are_pooled_one_at_a_time(tmp_path):
@@ -90,6 +93,6 @@ def test_no_interval_leaves_what_is_possible(better, low, high, tmp_path):
         make(tmp_path / f"{seed}", {"seed": seed}, {better: value})
     found = estimates(read([tmp_path]).rows, frozenset())[better]
     bounds = QUANTITIES[better]
-    want = statistics.mean([low, low, high])
+    want = mean([low, low, high])
     assert want.low < bounds.low or want.high > bounds.high
     assert (found.low, found.high) == pytest.approx((max(want.low, bounds.low), min(want.high, bounds.high)))

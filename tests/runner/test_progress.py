@@ -68,6 +68,7 @@ def test_on_a_terminal_there_is_a_bar_and_no_warning(tmp_path):
 def test_the_table_names_quality_verdict_cost_and_files(tmp_path):
     folder = RunFolder(launch(tmp_path / "run", *SMALL, "steps=3")).path
     summary = {"psnr_aligned": 21.25, "empty": 0.0, "janus": 1.0, "face_count": 3.0, "front_count": 2.0}
+    summary["view_error_deg"] = 40.0
     table = dict(rows(summary | {"seconds": 12.34, "prior_calls": 80}, folder))
     assert table["PSNR to the true animal"] == "21.2 dB"
     assert table["verdict"] == "Janus: 3 fronts"

@@ -9,7 +9,6 @@ from pathlib import Path
 from gsd.config import Config
 from gsd.errors import GsdError, did_you_mean
 from gsd.results.groups import groupings
-from gsd.results.outcome import NOT_MEASURED
 from gsd.results.sweep_folder import SweepFolder, count
 from gsd.results.table import COSTS, NOMINAL, SEED, Row, Table, read
 from gsd.tools.report import curves
@@ -122,7 +121,7 @@ def _quantities(rows: Iterable[Row], left_out: list[str]) -> list[str]:
 
 
 def _metrics(table: Table, main: str | None) -> list[str]:
-    names = [name for name in table.metrics if name not in NOMINAL | NOT_MEASURED]  # the latter are of the report alone
+    names = [name for name in table.metrics if name not in NOMINAL]
     if main is not None and main not in names:
         raise GsdError(
             f"--metric {main}: the runs that are done have {', '.join(names) or 'none'}{did_you_mean(main, names)}"

@@ -14,7 +14,7 @@ from jaxtyping import Float, Int
 from gsd.errors import GsdError
 from gsd.results.quantities import quantity
 from gsd.results.table import finite
-from gsd.statistics.estimates import LEAST, averaged, band
+from gsd.statistics.estimates import averaged, band
 
 AXES = ("step", "prior_calls", "seconds")
 BINS = 100  # points of a curve
@@ -115,7 +115,7 @@ def _bands(runs: Sequence[Curves], names: Sequence[str], prompts: Sequence[Hasha
         rows = np.full((len(runs), len(bins)), np.nan)
         for row, place, column in zip(rows, places, columns, strict=True):
             row[place] = column
-        return band(averaged(rows, prompts), least=LEAST)
+        return band(averaged(rows, prompts))
 
     axes = {axis: over([r.axes[axis] for r in runs])[0] for axis in AXES if all(axis in r.axes for r in runs)}
     return {name: _within(name, Band(axes, *over([run.values[name] for run in runs]))) for name in names}
@@ -132,4 +132,4 @@ def turns(runs: Sequence[list[float]], prompts: Sequence[Hashable]) -> Band:
     views = max(map(len, runs))
     whole = [k for k, run in enumerate(runs) if len(run) == views]
     degrees, values = np.arange(views) * 360 / views, np.array([runs[k] for k in whole], float)
-    return Band({"azimuth": degrees}, *band(averaged(values, [prompts[k] for k in whole]), least=LEAST))
+    return Band({"azimuth": degrees}, *band(averaged(values, [prompts[k] for k in whole])))

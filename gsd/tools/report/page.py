@@ -117,9 +117,9 @@ class Page:
 
     @property
     def headline(self) -> list[str]:
-        """The columns of the first table. The two rare outcomes have one only where a run has come to them."""
+        """The columns of the first table. Two of the outcomes have one only where a run has come to them."""
         rows = self.table.rows
-        rare = {name for name in ("no_front", "empty") if not any(row.metrics.get(name) for row in rows)}
+        rare = {name for name in ("turned", "empty") if not any(row.metrics.get(name) for row in rows)}
         measured = [name for name in HEADLINE if name in self.table.metrics and name not in rare]
         own = [name for name in self.table.metrics if name not in QUANTITIES][:OWN]
         return [*measured, *own, *(name for name in HEADLINE if any(name in row.cost for row in rows))]

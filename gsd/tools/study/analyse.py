@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 from pydantic_core import to_json
-from scipy import stats
 
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
-from gsd.statistics.estimates import LEVEL, Estimate, wilson
-from gsd.statistics.resampling import holm
+from gsd.statistics.estimates import LEAST, Estimate
+from gsd.statistics.pairs import holm
+from gsd.statistics.shares import clustered
 from gsd.tools.study.study import OTHER, QUESTIONS, Study, load
 from gsd.tools.study.votes import Vote, read
 
@@ -52,20 +52,16 @@ def variance(values: Float[np.ndarray, " n"], *clusters: Sequence[Hashable]) -> 
 def share(wins: Float[np.ndarray, " n"], *clusters: Sequence[Hashable]) -> tuple[Estimate, float]:
     """The mean of zeros and ones for raters (and prompts) like those in the study, and the two-sided p of one half.
 
-    clusters: the rater of each vote, or the raters and the prompts; of a single one there is no interval, but nan.
+    clusters: the rater of each vote, or the raters and the prompts; of fewer than three there is no interval, but nan.
 
-    Wilson's interval and score test with as many independent votes as would be as uncertain, and Student's quantile
-    of the scarcer clusters (Korn and Graubard 1998; Franco et al. 2019). Where all votes agree, a cluster counts as
-    one vote. Both hold with few clusters and near 0 and 1, where redrawing clusters gives far too short intervals.
+    Interval and p are those of `gsd.statistics.shares` with the largest variance that any way of clustering gives, and
+    as many clusters as the scarcer kind has.
     """
     value, count, fewest = float(wins.mean()), len(wins), min(len(set(each)) for each in clusters)
-    if fewest < 2:
+    if fewest < LEAST:
         return Estimate(value, np.nan, np.nan, count), np.nan
-    independent = value * (1 - value) / count
-    largest = max(independent, variance(wins, *clusters), *(variance(wins, each) for each in clusters))
-    effective = count * independent / largest if largest else fewest
-    low, high = wilson(value, effective, float(stats.t.ppf((1 + LEVEL) / 2, fewest - 1)))
-    p = float(2 * stats.t.sf(abs(2 * value - 1) * effective**0.5, fewest - 1))
+    largest = max(variance(wins, *clusters), *(variance(wins, each) for each in clusters))
+    low, high, p = clustered(value, largest, fewest, count / fewest)
     return Estimate(value, low, high, count), p
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gsd.results import markdown
+from gsd.results.groups import verdicts
 from gsd.results.table import NOMINAL, SEED, Row, Table, finite, read, show
-from gsd.statistics.estimates import LEVEL, Estimate, mean
+from gsd.statistics.estimates import LEVEL, Estimate
+from gsd.statistics.pairs import paired
 from gsd.tools.sweep.summary import by_seed, differences, leaves_out_0
 
 CALLS = "prior_calls"  # a cost that is no accident of the machine
@@ -26,7 +28,7 @@ class Move:
 
     @property
     def moved(self) -> bool:
-        """By more than its interval. With one seed there is no interval, and so no move."""
+        """By more than its interval. With fewer than three seeds there is no interval, and so no move."""
         return leaves_out_0(self.difference)
 
 
@@ -42,9 +44,12 @@ def compare(before: Path, after: Path) -> list[Move]:
     metrics = [name for name in (*new.metrics, CALLS) if name not in NOMINAL]
     pairs = {(g, m): differences(groups[g], olds[g], m) for g in groups if g in olds for m in metrics}
     pairs = {key: values for key, values in pairs.items() if values}
-    level = 1 - (1 - LEVEL) / max(1, len(pairs))
+    level, yes_no = 1 - (1 - LEVEL) / max(1, len(pairs)), verdicts(new)
     moves = [
-        Move(group, metric, _mean(olds[group], metric), _mean(groups[group], metric), mean(values, level))
+        Move(
+            *(group, metric, _mean(olds[group], metric), _mean(groups[group], metric)),
+            paired(values, range(len(values)), metric in yes_no, level).mean,
+        )
         for (group, metric), values in pairs.items()
     ]
     return sorted(moves, key=lambda move: not move.moved)

@@ -13,10 +13,11 @@ from gsd.errors import GsdError, did_you_mean
 from gsd.results import markdown
 from gsd.results.folder import RunFolder
 from gsd.results.groups import Group, estimates, groupings, verdicts
+from gsd.results.quantities import quantity
 from gsd.results.sweep_folder import SweepFolder, count
 from gsd.results.table import COSTS, NOMINAL, SEED, Row, Table, read, show
-from gsd.statistics.estimates import Estimate, mean
-from gsd.statistics.resampling import paired_p
+from gsd.statistics.estimates import Estimate
+from gsd.statistics.pairs import paired
 
 HEAD = """# {name}
 
@@ -24,7 +25,8 @@ HEAD = """# {name}
 
 Means over seeds; of three runs or more with 95 % intervals, Student's or, for a yes or no, Wilson's. Differences are to
 **{baseline}**, paired by seed; * marks an interval that leaves out 0, or McNemar's p below 0.05 for a yes or no. Each
-stands for itself: one in twenty is marked by chance alone.
+stands for itself: one in twenty is marked by chance alone. Seeds of one prompt say nothing about other prompts;
+report.html pools prompts and takes them as the units.
 """
 
 
@@ -122,10 +124,10 @@ def _difference(rows: list[Row], baseline: list[Row], metric: str, verdicts: fro
     pairs = differences(rows, baseline, metric)
     if not pairs:
         return "no seed in common"
-    estimate = mean(pairs)
+    found = paired(pairs, range(len(pairs)))
     if metric in verdicts:
-        p = paired_p(pairs, [0.0] * len(pairs))
-        return f"{estimate.value:+.3g}, p {p:.2g}{' *' if p < 0.05 else ''}"
+        return f"{found.mean.value:+.3g}, p {found.p:.2g}{' *' if found.p < 0.05 else ''}"
+    estimate = found.mean.within(-quantity(metric).span, quantity(metric).span)
     return f"{estimate:+.3g}" + (" *" if leaves_out_0(estimate) else "")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from made_figure_runs import TURNTABLE, make
 from PIL import Image
+from scipy import stats
 
 from gsd.errors import GsdError
 from gsd.metric.clip_view import harmonic
@@ -14,14 +15,8 @@ from gsd.results.runs import Run, find_runs
 
 SDS, GSD = fig12.FIGURE.methods.values()
 AZIMUTH = np.arange(TURNTABLE["views"]) * 360.0 / TURNTABLE["views"]
-PROMPTS = ("an owl", "a corgi")
-ASKED = ("--prompt", "an owl", "--prompt", "a corgi")
-
-
-@pytest.fixture(autouse=True)
-def _few_draws(monkeypatch):
-    """Of two prompts a bootstrap draws each combination fifty times."""
-    monkeypatch.setattr(fig12, "DRAWS", 200)
+PROMPTS = {"an owl": 0.1, "a corgi": 0.04, "a penguin": 0.075}  # and half of SDS's margin with one face
+ASKED = tuple(word for prompt in PROMPTS for word in ("--prompt", prompt))
 
 
 def numbers(margin, janus, level=0.3):
@@ -38,8 +33,8 @@ def numbers(margin, janus, level=0.3):
 def made(place):
     """Of every method and prompt a run with one face and one with two, whose margin is the smaller one."""
     for method in (SDS, GSD):
-        for prompt in PROMPTS:
-            good = (0.1 if prompt == "an owl" else 0.04) + (0.01 if method == GSD else 0.0)
+        for prompt, half in PROMPTS.items():
+            good = half + (0.01 if method == GSD else 0.0)
             make(place / "multirun" / "fig12", method, prompt, 0, numbers(good, 0))
             make(place / "multirun" / "fig12", method, prompt, 1, numbers(good - 0.02, 1))
     return place / "outputs" / "fig12"
@@ -50,21 +45,22 @@ def test_curves_margins_and_what_they_tell(made, call):
     result = json.loads((made / "result.json").read_text())
     sds, _, true, two_faced, difference = result["table"]
     assert [row[""] for row in result["table"]] == ["SDS", "GSD", *fig12.KNOWN.values(), "GSD - SDS"]
-    assert (sds["turns"], sds["Janus %"], two_faced["turns"], two_faced["Janus %"]) == (4, "50", 2, "100")
-    assert sds["margin"] == "0.120 [0.060, 0.180]"  # of two prompts, both, or the one or the other alone
-    assert difference["margin"] == "+0.020 [+0.020, +0.020], p 0.5"  # 2 / 2**4, four times for four numbers
+    assert (sds["turns"], sds["Janus %"], two_faced["turns"], two_faced["Janus %"]) == (6, "50", 3, "100")
+    low, high = stats.t.interval(0.95, 2, 0.37 / 3, stats.sem([0.18, 0.06, 0.13]))  # three prompts
+    assert sds["margin"] == f"0.123 [{low:.3f}, {high:.3f}]"
+    assert difference["margin"] == "+0.020 [+0.020, +0.020], p 1"  # 2 / 2**3, four times for four numbers
     assert float(true["margin"].split()[0]) > 3 * float(two_faced["margin"].split()[0])
     margin, harmonics, *rest = result["agreement"]
     janus, same, incoherent, animals = (margin[column] for column in list(margin)[1:])
-    assert list(margin)[1] == "4 Janus, 4 not"
-    # of 16 pairs the corgis' margins, good and bad, lie below the owls': 2 * 2 wrong ones
-    assert janus.split()[0] == "0.750"
-    assert same == "1.000 [1.000, 1.000]" == animals
+    assert list(margin)[1] == "6 Janus, 6 not"
+    # of 36 pairs 25 are right: all of the good owls', 4 and 5 of the penguins', the corgis' own
+    assert janus.split()[0] == "0.694"
+    assert same == f"1.000 [{3 / (3 + stats.t.ppf(0.975, 2) ** 2):.3f}, 1.000]" == animals  # as of three right ones
     assert incoherent == janus  # what is incoherent here is Janus
     assert harmonics["the same, same prompt"] == same
     assert all(row["the same, same prompt"].startswith("0.500") for row in rest)  # numbers that are the same for all
-    assert "the margin agrees with the truth's Janus verdict (area 0.750" in (made / "table.md").read_text()
-    assert len(result["each"]["SDS"]) == 4
+    assert "no demonstrated relation to the truth's Janus verdict (area 0.694" in (made / "table.md").read_text()
+    assert len(result["each"]["SDS"]) == 6
     with Image.open(made / "figure.png") as picture:
         assert picture.width > picture.height > 500
     assert (made / "figure.pdf").read_bytes().startswith(b"%PDF")

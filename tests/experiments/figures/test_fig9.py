@@ -21,6 +21,9 @@ REACHED = {  # prior calls at which 25 dB are reached, by prompt and seed; None:
     SDS: {("an owl", 0): 200, ("an owl", 1): 300, ("a corgi", 0): 400, ("a corgi", 1): None},
     GSD: {("an owl", 0): 100, ("an owl", 1): 300, ("a corgi", 0): 200, ("a corgi", 1): None},
 }
+for by_seed in REACHED.values():  # and the third seed is as the first
+    by_seed.update({(prompt, 2): by_seed[prompt, 0] for prompt in PROMPTS})
+T = 4.3027  # Student's of two degrees of freedom
 
 
 def history(at, drop=()):
@@ -37,7 +40,7 @@ def history(at, drop=()):
 
 @pytest.fixture
 def made(place):
-    """Writes multirun/fig9 with two methods, two prompts and two seeds; the other two methods are as SDS."""
+    """Writes multirun/fig9 with two methods, two prompts and three seeds; the other two methods are as SDS."""
 
     def write(drop=()):
         for method in fig9.FIGURE.methods.values():
@@ -59,16 +62,16 @@ def test_calls_to_a_quality_count_the_runs_that_never_reach_it(made, call):
     rows = {(row["threshold"], row["method"]): [*row.values()][2:] for row in result["table"]}
     assert len(rows) == 8
     runs, reached, median, mean, difference, p = rows["25", "SDS"]
-    assert (runs, reached.split()[0], median, difference, p) == (4, "75", "400", "", "")
-    assert mean.split()[0] == "325"  # 200, 300, 400 and, for the one that never does, the whole 400
-    assert re.search(rf"\| 25 +\| SDS +\| 4 +\| {re.escape(reached)} +\| 400 ", (out / "table.md").read_text())
+    assert (runs, reached.split()[0], median, difference, p) == (6, "83", "400", "", "")
+    assert mean.split()[0] == "317"  # 200, 300, 400 and, for the one that never does, the whole 400
+    assert re.search(rf"\| 25 +\| SDS +\| 6 +\| {re.escape(reached)} +\| 400 ", (out / "table.md").read_text())
     runs, reached, median, mean, difference, p = rows["25", "GSD"]
-    assert (reached.split()[0], median, mean.split()[0]) == ("75", "300", "250")
-    low, high = (-75 + sign * 12.706 * 75 for sign in (-1, 1))  # -150 and 0 by seed; Student's t of one degree
-    assert difference == f"-75 [{low:+.0f}, {high:+.0f}]"
+    assert (reached.split()[0], median, mean.split()[0]) == ("83", "200", "217")
+    low, high = (-100 + sign * T * 50 for sign in (-1, 1))  # -150, 0 and -150 by seed
+    assert (difference, p) == (f"-100 [{low:+.0f}, {high:+.0f}]", "1")
     assert rows["27", "GSD"][1].startswith("0 [0,")
     assert rows["27", "GSD"][2:5] == ["> 400", "400 [400, 400]", "+0 [+0, +0]"]
-    assert result["calls_to"]["25.0"]["GSD"] == [[100, 300], [200, None]]
+    assert result["calls_to"]["25.0"]["GSD"] == [[100, 300, 100], [200, None, 200]]
 
 
 def test_curves_are_means_over_prompts_then_seeds(made, call):
@@ -76,11 +79,11 @@ def test_curves_are_means_over_prompts_then_seeds(made, call):
     call(fig9.main, *ASKED)
     result = result_in(out)
     assert result["prior_calls"] == list(CALLS)
-    assert result["curves"]["psnr_aligned"]["SDS"]["value"] == [20, 20, 21.5, 23, 24.5]
-    assert result["gain"]["GSD"]["value"] == pytest.approx([0, 1.5, 1.5, 1.5, 0])
-    half = 12.706 * np.std([26, 20], ddof=1) / 2**0.5
+    assert result["curves"]["psnr_aligned"]["SDS"]["value"] == [20, 20, 22, 23, 25]
+    assert result["gain"]["GSD"]["value"] == pytest.approx([0, 2, 2, 2, 0])
+    half = T * np.std([26, 20, 26], ddof=1) / 3**0.5
     band = result["curves"]["psnr_aligned"]["GSD"]
-    assert (band["value"][2], band["high"][2] - band["value"][2]) == pytest.approx((23, half), rel=1e-3)
+    assert (band["value"][2], band["high"][2] - band["value"][2]) == pytest.approx((24, half), rel=1e-3)
     assert result["curves"]["gradient_cosine"]["loss alone"]["value"] == [None, 0.5, 0.5, 0.5, 0.5]
     with Image.open(out / "figure.png") as picture:
         assert min(picture.size) > 500
@@ -113,7 +116,7 @@ def test_seeds_that_a_method_lacks_are_left_out_for_all(made, call, capsys, plac
     make(place / "multirun" / "fig9", SDS, "an owl", 7, evaluations=history(100))
     call(fig9.main, *ASKED)
     assert "Seeds that not all methods and prompts have are left out: 7." in capsys.readouterr().err
-    assert result_in(out)["seeds"] == [0, 1]
+    assert result_in(out)["seeds"] == [0, 1, 2]
 
 
 def test_two_runs_of_one_kind_are_told_apart_by_what_is_typed(made, call, place):

@@ -1,84 +1,146 @@
-"""The benchmark's numbers on outcomes made by hand, and its reading of real run folders."""
+"""The benchmark's numbers on outcomes made by hand, its reading of real run folders, and its commands."""
 
-from dataclasses import replace
+import math
 from pathlib import Path
 
 import janus
+import janus_report
+import numpy as np
+import outcomes
 import pytest
+import sweeps
 from launch import ROOT, SMALL, launch
+from scipy import stats
 
 from gsd.errors import GsdError
 from gsd.results.runs import Run
-from gsd.statistics import resampling
 
-SDS, _, _, GSD = janus.CELLS.values()
+SDS, NOISE, LOSS, GSD = janus.CELLS.values()
 PUBLISHED = ROOT / "docs" / "results" / "janus.csv"
+REGIMES = list(janus.REGIMES.values())
 
 
-def made(method, subject, bias=4, seed=0, janus_=0.0, coherent=1.0, psnr=25.0):
-    return janus.Outcome(method, subject, bias, seed, janus_, coherent, psnr, 5.0, 1200)
+def made(method, subject, bias=4.0, seed=0, **numbers):
+    whole = {"janus": 0.0, "coherent": 1.0, "psnr": 25.0, "view_error": 5.0, "prior_calls": 1200} | numbers
+    return outcomes.Outcome(method, subject, bias, seed, **whole)
 
 
-def test_an_effect_is_the_mean_over_pairs_and_unpaired_runs_do_not_count():
-    one, two, *_ = janus.SUBJECTS
-    gsd = [made(GSD, one, seed=s, psnr=26 + s) for s in range(3)] + [made(GSD, two, psnr=31.0), made(GSD, two, seed=9)]
-    sds = [made(SDS, one, seed=s) for s in range(3)] + [made(SDS, two, psnr=25.0)]
-    found = janus.effect(gsd, sds, "psnr")
-    assert (found.mean.value, found.pairs) == (pytest.approx((1 + 2 + 3 + 6) / 4), 4)
-    assert (found.mean.low, found.mean.high) == pytest.approx((2.0, 6.0))  # of two animals, the one or the other alone
-    assert found.p == pytest.approx(2 / 16)
-    assert janus.effect(gsd, [], "psnr") is None
+def test_an_effect_is_over_animals_and_unpaired_runs_do_not_count():
+    gsd = [made(GSD, "a", seed=s, psnr=26.0 + s) for s in range(3)]
+    gsd += [made(GSD, "b", psnr=31.0), made(GSD, "c", psnr=30.0), made(GSD, "c", seed=9)]
+    sds = [made(SDS, "a", seed=s) for s in range(3)] + [made(SDS, "b"), made(SDS, "c")]
+    found = janus_report.effect(gsd, sds, "psnr")
+    low, high = stats.t.interval(0.95, 2, np.mean([2, 6, 5]), stats.sem([2, 6, 5]))  # of three animals
+    assert (found.mean.value, found.mean.low, found.mean.high) == pytest.approx((13 / 3, low, high))
+    assert (found.mean.count, found.p) == (5, 2 / 2**3)
+    assert janus_report.effect(gsd, [], "psnr") is None
+    assert janus_report.effect(gsd, [made(SDS, "a", bias=8.0)], "psnr") is None  # another setting
+    with pytest.raises(GsdError, match="have 1200 and 600 prior calls"):
+        janus_report.effect(gsd, [made(SDS, "a", prior_calls=600)], "psnr")
 
 
 def test_the_bias_at_which_half_the_runs_break_is_read_off_straight_lines():
-    broken = {2: 0, 4: 1, 8: 3}  # of four seeds, on every animal
-    outcomes = [
+    broken = {2.0: 0, 4.0: 1, 8.0: 3}  # of four seeds, on every animal
+    runs = [
         made(SDS, subject, bias, seed, coherent=float(seed >= count))
         for subject in janus.SUBJECTS
         for bias, count in broken.items()
         for seed in range(4)
     ]
-    estimate = janus.breaking_bias(outcomes)
-    assert estimate.value == estimate.low == estimate.high == pytest.approx(6)  # between 25 % at 4 and 75 % at 8
-    never = [made(SDS, subject, bias) for subject in janus.SUBJECTS for bias in janus.BIASES]
-    assert janus.bias_text(janus.breaking_bias(never)) == "> 8 [> 8, > 8]"
+    found = janus_report.breaking_bias(runs)
+    assert found.value == pytest.approx(6)  # between 25 % at 4 and 75 % at 8
+    assert 4 < found.low < 6 < found.high < 8
+    never = [made(SDS, subject, bias) for subject in janus.SUBJECTS for bias in broken]
+    assert janus_report.bias_text(janus_report.breaking_bias(never), [2.0, 8.0]) == "> 8 [> 8, > 8]"
+
+
+def test_the_interval_of_the_breaking_bias_covers():
+    """Of animals that break at 4 +- 2, in 200 benchmarks (a standard deviation of 1.5 %)."""
+    rng, held = np.random.default_rng(0), 0
+    for _ in range(200):
+        at = rng.normal(4.0, 2.0, 8)
+        runs = [
+            made(SDS, str(k), bias, seed, coherent=float(bias + rng.normal(0, 1) < at[k]))
+            for k in range(8)
+            for bias in (1.0, 3.0, 5.0, 7.0)
+            for seed in range(5)
+        ]
+        found = janus_report.breaking_bias(runs)
+        held += found.low <= 4 <= found.high
+    assert held / 200 > 0.93
 
 
 def test_a_real_run_is_an_outcome(tmp_path):
-    typed = ("prompt=an owl", "prior.view_bias=4", "seed=3", *GSD.split())
+    axes = ("prior.view_bias=0.5", "prior.view_words=2", "guidance.guidance_scale=1")
+    typed = ("prompt=an owl", "seed=3", *axes, *GSD.split(), "camera.views=4")
     folder = launch(tmp_path / "run", *SMALL, "steps=3", *typed)
-    found = janus.outcome(Run(folder), [item for item in SMALL if item.startswith(("init", "camera"))] + ["steps=3"])
-    assert (found.method, found.pair, found.prior_calls) == (GSD, ("an owl", 4, 3), 6)
-    assert (found.coherent, found.janus, found.empty) == (0, 0, 1)  # a grey ball is neither
-    assert Run(folder).typed["steps"] == "3"
+    everywhere = [key for key in sweeps.typed(SMALL) if key != "camera.views"] + ["prompt", "seed"]
+    found = outcomes.outcome(Run(folder), REGIMES, everywhere)
+    setting = outcomes.Setting(0.5, 2.0, 1.0, "camera.views=4")
+    assert (found.method, found.pair, found.prior_calls) == (GSD, ("an owl", 3, setting), 12)
+    assert (found.coherent, found.janus, found.turned, found.empty) == (0, 0, 0, 1)  # a grey ball
 
 
-def test_what_shows_nothing_is_neither_coherent_nor_janus(tmp_path):
-    right = {"face_count": 1.0, "front_count": 1.0, "janus": 0.0, "view_error_deg": 5.0, "empty": 0.0}
-    assert [janus.coherent(right | {"empty": empty}) for empty in (0.0, 1.0)] == [1, 0]
-    runs = [replace(made(SDS, janus.SUBJECTS[k], coherent=0.0), empty=float(k < 2)) for k in range(4)]
-    assert janus.rates(runs)["empty %"].startswith("50 [")
-    assert janus.rates([made(SDS, janus.SUBJECTS[0])])["empty %"] == "not measured"
-    janus.write(tmp_path / "runs.csv", runs)
-    assert janus.read(tmp_path / "runs.csv") == runs
+def test_every_setting_has_equal_prior_calls():
+    for regime in REGIMES:
+        for scale in (1.0, 7.5):
+            settings = sweeps.typed(janus.command(GSD, regime, scale, []))
+            per_step = int(settings.get("camera.views", 2)) * (1 if scale == 1 else 2)
+            assert int(settings["steps"]) * per_step == 2 * janus.STEPS
+    assert sweeps.typed(janus.command(GSD, "", 7.5, ["steps=20", "turntable.views=8"])).items() >= {
+        ("steps", "10"),
+        ("turntable.views", "8"),
+    }
 
 
-def test_the_published_tables_come_from_the_published_runs(monkeypatch):
-    monkeypatch.setattr(resampling, "FLIPS", 100)  # no p is compared
-    outcomes = janus.read(PUBLISHED)
-    assert len({(o.method, o.pair) for o in outcomes}) == len(outcomes)
-    grid = [o for o in outcomes if o.method in janus.CELLS.values()]
-    assert {o.prior_calls for o in grid} == {1200}  # equal prior calls, or nothing is compared
-    text, sections = janus.report(grid)
-    page = (ROOT / "docs" / "results.md").read_text()
-    for row in sections["The four cells"]:
-        assert row["Janus %"] in page
-        assert row["coherent %"] in page
-    for row in sections["The bias at which half the runs break"]:
-        assert row["view_bias"] in page
-    assert "GSD - SDS" in text
+def test_what_is_launched_is_what_was_asked_for(monkeypatch):
+    """Two methods at two scales: a sweep each over the biases, words and animals."""
+    launched = []
+    monkeypatch.setattr(sweeps, "launch", lambda name, overrides, seeds, jobs: launched.append((overrides, seeds)))
+    asked = "--methods SDS GSD --scale 1 7.5 --bias 0 8 --animals 2 --seeds 5-9"
+    monkeypatch.setattr("sys.argv", ["janus", *asked.split()])
+    monkeypatch.setattr(sweeps, "start", lambda options, main: janus.launch(options.parse_args()))
+    janus.main()
+    assert [sweeps.typed(each)["guidance.guidance_scale"] for each, _ in launched] == ["1", "7.5"] * 2
+    settings = sweeps.typed(launched[1][0])
+    assert (settings["prior.view_bias"], settings["prior.view_words"], settings["steps"]) == ("0,8", "4", "300")
+    assert settings["prompt"] == "a cat with a hat,a goose made out of gold"
+    assert launched[0][1] == range(5, 10)
+    with pytest.raises(GsdError, match="write --seeds 0-4"):
+        janus.seeds("a few")
 
 
-def test_a_missing_csv_is_named():
+def test_the_outcomes_are_kept(tmp_path):
+    runs = [made(SDS, "a", 0.5, words=0.0, scale=7.5, regime="prompting=plain", empty=1.0, turned=0.0, coherent=0.0)]
+    runs += [made(SDS, name, empty=0.0, turned=0.0) for name in "bcd"]
+    outcomes.write(tmp_path / "runs.csv", runs)
+    assert outcomes.read(tmp_path / "runs.csv", REGIMES) == runs
+    several, alone = janus_report.rates(runs, janus.METHODS)
+    assert [several[f"{name} %"].split()[0] for name in ("coherent", "Janus", "turned", "empty")] == ["100", *"000"]
+    assert (several["turned %"][:3], alone["empty %"]) == ("0 [", "100")  # of one animal there is no interval
     with pytest.raises(GsdError, match=r"nowhere.csv does not exist"):
-        janus.read(Path("nowhere.csv"))
+        outcomes.read(Path("nowhere.csv"), REGIMES)
+
+
+def test_the_published_runs_are_read_and_the_page_says_what_they_show():
+    known = outcomes.read(PUBLISHED, REGIMES)
+    assert len({(o.method, o.pair) for o in known}) == len(known) == 2120
+    assert {o.prior_calls for o in known} == {1200}  # equal prior calls, or nothing is compared
+    assert {o.method for o in known} == set(janus.METHODS.values())
+    assert {o.regime for o in known} == set(REGIMES)
+    assert all(math.isnan(o.empty) for o in known)
+    asked = {janus.METHODS[name] for name in ("SDS", "3D noise", "GSD", "GSD, eq. 9 in the loss")}
+    sections = janus_report.sections([o for o in known if o.method in asked], janus.METHODS, janus.REGIMES)
+    page = (ROOT / "docs" / "results.md").read_text()
+    for title, comparison in (
+        ("at bias 2, words 4, scale 1", "3D noise - SDS"),
+        ("at bias 2, words 4, scale 1", "GSD - SDS"),
+        ("at bias 4, words 4, scale 1", "GSD, eq. 9 in the loss - SDS"),
+        ("at bias 4, words 4, scale 1, camera.views=4", "GSD - SDS"),
+        ("over all biases and words, scale 1, defaults", "3D noise - SDS"),
+    ):
+        (row,) = [r for r in sections[f"Differences {title}"] if r["comparison"] == comparison]
+        numbers = ("Janus, points", "p", "coherent, points", "p ", "PSNR dB", "p  ")
+        assert " | ".join(row[number] for number in numbers) in page, (title, comparison)
+    assert "adjusted for their number (Holm)" in janus_report.text(sections)
+    assert len(janus_report.draw([o for o in known if not o.regime], janus.CELLS).axes) == 3

@@ -66,12 +66,12 @@ def test_the_answer_is_of_paired_differences(tmp_path, tab):
     assert "[−0.25, 4.92] dB. The interval contains 0" in answer
 
 
-def test_empty_is_a_category_of_its_own(tmp_path, tab):
+def test_every_run_has_one_of_four_outcomes(tmp_path, tab):
     """Two of three runs of one group are Janus, the third is empty: neither right nor Janus."""
     tab.page.goto(write([sweep(tmp_path / "s")], tmp_path / "page.html").as_uri())
-    shares = [cell(tab, "random", name).inner_text().split()[0] for name in ("one_front", "janus", "empty")]
+    shares = [cell(tab, "random", name).inner_text().split()[0] for name in ("coherent", "janus", "empty")]
     assert shares == ["0", "67", "33"]
-    assert tab.page.locator("#result [data-metric=no_front]").count() == 0  # no run has come to it
+    assert tab.page.locator("#result [data-metric=turned]").count() == 0  # no run has come to it
     outcomes = tab.page.locator("#runs tbody tr td:nth-child(5)").all_text_contents()
     assert outcomes[3:] == ["Janus: 2 fronts", "Janus: 2 fronts", "empty: nothing that could have a face"]
 

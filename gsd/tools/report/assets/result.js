@@ -124,7 +124,7 @@
     part("result", ".measure").append(menu);
   }
   const arrows = "↑ higher is better, ↓ lower is better";
-  const words = "the best of a column is bold. Means over seeds with 95 % intervals (Student's; Wilson's for shares), cut to the values that are possible. An interval needs three runs; of two, both values are shown. With several prompts, means and intervals are over prompts. In the plot: every run, mean and interval; at the right, how much worse than the best, paired by what the runs share. The best was chosen on these same runs, which flatters it a little. A group of which most runs are empty is never the best.";
+  const words = "the best of a column is bold. Means over seeds with 95 % intervals (Student's; Wilson's for shares), cut to the values that are possible. An interval needs three runs; of two, both values are shown. With several prompts, means and intervals are over the prompts, and three of them are needed. Every run is coherent (one front, views where they belong), Janus (more fronts), turned (views elsewhere) or empty. In the plot: every run, mean and interval; at the right, how much worse than the best, paired by what the runs share. The best was chosen on these same runs, which flatters it a little. A group of which most runs are empty is never the best.";
   note("result", plotted ? `${arrows}; ${words}` : `${arrows}.`);
   follow([grouping, room], draw);
 })();

@@ -22,8 +22,8 @@
 
 (() => {
   const PAGE = 200; // rows at first: thousands take seconds to lay out
-  const outcomes = ["one_front", "no_front", "janus", "empty"]; // which a column of its own says
-  const metrics = data.metrics.filter((key) => !outcomes.includes(key) || !data.headline.includes("one_front"));
+  const outcomes = ["coherent", "janus", "turned", "empty"]; // which a column of its own says
+  const metrics = data.metrics.filter((key) => !outcomes.includes(key) || !data.headline.includes("coherent"));
   const columns = [
     { title: "status", value: (run) => run.status },
     ...data.settings.map((key) => ({ title: key, kind: "setting", value: (run) => run.settings[key] })),
