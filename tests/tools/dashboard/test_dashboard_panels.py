@@ -72,10 +72,10 @@ def test_the_workspace_opens_with_six_panels_that_answer_the_question(real):
     bars = of_kind(first, BARS)
     assert [(each["metrics"], each["groupBy"]) for each in bars] == [
         (["psnr_aligned"], "loss.value"), (["psnr_aligned"], "noising.value"),
-        (["janus"], "loss.value"), (["janus"], "noising.value"), (["view_error_deg"], "loss.value"),
+        (["coherent"], "loss.value"), (["coherent"], "noising.value"), (["janus"], "loss.value"),
     ]  # fmt: skip
     assert bars[0]["chartTitle"] == "PSNR to the true animal, dB\u00a0↑ by loss"
-    assert bars[2]["chartTitle"] == "Janus, fraction\u00a0↓ by loss"
+    assert bars[2]["chartTitle"] == "coherent, fraction\u00a0↑ by loss"
     assert [each["mediaKeys"] for each in of_kind(first, MEDIA)] == [["turntable"]]
     assert len(first) == 6
 
