@@ -81,7 +81,8 @@ def test_measuring_does_not_change_a_run(monkeypatch):
     scenes = []
     for every in (1, 1000):
         monkeypatch.setattr("gsd.shares.EVERY", every)
-        experiment = build(quick(*LIGHT, "densify=default", "steps=4", "densify.start=1", "densify.every=2"))
+        growing = ("densify=default", "densify.start=1", "densify.every=2")
+        experiment = build(quick(*LIGHT, *growing, "steps=4", "loss.consistency.weight=0.02"))
         list(optimise(experiment))
         scenes.append(experiment.representation.params)
     for name, p in scenes[0].items():

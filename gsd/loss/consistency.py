@@ -13,7 +13,7 @@ from gsd.backend.device import compiled
 from gsd.errors import GsdError
 from gsd.geometry import Sampler
 from gsd.protocols import Loss
-from gsd.schedule import Weight
+from gsd.schedule import Share, Weight
 from gsd.types import StepState
 from gsd.warping.compare import Compared, compare_torch, ordered_pairs
 
@@ -45,7 +45,7 @@ class Consistency(Loss):
 
     least_views = 2
 
-    weight: Weight = 0.02
+    weight: Weight = Share(kind="share", value=0.1)  # the most that cost no quality: docs/results.md
     warp: Sampler = "bilinear"
     input: Literal["residual", "score", "cfg_delta"] = "residual"
     resolution: Literal["latent", "render"] = "latent"
