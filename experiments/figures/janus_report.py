@@ -20,6 +20,8 @@ SHARES = ("coherent", "janus", "turned", "empty")
 PSNR = (0.0, 100.0)
 BASE = "SDS"
 WITHIN = (("GSD", "3D noise"), ("GSD", "loss"))  # what the one part adds to the other
+CELLS = ("GSD", "3D noise", "loss", "SDS")
+COMPARED = ("janus", "coherent", "psnr")
 TITLES = {"janus": "Janus", "psnr": "PSNR dB"}  # of quantities that are not called so
 Table = list[dict[str, Any]]
 
@@ -70,18 +72,30 @@ def comparisons(outcomes: Sequence[Outcome], methods: Mapping[str, str]) -> Tabl
     of = {name: [o for o in outcomes if o.method == method] for name, method in methods.items()}
     rows = []
     for one, other in (*((name, BASE) for name in methods if name != BASE), *WITHIN):
-        found = {q: effect(of[one], of[other], q) for q in ("janus", "coherent", "psnr")}
-        if found["psnr"]:
-            row = {"comparison": f"{one} - {other}", "animals": len({o.subject for o in of[one]})}
-            row["pairs"] = found["psnr"].mean.count
-            for spaces, (quantity, each) in enumerate(found.items()):
-                points = quantity in SHARES
-                title = f"{TITLES.get(quantity, quantity)}, points" if points else TITLES[quantity]
-                assert each is not None
-                row[title] = _text(each.mean, 100 if points else 1, "+.0f" if points else "+.1f")
-                row[f"p{' ' * spaces}"] = f"{each.p:.2g}"
-            rows.append(row)
-    return rows
+        found = {q: effect(of[one], of[other], q) for q in COMPARED}
+        rows += _row(f"{one} - {other}", of[one], found)
+    return [*rows, *_row("GSD - 3D noise - (loss - SDS)", of["GSD"], {q: interaction(of, q) for q in COMPARED})]
+
+
+def interaction(of: Mapping[str, Sequence[Outcome]], quantity: str) -> Difference | None:
+    """What the loss adds with 3D noise, less what it adds without."""
+    gsd, noise, loss, sds = ({o.pair: float(getattr(o, quantity)) for o in of[name]} for name in CELLS)
+    with_noise = {pair: gsd[pair] - noise[pair] for pair in gsd.keys() & noise.keys()}
+    without = {pair: loss[pair] - sds[pair] for pair in loss.keys() & sds.keys()}
+    return difference(with_noise, without)
+
+
+def _row(name: str, outcomes: Sequence[Outcome], found: Mapping[str, Difference | None]) -> Table:
+    if not found["psnr"]:
+        return []
+    row = {"comparison": name, "animals": len({o.subject for o in outcomes}), "pairs": found["psnr"].mean.count}
+    for spaces, (quantity, each) in enumerate(found.items()):
+        points = quantity in SHARES
+        title = f"{TITLES.get(quantity, quantity)}, points" if points else TITLES[quantity]
+        assert each is not None
+        row[title] = _text(each.mean, 100 if points else 1, "+.0f" if points else "+.1f")
+        row[f"p{' ' * spaces}"] = f"{each.p:.2g}"
+    return [row]
 
 
 def _text(found: Estimate | None, factor: float, spec: str) -> str:

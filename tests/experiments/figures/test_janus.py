@@ -39,6 +39,23 @@ def test_an_effect_is_over_animals_and_unpaired_runs_do_not_count():
         janus_report.effect(gsd, [made(SDS, "a", prior_calls=600)], "psnr")
 
 
+def test_what_the_loss_adds_with_3d_noise_more_than_without():
+    """Per animal (GSD - 3D noise) - (loss - SDS); the pair that lacks a cell does not count."""
+    psnr = {"a": (30.0, 28.0, 26.0, 25.0), "b": (27.0, 27.0, 24.0, 26.0), "c": (25.0, 26.0, 25.0, 25.0)}
+    cells = {"GSD": GSD, "3D noise": NOISE, "loss": LOSS, "SDS": SDS}
+    of = {
+        name: [made(cells[name], animal, psnr=each[k]) for animal, each in psnr.items()] for k, name in enumerate(cells)
+    }
+    of["GSD"].append(made(GSD, "d", psnr=99.0))
+    found = janus_report.interaction(of, "psnr")
+    assert (found.mean.value, found.mean.count) == (pytest.approx((1 + 2 - 1) / 3), 3)
+    low, high = stats.t.interval(0.95, 2, 2 / 3, stats.sem([1, 2, -1]))
+    assert (found.mean.low, found.mean.high) == pytest.approx((low, high))
+    rows = janus_report.comparisons([o for each in of.values() for o in each], janus.METHODS)
+    assert rows[-1]["comparison"] == "GSD - 3D noise - (loss - SDS)"
+    assert rows[-1]["PSNR dB"] == f"+0.7 [{low:+.1f}, {high:+.1f}]"
+
+
 def test_the_bias_at_which_half_the_runs_break_is_read_off_straight_lines():
     broken = {2.0: 0, 4.0: 1, 8.0: 3}  # of four seeds, on every animal
     runs = [
