@@ -21,7 +21,7 @@ from gsd.noising.check.reference import cameras, render, surface
 from gsd.random import Stream
 from gsd.rasterizer.ply import Splats, save_ply
 from gsd.results.quantities import QUANTITIES
-from gsd.schedule import at
+from gsd.schedule import Share, extremes
 from gsd.types import (
     Cameras,
     Condition,
@@ -263,7 +263,7 @@ def test_representation(name):
 @pytest.mark.parametrize("name", options("loss"))
 def test_loss(name):
     loss = built("loss", name)
-    assert at(loss.weight, 0) >= 0
+    assert extremes(loss.weight.value if isinstance(loss.weight, Share) else loss.weight)[0] >= 0
     cams = cameras(0.0, 5.0, size=16)
     shown, z = render(cams), torch.randn(2, 4, 16, 16)
     shown = replace(shown, orientation=0.1 * shown.alpha)
