@@ -17,6 +17,8 @@ from gsd.schedule import Share, Weight
 from gsd.types import StepState
 from gsd.warping.compare import Compared, compare_torch, ordered_pairs
 
+SHARE = Share(kind="share", value=0.1)  # the most that cost no quality: docs/results.md
+
 
 @dataclass
 class Consistency(Loss):
@@ -45,7 +47,7 @@ class Consistency(Loss):
 
     least_views = 2
 
-    weight: Weight = Share(kind="share", value=0.1)  # the most that cost no quality: docs/results.md
+    weight: Weight = SHARE
     warp: Sampler = "bilinear"
     input: Literal["residual", "score", "cfg_delta"] = "residual"
     resolution: Literal["latent", "render"] = "latent"
