@@ -40,7 +40,7 @@ from gsd.results import markdown, quantities
 from gsd.results.runs import Run, calls_to_threshold
 from gsd.statistics.estimates import band, mean
 from gsd.statistics.pairs import holm, paired
-from gsd.statistics.shares import share
+from gsd.statistics.proportions import share
 
 FIGURE = gallery.Gallery(
     name="fig9",

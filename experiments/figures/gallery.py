@@ -21,7 +21,7 @@ from gsd.errors import GsdError
 from gsd.results import markdown
 from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate, averaged, mean
-from gsd.statistics.shares import share
+from gsd.statistics.proportions import share
 
 VIEWS = (0.0, 90.0, 180.0, 270.0)  # degrees from the front
 MEASURED = {  # title and range

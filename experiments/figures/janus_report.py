@@ -14,7 +14,7 @@ from gsd.errors import GsdError
 from gsd.results import markdown
 from gsd.statistics.estimates import Estimate, averaged, mean
 from gsd.statistics.pairs import Difference, holm
-from gsd.statistics.shares import share
+from gsd.statistics.proportions import share
 
 SHARES = ("coherent", "janus", "turned", "empty")
 PSNR = (0.0, 100.0)

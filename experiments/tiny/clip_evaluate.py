@@ -24,7 +24,7 @@ from gsd.metric.check.calibration import Kind, area, known, prompt
 from gsd.metric.clip_view import WORDS, ClipView
 from gsd.metric.parts.clip import OpenClip, load_clip
 from gsd.statistics.estimates import mean
-from gsd.statistics.shares import share
+from gsd.statistics.proportions import share
 
 AZIMUTHS, OFFSET = 24, 7.5  # views of an individual, degrees: none lies on a border
 NEAR_DEG = 60.0

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from gsd.results.quantities import quantity
 from gsd.results.table import NOMINAL, SEED, Row, Table, show
 from gsd.statistics.estimates import Estimate, averaged, band
-from gsd.statistics.shares import share
+from gsd.statistics.proportions import share
 
 POOLED = 6  # settings that get a grouping of their own
 

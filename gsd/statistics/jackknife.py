@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gsd.statistics.estimates import LEAST, LEVEL, Estimate, students
-from gsd.statistics.shares import wilson
+from gsd.statistics.proportions import wilson
 
 Statistic = Callable[[Float[np.ndarray, " n *_"]], float]
 

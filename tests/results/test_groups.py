@@ -10,7 +10,7 @@ from gsd.results.groups import estimates, groupings, importance, verdicts
 from gsd.results.quantities import QUANTITIES
 from gsd.results.table import read
 from gsd.statistics.estimates import mean
-from gsd.statistics.shares import share
+from gsd.statistics.proportions import share
 
 PSNR = {("random", 0): 20.0, ("random", 1): 22.0, ("random", 2): 21.0, ("consistent", 0): 25.0, ("consistent", 1): 27.0}
 

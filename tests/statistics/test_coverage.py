@@ -8,7 +8,7 @@ from scipy import stats
 from gsd.statistics.estimates import averaged, band, mean
 from gsd.statistics.jackknife import chance, jackknife
 from gsd.statistics.pairs import flipped, paired
-from gsd.statistics.shares import share
+from gsd.statistics.proportions import share
 
 CLUSTERS, SEEDS = (6, 8, 12, 20), 5  # animals, and runs of each
 RATES, ALIKE = (0.02, 0.05, 0.1, 0.2, 0.3, 0.5), (0.0, 0.1, 0.3, 0.5)  # of success; intracluster correlations
@@ -66,7 +66,7 @@ def test_students_interval_is_a_mixed_models_where_the_design_is_balanced():
 @pytest.mark.parametrize("always", [False, True], ids=["beta-binomial", "all or none"])
 @pytest.mark.parametrize("clusters", CLUSTERS)
 def test_the_interval_of_a_share_covers(clusters, always):
-    """As the docstring of gsd.statistics.shares says: never short, 93-98 % where many values are possible."""
+    """As the docstring of gsd.statistics.proportions says: never short, 93-98 % where many values are possible."""
     rng = np.random.default_rng(clusters)
     for rate in RATES:
         for alike in ALIKE:

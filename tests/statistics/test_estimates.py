@@ -8,7 +8,7 @@ from scipy import stats
 
 from gsd.statistics.estimates import Estimate, averaged, band, mean, units
 from gsd.statistics.pairs import flipped, holm, paired
-from gsd.statistics.shares import share
+from gsd.statistics.proportions import share
 
 
 def test_mean_of_three_seeds_by_hand():

@@ -20,7 +20,7 @@ from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
 from gsd.statistics.estimates import LEAST, Estimate
 from gsd.statistics.pairs import holm
-from gsd.statistics.shares import clustered
+from gsd.statistics.proportions import clustered
 from gsd.tools.study.study import OTHER, QUESTIONS, Study, load
 from gsd.tools.study.votes import Vote, read
 
@@ -54,8 +54,8 @@ def share(wins: Float[np.ndarray, " n"], *clusters: Sequence[Hashable]) -> tuple
 
     clusters: the rater of each vote, or the raters and the prompts; of fewer than three there is no interval, but nan.
 
-    Interval and p are those of `gsd.statistics.shares` with the largest variance that any way of clustering gives, and
-    as many clusters as the scarcer kind has.
+    Interval and p are those of `gsd.statistics.proportions` with the largest variance that any way of clustering gives,
+    and as many clusters as the scarcer kind has.
     """
     value, count, fewest = float(wins.mean()), len(wins), min(len(set(each)) for each in clusters)
     if fewest < LEAST:
