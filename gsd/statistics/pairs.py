@@ -49,7 +49,7 @@ def flipped(differences: Sequence[float]) -> float:
 
     Exact for up to 40 that are not 0, and Student's for more; of outcomes of 0 and 1 it is McNemar's exact test. Where
     the hypothesis holds, p < .05 in at most 5 %: in 3.1 % with 6 differences of a continuous quantity, the least p
-    being 2 / 2**6, in 4.7 to 5 % from 8 on, in less where values repeat, as with outcomes. With 5 or fewer no p is
+    being 2 / 2**6, in about 4.7 % from 8 on, in less where values repeat, as with outcomes. With 5 or fewer no p is
     below .05. Pairs of one animal are not independent: flipped one by one, p < .05 comes out in 10, 21 and 30 % where
     effects vary by animal (intracluster correlations of .1, .3 and .5).
     """
