@@ -45,7 +45,7 @@ from gsd.menagerie import find, load
 from gsd.metric.check import calibration
 from gsd.metric.clip_view import WORDS, ClipView
 from gsd.results import markdown
-from gsd.results.outcome import outcome
+from gsd.results.outcome import Outcome, outcome
 from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate, averaged, band, mean, units
 from gsd.statistics.jackknife import chance
@@ -73,6 +73,11 @@ SETUPS = {
     )
 }
 KNOWN: dict[calibration.Kind, str] = {"true": "true animals", "two-faced": "two-faced animals"}
+KNOWN_OUTCOMES: dict[calibration.Kind, Outcome] = {"true": "coherent", "two-faced": "janus"}
+MARKS: dict[Outcome, tuple[str, str, str]] = {
+    "coherent": ("#0072b2", "o", "coherent"), "janus": ("#d55e00", "X", "Janus"), "turned": ("#e6b800", "D", "turned"),
+    "empty": ("0.7", "s", "empty"),
+}  # fmt: skip
 CURVES = [f"clip_{word}" for word in WORDS]
 NUMBERS = {  # and whether a fault should raise them
     "clip_margin": ("margin", -1), "clip_harmonic": ("harmonic", -1), "clip_view_accuracy": ("views told right", -1),
@@ -113,7 +118,8 @@ def seen(run: Run) -> dict[str, Any]:
         )
     row = {key: found[key] for key in ("prompt", "seed", *NUMBERS, "clip_yaw_deg", *CURVES)} | {"run": str(run.path)}
     judged = outcome(found)
-    return row | ({"janus": judged == "janus", "coherent": judged == "coherent"} if judged else {})
+    verdicts = {"outcome": judged, "janus": judged == "janus", "coherent": judged == "coherent"}
+    return row | (verdicts if judged else {})
 
 
 def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:
@@ -128,7 +134,7 @@ def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:
     animals = [p for p in prompts if _in_menagerie(p)] or [calibration.prompt(name) for name in load()]
     return {
         title: [
-            {"prompt": p, **numbers, "janus": float(kind == "two-faced")}
+            {"prompt": p, **numbers, "janus": float(kind == "two-faced"), "outcome": KNOWN_OUTCOMES[kind]}
             for p, numbers in zip(animals, calibration.known(metric, kind, animals, cameras), strict=True)
         ]
         for kind, title in KNOWN.items()
@@ -240,17 +246,17 @@ def draw(sets: dict[str, Rows]) -> Any:
     axes = above.subplots(1, len(sets), sharey=True)
     for axis, (name, rows) in zip(axes, sets.items(), strict=True):
         for curve, word, colour in zip(CURVES, WORDS, ("#d55e00", "0.55", "#0072b2"), strict=True):
-            draw_band(axis, rows, [row[curve] for row in rows], colour, f"{word} view of ...")
+            draw_band(axis, rows, [row[curve] for row in rows], 1, colour, f"{word} view of ...")
         axis.set_title(f"{name} ({len(rows)})")
     axes[0].set_ylabel("CLIP similarity (cosine)")
     axes[0].legend()
     margins, dots = below.subplots(1, 2)
     for (name, rows), colour in zip(sets.items(), ("0.25", "#c0392b", "#009e73", "#cc79a7"), strict=True):
         differences = [np.subtract(row[CURVES[0]], row[CURVES[-1]]) for row in rows]
-        draw_band(margins, rows, differences, colour, name)
+        draw_band(margins, rows, differences, 2, colour, name)
     margins.axhline(0, color="0.6", lw=0.6)
     margins.set_title("front minus back")
-    margins.legend(loc="lower left")
+    margins.legend(loc="lower center", ncols=2)
     for column, rows in enumerate(sets.values()):
         draw_margins(dots, column, rows)
     title = "margin of every turn, side by side by prompt"
@@ -262,11 +268,11 @@ def draw(sets: dict[str, Rows]) -> Any:
     return figure
 
 
-def draw_band(axis: Any, rows: Rows, curves: Sequence[Any], colour: str, label: str) -> None:
-    """The mean over prompts and runs by azimuth."""
+def draw_band(axis: Any, rows: Rows, curves: Sequence[Any], most: float, colour: str, label: str) -> None:
+    """The mean over prompts and runs by azimuth, of values in [-most, most]."""
     azimuth = np.arange(len(curves[0])) * 360 / len(curves[0])
     value, low, high = band(by_prompt(rows, curves))
-    axis.fill_between(azimuth, low, high, color=colour, alpha=0.18, lw=0)
+    axis.fill_between(azimuth, low.clip(min=-most), high.clip(max=most), color=colour, alpha=0.18, lw=0)
     axis.plot(azimuth, value, color=colour, label=label)
     axis.set(xlim=(0, 360), xticks=range(0, 360, 90), xlabel="azimuth (degrees)")
 
@@ -275,13 +281,7 @@ def draw_margins(axis: Any, column: int, rows: Rows) -> None:
     """One dot per turn; its colour is what the truth says of it."""
     places = {prompt: k for k, prompt in enumerate(dict.fromkeys(row["prompt"] for row in rows))}
     for row in rows:
-        colour, marker, label = "0.5", "o", "_"  # nobody knows
-        if row.get("janus") == 1:
-            colour, marker, label = "#d55e00", "X", "Janus"
-        elif row.get("coherent") == 0:
-            colour, marker, label = "#e6b800", "D", "incoherent"
-        elif "janus" in row:
-            colour, marker, label = "#0072b2", "o", "coherent"
+        colour, marker, label = MARKS[row["outcome"]] if "outcome" in row else ("0.5", "o", "_")  # nobody knows
         x = column + 0.7 * ((places[row["prompt"]] + 0.5) / len(places) - 0.5)
         axis.plot(x, row["clip_margin"], marker, color=colour, ms=5, mec="white", mew=0.5, label=label)
 
