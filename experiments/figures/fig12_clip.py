@@ -118,8 +118,7 @@ def seen(run: Run) -> dict[str, Any]:
         )
     row = {key: found[key] for key in ("prompt", "seed", *NUMBERS, "clip_yaw_deg", *CURVES)} | {"run": str(run.path)}
     judged = outcome(found)
-    verdicts = {"outcome": judged, "janus": judged == "janus", "coherent": judged == "coherent"}
-    return row | (verdicts if judged else {})
+    return row | ({"outcome": judged, "janus": judged == "janus"} if judged else {})
 
 
 def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:
@@ -215,7 +214,7 @@ def _janus(row: dict[str, Any]) -> bool:
 
 
 def _incoherent(row: dict[str, Any]) -> bool:
-    return row["coherent"] == 0
+    return row["outcome"] != "coherent"
 
 
 def told(rows: Rows, key: str, sign: int, fault: Fault, same_prompt: bool) -> Estimate | None:

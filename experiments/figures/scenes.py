@@ -7,13 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 from gsd.cli.hydra import compose
-from gsd.errors import GsdError
 from gsd.experiment import Experiment, build
 from gsd.loop import optimise
 from gsd.noising.check.sight import Sight
-from gsd.results.folder import RunFolder
 from gsd.tools.run_sights import bare, sight
-from gsd.tools.scene import configuration
+from gsd.tools.scene import checkpoint, configuration
 
 STEPS = 40  # of the scene that is made here: a rough animal
 MADE = ("init=menagerie", "metric=none", "threads=1")
@@ -31,8 +29,6 @@ def opened(run: Path | None) -> tuple[Experiment, Sight]:
         experiment = build(compose(*MADE))
         taken = sum(1 for _ in islice(optimise(experiment), STEPS))
         return experiment, sight(experiment, taken, "a scene of its own")
-    experiment, saved = build(bare(configuration(run))), RunFolder(run).read_checkpoint()
-    if saved is None:
-        raise GsdError(f"{run} has no checkpoint yet; let the run go on, or repeat its command.")
+    experiment, saved = build(bare(configuration(run))), checkpoint(run)
     experiment.representation.restore(saved["representation"])
     return experiment, sight(experiment, saved["step"], str(run))

@@ -21,12 +21,17 @@ def configuration(folder: Path) -> Any:
     return OmegaConf.load(folder / "config.yaml")
 
 
-def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
-    """A scene as the last checkpoint has it, and that checkpoint's step; nothing else of the run is made."""
-    cfg = configuration(folder)
+def checkpoint(folder: Path) -> dict[str, Any]:
+    """The last one."""
     saved = RunFolder(folder).read_checkpoint()
     if saved is None:
         raise GsdError(f"{folder} has no checkpoint yet; let the run go on, or repeat its command.")
+    return saved
+
+
+def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
+    """A scene as the last checkpoint has it, and that checkpoint's step; nothing else of the run is made."""
+    cfg, saved = configuration(folder), checkpoint(folder)
     if not 0 <= particle < cfg.particles:
         raise GsdError(f"--particle {particle}: this run has {cfg.particles}; choose from 0 to {cfg.particles - 1}.")
     nowhere = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3))  # the checkpoint brings the scene

@@ -22,6 +22,7 @@ def folder(tmp_path_factory):
 
 
 def test_gradients_of_two_views_agree_more_with_3d_noise(folder, call, tmp_path, monkeypatch):
+    """Measured: eq. 9 .06 and .01 with random noise, .67 and .66 with 3D noise; eq. 10 .44 and .37, .84 and .71."""
     monkeypatch.setattr(fig3_gradients, "LEVELS", (0.4, 0.7))
     monkeypatch.setattr(fig3_gradients, "SHOWN", 1)
     call(fig3_gradients.main, "--scene", folder, "--draws", "3", "--out", tmp_path)
@@ -29,9 +30,9 @@ def test_gradients_of_two_views_agree_more_with_3d_noise(folder, call, tmp_path,
     assert (result["scene"], result["steps"], len(result["sigma"])) == (str(folder), 3, 2)
     cosine = result["cosine"]
     for low, high in zip(cosine["random noise, eq. 9"], cosine["3D noise, eq. 9"], strict=True):
-        assert abs(low) < 0.25
-        assert high > 0.45
-    assert sum(cosine["3D noise, eq. 10"]) > sum(cosine["random noise, eq. 10"]) + 0.1
+        assert abs(low) < 0.15
+        assert high > 0.55
+    assert sum(cosine["3D noise, eq. 10"]) > sum(cosine["random noise, eq. 10"]) + 0.3
     assert (tmp_path / "table.md").read_text().count("\n") == 4
     assert (tmp_path / "figure.png").stat().st_size > 10_000
 
