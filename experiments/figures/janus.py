@@ -113,20 +113,30 @@ def chosen(outcomes: Sequence[Outcome], args: Any) -> list[Outcome]:
     return [o for o in outcomes if all(some is None or getattr(o, key) in some for key, some in wanted.items())]
 
 
-def _main(args: Any) -> None:
-    if args.run:
-        launch(args)
+def collect(args: Any) -> list[Outcome]:
+    """The outcomes in multirun/NAME, and those of the published runs that are not there."""
     published = read(args.also, list(REGIMES.values())) if args.also else []
     here = Path("multirun", args.name).is_dir() or not published
     everywhere = [*sweeps.typed((*SMALL, *args.overrides)), "name", "threads", "prompt", "seed"]
     found = [outcome(run, list(REGIMES.values()), everywhere) for run in sweeps.runs_of(args.name)] if here else []
     known = {(o.method, o.pair) for o in found}
-    found = chosen([*found, *(o for o in published if (o.method, o.pair) not in known)], args)
+    return [*found, *(o for o in published if (o.method, o.pair) not in known)]
+
+
+def keep(folder: Path, outcomes: Sequence[Outcome]) -> None:
+    """runs.csv, for --also."""
+    write(folder / "runs.csv", sorted(outcomes, key=lambda o: (o.method, o.pair)))
+
+
+def _main(args: Any) -> None:
+    if args.run:
+        launch(args)
+    found = chosen(collect(args), args)
     if not found:
         raise GsdError(f"No run of multirun/{args.name} has these settings; add --run to launch what is missing.")
     sections = janus_report.sections(found, METHODS, REGIMES)
     sweeps.publish(args.out, janus_report.draw(found, CELLS), sections, janus_report.text(sections))
-    write(args.out / "runs.csv", sorted(found, key=lambda o: (o.method, o.pair)))
+    keep(args.out, found)
 
 
 if __name__ == "__main__":

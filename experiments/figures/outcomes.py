@@ -50,6 +50,9 @@ class Outcome:
     words: float = 4.0
     scale: float = 1.0
     regime: str = ""
+    correlation: float = math.nan  # of neighbouring views' noise and ...
+    coverage: float = math.nan  # ... the object's pixels that it reaches, each the least of the run's measurements
+    share: float = math.nan  # of the loss in the score's gradient, on average over the run
 
     @property
     def setting(self) -> Setting:
@@ -75,9 +78,22 @@ def outcome(run: Run, regimes: Sequence[str], everywhere: Sequence[str]) -> Outc
         view_error=found["view_error_deg"],
         prior_calls=found["prior_calls"],
         regime=regime,
+        **_switched_on(run.records()),
         **at,
         **shares(found),
     )
+
+
+def _switched_on(records: Sequence[dict[str, float]]) -> dict[str, float]:
+    correlation, coverage, share = (
+        [record[key] for record in records if key in record]
+        for key in ("noise/correlation", "noise/coverage", "loss/consistency/share")
+    )
+    return {
+        "correlation": min(correlation, default=math.nan),
+        "coverage": min(coverage, default=math.nan),
+        "share": sum(share) / len(share) if share else math.nan,
+    }
 
 
 def _parted(settings: dict[str, str], regimes: Sequence[str]) -> tuple[str, str]:
