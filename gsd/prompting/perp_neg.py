@@ -10,7 +10,7 @@ import torch
 from pydantic import Field
 
 from gsd.geometry import angle_between
-from gsd.prompting.parts.words import Without, of_view
+from gsd.prompting.parts.words import Without, negative_prompt, of_view
 from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
@@ -38,13 +38,14 @@ class PerpNeg(Prompting):
     sf: Decay = (4.0, 0.5, -2.426)
     sb: Decay = (1.0, 0.5, -0.606)
     fsb: Decay = (1.0, 0.5, 0.967)
-    negative: str = ""  # negative prompt
+    negative: str = ""  # negative prompt; {prompt} in it is the prompt without view words
     without: Without | None = None  # words to remove per view, such as {back: [smiling]}
 
     def __post_init__(self) -> None:
         prompt, without = self.context.prompt, self.without or {}
         views = tuple(of_view(prompt, word, without) for word in ("front", "side", "back", "overhead"))
         self.front, self.side, self.back, self.overhead = views
+        self.negative = negative_prompt(self.negative, prompt)
         self.texts = (*views, self.negative)
 
     def __call__(self, cameras: Cameras) -> Condition:
