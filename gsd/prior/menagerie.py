@@ -54,8 +54,8 @@ class Menagerie(Prior):
 
     joint: the views of one group (`Cameras.group`) about one creature are denoised together, under one posterior over
     (creature, variant, yaw), where the view at azimuth a shows the creature from a + yaw (rounded to the bank's
-    azimuths) and from the elevation nearest the camera's. Each view's marginal mean is returned: the exact multi-view
-    prior. joint_weights says which of the weights above are the prior of a hypothesis:
+    azimuths) and from the elevation nearest the camera's: the exact multi-view prior, of which each view's marginal
+    mean is returned. joint_weights says which of the weights above are the prior of a hypothesis:
 
         anchor   those of the group's first view: it is drawn as a single image would be, and the others follow from it
         product  those of all views: each is drawn as a single image, on condition that they show one creature in one
@@ -232,8 +232,7 @@ class Menagerie(Prior):
             groups.setdefault(key, []).append(row)
         out = torch.zeros_like(evidence).view(-1, *shape)
         for rows in groups.values():
-            cells = [(elevation[views[row] % len(cameras)], azimuth[views[row] % len(cameras)]) for row in rows]
-            shown = list(zip(rows, cells, strict=True))
+            shown = [(row, (elevation[views[row] % len(cameras)], azimuth[views[row] % len(cameras)])) for row in rows]
 
             def by_yaw(values: Tensor, row: int, cell: tuple[int, int]) -> Float[Tensor, "creature variant yaw"]:
                 return values[row].view(shape)[:, :, cell[0]].roll(-cell[1], -1)
