@@ -86,6 +86,7 @@ def test_every_yaml_says_in_a_line_what_it_is(path):
 # Options that are another option's class with numbers of their own, and what they change
 ALIASES = {
     "camera=orbit": {"resolution"},  # a schedule over the steps of the run
+    "guidance=esd": {"lora_scale"},
     "guidance=x0": {"guidance_scale", "rescale", "rescale_of", "weighting"},
     "noising=paper": {"offsets", "upsample"},
     "prior=mvdream": {"model"},

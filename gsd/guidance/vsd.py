@@ -39,6 +39,10 @@ class VSD(Guidance):
     - camera: e_lora(x, y, 0) + s (e_lora(x, y, c) - e_lora(x, y, 0))
     - camera=false: e_lora(x, "") + s (e_lora(x, y) - e_lora(x, ""))
 
+    With camera and s = 1 - lambda < 1 this is ESD (Wang et al. 2024, 2401.00909), the gradient of
+    (1 - lambda) mean_c KL(q(x | c) || p) + lambda KL(q(x) || p), where q(x) is the mixture of the renders from all
+    cameras: guidance=esd. For priors without a network there is guidance=esd_exact.
+
     Differences from the authors and threestudio:
     - They put the LoRA on Stable Diffusion 2.1, which predicts velocities, beside the 2.1 base that guides; here it is
       on the prior's own network, which is held in memory once.
@@ -72,8 +76,9 @@ class VSD(Guidance):
         """Put the LoRA on the prior's network; once, before the first call."""
         if not isinstance(prior, HasNetwork):
             raise GsdError(
-                f"guidance=vsd trains a LoRA on the prior's network, and prior {type(prior).__name__} is a formula; "
-                "use prior=tiny or prior=stable_diffusion, or a guidance that trains nothing such as guidance=csd."
+                f"guidance=vsd and esd train a LoRA on the prior's network, and prior {type(prior).__name__} is a "
+                "formula; use prior=tiny or prior=stable_diffusion, or a guidance that trains nothing such as "
+                "guidance=csd or guidance=esd_exact."
             )
         self.lora = Lora(prior, self.rank, self.camera, rng.sub("lora"))
         self.optimizer = torch.optim.AdamW(self.lora.params.values(), lr=self.lr, betas=(0.9, 0.99), eps=1e-15)

@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -54,9 +54,12 @@ class Menagerie(Prior):
 
     joint: the views of one group (`Cameras.group`) about one creature are denoised together, under one posterior over
     (creature, variant, yaw), where the view at azimuth a shows the creature from a + yaw (rounded to the bank's
-    azimuths) and from the elevation nearest the camera's. The prior of a hypothesis is the weight above of what it
-    makes of the group's first view, the anchor, normalised over all hypotheses: one view is drawn as a single image
-    would be and the others follow from it. Each view's marginal mean is returned. This is the exact multi-view prior.
+    azimuths) and from the elevation nearest the camera's: the exact multi-view prior, of which each view's marginal
+    mean is returned. joint_weights says which of the weights above are the prior of a hypothesis:
+
+        anchor   those of the group's first view: it is drawn as a single image would be, and the others follow from it
+        product  those of all views: each is drawn as a single image, on condition that they show one creature in one
+                 pose. With four views 90 degrees apart the view bias cancels and the view words remain
 
     Latents are images, z = 2 rgb - 1, of the render's resolution or of `resolution`. They lie over the background of
     `Condition.background`, else over white. `azimuths` is the number of equally spaced views; elevations and fov are in
@@ -79,10 +82,11 @@ class Menagerie(Prior):
         view_bias_unconditional: NonNegativeFloat = 0.0,
         view_words: NonNegativeFloat = 4.0,
         joint: bool = False,
+        joint_weights: Literal["anchor", "product"] = "anchor",
     ) -> None:
         self.resolution = resolution
         self.view_bias, self.view_bias_unconditional, self.view_words = view_bias, view_bias_unconditional, view_words
-        self.joint, self.device = joint, context.device
+        self.joint, self.joint_weights, self.device = joint, joint_weights, context.device
         self.azimuths, self.elevations, self._views = azimuths, elevations, bank_views(variants, azimuths, elevations)
         self._bank = partial(
             build_bank, fov=fov, distance=distance, variants=variants, azimuths=azimuths, elevations=elevations
@@ -228,16 +232,17 @@ class Menagerie(Prior):
             groups.setdefault(key, []).append(row)
         out = torch.zeros_like(evidence).view(-1, *shape)
         for rows in groups.values():
-            cells = [(elevation[views[row] % len(cameras)], azimuth[views[row] % len(cameras)]) for row in rows]
+            shown = [(row, (elevation[views[row] % len(cameras)], azimuth[views[row] % len(cameras)])) for row in rows]
 
             def by_yaw(values: Tensor, row: int, cell: tuple[int, int]) -> Float[Tensor, "creature variant yaw"]:
                 return values[row].view(shape)[:, :, cell[0]].roll(-cell[1], -1)
 
-            anchor = by_yaw(log_weights, rows[0], cells[0])
-            total = anchor - anchor.flatten(1).logsumexp(1)[:, None, None]
-            total = total + sum(by_yaw(evidence, row, cell) for row, cell in zip(rows, cells, strict=True))
+            weighed = shown[:1] if self.joint_weights == "anchor" else shown
+            total = torch.stack([by_yaw(log_weights, *each) for each in weighed]).sum(0)
+            total = total - total.flatten(1).logsumexp(1)[:, None, None]
+            total = total + sum(by_yaw(evidence, *each) for each in shown)
             probs = torch.softmax(total.flatten(), 0).view_as(total)
-            for row, (high, turn) in zip(rows, cells, strict=True):
+            for row, (high, turn) in shown:
                 out[row, :, :, high] = probs.roll(turn, -1)
         return out.flatten(1)
 

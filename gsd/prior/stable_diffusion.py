@@ -21,6 +21,7 @@ from gsd.backend.checkpoint import locate
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.noise_levels import step_at
+from gsd.prior.parts.disentangle import Disentangle, Disentangled
 from gsd.prior.parts.text import Embeddings
 from gsd.protocols import Prior
 from gsd.types import Condition, Context, Fraction
@@ -57,6 +58,7 @@ class StableDiffusion(Prior):
     guidance_scale for sds, sjc and vsd without a number of their own; null: what is usual with each
     random_background    fraction of training steps in which scenes lie over a random colour. The prior is not told it,
                          so a model that was trained on one background alone, such as tiny, must have 0
+    disentangle  {keyword: WORD, weight: w}: ConsDreamer's change of the embeddings of view words, see `Disentangled`
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.
@@ -74,6 +76,7 @@ class StableDiffusion(Prior):
         compile: bool = False,
         guidance_scale: NonNegativeFloat | None = None,
         random_background: Fraction = 0.5,
+        disentangle: Disentangle | None = None,
     ) -> None:
         if compile:
             _find_compiler()
@@ -93,6 +96,7 @@ class StableDiffusion(Prior):
         self.prediction, sigmas = _schedule(folder, model)
         self.log_sigmas = sigmas.log().to(self.device)
         self.embeddings = Embeddings(folder, variant, self.device)
+        self.disentangled = disentangle and Disentangled(disentangle, self.embeddings, context.prompt)
 
     def network(self) -> Any:
         """What loads the UNet, by diffusers' `from_pretrained`."""
@@ -122,7 +126,7 @@ class StableDiffusion(Prior):
 
     def prepare(self, texts: Iterable[str]) -> None:
         """Embed all texts a run will use in one go; those it is asked for later load the text encoder again."""
-        self.embeddings.prepare(["", *texts])
+        self.embeddings.prepare(["", *texts, *(self.disentangled.texts if self.disentangled else ())])
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 4 h w"]:
         """Latents of images in [0, 1], with graph, in the precision of the images."""
@@ -180,10 +184,19 @@ class StableDiffusion(Prior):
 
     def embed(self, condition: Condition) -> Float[Tensor, "V L D"]:
         """The text encoder's view of every view's text, blended where it stands between two."""
-        texts = self.embeddings(condition.texts)
+        texts = self._embed(condition.texts, condition)
         if condition.others is None or condition.blend is None:
             return texts
-        return torch.lerp(texts, self.embeddings(condition.others), condition.blend.to(texts)[:, None, None])
+        others = self._embed(condition.others, condition)
+        return torch.lerp(texts, others, condition.blend.to(texts)[:, None, None])
+
+    def _embed(self, texts: tuple[str, ...], condition: Condition) -> Float[Tensor, "V L D"]:
+        values = self.embeddings(texts)
+        if self.disentangled is None:
+            return values
+        if condition.cameras is None:
+            raise GsdError("prior.disentangle needs the cameras of the views; use a guidance that passes them on.")
+        return self.disentangled(values, texts, condition.cameras)
 
     def timestep(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
         """The training step t, whole or between two, with noise level sigma; the ends of the range beyond them."""

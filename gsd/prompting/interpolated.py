@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from gsd.prompting.parts.words import Without, of_view
+from gsd.prompting.parts.words import Without, negative_prompt, of_view
 from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
@@ -24,10 +24,11 @@ class Interpolated(Prompting):
 
     context: Context
     overhead_deg: Annotated[float, Field(ge=0, lt=90)] = 60.0
-    negative: str = ""  # negative prompt
+    negative: str = ""  # negative prompt; {prompt} in it is the prompt without view words
     without: Without | None = None  # words to remove per view, such as {back: [smiling]}
 
     def __post_init__(self) -> None:
+        self.negative = negative_prompt(self.negative, self.context.prompt)
         words = ("front", "left side", "back", "right side", "overhead")
         *self.around, self.overhead = (of_view(self.context.prompt, word, self.without or {}) for word in words)
         self.texts = (*self.around, self.overhead, self.negative)

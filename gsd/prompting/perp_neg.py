@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 
 from gsd.geometry import angle_between
-from gsd.prompting.parts.words import Without, of_view
+from gsd.prompting.parts.words import Without, negative_prompt, of_view
 from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
@@ -29,7 +29,9 @@ class PerpNeg(Prompting):
 
     The numbers are threestudio's; the authors' own code has -2 for the front seen from behind, exponentials from -2 or
     -1 for the rest and 0 next to the negative's own view. Above elevation `overhead_deg` the prompt is "overhead view"
-    and there are no prompts against it. How the guidance uses the weights: `gsd.guidance.parts.branches`.
+    and there are no prompts against it. sides=named says "left side view" or "right side view" (the object's own) for
+    "side view", which leaves open how an object seen from the side is turned. How the guidance uses the weights:
+    `gsd.guidance.parts.branches`.
     """
 
     context: Context
@@ -38,19 +40,22 @@ class PerpNeg(Prompting):
     sf: Decay = (4.0, 0.5, -2.426)
     sb: Decay = (1.0, 0.5, -0.606)
     fsb: Decay = (1.0, 0.5, 0.967)
-    negative: str = ""  # negative prompt
+    sides: Literal["alike", "named"] = "alike"
+    negative: str = ""  # negative prompt; {prompt} in it is the prompt without view words
     without: Without | None = None  # words to remove per view, such as {back: [smiling]}
 
     def __post_init__(self) -> None:
         prompt, without = self.context.prompt, self.without or {}
-        views = tuple(of_view(prompt, word, without) for word in ("front", "side", "back", "overhead"))
-        self.front, self.side, self.back, self.overhead = views
+        sides = ("side", "side") if self.sides == "alike" else ("left side", "right side")
+        views = tuple(of_view(prompt, word, without) for word in ("front", "back", "overhead", *sides))
+        self.front, self.back, self.overhead, self.left, self.right = views
+        self.negative = negative_prompt(self.negative, prompt)
         self.texts = (*views, self.negative)
 
     def __call__(self, cameras: Cameras) -> Condition:
         azimuth = cameras.azimuth.cpu()
-        from_front = angle_between(azimuth, torch.zeros_like(azimuth)).abs().tolist()
-        rows = [self._view(*view) for view in zip(from_front, cameras.elevation.tolist(), strict=True)]
+        turned = angle_between(azimuth, torch.zeros_like(azimuth)).tolist()
+        rows = [self._view(*view) for view in zip(turned, cameras.elevation.tolist(), strict=True)]
         first, second, blend, near, far, near_weight, far_weight = zip(*rows, strict=True)
         return Condition(
             first,
@@ -62,15 +67,16 @@ class PerpNeg(Prompting):
             against_weights=torch.tensor([near_weight, far_weight]),
         )
 
-    def _view(self, from_front: float, elevation: float) -> tuple[str, str, float, str, str, float, float]:
+    def _view(self, turned: float, elevation: float) -> tuple[str, str, float, str, str, float, float]:
         """Prompt, second prompt and its weight in the blend; two prompts to lead away from and their weights."""
+        side, from_front = self.left if turned >= 0 else self.right, abs(turned)
         if elevation > self.overhead_deg:
-            return self.overhead, self.overhead, 0.0, self.front, self.side, 0.0, 0.0
+            return self.overhead, self.overhead, 0.0, self.front, side, 0.0, 0.0
         if from_front < 90:
             r = 1 - from_front / 90
-            return self.side, self.front, r, self.front, self.side, _weight(r, self.fs), _weight(1 - r, self.sf)
+            return side, self.front, r, self.front, side, _weight(r, self.fs), _weight(1 - r, self.sf)
         r = 2 - from_front / 90
-        return self.back, self.side, r, self.side, self.front, _weight(r, self.sb), _weight(r, self.fsb)
+        return self.back, side, r, side, self.front, _weight(r, self.sb), _weight(r, self.fsb)
 
 
 def _weight(r: float, decay: Decay) -> float:

@@ -9,7 +9,7 @@ import torch
 from pydantic import Field
 
 from gsd.geometry import angle_between
-from gsd.prompting.parts.words import Without, of_view
+from gsd.prompting.parts.words import Without, negative_prompt, of_view
 from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
@@ -25,10 +25,11 @@ class ViewDependent(Prompting):
     front_deg: Annotated[float, Field(ge=0, le=180)] = 45.0  # front: within this of azimuth 0
     back_deg: Annotated[float, Field(ge=0, le=180)] = 45.0  # back: within this of azimuth 180
     overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0  # overhead: above this elevation
-    negative: str = ""  # negative prompt
+    negative: str = ""  # negative prompt; {prompt} in it is the prompt without view words
     without: Without | None = None  # words to remove per view, such as {back: [smiling]}
 
     def __post_init__(self) -> None:
+        self.negative = negative_prompt(self.negative, self.context.prompt)
         words = ("front", "side", "back", "overhead")
         self.by_word = {word: of_view(self.context.prompt, word, self.without or {}) for word in words}
         self.texts = (*self.by_word.values(), self.negative)

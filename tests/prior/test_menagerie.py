@@ -1,6 +1,7 @@
 """The menagerie's denoiser against brute force in float64, its score against finite differences."""
 
 import math
+from itertools import product
 from typing import Any
 
 import pytest
@@ -132,6 +133,51 @@ def test_the_score_is_the_gradient_of_the_log_density(joint):
         step = 1e-4
         numeric = (log_density(x + step * direction) - log_density(x - step * direction)) / (2 * step)
         assert float(numeric) == pytest.approx(float((score * direction).sum()), rel=1e-6, abs=1e-8)
+
+
+@pytest.mark.parametrize("texts", [("a corgi, side view", "a corgi, back view", "a corgi"), ("",) * 3])
+def test_the_score_of_the_product_is_the_gradient_of_its_log_density(few, texts):
+    """log p(x_1, x_2, x_3) = log sum_h prod_v w_v(h) N(x_v; image of h from v), by autograd, over far views."""
+    prior = _prior(joint=True, joint_weights="product", view_bias=8.0, view_bias_unconditional=0.7)
+    names, bias = (few, 0.7) if texts[0] == "" else (["corgi"], 8.0)
+    cells, sigma = [1, 4, 8], torch.tensor([4.0, 6.0, 5.0]).double()
+    cameras = _cameras([30.0, 120.0, 240.0], elevation=0.0, group=torch.zeros(3, dtype=torch.long))
+    cubes = [_images(prior, name)[0].view(2, 2, 12, 3, 16, 16)[:, 0] for name in names]
+    heard = {"side": lambda a: 2 * abs(math.sin(a)) - 1, "back": lambda a: -math.cos(a)}
+
+    def log_weight(text, angle):
+        return bias * math.cos(angle) + sum(4 * f(angle) for word, f in heard.items() if f"{word} view" in text)
+
+    def log_density(x):
+        logs = []
+        for cube, variant, yaw in product(cubes, range(2), range(12)):
+            turns = [(cell + yaw) % 12 for cell in cells]
+            energy = ((x - cube[variant, turns]).square().flatten(1).sum(1) / (2 * sigma**2)).sum()
+            weights = [log_weight(*each) for each in zip(texts, [math.radians(30 * t) for t in turns], strict=True)]
+            logs.append(sum(weights) - energy)
+        return torch.logsumexp(torch.stack(logs), 0)
+
+    noise = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(8)).double()
+    x = (cubes[0][1, [0, 3, 6]] + sigma[:, None, None, None] * noise).requires_grad_()
+    gradient = torch.autograd.grad(log_density(x), x)[0]
+    score = (prior.denoise(x.detach(), sigma, Condition(texts, cameras)) - x.detach()) / sigma[:, None, None, None] ** 2
+    torch.testing.assert_close(score, gradient, rtol=1e-9, atol=1e-10)
+
+
+def test_all_around_a_product_has_no_view_bias_and_heeds_the_words():
+    """At a noise level that drowns the images the weights alone are left: the view behind shows the back."""
+    words, sigma = ("front", "side", "back", "side"), torch.full((4,), 1e4)
+    cameras = _cameras([0.0, 90.0, 180.0, 270.0], elevation=0.0, group=torch.zeros(4, dtype=torch.long))
+    x = 1e4 * torch.randn(4, 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    behind = {}
+    for weights in ("anchor", "product"):
+        prior = _prior(joint=True, joint_weights=weights, view_bias=8.0)
+        for texts in ((f"a corgi, {word} view" for word in words), ("a corgi",) * 4):
+            found = prior.posterior(x, sigma, Condition(tuple(texts), cameras))
+            behind[weights, len(behind) % 2] = float(found.probs[2, (found.azimuth - 180).abs() < 40].sum())
+    assert behind["product", 0] > 0.9
+    assert behind["product", 1] == pytest.approx(3 / 12, abs=0.02)
+    assert behind["anchor", 1] > 0.9  # the first view is the one that is biased
 
 
 @pytest.mark.parametrize("sigma", [0.1, 2.0, 30.0])

@@ -34,6 +34,15 @@ def test_texts_and_weights(azimuth, texts, share, against, weights):
     assert condition.against_weights[:, 0].tolist() == pytest.approx(weights, abs=1e-5)
 
 
+@pytest.mark.parametrize(("azimuth", "side"), [(45, "left"), (135, "left"), (225, "right"), (-45, "right")])
+def test_named_sides_are_the_objects_own(azimuth, side):
+    alike, named = (PerpNeg(Context("an owl"), sides=sides)(looking(azimuth)) for sides in ("alike", "named"))
+    one, other = ([t[0] for t in (c.texts, c.others, *c.against)] for c in (alike, named))
+    assert other == [text.replace("side", f"{side} side") for text in one]
+    assert named.blend.tolist() == alike.blend.tolist()
+    assert torch.equal(named.against_weights, alike.against_weights)
+
+
 def test_nothing_is_led_away_from_overhead():
     condition = PerpNeg(Context("an owl"), overhead_deg=60)(looking(10, 170, elevation=70.0))
     assert condition.texts == ("an owl, overhead view",) * 2

@@ -26,7 +26,8 @@ class GradientClip(BaseModel):
                  this to the pixels of the image, behind the encoder)
     per view     the norm of the whole map is at most `limit`
 
-    The limit of D-SDS grows linearly over the run: 2 to 8 with Stable Diffusion, 0.5 to 2 with DeepFloyd IF.
+    The limit of D-SDS grows linearly over the run, from 2 to 8 with Stable Diffusion (guidance scale 100, the gradient
+    of SJC) and from 0.5 to 2 with DeepFloyd IF (scale 20, weighted as by one_minus_abar): experiment=debiased_sds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

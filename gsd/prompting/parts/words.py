@@ -1,4 +1,4 @@
-"""What all ways of prompting share: view words at the end, and words that a view is better without."""
+"""What all ways of prompting share: view words, words that a view is better without, negative prompts."""
 
 from __future__ import annotations
 
@@ -24,3 +24,21 @@ def of_view(prompt: str, view: str, without: Without) -> str:
     if not prompt:
         raise GsdError(f"prompting.without leaves nothing of the prompt for the {view} view; take fewer words away.")
     return f"{prompt}, {view} view"
+
+
+def negative_prompt(negative: str, prompt: str) -> str:
+    """`negative`, with the prompt in the place of {prompt}.
+
+    The prompt comes without view words. Where a prior gives the views of a prompt the log-weights bias + words,
+    guidance of scale s away from "{prompt}" gives bias + s words, while away from "", which shares neither, it gives
+    s (bias + words). Away from "{prompt}, front view", s > 1 also reduces the bias towards the front.
+
+    Raises:
+        GsdError: for any other use of braces.
+    """
+    if re.search("[{}]", negative.replace("{prompt}", "")):
+        raise GsdError(
+            f"prompting.negative={negative!r}: the only placeholder is {{prompt}}, the prompt without view words; "
+            "write it as in 'prompting.negative=\"{prompt}, front view\"', or leave the braces out."
+        )
+    return negative.replace("{prompt}", prompt)

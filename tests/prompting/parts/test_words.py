@@ -3,7 +3,8 @@ from views import looking
 
 from gsd.errors import GsdError
 from gsd.prompting.interpolated import Interpolated
-from gsd.prompting.parts.words import of_view
+from gsd.prompting.parts.words import negative_prompt, of_view
+from gsd.prompting.perp_neg import PerpNeg
 from gsd.prompting.plain import Plain
 from gsd.prompting.view_dependent import ViewDependent
 from gsd.protocols import Prompting
@@ -53,3 +54,21 @@ def test_all_texts_are_announced(prompting):
 
 def test_without_a_negative_prompt_the_other_end_is_unconditional():
     assert Condition(("an owl",)).negative().texts == ("",)
+
+
+@pytest.mark.parametrize("kind", [Plain, ViewDependent, Interpolated, PerpNeg])
+def test_the_prompt_takes_its_place_in_a_negative_prompt_without_view_words(kind):
+    prompting = kind(Context("a smiling owl"), negative="{prompt}, front view, ugly")
+    wanted = "a smiling owl, front view, ugly"
+    assert prompting(looking(0, 180, elevation=75.0)).negative().texts == (wanted, wanted)
+    assert wanted in prompting.texts
+
+
+@pytest.mark.parametrize("wrong", ["{promt}", "{}", "{prompt", "prompt}", "{{prompt}}", "{prompt.upper}"])
+def test_other_placeholders_are_refused(wrong):
+    with pytest.raises(GsdError, match=r"the only placeholder is \{prompt\}"):
+        Plain(Context("an owl"), wrong)
+
+
+def test_braces_of_the_prompt_itself_stay():
+    assert negative_prompt("{prompt}, ugly", "a {x} owl") == "a {x} owl, ugly"
