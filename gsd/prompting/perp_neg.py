@@ -29,7 +29,8 @@ class PerpNeg(Prompting):
 
     The numbers are threestudio's; the authors' own code has -2 for the front seen from behind, exponentials from -2 or
     -1 for the rest and 0 next to the negative's own view. Above elevation `overhead_deg` the prompt is "overhead view"
-    and there are no prompts against it. How the guidance uses the weights: `gsd.guidance.parts.branches`.
+    and there are no prompts against it. How the guidance uses the weights: `gsd.guidance.parts.branches`. The opposite
+    view, for view guidance, is that of the camera turned by 180 degrees: side and overhead are their own opposites.
     """
 
     context: Context
@@ -50,8 +51,10 @@ class PerpNeg(Prompting):
     def __call__(self, cameras: Cameras) -> Condition:
         azimuth = cameras.azimuth.cpu()
         from_front = angle_between(azimuth, torch.zeros_like(azimuth)).abs().tolist()
-        rows = [self._view(*view) for view in zip(from_front, cameras.elevation.tolist(), strict=True)]
-        first, second, blend, near, far, near_weight, far_weight = zip(*rows, strict=True)
+        views = list(zip(from_front, cameras.elevation.tolist(), strict=True))
+        first, second, blend, near, far, near_weight, far_weight = zip(*(self._view(*v) for v in views), strict=True)
+        behind = zip(*(self._view(180 - angle, elevation)[:3] for angle, elevation in views), strict=True)
+        opposite, opposite_second, opposite_blend = behind
         return Condition(
             first,
             cameras,
@@ -60,6 +63,7 @@ class PerpNeg(Prompting):
             negatives=(self.negative,) * len(first),
             against=(near, far),
             against_weights=torch.tensor([near_weight, far_weight]),
+            opposite=Condition(opposite, others=opposite_second, blend=torch.tensor(opposite_blend)),
         )
 
     def _view(self, from_front: float, elevation: float) -> tuple[str, str, float, str, str, float, float]:
