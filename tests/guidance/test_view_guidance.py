@@ -1,11 +1,13 @@
 """View guidance against independent lines, for every guidance that takes it."""
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 from launch import LIGHT, launch, records
-from quick_config import quick
+from pipelines import random_multiview
+from quick_config import quick, quick_launch
 from views import looking
 from worlds import RNG, TEXTS, exact, network, per_view
 
@@ -21,6 +23,7 @@ from gsd.guidance.sjc import SJC
 from gsd.guidance.vsd import VSD
 from gsd.protocols import Prompting
 from gsd.random import Stream
+from gsd.results.outcome import outcome
 from gsd.schedule import Step
 from gsd.types import Condition, Context
 
@@ -141,12 +144,10 @@ def test_view_words_are_needed_and_cameras_contradict_them(tmp_path):
     with pytest.raises(GsdError, match=r"set prompting=interpolated, .* or guidance.view_scale=0"):
         build(quick(*SMALL, "prompting=plain", late))
     build(quick(*SMALL, "prompting=plain"))
-    multiview = ("prior=mvdream", f"prior.model={tmp_path}", "camera.views=4", "camera.delta_deg=90")
-    from pipelines import random_multiview
-
+    multiview = (*LIGHT, "prior=mvdream", f"prior.model={tmp_path}", "camera.views=4", "camera.delta_deg=90")
     random_multiview(tmp_path)
     with pytest.raises(GsdError, match=r"knows the cameras.* set guidance.view_scale=0"):
-        build(quick(*SMALL, *multiview, late))
+        build(quick(*multiview, late))
 
 
 def test_a_run_counts_and_logs_it(tmp_path):
@@ -160,3 +161,20 @@ def test_a_run_counts_and_logs_it(tmp_path):
         tmp_path / "alone", *SMALL, schedule
     )  # without guidance by the text there is nothing to compare with
     assert "score/view_ratio" not in records(alone)[0]
+
+
+@pytest.mark.slow
+def test_right_views_where_the_prior_asks_for_fronts_alone(tmp_path):
+    """At view_bias 8 and view_words 4 even "back view" asks for a front. Equal prior calls, no guidance by the text."""
+    world = ("prior.view_bias=8", "prior.azimuths=36", "prior.elevations=[15]", "prior.variants=1", "threads=1")
+    views = ("camera.views=1", "camera.resolution=64", "camera.elevation=[10,20]", "images_every=0")
+    judge = ("turntable.views=60", "turntable.resolution=64", "metric.truth.azimuths=36")
+    sds = (*world, *views, *judge, "prompt=an elephant", "noising=random", "loss=none", "guidance.guidance_scale=1")
+    found = {}
+    for scale, steps in ((0, 1200), (5, 600)):
+        folder = quick_launch(tmp_path / str(scale), *sds, f"steps={steps}", f"guidance.view_scale={scale}")
+        found[scale] = json.loads((folder / "summary.json").read_text())
+    assert found[0]["prior_calls"] == found[5]["prior_calls"]
+    assert outcome(found[0]) != "coherent"
+    assert outcome(found[5]) == "coherent"
+    assert found[5]["view_error_deg"] < 10 < found[0]["view_error_deg"]
