@@ -23,6 +23,7 @@ COMMANDS = {  # name -> module with a main()
     "study": "gsd.tools.study.__main__",
     "sweep": "gsd.tools.sweep.__main__",
     "view": "gsd.tools.view.__main__",
+    "view-words": "gsd.tools.view_words",
 }
 
 

@@ -33,6 +33,7 @@ from gsd.protocols import (
     Viewer,
 )
 from gsd.random import Stream
+from gsd.schedule import extremes
 from gsd.shares import Shares
 from gsd.types import Cameras, Context
 
@@ -104,12 +105,10 @@ def build(cfg: DictConfig) -> Experiment:
     sigma = make(cfg.sigma, "sigma", context, Sigma)
     prompting = make(cfg.prompting, "prompting", context, Prompting)
     init = make(cfg.init, "init", context, Init)
+    if extremes(guidance.view_scale) != (0, 0):
+        prompting(camera(Stream(cfg.seed, "camera"))).opposite_view()  # refuses texts without view words
     prior = make(cfg.prior, "prior", context, Prior)
-    if prior.views is not None and prior.views != camera.views:
-        raise GsdError(
-            f"prior {type(prior).__name__} sees {prior.views} views of a group at once, and camera.views is "
-            f"{camera.views}; set camera.views={prior.views} camera.delta_deg={360 / prior.views:g}."
-        )
+    _check_views(prior, camera, guidance)
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))
     if isinstance(prior, ReadsTexts):
@@ -171,6 +170,23 @@ def _check_root(cfg: DictConfig) -> None:
     for key in ("views", "resolution", "fov", "distance"):
         if not cfg.turntable[key] > 0:
             raise GsdError(f"turntable.{key}={cfg.turntable[key]}: must be above 0.")
+
+
+def _check_views(prior: Prior, camera: Camera, guidance: Guidance) -> None:
+    """Of priors that see all views of a group at once, with their cameras."""
+    if prior.views is None:
+        return
+    name = type(prior).__name__
+    if prior.views != camera.views:
+        raise GsdError(
+            f"prior {name} sees {prior.views} views of a group at once, and camera.views is {camera.views}; "
+            f"set camera.views={prior.views} camera.delta_deg={360 / prior.views:g}."
+        )
+    if extremes(guidance.view_scale) != (0, 0):
+        raise GsdError(
+            f"prior {name} knows the cameras, which the words of the opposite view would contradict; "
+            "set guidance.view_scale=0."
+        )
 
 
 def _check_pairs(guidance: Guidance, camera: Camera, noising: Noising, losses: dict[str, Loss]) -> None:

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gsd.random import Stream
-from gsd.schedule import Weight
+from gsd.schedule import Schedule, Weight
 from gsd.types import (
     Cameras,
     Condition,
@@ -201,6 +201,7 @@ class Noising(Protocol):
 class Guidance(Protocol):
     draws_own_noise: bool = False  # then pairing it with a noising that is not independent is refused
     texts: tuple[str, ...] = ()  # that it asks about besides those of the prompting
+    view_scale: Schedule = 0.0  # of view guidance, which needs a prompting with view words
 
     @abstractmethod
     def __call__(self, prior: Prior, given: Noised) -> Score:

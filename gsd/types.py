@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from pydantic import Field
 from torch import Tensor
 
+from gsd.errors import GsdError
 from gsd.random import Stream
 
 # What a noising promises about its maps, tested by `gsd noising-check`:
@@ -130,9 +131,10 @@ class Condition:
     against: tuple[tuple[str, ...], ...] = ()  # K times V prompts
     against_weights: Float[Tensor, "K V"] | None = None  # given with against
     background: Float[Tensor, "V 3"] | None = None  # rgb in [0, 1] behind the object; None: unknown
+    opposite: Condition | None = None  # texts, others and blend as from the other side; None: no view words
 
     def __add__(self, other: Condition) -> Condition:
-        """Both conditions as one batch to denoise, without negatives and against."""
+        """Both conditions as one batch to denoise, without negatives, against and opposite."""
         cameras = self.cameras + other.cameras if self.cameras and other.cameras else None
         both = Condition(self.texts + other.texts, cameras)
         if self.background is not None and other.background is not None:
@@ -158,6 +160,15 @@ class Condition:
     def negative(self) -> Condition:
         """The negative prompts for the same views."""
         return self.with_texts(self.negatives or ("",) * len(self.texts))
+
+    def opposite_view(self) -> Condition:
+        """The texts as from the other side, for the same views. Raises GsdError where texts have no view words."""
+        if self.opposite is None:
+            raise GsdError(
+                "guidance.view_scale needs prompts with view words; set prompting=interpolated, view_dependent or "
+                "perp_neg, or guidance.view_scale=0."
+            )
+        return replace(self.opposite, cameras=self.cameras, background=self.background)
 
 
 @dataclass(frozen=True)
@@ -194,6 +205,7 @@ class Score:
     cfg_delta: Float[Tensor, "V C h w"] | None  # eps_text - eps_uncond; None if only one branch was computed
     prior_calls: int  # images the prior denoised for it
     residual: Float[Tensor, "V C h w"] | None = None  # gradient before weight and clipping, where it is not eps - noise
+    view_delta: Float[Tensor, "V C h w"] | None = None  # eps_text - eps_opposite; None without view guidance
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,8 @@ MAY_IMPORT = (
         "tools": BELOW | CORE | {"cli", "results", "noising"},  # noising: the bench of gsd noising-check
     }
 )
-EXTRA = {("tools", "prior"), ("tools", "init")}  # programs around one group: gsd convert, gsd init
+# Programs around one group: gsd convert, gsd init, gsd view-words
+EXTRA = {("tools", "prior"), ("tools", "init"), ("tools", "guidance")}
 TOP = {"__main__", "__init__"}  # the command, and the names that `import gsd` offers
 
 

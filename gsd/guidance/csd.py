@@ -19,7 +19,8 @@ class CSD(Guidance):
 
     e is the noise predicted at x = z + sigma n, a = `guidance_scale`, b = `negative_scale`. The first difference is the
     gradient of an implicit classifier log p(y | x); nothing pulls towards p(x). Without a negative prompt the second
-    difference is 0 and the prior is asked for two branches; with one it is asked for two only if a = b.
+    difference is 0 and the prior is asked for two branches; with one it is asked for two only if a = b. View guidance
+    adds view_scale (e(x, y) - e(x, y_opposite)), see `gsd.guidance.parts.branches.guide`.
 
     Differences from the source:
     - The authors use a = 1; b rises from 0 to 1 over the first half of the coarse stage and falls from 1 to 0.5 over
@@ -30,21 +31,25 @@ class CSD(Guidance):
 
     guidance_scale: Scale = 1.0  # a
     negative_scale: Scale = 1.0  # b
+    view_scale: Scale = 0.0  # of view guidance
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
-        scale, lead = at(self.guidance_scale, given.rng.step), at(self.negative_scale, given.rng.step)
+        scales = (self.guidance_scale, self.negative_scale, self.view_scale)
+        scale, lead, view_scale = (at(each, given.rng.step) for each in scales)
         condition, negative = given.condition, given.condition.negative()
         if scale == lead or not any(negative.texts):
-            both = contrast(prior, given.x, given.sigma, condition, negative)
+            both = contrast(prior, given.x, given.sigma, condition, negative, view_scale=view_scale)
             direction = scale * both.direction
         else:
             others = [negative] if lead else []
-            both = contrast(prior, given.x, given.sigma, condition, condition.unconditional(), others)
+            base = condition.unconditional()
+            both = contrast(prior, given.x, given.sigma, condition, base, others, view_scale)
             direction = scale * both.direction
             if lead:
                 direction = direction + lead * (both.base - both.others[0])
+        direction = both.lead(direction, view_scale)
         gradient = shaped(direction, given, self.weighting, self.clip)
-        return Score(gradient, both.text, both.text - both.base, both.calls, direction)
+        return Score(gradient, both.text, both.text - both.base, both.calls, direction, both.view)

@@ -25,7 +25,8 @@ class ISM(Guidance):
     x_s is the DDIM inversion of z without the text, in steps of `inversion_step` from t = 0, where the given noise is
     added at the lowest level (sigma 0.03). x_t is one step further along e(x_s, ""), which is also the target. t counts
     the 1000 steps of Stable Diffusion's schedule and follows from sigma. e_hat is guided as in SDS; the source's w is
-    sigma_t. In sigma space inversion is Euler's method (`gsd.guidance.parts.inversion`).
+    sigma_t. View guidance is part of e_hat and not of the inversion, which has no text. In sigma space inversion is
+    Euler's method (`gsd.guidance.parts.inversion`).
 
     Cost: ceil(s / inversion_step) + 1 images per view without the text, and one or two for e_hat.
 
@@ -36,6 +37,7 @@ class ISM(Guidance):
     draws_own_noise = True
 
     guidance_scale: Scale = 7.5
+    view_scale: Scale = 0.0  # of view guidance, of e_hat alone
     rescale: Fraction = 0.0
     interval: Scale = 80.0  # t - s in training steps
     inversion_step: PositiveFloat = 200.0  # training steps
@@ -54,7 +56,9 @@ class ISM(Guidance):
         x = follow(given.latents + lowest * given.noise, levels, unguided)
         target = unguided(x, levels[-1])
         x = x + (sigma - levels[-1])[:, None, None, None] * target
-        guided = guide(prior, x, sigma, given.condition, at(self.guidance_scale, step), self.rescale)
+        scale, view_scale = at(self.guidance_scale, step), at(self.view_scale, step)
+        guided = guide(prior, x, sigma, given.condition, scale, self.rescale, view_scale=view_scale)
         residual = guided.eps - target
         gradient = shaped(residual, given, self.weighting, self.clip)
-        return Score(gradient, guided.eps, guided.delta, len(levels) * len(x) + guided.calls, residual)
+        calls = len(levels) * len(x) + guided.calls
+        return Score(gradient, guided.eps, guided.delta, calls, residual, guided.view)

@@ -25,11 +25,14 @@ class NFSD(Guidance):
     - t >= `threshold`: e(x, "") - e(x, y_neg), where both remove the same noise
     - t < `threshold`: e(x, "") itself, where there is little noise
 
+    View guidance adds view_scale (e(x, y) - e(x, y_opposite)), see `gsd.guidance.parts.branches.guide`.
+
     y_neg is `unwanted`, or the negative prompt if `prompting` has one. For a prior that ignores y_neg, d_D is 0 above
     the threshold, and what remains is classifier score distillation.
     """
 
     guidance_scale: Scale = 7.5
+    view_scale: Scale = 0.0  # of view guidance
     unwanted: str = UNWANTED
     threshold: Fraction = 0.2  # fraction of the training steps
     weighting: Weighting = "one_minus_abar"
@@ -43,11 +46,12 @@ class NFSD(Guidance):
     def __call__(self, prior: Prior, given: Noised) -> Score:
         condition, large = given.condition, given.sigma >= self.small
         unwanted = tuple(text or self.unwanted for text in condition.negatives or ("",) * len(condition.texts))
+        scale, view_scale = (at(each, given.rng.step) for each in (self.guidance_scale, self.view_scale))
         asked = [condition.with_texts(unwanted)] if large.any() else []
-        both = contrast(prior, given.x, given.sigma, given.condition, condition.unconditional(), asked)
+        both = contrast(prior, given.x, given.sigma, condition, condition.unconditional(), asked, view_scale)
         domain = both.base
         if asked:
             domain = domain - torch.where(large[:, None, None, None], both.others[0], 0.0)
-        lead = at(self.guidance_scale, given.rng.step) * both.direction
+        lead = both.lead(scale * both.direction, view_scale)
         gradient = shaped(domain + lead, given, self.weighting, self.clip)
-        return Score(gradient, both.base + lead, both.text - both.base, both.calls, domain + lead)
+        return Score(gradient, both.base + lead, both.text - both.base, both.calls, domain + lead, both.view)

@@ -31,6 +31,9 @@ class SDI(Guidance):
     In sigma space it is Euler's method (`gsd.guidance.parts.inversion`). w = sigma makes w (e_hat - k) the difference
     of latents.
 
+    View guidance leads D and not the inversion: k is to be the noise of the render as it is, and where the inversion is
+    led too, x moves along and the difference that D is to make cancels.
+
     Both scales follow diffusers. The source counts from the text alone: its 7.5 and -7.5 are 8.5 and -6.5 here, except
     with Perp-Neg, as in its 3D runs, where they are 7.5 and -7.5 here too. It lowers t linearly from 0.98 to 0.25.
 
@@ -41,6 +44,7 @@ class SDI(Guidance):
 
     guidance_scale: Scale = 8.5
     inversion_scale: Schedule = -6.5
+    view_scale: Scale = 0.0  # of view guidance, of e_hat alone
     rescale: Fraction = 0.0
     inversion_steps: PositiveInt = 10
     eta: NonNegativeFloat = 0.3
@@ -50,11 +54,12 @@ class SDI(Guidance):
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
         found, calls = self._invert(prior, given)
-        x, scale = given.latents + given.level * found, at(self.guidance_scale, given.rng.step)
-        guided = guide(prior, x, given.sigma, given.condition, scale, self.rescale)
+        x, step = given.latents + given.level * found, given.rng.step
+        scale, view_scale = at(self.guidance_scale, step), at(self.view_scale, step)
+        guided = guide(prior, x, given.sigma, given.condition, scale, self.rescale, view_scale=view_scale)
         residual = guided.eps - found
         gradient = shaped(residual, given, self.weighting, self.clip)
-        return Score(gradient, guided.eps, guided.delta, calls + guided.calls, residual)
+        return Score(gradient, guided.eps, guided.delta, calls + guided.calls, residual, guided.view)
 
     def _invert(self, prior: Prior, given: Noised) -> tuple[Float[Tensor, "V C h w"], int]:
         """k, and the images denoised for it."""

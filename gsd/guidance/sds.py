@@ -9,6 +9,7 @@ import torch
 from gsd.guidance.parts.branches import RescaleOf, guide
 from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, scale_at, shaped
 from gsd.protocols import Guidance, Prior
+from gsd.schedule import at
 from gsd.types import Fraction, Noised, Score
 
 USUAL = 101.0  # guidance scale for Stable Diffusion; DreamFusion's 100 counts from the text
@@ -19,7 +20,7 @@ class SDS(Guidance):
     """gradient = w(sigma) (eps_hat(z + sigma n) - n) (Poole et al. 2022, eq. 3; eq. 10 of the paper up to the weight).
 
     eps_hat is the guided prediction of `gsd.guidance.parts.branches.guide`, which also handles negative prompts,
-    Perp-Neg and `rescale`. Scales follow diffusers; threestudio's numbers are one lower.
+    Perp-Neg, view guidance and `rescale`. Scales follow diffusers; threestudio's numbers are one lower.
 
     With weighting=sigma it is the gradient of MVDream's x0-reconstruction loss |z - D(x)|^2 / 2 with D held fixed (Shi
     et al. 2023, section 3.2), since z - D = z - (x - sigma eps_hat) = sigma (eps_hat - n). guidance=x0 has the numbers
@@ -27,6 +28,7 @@ class SDS(Guidance):
     """
 
     guidance_scale: Scale | None = None  # None: the prior's own, else 101
+    view_scale: Scale = 0.0  # of view guidance
     rescale: Fraction = 0.0
     rescale_of: RescaleOf = "noise"
     weighting: Weighting = "one_minus_abar"
@@ -34,7 +36,8 @@ class SDS(Guidance):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
-        scale = scale_at(self.guidance_scale, prior, USUAL, given.rng.step)
-        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale, self.rescale_of)
+        step = given.rng.step
+        scale, view_scale = scale_at(self.guidance_scale, prior, USUAL, step), at(self.view_scale, step)
+        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale, self.rescale_of, view_scale)
         gradient = shaped(guided.eps - given.noise, given, self.weighting, self.clip)
-        return Score(gradient, guided.eps, guided.delta, guided.calls)
+        return Score(gradient, guided.eps, guided.delta, guided.calls, view_delta=guided.view)

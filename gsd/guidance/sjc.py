@@ -9,6 +9,7 @@ import torch
 from gsd.guidance.parts.branches import guide
 from gsd.guidance.parts.shaping import GradientClip, Scale, scale_at
 from gsd.protocols import Guidance, Prior
+from gsd.schedule import at
 from gsd.types import Fraction, Noised, Score
 
 USUAL = 100.0  # guidance scale for Stable Diffusion
@@ -28,16 +29,18 @@ class SJC(Guidance):
     """
 
     guidance_scale: Scale | None = None  # None: the prior's own, else 100
+    view_scale: Scale = 0.0  # of view guidance
     rescale: Fraction = 0.0
     variance_reduction: bool = True
     clip: GradientClip | None = None
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
-        scale = scale_at(self.guidance_scale, prior, USUAL, given.rng.step)
-        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale)
+        step, condition = given.rng.step, given.condition
+        scale, view_scale = scale_at(self.guidance_scale, prior, USUAL, step), at(self.view_scale, step)
+        guided = guide(prior, given.x, given.sigma, condition, scale, self.rescale, view_scale=view_scale)
         denoised = given.x - given.level * guided.eps
         gradient = ((given.latents if self.variance_reduction else given.x) - denoised) / given.level
         if self.clip is not None:
-            gradient = self.clip(gradient, given.rng.step)
-        return Score(gradient, guided.eps, guided.delta, guided.calls)
+            gradient = self.clip(gradient, step)
+        return Score(gradient, guided.eps, guided.delta, guided.calls, view_delta=guided.view)

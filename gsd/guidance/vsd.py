@@ -27,10 +27,10 @@ USUAL = 7.5  # guidance scale, for Stable Diffusion
 class VSD(Guidance):
     """gradient = w(sigma) (e_hat(x, y) - e_lora(x, y, c)) (ProlificDreamer, Wang et al. 2023).
 
-    e_hat is the prior's guided prediction at x = z + sigma n, as in SDS. e_lora is the prediction of the prior's
-    network with LoRA, which learns in every step to denoise the renders: one step of AdamW on |e_lora(z + sigma' n', y,
-    c) - n'|^2 (or the velocity), with t' uniform over all training steps and n' independent of n. So the gradient
-    vanishes where the renders are distributed like the prior's images, not at the mode.
+    e_hat is the prior's guided prediction at x = z + sigma n, as in SDS, with view guidance. e_lora is the prediction
+    of the prior's network with LoRA, which learns in every step to denoise the renders: one step of AdamW on
+    |e_lora(z + sigma' n', y, c) - n'|^2 (or the velocity), with t' uniform over all training steps and n' independent
+    of n. So the gradient vanishes where the renders are distributed like the prior's images, not at the mode.
 
     camera: e_lora gets the plain prompt and, as a class embedding, the camera -> world matrix c, which is set to 0 for
     a fraction `camera_dropout` of the training views. camera=false: e_lora gets the prompt with its view words.
@@ -59,6 +59,7 @@ class VSD(Guidance):
 
     context: Context
     guidance_scale: Scale | None = None  # None: the prior's own, else 7.5
+    view_scale: Scale = 0.0  # of view guidance, of e_hat alone
     rescale: Fraction = 0.0
     lora_scale: Scale = 1.0
     rank: PositiveInt = 4
@@ -84,13 +85,15 @@ class VSD(Guidance):
         self.optimizer = torch.optim.AdamW(self.lora.params.values(), lr=self.lr, betas=(0.9, 0.99), eps=1e-15)
 
     def __call__(self, prior: Prior, given: Noised) -> Score:
-        scale = scale_at(self.guidance_scale, prior, USUAL, given.rng.step)
-        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale)
+        step, condition = given.rng.step, given.condition
+        scale, view_scale = scale_at(self.guidance_scale, prior, USUAL, step), at(self.view_scale, step)
+        guided = guide(prior, given.x, given.sigma, condition, scale, self.rescale, view_scale=view_scale)
         adapted, calls = self._predict_adapted(given)
         residual = guided.eps - adapted
         gradient = shaped(residual, given, self.weighting, self.clip)
         self._learn(given)
-        return Score(gradient, guided.eps, guided.delta, guided.calls + calls + len(adapted), residual)
+        calls += guided.calls + len(adapted)
+        return Score(gradient, guided.eps, guided.delta, calls, residual, guided.view)
 
     def vitals(self) -> dict[str, Tensor]:
         """For metrics.jsonl."""

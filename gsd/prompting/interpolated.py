@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
+from jaxtyping import Float
 from pydantic import Field
+from torch import Tensor
 
 from gsd.prompting.parts.words import Without, negative_prompt, of_view
 from gsd.protocols import Prompting
@@ -20,6 +22,10 @@ class Interpolated(Prompting):
     "front view" at azimuth 0, "left side view" (the object's left) at 90, "back view" at 180, "right side view" at 270,
     and a linear blend of two in between. "overhead view" takes over from elevation `overhead_deg` to 90. Naming the
     side matters: with plain "side view", three of five runs of the menagerie's cat settled on the wrong one of the two.
+
+    The opposite view, for view guidance, is that of the camera turned by 180 degrees about the vertical axis. Seen from
+    straight above that is the same camera, so "overhead view" is its own opposite and view guidance fades out towards
+    it; "underneath view", which no photograph's caption has, would be a word that priors do not know.
     """
 
     context: Context
@@ -34,12 +40,17 @@ class Interpolated(Prompting):
         self.texts = (*self.around, self.overhead, self.negative)
 
     def __call__(self, cameras: Cameras) -> Condition:
-        quarter = cameras.azimuth.cpu() % 360 / 90
-        high = ((cameras.elevation.cpu() - self.overhead_deg) / (90 - self.overhead_deg)).clamp(0, 1)
+        azimuth, elevation = cameras.azimuth.cpu(), cameras.elevation.cpu()
+        negatives, opposite = (self.negative,) * len(cameras), self._view(azimuth + 180, elevation)
+        return replace(self._view(azimuth, elevation), cameras=cameras, negatives=negatives, opposite=opposite)
+
+    def _view(self, azimuth: Float[Tensor, " V"], elevation: Float[Tensor, " V"]) -> Condition:
+        quarter = azimuth % 360 / 90
+        high = ((elevation - self.overhead_deg) / (90 - self.overhead_deg)).clamp(0, 1)
         before = [int(q) % 4 for q in quarter.tolist()]
         first = tuple(self.around[k] for k in before)
         second = tuple(
             self.overhead if top > 0 else self.around[(k + 1) % 4] for k, top in zip(before, high.tolist(), strict=True)
         )
         blend = torch.where(high > 0, high, quarter % 1)
-        return Condition(first, cameras, second, blend, negatives=(self.negative,) * len(first))
+        return Condition(first, others=second, blend=blend)

@@ -31,7 +31,8 @@ class PerpNeg(Prompting):
     -1 for the rest and 0 next to the negative's own view. Above elevation `overhead_deg` the prompt is "overhead view"
     and there are no prompts against it. sides=named says "left side view" or "right side view" (the object's own) for
     "side view", which leaves open how an object seen from the side is turned. How the guidance uses the weights:
-    `gsd.guidance.parts.branches`.
+    `gsd.guidance.parts.branches`. The opposite view, for view guidance, is that of the camera turned by 180 degrees:
+    overhead is its own opposite, and so is a side without a name.
     """
 
     context: Context
@@ -55,8 +56,10 @@ class PerpNeg(Prompting):
     def __call__(self, cameras: Cameras) -> Condition:
         azimuth = cameras.azimuth.cpu()
         turned = angle_between(azimuth, torch.zeros_like(azimuth)).tolist()
-        rows = [self._view(*view) for view in zip(turned, cameras.elevation.tolist(), strict=True)]
-        first, second, blend, near, far, near_weight, far_weight = zip(*rows, strict=True)
+        views = list(zip(turned, cameras.elevation.tolist(), strict=True))
+        first, second, blend, near, far, near_weight, far_weight = zip(*(self._view(*v) for v in views), strict=True)
+        behind = zip(*(self._view(angle - math.copysign(180, angle), high)[:3] for angle, high in views), strict=True)
+        opposite, opposite_second, opposite_blend = behind
         return Condition(
             first,
             cameras,
@@ -65,6 +68,7 @@ class PerpNeg(Prompting):
             negatives=(self.negative,) * len(first),
             against=(near, far),
             against_weights=torch.tensor([near_weight, far_weight]),
+            opposite=Condition(opposite, others=opposite_second, blend=torch.tensor(opposite_blend)),
         )
 
     def _view(self, turned: float, elevation: float) -> tuple[str, str, float, str, str, float, float]:

@@ -18,7 +18,8 @@ from gsd.types import Cameras, Condition, Context
 class ViewDependent(Prompting):
     """The prompt with ", front/side/back/overhead view" by the camera's angles (DreamFusion, section 3.2).
 
-    The words leave open whether an object seen from the side looks left or right.
+    The words leave open whether an object seen from the side looks left or right. So "side view" is its own opposite,
+    as "overhead view" is, and view guidance acts on front and back views alone.
     """
 
     context: Context
@@ -43,6 +44,9 @@ class ViewDependent(Prompting):
         return "back" if from_front > 180 - self.back_deg else "side"
 
     def __call__(self, cameras: Cameras) -> Condition:
-        views = zip(cameras.azimuth.tolist(), cameras.elevation.tolist(), strict=True)
-        texts = tuple(self.by_word[self.word(azimuth, elevation)] for azimuth, elevation in views)
-        return Condition(texts, cameras, negatives=(self.negative,) * len(texts))
+        views = list(zip(cameras.azimuth.tolist(), cameras.elevation.tolist(), strict=True))
+        here, opposite = (
+            tuple(self.by_word[self.word(azimuth + turn, elevation)] for azimuth, elevation in views)
+            for turn in (0, 180)
+        )
+        return Condition(here, cameras, negatives=(self.negative,) * len(here), opposite=Condition(opposite))

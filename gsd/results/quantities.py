@@ -95,6 +95,7 @@ QUANTITIES = {
     "noise/correlation": Quantity("noise that neighbouring views share", "", "higher", -1, 1, 2),
     "noise/coverage": _share("object's pixels that points of the noise reach", "higher"),
     "score/gradient_rms": Quantity("RMS of the score's gradient", low=0),
+    "score/view_ratio": Quantity("difference of opposite views, relative to that of text and no text", low=0),
     "render/alpha": Quantity("mean alpha", low=0, high=1),
     "render/rgb": Quantity("mean colour", low=0, high=1),
     "gaussians/count": Quantity("Gaussians", low=0, decimals=0),

@@ -16,9 +16,10 @@ from gsd.results.folder import RunFolder
 from gsd.runner.pictures import step_strip
 from gsd.runner.sharing import Sharing
 from gsd.runner.watch import Clock, Watcher
-from gsd.types import StepState
+from gsd.types import Score, StepState
 
 SIGMAS, BINS = 5.0, 50  # of the noise's histogram, from -SIGMAS to SIGMAS
+LEAST_RMS = 1e-12  # of a difference of predictions
 FLUSH_EVERY = 25  # steps between writes: numbers stay on the device until then, so that no step waits for them
 
 
@@ -97,6 +98,7 @@ class Recorder(Watcher):
             "noise/std": state.noise.std(),
             **self.sharing(state),
             "score/gradient_rms": _rms(state.score.gradient),
+            **_view_ratio(state.score),
             **{f"loss/{name}": term.detach() for name, term in state.terms.items()},
             **{f"loss/{name}/share": share for name, share in state.shares.items()},
             **{name: value for part in self.learning.values() for name, value in part.vitals().items()},
@@ -105,6 +107,13 @@ class Recorder(Watcher):
 
 def _rms(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     return x.square().mean().sqrt()
+
+
+def _view_ratio(score: Score) -> dict[str, Tensor]:
+    """|eps_text - eps_opposite| / |eps_text - eps_uncond| of a step that has both: what the view words carry."""
+    if score.view_delta is None or score.cfg_delta is None:
+        return {}
+    return {"score/view_ratio": _rms(score.view_delta) / _rms(score.cfg_delta).clamp(min=LEAST_RMS)}
 
 
 def _histogram(noise: Float[Tensor, "V C h w"]) -> list[int]:

@@ -1,4 +1,6 @@
-"""Classifier-free guidance: text, negative prompt and Perp-Neg's further prompts in one batch of the prior."""
+"""Classifier-free guidance and view guidance: text, negative prompt, Perp-Neg's further prompts and the opposite view's
+text in one batch of the prior.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +27,7 @@ class Guided:
     eps: Float[Tensor, "V C h w"]
     delta: Float[Tensor, "V C h w"] | None  # eps_text - eps_negative, None when only the text was asked
     calls: int  # images the prior denoised
+    view: Float[Tensor, "V C h w"] | None = None  # eps_text - eps_opposite, None without view guidance
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,11 @@ class Contrast:
     direction: Float[Tensor, "V C h w"]  # text - base, plus Perp-Neg's term
     others: tuple[Float[Tensor, "V C h w"], ...]  # for the further conditions, in their order
     calls: int  # images the prior denoised
+    view: Float[Tensor, "V C h w"] | None  # text - opposite view's text, None without view guidance
+
+    def lead(self, direction: Float[Tensor, "V C h w"], view_scale: float) -> Float[Tensor, "V C h w"]:
+        """A direction with view guidance, as in `guide`."""
+        return direction if self.view is None else direction + view_scale * self.view
 
 
 @torch.no_grad()
@@ -47,13 +55,20 @@ def guide(
     scale: float,
     rescale: float = 0.0,
     rescale_of: RescaleOf = "noise",
+    view_scale: float = 0.0,
 ) -> Guided:
-    """Predict the noise with classifier-free guidance, negative prompts and Perp-Neg.
+    """Predict the noise with classifier-free guidance, negative prompts, Perp-Neg and view guidance.
 
-    eps = eps_neg + scale (delta + sum_k w_k perp(delta_k, delta)) with delta = eps_text - eps_neg. eps_neg is the
-    prediction for the negative prompt ("" unless `prompting` sets one), delta_k that for `condition.against[k]` minus
-    eps_neg, and perp(a, b) = a - <a, b> / <b, b> b the part of a at right angles to b (Perp-Neg, Armandpour et al.
-    2023).
+    eps = eps_neg + scale (delta + sum_k w_k perp(delta_k, delta)) + view_scale (eps_text - eps_opposite)
+
+    with delta = eps_text - eps_neg. eps_neg is the prediction for the negative prompt ("" unless `prompting` sets one),
+    delta_k that for `condition.against[k]` minus eps_neg, and perp(a, b) = a - <a, b> / <b, b> b the part of a at right
+    angles to b (Perp-Neg, Armandpour et al. 2023). eps_opposite is the prediction for the text that the prompting has
+    for the other side of the object (`condition.opposite`): what both views share, such as a face that the prior
+    expects everywhere, cancels in the difference.
+
+    View guidance is from no paper that we know of. Perp-Neg leads away from neighbouring views, at right angles to the
+    text; ConsDreamer (arXiv 2504.02316) removes what the views share from the embeddings of the texts.
 
     Args:
         prior: denoises all branches in one batch.
@@ -61,23 +76,29 @@ def guide(
         sigma: noise level per view.
         condition: what the views are denoised towards.
         scale: in the convention of diffusers. Scale 1 without Perp-Neg asks for the text branch alone.
-        rescale: weight in [0, 1] of `rescaled`.
+        rescale: weight in [0, 1] of `rescaled`, which comes last.
         rescale_of: "noise" rescales eps per view; "latents" rescales D = x - sigma eps over all views of a group, as
             MVDream does.
+        view_scale: of view guidance. 0 asks for no branch of the opposite view.
 
     Returns:
-        The guided noise, eps_text - eps_neg, and the number of images denoised.
+        The guided noise, eps_text - eps_neg, eps_text - eps_opposite, and the number of images denoised.
     """
     if scale == 1 and not condition.against:
-        return Guided(predict(prior, x, sigma, [condition])[0], None, len(x))
-    both = contrast(prior, x, sigma, condition, condition.negative())
-    eps = both.base + scale * both.direction
+        if not view_scale:
+            return Guided(predict(prior, x, sigma, [condition])[0], None, len(x))
+        both = contrast(prior, x, sigma, condition, condition.opposite_view())
+        eps, delta, view = both.text + view_scale * both.direction, None, both.direction
+    else:
+        both = contrast(prior, x, sigma, condition, condition.negative(), view_scale=view_scale)
+        eps = both.lead(both.base + scale * both.direction, view_scale)
+        delta, view = both.text - both.base, both.view
     if rescale and rescale_of == "noise":
         eps = rescaled(eps, both.text, rescale)
     elif rescale:
         level, sizes = sigma[:, None, None, None], _sizes(condition)
         eps = (x - rescaled(x - level * eps, x - level * both.text, rescale, sizes)) / level
-    return Guided(eps, both.text - both.base, both.calls)
+    return Guided(eps, delta, both.calls, view)
 
 
 @torch.no_grad()
@@ -88,6 +109,7 @@ def contrast(
     condition: Condition,
     base: Condition,
     others: Sequence[Condition] = (),
+    view_scale: float = 0.0,
 ) -> Contrast:
     """Predict the noise for the text, for `base` and for further conditions in one batch of the prior.
 
@@ -98,18 +120,21 @@ def contrast(
         condition: the text, and Perp-Neg's prompts in `against`.
         base: what the text is compared with, such as the empty text or the negative prompt.
         others: further conditions to predict for.
+        view_scale: of view guidance. 0 asks for no branch of the opposite view.
 
     Returns:
         The predictions; `direction` is text - base plus Perp-Neg's term, as in `guide`.
     """
     away = [condition.with_texts(texts) for texts in condition.against]
-    text, low, *rest = predict(prior, x, sigma, [condition, base, *away, *others])
+    opposite = [condition.opposite_view()] if view_scale else []
+    text, low, *rest = predict(prior, x, sigma, [condition, base, *away, *others, *opposite])
     delta = direction = text - low
     for k, other in enumerate(rest[: len(away)]):
         assert condition.against_weights is not None
         weight = condition.against_weights[k].to(delta)[:, None, None, None]
         direction = direction + weight * perpendicular(other - low, delta)
-    return Contrast(text, low, direction, tuple(rest[len(away) :]), len(x) * (2 + len(rest)))
+    calls, view = len(x) * (2 + len(rest)), text - rest.pop() if opposite else None
+    return Contrast(text, low, direction, tuple(rest[len(away) :]), calls, view)
 
 
 @torch.no_grad()

@@ -1,0 +1,84 @@
+"""What a prior hears in the words of a view, against the menagerie's exact weights."""
+
+import pytest
+import torch
+from quick_config import quick
+
+from gsd.config import make
+from gsd.guidance.check.view_words import hearing, log_likelihoods
+from gsd.menagerie import load
+from gsd.protocols import Prior, Prompting
+from gsd.random import Stream
+from gsd.tools import view_words as command
+from gsd.types import Condition, Context
+
+AROUND = 24
+SMALL = (f"prior.azimuths={AROUND}", "prior.elevations=[15]", "prior.variants=1", "camera.resolution=16")
+
+
+def parts(*overrides):
+    cfg = quick(*SMALL, *overrides)
+    context = Context("a corgi")
+    return make(cfg.prior, "prior", context, Prior), make(cfg.prompting, "prompting", context, Prompting)
+
+
+@pytest.mark.parametrize("bias", [2, 8])
+def test_the_classifier_says_what_the_exact_posterior_says(bias):
+    """Of every picture of the bank: p(view | picture) is the softmax over views of the picture's log-weights."""
+    prior, _ = parts(f"prior.view_bias={bias}")
+    azimuth = torch.arange(AROUND) * (2 * torch.pi / AROUND)
+    start = torch.full((AROUND,), 0.02)
+    bank = torch.stack([picture(prior, k) for k in range(AROUND)])
+    assert torch.allclose(prior.denoise(bank, start, Condition(("a corgi",) * AROUND)), bank, atol=1e-3)
+    texts = [Condition((f"a corgi, {view} view",)) for view in ("front", "left side", "back")]
+    words = torch.stack([azimuth.cos(), azimuth.sin(), -azimuth.cos()], 1).double()
+    exact = (bias * azimuth.cos()[:, None] + 4 * words).log_softmax(0).softmax(1)
+    heard = log_likelihoods(prior, bank, texts, Stream(0, "classify"), paths=4).softmax(1)
+    assert (heard - exact).abs().max() < 0.2
+    assert (heard - exact).abs().mean() < 0.04
+
+
+def picture(prior, k):
+    """The bank's image k, as latents."""
+    one = torch.zeros(1, AROUND, dtype=torch.float64)
+    one[0, k] = 1.0
+    out = torch.zeros(1, 3 * 16 * 16)
+    prior._images(("corgi",), 16)[0].add_mean(one, out)
+    return out.view(3, 16, 16)
+
+
+@pytest.mark.parametrize("prompting", ["interpolated", "view_dependent", "perp_neg"])
+def test_words_that_bind_and_words_that_do_not(prompting):
+    def heard(words):
+        prior, told = parts(f"prior.view_words={words}", "prior.view_bias=1", f"prompting={prompting}")
+        return hearing(prior, told, "a corgi", (3, 16, 16), Stream(0, "view words"), pictures=8, paths=1)
+
+    good, none = heard(6), heard(0)
+    assert good.shares[:3].diagonal().min() > 0.6
+    assert good.verdict().startswith("The view words bind:")
+    assert good.differences[0] > 0.1
+    assert torch.allclose(none.shares, torch.full_like(none.shares, 1 / 3))
+    assert "bind weakly" in none.verdict()
+    assert (none.differences == 0).all()
+    assert good.asked == ("front", "side", "back", "overhead", "")
+
+
+def test_command(call, capsys):
+    call(command.main, *SMALL, "prompt=a corgi", "prior.view_words=6", "--pictures", 2, "--paths", 1)
+    out = capsys.readouterr().out
+    assert "the prompt alone" in out
+    assert out.splitlines()[-1].startswith("The view words bind")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["prompting=plain"], "set prompting=interpolated"),
+        (["--paths", "0"], "must be at least 1"),
+        (["prior=threefuse", "prior.model=tiny", "prior.controlnet=tiny"], "ask one that has the text alone"),
+    ],
+)
+def test_refusals(arguments, said, refusal):
+    assert "corgi" in load()
+    small = SMALL if not arguments[0].startswith("prior=") else ()
+    assert said in refusal(command.main, *small, "prompt=a corgi", *arguments)
