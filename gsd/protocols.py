@@ -76,6 +76,7 @@ class Representation(Protocol):
 
     def finish(self, seen: Sequence[Cameras]) -> None:
         """After the last step: remove what no view shows. `seen` are the views of the last steps."""
+        return None
 
     def shape_parameters(self) -> Sequence[Tensor]:
         """The leaves that hold the geometry of the scene just rendered, on which `gsd.shares` measures gradients."""
