@@ -6,8 +6,8 @@ import statistics
 from dataclasses import replace
 
 import torch
-from launch import LIGHT, records
-from quick_config import quick, quick_launch
+from launch import LIGHT, launch, records
+from quick_config import quick
 
 from gsd.experiment import build
 from gsd.loop import optimise, take_step
@@ -40,7 +40,7 @@ def test_a_particle_is_the_scene_it_would_be_alone():
 
 
 def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
-    straight = quick_launch(tmp_path / "straight", *FEW)
+    straight = launch(tmp_path / "straight", *FEW)
     summary = json.loads((straight / "summary.json").read_text())
     values = [each["psnr_aligned"] for each in summary["particles"]]
     assert len(set(values)) == 2
@@ -50,7 +50,7 @@ def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
         assert first != second, name
     broken = tmp_path / "broken"
     stop_after(broken, 4)
-    quick_launch(broken, *FEW)
+    launch(broken, *FEW)
     assert records(straight) == records(broken)
     for name in ("scene.ply", "particle_1/scene.ply"):
         assert (straight / name).read_bytes() == (broken / name).read_bytes()
