@@ -11,6 +11,7 @@ from gsd.experiment import Experiment
 from gsd.geometry import geometry_at
 from gsd.types import Noised, StepState
 
+LAST = 32  # steps whose views tell what of the scene can be seen
 Lap = Callable[[str], None]  # called with the name of each stage when it ends; profile=true measures with it
 
 
@@ -64,6 +65,8 @@ def take_step(e: Experiment, step: int, lap: Lap | None = None) -> StepState:
     total.backward()
     lap("backward")
     e.representation.step()
+    if step + 1 == e.steps:
+        e.representation.finish([e.camera(e.stream("camera", k)).to(e.device) for k in range(e.steps)[-LAST:]])
     lap("optimiser")
     return replace(state, terms=terms, shares=shares)
 

@@ -34,6 +34,10 @@ class Particles:
         self.scenes[self.turn].step()
         self.turn = (self.turn + 1) % len(self.scenes)
 
+    def finish(self, seen: Sequence[Cameras]) -> None:
+        for scene in self.scenes:
+            scene.finish(seen)
+
     def vitals(self) -> dict[str, Tensor]:
         return self.scenes[self.turn - 1].vitals()  # of the one that has just had its turn
 

@@ -74,6 +74,10 @@ class Representation(Protocol):
     def step(self) -> None:
         """Apply the accumulated gradients, then densify and prune; gradients are cleared."""
 
+    def finish(self, seen: Sequence[Cameras]) -> None:
+        """After the last step: remove what no view shows. `seen` are the views of the last steps."""
+        return None
+
     def shape_parameters(self) -> Sequence[Tensor]:
         """The leaves that hold the geometry of the scene just rendered, on which `gsd.shares` measures gradients."""
         return ()

@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import pytest
 from hydra.utils import get_class
-from launch import ROOT, SMALL, config, shell
+from launch import ROOT, SMALL, config, launch, shell
 from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
 from pretrained import random_point_e, random_shap_e
 from pydantic import TypeAdapter
-from quick_config import SMALLEST, quick, quick_launch
+from quick_config import SMALLEST, quick
 
 from gsd.cli.folders import CONF
 from gsd.cli.hydra import choices, plain
@@ -72,7 +72,7 @@ def test_every_option_runs(option, weights, tmp_path, monkeypatch):
     small = [o for o in SMALLEST if not (option.startswith("init=") and o.startswith("init."))]
     metric = [] if option.startswith("metric=") else ["metric=none"]
     needs = (o.format(folder=weights) for o in NEEDS.get(option, ()))
-    folder = quick_launch(tmp_path / "run", *small, *metric, option, *needs)
+    folder = launch(tmp_path / "run", *small, *metric, option, *needs)
     assert (folder / "DONE").exists()
 
 

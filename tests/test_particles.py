@@ -6,8 +6,8 @@ import statistics
 from dataclasses import replace
 
 import torch
-from launch import LIGHT, records
-from quick_config import quick, quick_launch
+from launch import LIGHT, launch, records
+from quick_config import quick
 
 from gsd.experiment import build
 from gsd.loop import optimise, take_step
@@ -15,10 +15,11 @@ from gsd.results.folder import RunFolder
 from gsd.runner.recorder import Recorder
 
 FEW = (*LIGHT, "particles=2", "steps=6", "noising=random", "loss=none")
+WHOLE = (*FEW, "representation.min_opacity=0")  # no Gaussian is removed after the last step
 
 
 def test_scenes_take_turns_and_a_step_moves_one_alone():
-    experiment = build(quick(*FEW))
+    experiment = build(quick(*WHOLE))
     scenes = experiment.representation.scenes
     assert not torch.equal(scenes[0].params["means"], scenes[1].params["means"])
     for state in optimise(experiment):
@@ -29,9 +30,9 @@ def test_scenes_take_turns_and_a_step_moves_one_alone():
 
 def test_a_particle_is_the_scene_it_would_be_alone():
     """A guidance that learns nothing leaves only cameras and noise in common."""
-    both = build(quick(*FEW))
+    both = build(quick(*WHOLE))
     list(optimise(both))
-    scene = build(quick(*FEW, "particles=1", "steps=3")).representation
+    scene = build(quick(*WHOLE, "particles=1", "steps=3")).representation
     for step in (0, 2, 4):
         take_step(replace(both, representation=scene), step)
     for name, p in scene.params.items():
@@ -39,7 +40,7 @@ def test_a_particle_is_the_scene_it_would_be_alone():
 
 
 def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
-    straight = quick_launch(tmp_path / "straight", *FEW)
+    straight = launch(tmp_path / "straight", *FEW)
     summary = json.loads((straight / "summary.json").read_text())
     values = [each["psnr_aligned"] for each in summary["particles"]]
     assert len(set(values)) == 2
@@ -49,7 +50,7 @@ def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
         assert first != second, name
     broken = tmp_path / "broken"
     stop_after(broken, 4)
-    quick_launch(broken, *FEW)
+    launch(broken, *FEW)
     assert records(straight) == records(broken)
     for name in ("scene.ply", "particle_1/scene.ply"):
         assert (straight / name).read_bytes() == (broken / name).read_bytes()
@@ -66,5 +67,5 @@ def stop_after(folder, steps):
 
 def test_the_second_scene_of_a_seed_is_no_scene_of_the_next():
     scenes = build(quick(*FEW)).representation.scenes
-    other = build(quick(*FEW, "particles=1", "seed=1")).representation
+    other = build(quick(*WHOLE, "particles=1", "seed=1")).representation
     assert not torch.equal(scenes[1].params["means"], other.params["means"])

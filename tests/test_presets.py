@@ -3,10 +3,10 @@
 import json
 
 import pytest
-from launch import config, records
+from launch import config, launch, records
 from omegaconf import OmegaConf
 from pipelines import random_controlnet, random_multiview, random_pipeline
-from quick_config import SMALLEST, quick, quick_launch
+from quick_config import SMALLEST, quick
 
 from gsd.cli.folders import CONF
 from gsd.experiment import build
@@ -39,7 +39,7 @@ def runs(folder, weights, *overrides, metric=()):
         small.append("init.points=150")
     if "InstantNGP" in cfg.representation["_target_"]:
         small += ["representation.log2_table=10", "representation.samples=24"]
-    quick_launch(folder, *small, *(o.format(folder=weights) for o in OWN.get(prior, ())), base=cfg)
+    launch(folder, *small, *(o.format(folder=weights) for o in OWN.get(prior, ())), base=cfg)
     assert (folder / "DONE").exists()
     return cfg
 

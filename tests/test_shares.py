@@ -4,8 +4,8 @@ import math
 
 import pytest
 import torch
-from launch import LIGHT, records
-from quick_config import quick, quick_launch
+from launch import LIGHT, launch, records
+from quick_config import quick
 
 from gsd.errors import GsdError
 from gsd.experiment import build
@@ -91,7 +91,7 @@ def test_measuring_does_not_change_a_run(monkeypatch):
 
 def test_a_run_writes_its_shares(tmp_path, monkeypatch):
     monkeypatch.setattr("gsd.shares.EVERY", 2)
-    folder = quick_launch(tmp_path, *LIGHT, AIM, "loss=[consistency,opaque]", "steps=3")
+    folder = launch(tmp_path, *LIGHT, AIM, "loss=[consistency,opaque]", "steps=3")
     found = [{k for k in r if k.endswith("/share")} for r in records(folder)]
     assert found == [
         {"loss/consistency/share", "loss/opaque/share"},

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
+from jaxtyping import Bool
 from pydantic import Field
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
 from gsd.backend.adam import Adam
 from gsd.errors import GsdError
+from gsd.geometry import NEAR, project, sample
 from gsd.protocols import Representation
 from gsd.random import Stream
 from gsd.rasterizer import rasterize
@@ -24,6 +26,7 @@ from gsd.schedule import Schedule, at
 from gsd.types import Cameras, Context, Fraction, PointCloud, Render, Scene
 
 SH_C0 = 0.28209479177387814  # the constant basis function
+EMPTY = 0.05  # a pixel with less alpha shows nothing of the object
 NEIGHBOURS = 3  # a new Gaussian is as large as the mean distance to so many
 
 
@@ -35,7 +38,8 @@ class Gaussians(nn.Module, Representation):
     The scene is rendered over `background`, or for a fraction `random_background` of the training steps over one random
     colour for each group of views (None: what suits the prior). `context.densifier` (a member of conf/densify, or None)
     grows and prunes; ids stay with their Gaussians. After the last step those fainter than `min_opacity` are removed,
-    which no view shows but viewers frame. backend: auto is gsplat on CUDA, the CPU rasteriser elsewhere.
+    and those apart from the object (0: none), which no view shows but viewers frame. backend: auto is gsplat on CUDA,
+    the CPU rasteriser elsewhere.
     """
 
     def __init__(
@@ -65,7 +69,7 @@ class Gaussians(nn.Module, Representation):
             "opacity_logits": opacity_lr,
             "sh": sh_lr,
         }
-        self.decay, self.min_opacity, self.steps = decay, min_opacity, context.steps
+        self.decay, self.min_opacity = decay, min_opacity
         self.densifier, self.seed, self.steps_taken = context.densifier, context.seed, 0
         assert context.points is not None
         self.params = nn.ParameterDict(_start(context.points, sh_degree, opacity)).to(context.device)
@@ -121,15 +125,25 @@ class Gaussians(nn.Module, Representation):
             self.ids = self.densifier(self.params, self.optimizer, self.ids, self.info, self.steps_taken, rng)
         self.optimizer.zero_grad(set_to_none=True)
         self.steps_taken += 1
-        if self.steps_taken == self.steps:
-            self._remove_faint()
 
-    def _remove_faint(self) -> None:
-        """All of them are kept if none is opaque enough: an empty scene helps nobody."""
-        seen = self.params["opacity_logits"].detach().sigmoid() >= self.min_opacity
-        if seen.any():
-            keep_rows(self.params, self.optimizer, seen)
-            self.ids = self.ids[seen]
+    @torch.no_grad()
+    def finish(self, seen: Sequence[Cameras]) -> None:
+        """Gaussians whose centre no view sees on the object get no gradient that would move or fade them."""
+        if self.min_opacity > 0:
+            self._keep(self.params["opacity_logits"].sigmoid() >= self.min_opacity)
+            self._keep(torch.stack([self._on_object(cameras) for cameras in seen]).any(0))
+
+    def _on_object(self, cameras: Cameras) -> Bool[Tensor, " N"]:
+        """Whose centre lies, in some view, in a pixel that is not almost empty."""
+        image, z = project(self.params["means"], cameras)
+        alpha = sample(self.render(cameras).alpha, image[:, None], "nearest")[:, 0, 0]
+        return ((alpha > EMPTY) & (z > NEAR)).any(0)
+
+    def _keep(self, rows: Bool[Tensor, " N"]) -> None:
+        """All of them if there are none: an empty scene helps nobody."""
+        if rows.any():
+            keep_rows(self.params, self.optimizer, rows)
+            self.ids = self.ids[rows]
 
     def vitals(self) -> dict[str, Tensor]:
         sums = {f"gaussians/{name}": p.detach().abs().mean() for name, p in self.params.items()}

@@ -37,11 +37,14 @@ def _composed(overrides: tuple[str, ...]) -> DictConfig:
     return compose(*overrides)
 
 
-def launch(folder: Path, *overrides: str) -> Path:
-    """A whole run in this process; its folder is `folder`."""
+def launch(folder: Path, *overrides: str, base: DictConfig | None = None) -> Path:
+    """A whole run in this process; its folder is `folder`. With a `base`, overrides are of that config."""
+    from quick_config import is_plain, quick
+
     from gsd.runner.run import run
 
-    run(config(*overrides, hydra=True), folder)
+    quickly = base is not None or all(map(is_plain, overrides))
+    run(quick(*overrides, base=base, hydra=True) if quickly else config(*overrides, hydra=True), folder)
     return folder
 
 

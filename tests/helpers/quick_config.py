@@ -5,7 +5,6 @@ For plain overrides: GROUP=OPTION, GROUP=[A,B] and KEY=VALUE. test_config.py hol
 
 from copy import deepcopy
 from functools import cache
-from pathlib import Path
 
 from launch import SMALL, config
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -32,12 +31,10 @@ def quick(*overrides: str, base: DictConfig | None = None, hydra: bool = False) 
     return cfg if hydra else plain(cfg)
 
 
-def quick_launch(folder: Path, *overrides: str, base: DictConfig | None = None) -> Path:
-    """launch.launch without Hydra."""
-    from gsd.runner.run import run
-
-    run(quick(*overrides, base=base, hydra=True), folder)
-    return folder
+def is_plain(override: str) -> bool:
+    """Whether `quick` understands it."""
+    root = override.partition("=")[0].partition(".")[0]
+    return root[0] not in "+~" and root not in ("experiment", "scale", "hydra")
 
 
 def _section(group: str, choice: str) -> DictConfig:

@@ -6,6 +6,7 @@ from launch import SMALL
 from quick_config import quick
 
 from gsd.experiment import build
+from gsd.geometry import turntable
 from gsd.loop import optimise
 from gsd.representation.gaussians import Gaussians
 from gsd.types import Context, PointCloud
@@ -39,24 +40,52 @@ def test_by_default_rates_end_at_a_tenth_whatever_the_length_and_the_particles(p
             assert group["lr"] == pytest.approx(scene.rates[group["name"]] * (1 - 0.9 * (own - 1) / own))
 
 
-def _scene(steps=100, **options):
+AROUND = [turntable(4, 32, 40.0, 2.2, elevation) for elevation in (0.0, 30.0)]
+
+
+def _scene(**options):
     points = PointCloud(torch.rand(9, 3, generator=torch.Generator().manual_seed(0)) - 0.5, torch.rand(9, 3))
-    return Gaussians(Context(points=points, steps=steps), decay=1.0, **options)
+    return Gaussians(Context(points=points), decay=1.0, **options)
 
 
-def test_faint_gaussians_go_after_the_last_step_and_only_then():
-    scene = _scene(steps=2, min_opacity=0.05)
+def _set(scene, name, rows, value):
     with torch.no_grad():
-        scene.params["opacity_logits"][:4] = torch.tensor(0.04).logit()
-    scene.step()
-    assert len(scene.ids) == 9
-    scene.step()
+        scene.params[name][rows] = torch.tensor(value)
+
+
+def test_faint_gaussians_go_at_the_end():
+    scene = _scene(min_opacity=0.05, opacity=0.5)
+    _set(scene, "opacity_logits", slice(4), -3.0)
+    scene.finish(AROUND)
     assert scene.ids.tolist() == [4, 5, 6, 7, 8]
     assert all(len(p) == 5 for p in scene.params.values())
     assert (scene.splats().opacity_logits.sigmoid() >= 0.05).all()
 
 
-def test_a_scene_in_which_all_is_faint_is_kept():
-    scene = _scene(steps=1, min_opacity=0.5)
-    scene.step()
+def test_gaussians_apart_from_the_object_go_and_no_view_changes():
+    """One above every picture and one above the object, both faint; what is hidden inside stays."""
+    scene = _scene(opacity=0.9)
+    _set(scene, "means", slice(3), [[0.0, 0.0, 1.2], [0.0, 0.0, 0.75], [0.0, 0.0, 0.0]])
+    _set(scene, "log_scales", slice(9), -2.6)
+    _set(scene, "opacity_logits", slice(2), -3.0)
+    before = [scene.render(cameras).alpha for cameras in AROUND]
+    scene.finish(AROUND)
+    assert scene.ids.tolist() == [2, 3, 4, 5, 6, 7, 8]
+    for cameras, alpha in zip(AROUND, before, strict=True):
+        lost = alpha - scene.render(cameras).alpha
+        assert lost.max() < 0.05
+        assert (lost[alpha > 0.5] == 0).all()
+
+
+def test_the_end_of_a_run_removes_them():
+    experiment = build(quick(*SMALL, "steps=2", "representation.min_opacity=0.15"))
+    counts = [len(state.geometry.scene.ids) for state in optimise(experiment)]
+    assert counts == [150, 150]
+    assert 0 < len(experiment.representation.ids) < 150
+
+
+@pytest.mark.parametrize(("options", "opacity"), [({"min_opacity": 0.5}, 0.1), ({"min_opacity": 0.0}, 0.01)])
+def test_a_scene_in_which_all_is_faint_is_kept(options, opacity):
+    scene = _scene(**options, opacity=opacity)
+    scene.finish(AROUND)
     assert len(scene.ids) == 9

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 from launch import ROOT, SMALL, launch, shell
-from quick_config import SMALLEST, quick_launch
+from quick_config import SMALLEST
 
 from gsd.results.folder import RunFolder
 from gsd.runner import progress
@@ -18,7 +18,7 @@ LINE = r"step (\d+)/40, [\d.e+]+ steps/s(?:, \d+ s left)?: score [-\d.e+]+, cons
 
 def test_without_a_terminal_there_is_a_line_for_each_twentieth_of_the_run(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(progress, "LEAST_S", 0.0)
-    folder = quick_launch(tmp_path / "run", *SMALLEST, "steps=40", "metric=none")
+    folder = launch(tmp_path / "run", *SMALLEST, "steps=40", "metric=none")
     out = capfd.readouterr().out
     steps = [int(number) for number in re.findall(f"^{LINE}$", out, re.MULTILINE)]
     assert steps == list(range(2, 41, 2))
@@ -29,7 +29,7 @@ def test_without_a_terminal_there_is_a_line_for_each_twentieth_of_the_run(tmp_pa
 def test_lines_are_some_time_apart(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr(progress, "LEAST_S", 1e9)
     monkeypatch.setattr(progress, "LINE_S", 1e9)
-    quick_launch(tmp_path / "run", *SMALLEST, "steps=20", "metric=none")
+    launch(tmp_path / "run", *SMALLEST, "steps=20", "metric=none")
     assert re.findall("^step [^ ,]+", capfd.readouterr().out, re.MULTILINE) == ["step 20/20"]
 
 

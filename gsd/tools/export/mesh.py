@@ -92,10 +92,35 @@ def normals(vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"]) -> Float[
 def simplified(
     vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"], count: int
 ) -> tuple[Float[Tensor, "M 3"], Int[Tensor, "G 3"]]:
-    """The same surface with about `count` faces (quadric error metrics, Garland and Heckbert 1997)."""
+    """The same surface with about `count` faces (quadric error metrics, Garland and Heckbert 1997), closed as it is."""
     if len(faces) <= count:
         return vertices, faces
     from fast_simplification import simplify
 
     fewer = simplify(vertices.numpy(), faces.int().numpy(), target_count=count, agg=3)
-    return torch.from_numpy(fewer[0]).float(), torch.from_numpy(fewer[1]).long()
+    vertices, faces = torch.from_numpy(fewer[0]).float(), torch.from_numpy(fewer[1]).long()
+    while len(shared := _shared_edges(faces)):
+        for edge in shared:
+            vertices, faces = _parted(vertices, faces, edge)
+    return vertices, faces
+
+
+def _shared_edges(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "E 2"]:
+    """Edges with four faces, where simplification has made two parts of the surface touch; with six, twice."""
+    count = int(faces.max()) + 1
+    ends = torch.cat([faces[:, [k, (k + 1) % 3]] for k in range(3)]).sort(1).values
+    edges, times = (ends[:, 0] * count + ends[:, 1]).unique(return_counts=True)
+    shared = edges.repeat_interleave((times // 2 - 1).clamp_min(0))
+    return torch.stack([shared // count, shared % count], 1)
+
+
+def _parted(
+    vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"], edge: Int[Tensor, " 2"]
+) -> tuple[Float[Tensor, "M 3"], Int[Tensor, "G 3"]]:
+    """Two of an edge's faces, one on each side, get a vertex of their own in its middle; the others keep the edge."""
+    middle, kept, new = len(vertices), torch.ones(len(faces), dtype=torch.bool), []
+    for start, end in (edge.tolist(), edge.flip(0).tolist()):
+        face, corner = ((faces == start) & (faces.roll(-1, 1) == end)).nonzero()[0]
+        kept[face], third = False, int(faces[face, (corner + 2) % 3])
+        new += [[start, middle, third], [middle, end, third]]
+    return torch.cat([vertices, vertices[edge].mean(0, keepdim=True)]), torch.cat([faces[kept], torch.tensor(new)])

@@ -4,8 +4,8 @@ import json
 import sys
 
 import pytest
-from launch import ROOT
-from quick_config import SMALLEST, quick_launch
+from launch import ROOT, launch
+from quick_config import SMALLEST
 
 from gsd.tools.study.study import load
 
@@ -27,7 +27,7 @@ def sets(tmp_path_factory):
     root = tmp_path_factory.mktemp("table1")
     for seed in range(3):
         for name, noising in (("a", "random"), ("b", "consistent")):
-            quick_launch(root / name / str(seed), *SMALLEST, "metric=none", f"noising={noising}", f"seed={seed}")
+            launch(root / name / str(seed), *SMALLEST, "metric=none", f"noising={noising}", f"seed={seed}")
     return [root / "a", root / "b"]
 
 

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import trimesh
+from fast_simplification import simplify
 from made_runs import blobs
 from made_surfaces import RADII, Ellipsoid, colour
 
@@ -141,6 +142,19 @@ def test_fewer_faces_on_the_same_surface():
     assert solid.volume == pytest.approx(before.volume, rel=0.01)
     assert distance(vertices).abs().max() < 2 / 47
     assert simplified(vertices, faces, 2000)[1] is faces
+
+
+def test_a_surface_stays_closed_where_simplification_makes_it_touch_itself():
+    """A thin sheet full of tunnels."""
+    grid = torch.stack(torch.meshgrid(*[torch.linspace(-1, 1, 24)] * 3, indexing="ij"), -1)
+    waves = ((5 * grid).sin() * (5 * grid.roll(-1, -1)).cos()).sum(-1)
+    found = surface(torch.minimum(0.25 - waves.abs(), 0.9 - grid.norm(dim=-1)), 0.0, torch.full((3,), -1.0), 2 / 23)
+    raw = simplify(found[0].numpy(), found[1].int().numpy(), target_count=400, agg=3)
+    assert not trimesh.Trimesh(*raw, process=False).is_watertight
+    vertices, faces = simplified(*found, 400)
+    solid = trimesh.Trimesh(vertices.numpy(), faces.numpy())  # vertices at one place are one, as in other programs
+    assert solid.is_watertight
+    assert solid.volume == pytest.approx(trimesh.Trimesh(*raw, process=False).volume, rel=1e-5)
 
 
 def test_a_ball_that_is_one_gaussian_is_not_carved_to_its_middle(monkeypatch):
