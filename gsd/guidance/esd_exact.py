@@ -13,6 +13,7 @@ from torch import Tensor
 from gsd.guidance.parts.branches import guide
 from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, scale_at, shaped
 from gsd.protocols import Guidance, Prior
+from gsd.schedule import at
 from gsd.types import Fraction, Noised, Score
 
 USUAL = 7.5  # guidance scale, for Stable Diffusion
@@ -40,6 +41,7 @@ class ExactESD(Guidance):
     """
 
     guidance_scale: Scale | None = None  # None: the prior's own, else 7.5
+    view_scale: Scale = 0.0  # of view guidance
     rescale: Fraction = 0.0
     entropy: Fraction = 0.5  # lambda
     memory: PositiveInt = 32
@@ -52,12 +54,13 @@ class ExactESD(Guidance):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
-        scale = scale_at(self.guidance_scale, prior, USUAL, given.rng.step)
-        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale)
+        step = given.rng.step
+        scale, view_scale = scale_at(self.guidance_scale, prior, USUAL, step), at(self.view_scale, step)
+        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale, view_scale=view_scale)
         own = torch.lerp(given.noise, self._any_camera(given), self.entropy)
         direction = guided.eps - own
         gradient = shaped(direction, given, self.weighting, self.clip)
-        return Score(gradient, guided.eps, guided.delta, guided.calls, direction)
+        return Score(gradient, guided.eps, guided.delta, guided.calls, direction, guided.view)
 
     def _any_camera(self, given: Noised) -> Float[Tensor, "V C h w"]:
         """e_q(x), after this step's renders have been added to the memory."""
