@@ -7,7 +7,7 @@ import pytest
 import torch
 from launch import LIGHT, launch, records
 from pipelines import random_multiview
-from quick_config import quick, quick_launch
+from quick_config import quick
 from views import looking
 from worlds import RNG, TEXTS, exact, network, per_view
 
@@ -172,7 +172,7 @@ def test_right_views_where_the_prior_asks_for_fronts_alone(tmp_path):
     sds = (*world, *views, *judge, "prompt=an elephant", "noising=random", "loss=none", "guidance.guidance_scale=1")
     found = {}
     for scale, steps in ((0, 1200), (5, 600)):
-        folder = quick_launch(tmp_path / str(scale), *sds, f"steps={steps}", f"guidance.view_scale={scale}")
+        folder = launch(tmp_path / str(scale), *sds, f"steps={steps}", f"guidance.view_scale={scale}")
         found[scale] = json.loads((folder / "summary.json").read_text())
     assert found[0]["prior_calls"] == found[5]["prior_calls"]
     assert outcome(found[0]) != "coherent"
