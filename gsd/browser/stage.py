@@ -13,6 +13,7 @@ from gsd.browser.splats import Drawn
 from gsd.types import Cameras
 
 EYE, LENS = (1.72, 0.6, 0.4), 45.0  # where a browser's camera begins, and its field of view in degrees
+NARROW, AWAY, LOWER = 576, 2.2, 1.0  # pixels of a telephone's window; its camera: times as far, world units lower
 LIGHT, DARK = 235, 38  # grey of the ground
 PLAIN, CHOSEN = (120, 120, 120), (230, 90, 20)  # colours of cameras
 FRUSTUM = 0.15  # size of a camera, world units
@@ -27,6 +28,7 @@ class Stage:
         server.scene.set_up_direction("+z")
         server.initial_camera.position, server.initial_camera.look_at = EYE, (0.0, 0.0, 0.0)
         server.initial_camera.fov = float(np.deg2rad(LENS))
+        server.on_client_connect(_step_back)
         self.dark: bool | None = None
         self.frusta: list[Any] = []
         self.splats: Any = None
@@ -88,6 +90,14 @@ class Stage:
 
     def hide_points(self) -> None:
         self.server.scene.remove_by_name("/points")
+
+
+def _step_back(client: Any) -> None:
+    """Where the window is so narrow that viser's panel covers its lower half, the scene stands above the panel."""
+    if client.camera.image_width < NARROW:
+        down = np.array([0.0, 0.0, LOWER])
+        with client.atomic():
+            client.camera.position, client.camera.look_at = AWAY * np.array(EYE) - down, -down
 
 
 def _wxyz(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 4"]:

@@ -1,4 +1,7 @@
-"""What the kernels agree on: the sizes of blocks and tiles, the rules of compositing, the columns of their tables."""
+"""What the kernels agree on: the sizes of blocks and tiles, the rules of compositing, the columns of their tables.
+
+njit compiles these numbers in.
+"""
 
 import math
 

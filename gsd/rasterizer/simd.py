@@ -1,4 +1,4 @@
-"""Vector registers as numba types, so that a kernel reads like scalar code and cannot fail to vectorise.
+"""Vector registers as numba types, so that njit takes scalar code and cannot fail to vectorise it.
 
 LLVM gets vector instructions and only decides how many registers of the machine hold one value. `V` holds LANES
 float32 (the pixels of a block), `D` holds four float64 (four Gaussians). A scalar of the same precision beside a vector

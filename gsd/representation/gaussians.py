@@ -59,8 +59,7 @@ class Gaussians(nn.Module, Representation):
         backend: Literal["auto", "cpu", "torch", "gsplat"] = "auto",
     ) -> None:
         super().__init__()
-        self.sh_degree, self.backend = sh_degree, backend
-        self.background = background
+        self.background, self.backend = background, backend
         self.random_background = context.random_background if random_background is None else random_background
         self.rates: dict[str, Schedule] = {
             "means": means_lr,

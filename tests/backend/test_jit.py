@@ -1,5 +1,6 @@
 """The shared numba set-up."""
 
+import ast
 import logging
 import subprocess
 import sys
@@ -20,6 +21,18 @@ def test_cache_folder_follows_the_environment(monkeypatch, tmp_path):
     assert jit.cache_dir().is_dir()
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "mine"))
     assert jit.cache_dir() == tmp_path / "mine"
+
+
+def test_what_kernels_take_numbers_from_is_in_the_fingerprint():
+    """A constant that changes makes new kernels, since its file says njit too."""
+    package = Path(jit.__file__).parents[1]
+    kernels = [text for path in package.rglob("*.py") if "\n@njit" in (text := path.read_text())]
+    imported = [line for text in kernels for line in ast.parse(text).body if isinstance(line, ast.ImportFrom)]
+    sources = {line.module for line in imported if any(each.name.isupper() for each in line.names)}
+    assert {"gsd.rasterizer.layout", "gsd.rasterizer.simd"} <= sources
+    for module in sources:
+        if module.startswith("gsd."):
+            assert "njit" in (package.parent / f"{module.replace('.', '/')}.py").read_text(), module
 
 
 def test_a_folder_that_cannot_be_written_is_replaced(monkeypatch, tmp_path):

@@ -176,7 +176,7 @@ class Canvas:
         products = [splat**2]
         if self.kernel == "tent":
             steps = ((0, 1), (1, -1), (1, 0), (1, 1))
-            products += [_product(pixel, weight, view, point, corner, step) for step in steps]
+            products += [_product(weight, view, point, corner, step) for step in steps]
         self.gram.flatten(0, 1).index_add_(0, row, torch.stack(products, 1))
 
     def maps(self, rng: Stream) -> Float[Tensor, "V C h w"]:
@@ -226,7 +226,6 @@ def reach(layer: Layer, kernel: Kernel) -> tuple[Int[Tensor, "V M E"], Float[Ten
 
 
 def _product(
-    pixel: Int[Tensor, "V M 4"],
     weight: Float[Tensor, "V M 4"],
     view: Int[Tensor, " E"],
     point: Int[Tensor, " E"],
