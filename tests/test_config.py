@@ -34,6 +34,7 @@ NEEDS = {
     "guidance=sdi": ("noising=random",),
     "loss=[orient]": ("representation=instant_ngp", "representation.normals=analytic"),
     "guidance=vsd": ("prior=stable_diffusion", "prior.model={folder}/pipeline"),
+    "guidance=esd": ("prior=stable_diffusion", "prior.model={folder}/pipeline"),
 }
 OPTIONS = sorted(
     f"{group.name}=[{file.stem}]"
