@@ -96,7 +96,9 @@ class StableDiffusion(Prior):
         self.prediction, sigmas = _schedule(folder, model)
         self.log_sigmas = sigmas.log().to(self.device)
         self.embeddings = Embeddings(folder, variant, self.device)
-        self.disentangled = disentangle and Disentangled(disentangle, self.embeddings, context.prompt)
+        self.disentangled: Disentangled | None = None
+        if disentangle is not None:
+            self.disentangled = Disentangled(disentangle, self.embeddings, context.prompt)
 
     def network(self) -> Any:
         """What loads the UNet, by diffusers' `from_pretrained`."""
