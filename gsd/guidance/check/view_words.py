@@ -89,7 +89,7 @@ def hearing(
         paths: of the classifier per picture.
         device: of the prior.
     """
-    *views, overhead = _views(prompting)
+    *views, overhead = views_of(prompting)
     scale = USUAL if prior.guidance_scale is None else prior.guidance_scale
     alone = Condition((prompt,))
     shares, z = [], torch.empty(0)
@@ -148,7 +148,7 @@ def _energy(x: Float[Tensor, "V C h w"], variance: float) -> Float[Tensor, " V"]
     return x.double().square().sum((1, 2, 3)) / (2 * variance)
 
 
-def _views(prompting: Prompting) -> list[Condition]:
+def views_of(prompting: Prompting) -> list[Condition]:
     """What the prompting says to cameras at VIEWS and from overhead. Raises GsdError where it has no view words."""
     azimuth, elevation = torch.tensor([*VIEWS.values(), OVERHEAD]).T
     ones = torch.ones_like(azimuth)

@@ -84,11 +84,13 @@ def guide(
     Returns:
         The guided noise, eps_text - eps_neg, eps_text - eps_opposite, and the number of images denoised.
     """
+    delta: Tensor | None = None
+    view: Tensor | None = None
     if scale == 1 and not condition.against:
         if not view_scale:
             return Guided(predict(prior, x, sigma, [condition])[0], None, len(x))
         both = contrast(prior, x, sigma, condition, condition.opposite_view())
-        eps, delta, view = both.text + view_scale * both.direction, None, both.direction
+        eps, view = both.text + view_scale * both.direction, both.direction
     else:
         both = contrast(prior, x, sigma, condition, condition.negative(), view_scale=view_scale)
         eps = both.lead(both.base + scale * both.direction, view_scale)
