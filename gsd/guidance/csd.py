@@ -31,9 +31,9 @@ class CSD(Guidance):
 
     guidance_scale: Scale = 1.0  # a
     negative_scale: Scale = 1.0  # b
-    view_scale: Scale = 0.0  # of view guidance
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
+    view_scale: Scale = 0.0  # of view guidance
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:

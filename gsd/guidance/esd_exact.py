@@ -41,12 +41,12 @@ class ExactESD(Guidance):
     """
 
     guidance_scale: Scale | None = None  # None: the prior's own, else 7.5
-    view_scale: Scale = 0.0  # of view guidance
     rescale: Fraction = 0.0
     entropy: Fraction = 0.5  # lambda
     memory: PositiveInt = 32
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
+    view_scale: Scale = 0.0  # of view guidance
 
     def __post_init__(self) -> None:
         self.renders: Float[Tensor, "K C h w"] | None = None

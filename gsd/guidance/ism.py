@@ -37,12 +37,12 @@ class ISM(Guidance):
     draws_own_noise = True
 
     guidance_scale: Scale = 7.5
-    view_scale: Scale = 0.0  # of view guidance, of e_hat alone
     rescale: Fraction = 0.0
     interval: Scale = 80.0  # t - s in training steps
     inversion_step: PositiveFloat = 200.0  # training steps
     weighting: Weighting = "sigma"
     clip: GradientClip | None = None
+    view_scale: Scale = 0.0  # of view guidance, of e_hat alone
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:

@@ -32,11 +32,11 @@ class NFSD(Guidance):
     """
 
     guidance_scale: Scale = 7.5
-    view_scale: Scale = 0.0  # of view guidance
     unwanted: str = UNWANTED
     threshold: Fraction = 0.2  # fraction of the training steps
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
+    view_scale: Scale = 0.0  # of view guidance
 
     def __post_init__(self) -> None:
         self.texts = (self.unwanted,)

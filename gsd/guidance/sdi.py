@@ -44,12 +44,12 @@ class SDI(Guidance):
 
     guidance_scale: Scale = 8.5
     inversion_scale: Schedule = -6.5
-    view_scale: Scale = 0.0  # of view guidance, of e_hat alone
     rescale: Fraction = 0.0
     inversion_steps: PositiveInt = 10
     eta: NonNegativeFloat = 0.3
     weighting: Weighting = "sigma"
     clip: GradientClip | None = None
+    view_scale: Scale = 0.0  # of view guidance, of e_hat alone
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:

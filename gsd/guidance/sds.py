@@ -28,11 +28,11 @@ class SDS(Guidance):
     """
 
     guidance_scale: Scale | None = None  # None: the prior's own, else 101
-    view_scale: Scale = 0.0  # of view guidance
     rescale: Fraction = 0.0
     rescale_of: RescaleOf = "noise"
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
+    view_scale: Scale = 0.0  # of view guidance
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:

@@ -29,10 +29,10 @@ class SJC(Guidance):
     """
 
     guidance_scale: Scale | None = None  # None: the prior's own, else 100
-    view_scale: Scale = 0.0  # of view guidance
     rescale: Fraction = 0.0
     variance_reduction: bool = True
     clip: GradientClip | None = None
+    view_scale: Scale = 0.0  # of view guidance
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:

@@ -59,7 +59,6 @@ class VSD(Guidance):
 
     context: Context
     guidance_scale: Scale | None = None  # None: the prior's own, else 7.5
-    view_scale: Scale = 0.0  # of view guidance, of e_hat alone
     rescale: Fraction = 0.0
     lora_scale: Scale = 1.0
     rank: PositiveInt = 4
@@ -68,6 +67,7 @@ class VSD(Guidance):
     camera_dropout: Fraction = 0.1
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
+    view_scale: Scale = 0.0  # of view guidance, of e_hat alone
 
     def __post_init__(self) -> None:
         self.texts = (self.context.prompt,)
