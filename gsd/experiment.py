@@ -68,6 +68,13 @@ class Experiment:
         return Stream(self.seed, name, step)
 
 
+def context_of(cfg: DictConfig) -> Context:
+    """What a config's parts are told of the run. Sets the number of threads, which some of them use when made."""
+    if cfg.threads is not None:
+        torch.set_num_threads(cfg.threads)
+    return Context(cfg.prompt, pick_device(cfg.device), cfg.steps, cfg.seed)
+
+
 def build(cfg: DictConfig) -> Experiment:
     """Make every part of an experiment and check them against each other; the only place that instantiates.
 
@@ -91,9 +98,7 @@ def build(cfg: DictConfig) -> Experiment:
     if missing:
         raise GsdError(f"{missing[0]} has no value; add {missing[0]}=... to the command line.")
     _check_root(cfg)
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    context = Context(cfg.prompt, pick_device(cfg.device), cfg.steps, cfg.seed)
+    context = context_of(cfg)
     camera = make(cfg.camera, "camera", context, Camera)
     guidance = make(cfg.guidance, "guidance", context, Guidance)
     noising = make(cfg.noising, "noising", context, Noising)

@@ -23,16 +23,15 @@ def main() -> None:
 
 
 def _run(overrides: list[str], out: Path) -> None:
-    from gsd.backend.device import pick_device
     from gsd.cli.hydra import compose
     from gsd.config import make
+    from gsd.experiment import context_of
     from gsd.init.parts.cloud import save
     from gsd.protocols import Init
     from gsd.random import Stream
-    from gsd.types import Context
 
     cfg = compose(*overrides)
-    init = make(cfg.init, "init", Context(cfg.prompt, pick_device(cfg.device), cfg.steps, cfg.seed), Init)
+    init = make(cfg.init, "init", context_of(cfg), Init)
     cloud = init(Stream(cfg.seed, "init"))
     save(out, cloud)
     print(f"{len(cloud.xyz)} points; use them with init=point_cloud init.path={out} init.radius=null")

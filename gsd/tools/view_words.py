@@ -44,16 +44,13 @@ def measured(cfg: DictConfig, pictures: int, paths: int) -> Hearing:
     """What the prior of a config hears in the texts of its prompting."""
     import torch
 
-    from gsd.backend.device import pick_device
     from gsd.config import make
+    from gsd.experiment import context_of
     from gsd.guidance.check.view_words import hearing
     from gsd.protocols import Camera, ConditionsOnPoints, Prior, Prompting, ReadsTexts
     from gsd.random import Stream
-    from gsd.types import Context
 
-    if cfg.threads is not None:
-        torch.set_num_threads(cfg.threads)
-    context = Context(cfg.prompt, pick_device(cfg.device), cfg.steps, cfg.seed)
+    context = context_of(cfg)
     prompting = make(cfg.prompting, "prompting", context, Prompting)
     camera = make(cfg.camera, "camera", context, Camera)
     prior = make(cfg.prior, "prior", context, Prior)

@@ -157,9 +157,7 @@ def test_a_run_counts_and_logs_it(tmp_path):
     first, _, last = records(folder)
     assert 0.01 < first["score/view_ratio"] < 10
     assert "score/view_ratio" not in last
-    alone = launch(
-        tmp_path / "alone", *SMALL, schedule
-    )  # without guidance by the text there is nothing to compare with
+    alone = launch(tmp_path / "alone", *SMALL, schedule)  # without guidance by the text: nothing to compare with
     assert "score/view_ratio" not in records(alone)[0]
 
 

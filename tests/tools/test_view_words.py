@@ -86,7 +86,7 @@ def test_command(call, capsys, monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["prompting=plain"], "set prompting=interpolated"),
+        (["prompting=plain"], "has no view words to ask about; set prompting=interpolated"),
         (["--paths", "0"], "must be at least 1"),
     ],
 )

@@ -25,6 +25,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.errors import GsdError
 from gsd.geometry import orbit
 from gsd.guidance.parts.branches import guide, predict
 from gsd.guidance.parts.inversion import follow
@@ -153,7 +154,11 @@ def views_of(prompting: Prompting) -> list[Condition]:
     azimuth, elevation = torch.tensor([*VIEWS.values(), OVERHEAD]).T
     ones = torch.ones_like(azimuth)
     told = prompting(orbit(azimuth, elevation, 2.2 * ones, 40.0 * ones, 8, 8))
-    told.opposite_view()
+    if told.opposite is None:
+        raise GsdError(
+            f"prompting {type(prompting).__name__} has no view words to ask about; set prompting=interpolated, "
+            "view_dependent or perp_neg."
+        )
     if told.others is None or told.blend is None:
         return [Condition((text,)) for text in told.texts]
     return [

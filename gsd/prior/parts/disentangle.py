@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ class Disentangled:
             )
         self.keyword, self.weight, self.embeddings = options.keyword, options.weight, embeddings
         self.tokenizer = _tokenizer(embeddings.checkpoint)
+        self.rows, self.delta = cache(self._find_rows), cache(self._make_delta)  # of few texts, asked for in every step
         self.texts = (self.keyword, *map(self._seen_from, ("front", "side", "left side", "right side", "back")))
 
     def __call__(
@@ -59,12 +61,12 @@ class Disentangled:
         return torch.stack([self._change(*each) for each in zip(values, texts, from_front, strict=True)])
 
     def _change(self, value: Float[Tensor, "L D"], text: str, from_front: float) -> Float[Tensor, "L D"]:
-        word, rows = WORDS.search(text), self._rows(text)
+        word, rows = WORDS.search(text), self.rows(text)
         if word is None or not rows:
             return value
         view, turned = word[1], from_front / 90
         side = view if "side" in view else "side"
-        deltas = {name: self._delta(name) for name in ("front", side, "back")}
+        deltas = {name: self.delta(name) for name in ("front", side, "back")}
         strength = 2 * max(turned - 1, 0.0) if view == "back" else min(turned, 2 - turned)
         subject = value[rows]
         removed = sum(_projection(subject, delta) for delta in deltas.values())
@@ -72,17 +74,17 @@ class Disentangled:
         changed[rows] = subject - removed + self.weight * strength * deltas[view]
         return changed
 
-    def _delta(self, view: str) -> Float[Tensor, " D"]:
+    def _make_delta(self, view: str) -> Float[Tensor, " D"]:
         alone, seen = (self._first(text) for text in (self.keyword, self._seen_from(view)))
         return seen - _projection(seen, alone)
 
     def _first(self, text: str) -> Float[Tensor, " D"]:
-        return self.embeddings((text,))[0, self._rows(text)[0]]
+        return self.embeddings((text,))[0, self.rows(text)[0]]
 
     def _seen_from(self, view: str) -> str:
         return f"{view} view of {self.keyword}"
 
-    def _rows(self, text: str) -> list[int]:
+    def _find_rows(self, text: str) -> list[int]:
         """The tokens of the keyword in a text."""
         tokens, sought = (self.tokenizer(each, verbose=False).input_ids for each in (text, self.keyword))
         sought = sought[1:-1]  # less the tokens for start and end
