@@ -65,7 +65,7 @@ def surface(
         raise GsdError(f"There is no surface: nothing is above {level:.4g}, the highest value is {highest:.4g}.")
     outside = min(float(volume.min()), 2 * level - highest)  # around the box, so that the surface is closed
     padded = np.pad(volume.cpu().numpy(), 1, constant_values=outside)
-    vertices, faces, _, _ = marching_cubes(padded, level, gradient_direction="ascent")
+    vertices, faces, _, _ = marching_cubes(padded, level, gradient_direction="ascent", allow_degenerate=False)
     vertices, faces = _without_specks(vertices, faces)
     return low.cpu() + spacing * (torch.from_numpy(vertices.copy()) - 1), torch.from_numpy(faces.copy()).long()
 

@@ -92,6 +92,14 @@ def test_a_field_that_reaches_the_border_is_closed():
     assert mesh.vertices.abs().max() < 1.2
 
 
+def test_a_surface_through_the_points_of_the_grid_is_closed_where_vertices_at_one_place_are_one():
+    """As other programs read it: triangles without an area would leave edges with four faces."""
+    steps = torch.arange(-5.0, 6.0)
+    volume = 4 - torch.stack(torch.meshgrid(steps, steps, steps, indexing="ij")).abs().sum(0)
+    vertices, faces = surface(volume, 0.0, torch.full((3,), -5.0), 1.0)
+    assert trimesh.Trimesh(vertices.numpy(), faces.numpy()).is_watertight
+
+
 def test_fusion_of_depth():
     check(surface_of_depth(Ellipsoid(), 40, CPU), 1 / 40)
 
