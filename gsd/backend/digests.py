@@ -1,0 +1,76 @@
+"""Digests of files that a run reads; those of large ones are remembered as long as the file stays as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from gsd.backend.cache import cache_folder, read, write
+
+LARGE = 16 * 2**20  # bytes, from which reading a file again is worth a look into the cache
+SETTLED_NS = 2 * 10**9  # a file changed since so long ago shows the next change in its dates
+UNREAD = (".md",)  # of a folder of weights; hidden files neither
+
+
+def digests(place: Path) -> dict[str, str]:
+    """The digest of a file under the name ""; those of all files in a folder, by their paths in it."""
+    if place.is_file():
+        return {"": _digest(place)}
+    return {str(file.relative_to(place)): _digest(file) for file in sorted(_files(place))}
+
+
+def content(name: str | None) -> str | None:
+    """What is in the file or folder of this name; the name itself where there is none, as for a hub id."""
+    place = None if name is None else Path(name).expanduser()
+    return str(digests(place)) if place is not None and place.exists() else name
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Also behind links, as the hub's cache has them, each folder once."""
+    seen = set()
+    for here, below, names in os.walk(folder, followlinks=True):
+        status = os.stat(here)
+        if (status.st_dev, status.st_ino) in seen:
+            below.clear()
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        below[:] = [name for name in below if name[0] != "."]
+        files = (Path(here, name) for name in names if name[0] != "." and not name.endswith(UNREAD))
+        yield from (file for file in files if file.is_file())
+
+
+def _digest(file: Path) -> str:
+    """Of a file that cannot be read, the reason: whoever needs it will say so."""
+    try:
+        status = file.stat()
+        return _read(file.resolve(), status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    except OSError as error:
+        return str(error.strerror)
+
+
+def _read(file: Path, size: int, *dates: int) -> str:
+    """size, dates: whatever changes when the file does."""
+    if size < LARGE:
+        return _computed(file)
+    memory = cache_folder() / "digests" / f"{hashlib.blake2b(os.fsencode(file), digest_size=16).hexdigest()}.bin"
+    state = [size, *dates]
+    known = json.loads(read(memory) or b"{}")
+    if known.get("state") == state:
+        return known["digest"]
+    digest = _computed(file)
+    if time.time_ns() - max(dates[:2]) > SETTLED_NS:
+        write(memory, json.dumps({"state": state, "digest": digest}).encode())
+    return digest
+
+
+def _computed(file: Path) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    with file.open("rb") as stream:
+        for part in iter(partial(stream.read, 2**20), b""):
+            digest.update(part)
+    return digest.hexdigest()
