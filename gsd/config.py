@@ -10,9 +10,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import json
 import math
 import re
 import warnings
@@ -25,16 +23,13 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from gsd.errors import GsdError, did_you_mean, reason
+from gsd.identity import signature
 
 if TYPE_CHECKING:
     from gsd.types import Context
 
 Part = TypeVar("Part")
 CONTEXT = "context"  # the constructor parameter that takes what no yaml can hold
-
-# Settings that cannot change a result and are therefore not part of a run's signature.
-EVERY = ("checkpoint_every", "images_every", "evaluate_every")
-NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "objective", "logger", "viewer", "hydra")
 
 
 @dataclass
@@ -97,13 +92,6 @@ def register() -> None:
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
-
-
-def signature(cfg: DictConfig) -> str:
-    """Eight hex digits that name a run: a hash of everything in the resolved config that can change its result."""
-    kept = OmegaConf.masked_copy(cfg, [str(k) for k in cfg if k not in NOT_IN_SIGNATURE])
-    plain = OmegaConf.to_container(kept, resolve=True)
-    return hashlib.blake2b(json.dumps(plain, sort_keys=True).encode(), digest_size=4).hexdigest()
 
 
 def _signature_of_root(*, _root_: DictConfig) -> str:

@@ -10,9 +10,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gsd.backend.device import pick_device
-from gsd.config import EVERY, make
+from gsd.config import make
 from gsd.errors import GsdError
 from gsd.geometry import turntable
+from gsd.identity import EVERY
 from gsd.particles import Particles
 from gsd.protocols import (
     Adapts,

@@ -16,9 +16,10 @@ from quick_config import SMALLEST, quick
 
 from gsd.cli.folders import CONF
 from gsd.cli.hydra import choices, plain
-from gsd.config import make, options_of, signature
+from gsd.config import make, options_of
 from gsd.errors import GsdError
 from gsd.experiment import build
+from gsd.identity import signature
 from gsd.protocols import Prompting
 from gsd.types import Condition, Context
 

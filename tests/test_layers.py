@@ -9,7 +9,7 @@ import pytest
 from launch import ROOT
 
 VOCABULARY = {"types", "protocols", "geometry", "random", "schedule", "noise_levels", "errors"}
-CORE = {"config", "experiment", "particles", "shares", "loop"}
+CORE = {"config", "identity", "experiment", "particles", "shares", "loop"}
 ENGINES = {"statistics", "warping", "rasterizer", "field", "menagerie", "browser"}
 OPTIONS = {
     *("camera", "sigma", "prompting", "init", "representation", "densify"),

@@ -11,6 +11,7 @@ import torch
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from gsd.backend.cache import cache_folder
+from gsd.backend.digests import content
 from gsd.errors import GsdError, reason
 from gsd.init.parts.cloud import Growing
 from gsd.init.parts.point_e_clip import PointEClip, locate_clip, replace_clip
@@ -30,7 +31,7 @@ class PointE(Init):
 
     model: base40M-textvec reads the prompt; base40M, base300M and base1B read `image` (a file; GSD's and 3DFuse's
     choice is base1B). guidance_scale is that of the first stage; an image also guides the upsampler. weights: the
-    folder of the .pt files, downloaded on first use; null: in the cache. clip: a folder or hub id of CLIP ViT-L/14 as
+    folder of the .pt files; null: the cache, downloaded on first use. clip: a folder or hub id of CLIP ViT-L/14 as
     transformers keeps it. The cloud is turned by `yaw` degrees, so that its front looks along +x, and fitted into
     `radius` (world units). grow: noisy point growing. What was sampled is kept on disk.
 
@@ -53,12 +54,13 @@ class PointE(Init):
     ) -> None:
         self.prompt, self.device, self.image = context.prompt, context.device, None if image is None else Path(image)
         self.models = [model, UPSAMPLER] if upsample else [model]
-        self.weights = Path(weights).expanduser() if weights else cache_folder() / "point_e"
+        self.weights = Path(weights).expanduser() if weights else None
         self.clip, self.guidance_scale, self.sampling_steps = clip, guidance_scale, sampling_steps
         self.radius, self.yaw, self.grow = radius, yaw, grow
         _check_image(model, self.image)
         asked = self.prompt if self.image is None else hashlib.blake2b(self.image.read_bytes()).hexdigest()
-        self.cache = CloudCache("point_e", asked, self.models, weights, clip, guidance_scale, sampling_steps)
+        made_by = (content(weights), content(clip))
+        self.cache = CloudCache("point_e", asked, self.models, *made_by, guidance_scale, sampling_steps)
         if not self.cache.any():
             self._locate()  # now, so that a run does not fail after its other parts were made
 
@@ -126,20 +128,23 @@ def _opened(image: Path) -> Any:
     return Image.alpha_composite(white, picture).convert("RGB")
 
 
-def _checkpoint(name: str, folder: Path) -> Path:
-    """The .pt file of a model, downloaded by point_e where it is not there; it is not read here."""
+def _checkpoint(name: str, folder: Path | None) -> Path:
+    """The .pt file of a model; it is not read here. Without a folder, in the cache, where point_e downloads it to."""
     from point_e.models.download import MODEL_PATHS, fetch_file_cached
 
-    url = MODEL_PATHS[name]
-    file = folder / url.rsplit("/", 1)[-1]
+    url, place = MODEL_PATHS[name], folder or cache_folder() / "point_e"
+    file = place / url.rsplit("/", 1)[-1]
     if file.is_file():
         return file
+    how = f"get it where there is a network with `curl -o {file.name} {url}` and set init.weights to its folder"
+    if folder is not None:  # nothing is added to a folder that a config names, which may be somebody else's
+        raise GsdError(f"init.weights={folder}: {file.name} is missing; {how}, or leave it null, {OTHERWISE}.")
     try:
-        return Path(fetch_file_cached(url, cache_dir=str(folder)))
+        return Path(fetch_file_cached(url, cache_dir=str(place)))
     except Exception as error:  # of requests and of the file system
+        found = type(error).__name__
         raise GsdError(
-            f"init=point_e: {file} is missing and cannot be downloaded ({type(error).__name__}); get it where there is "
-            f"a network with `curl -o {file.name} {url}` and set init.weights to its folder, {OTHERWISE}."
+            f"init=point_e: {file} is missing and cannot be downloaded ({found}); {how}, {OTHERWISE}."
         ) from error
 
 

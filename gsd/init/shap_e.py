@@ -14,6 +14,7 @@ from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.backend.checkpoint import HUB_ID, downloaded
+from gsd.backend.digests import content
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.init.parts.cloud import Growing
@@ -44,7 +45,7 @@ class ShapE(Init):
 
     def __post_init__(self) -> None:
         self.prompt, self.device = self.context.prompt, self.context.device
-        options = (self.model, self.variant, self.points, self.guidance_scale, self.sampling_steps)
+        options = (content(self.model), self.variant, self.points, self.guidance_scale, self.sampling_steps)
         self.cache = CloudCache("shap_e", self.prompt, *options)
         if not self.cache.any():
             _locate(self.model, self.variant)  # now, so that a run does not fail after its other parts were made

@@ -1,10 +1,11 @@
 """The run folder: the one interface between a run and everything that reads it.
 
-    config.yaml  overrides.yaml  choices.yaml  metrics.jsonl  histograms.jsonl  evaluations.jsonl  checkpoint.pt
-    summary.json  evaluation.json  DONE | FAILED  and the pictures
+    identity.json  config.yaml  overrides.yaml  choices.yaml  metrics.jsonl  histograms.jsonl  evaluations.jsonl
+    checkpoint.pt  checkpoint.digest  summary.json  evaluation.json  DONE | FAILED  and the pictures
 
 Every file but the .jsonl is replaced atomically; those are cut back to the checkpoint when a run resumes.
 .lock says who works in the folder, for as long as the kernel holds that process's lock on it.
+Nothing is written through a link that leads out of the folder.
 """
 
 from __future__ import annotations
@@ -20,7 +21,27 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from gsd.backend.temporaries import sweep, temporary
 from gsd.errors import GsdError
+from gsd.results.checkpoint import ANEW, LINES, WRITTEN, Checkpoint
+
+PARTS = ("strips", "frames", "views", "particle_*", "particle_*/views")  # folders in a run's
+# Endings of what is written there, and into the folder of a sweep
+ENDINGS = (
+    ".yaml",
+    ".json",
+    ".jsonl",
+    ".pt",
+    ".digest",
+    ".ply",
+    ".mp4",
+    ".png",
+    ".csv",
+    ".md",
+    ".html",
+    "DONE",
+    "FAILED",
+)
 
 
 @dataclass(frozen=True)
@@ -68,7 +89,7 @@ class RunFolder:
     def lock(self) -> Iterator[None]:
         """Refuse a second process in the same folder. The kernel drops the lock when a process dies."""
         try:
-            handle = (self / ".lock").open("a+")
+            handle = os.fdopen(_not_linked(self / ".lock", os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
         except OSError as error:
             raise GsdError(f"{self.path} cannot be written to: {error.strerror}.") from error
         with handle:
@@ -84,6 +105,9 @@ class RunFolder:
             with suppress(OSError):  # a full disk is told by the first file that matters
                 handle.write(json.dumps(asdict(Holder(socket.gethostname(), os.getpid(), _slurm_job()))))
                 handle.flush()
+            for folder in (self.path, *(below for name in PARTS for below in self.path.glob(name))):
+                if self._holds(folder):
+                    sweep(folder, ENDINGS)
             yield
 
     @property
@@ -96,54 +120,59 @@ class RunFolder:
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file so that it is either the old one or the whole new one."""
         data = content.encode() if isinstance(content, str) else content
-        with self.replacing(name) as temporary:
-            temporary.write_bytes(data)
+        with self.replacing(name) as partial:
+            partial.write_bytes(data)
 
     @contextmanager
     def replacing(self, name: str) -> Iterator[Path]:
         """A temporary path beside `name` that takes its place when the block ends well."""
         final = self / name
+        if not self._holds(final.parent):
+            raise GsdError(f"{final.parent} leads out of the folder {self.path}; remove that link.")
         final.parent.mkdir(parents=True, exist_ok=True)
-        temporary = final.with_name(f".{os.getpid()}.{final.name}")
+        partial = temporary(final)
+        partial.unlink(missing_ok=True)  # which may be a link
         try:
-            yield temporary
-            os.replace(temporary, final)
+            yield partial
+            os.replace(partial, final)
         finally:
-            temporary.unlink(missing_ok=True)
+            partial.unlink(missing_ok=True)
+
+    def _holds(self, folder: Path) -> bool:
+        """Whether a folder is this one or in it, whatever links say."""
+        return folder.resolve().is_relative_to(self.path.resolve())
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
-        import torch
-
-        with self.replacing("checkpoint.pt") as temporary, temporary.open("wb") as file:
-            torch.save(state, file)
-            file.flush()
-            os.fsync(file.fileno())
+        """Once this returns, the checkpoint is on the disk, and so are the lines of every .jsonl until now."""
+        Checkpoint(self.path, self.replacing).save(state)
 
     def read_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None."""
-        import torch
-
-        path = self / "checkpoint.pt"
-        if not path.exists():
-            return None
-        try:
-            return torch.load(path, weights_only=True, map_location="cpu")
-        except Exception as error:  # torch raises many kinds for a damaged file
-            raise GsdError(f"{path} is damaged ({type(error).__name__}); delete it to start this run anew.") from error
+        """The last checkpoint, or None. Raises GsdError where it is damaged."""
+        return Checkpoint(self.path, self.replacing).read()
 
     def load_checkpoint(self) -> dict[str, Any] | None:
-        """The last checkpoint, or None, to go on from: every .jsonl is cut back to the steps it contains.
+        """The last checkpoint, or None, to go on from: every .jsonl is cut back to the lines that it knows of.
 
-        A record of metrics.jsonl is of the step with that number, one of evaluations.jsonl comes after so many steps.
+        Raises GsdError where the checkpoint is damaged or some of those lines are gone.
         """
         state = self.read_checkpoint()
-        for name, beyond in (("metrics.jsonl", 0), ("histograms.jsonl", 0), ("evaluations.jsonl", 1)):
-            if state is None:
+        if state is None:
+            for name in LINES:
                 (self / name).unlink(missing_ok=True)
-            elif (self / name).exists():
-                kept = [r for r in self.records(name) if r["step"] < state["step"] + beyond]
-                self.write(name, "".join(json.dumps(r) + "\n" for r in kept))
+        elif WRITTEN in state:
+            Checkpoint(self.path, self.replacing).cut_lines(state)
+        else:
+            self._cut_to_step(state["step"])
         return state
+
+    def _cut_to_step(self, step: int) -> None:
+        """Of a checkpoint of an earlier version. One line per step; evaluations come after so many steps."""
+        for name in LINES:
+            kept = [r for r in self.records(name) if r["step"] < step + (name == "evaluations.jsonl")]
+            if name == "metrics.jsonl" and len(kept) != step:
+                raise GsdError(f"{self / name} has {len(kept)} of the {step} steps that checkpoint.pt holds; {ANEW}.")
+            if (self / name).exists():
+                self.write(name, "".join(json.dumps(r) + "\n" for r in kept))
 
     def records(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
         """The lines of a .jsonl, steps or evaluations; a last line cut off by a crash is left out."""
@@ -154,7 +183,7 @@ class RunFolder:
         return [json.loads(line) for line in lines[:-1] if line]
 
     def append(self, records: list[dict[str, Any]], name: str = "metrics.jsonl") -> None:
-        with (self / name).open("a") as file:
+        with open(self / name, "a", opener=_not_linked) as file:
             file.write("".join(json.dumps(r) + "\n" for r in records))
 
     def finish(self, summary: dict[str, Any]) -> None:
@@ -166,6 +195,13 @@ class RunFolder:
     def fail(self, traceback: str) -> None:
         with suppress(OSError):  # the disk that is full is often the reason
             self.write("FAILED", traceback)
+
+
+def _not_linked(path: str | Path, flags: int) -> int:
+    """The file itself, for `open`: a link in a foreign folder may lead anywhere."""
+    if os.path.islink(path):  # to say so; the flag is what is sure
+        raise GsdError(f"{path} is a link, which a run does not write through; remove it.")
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def _locked(handle: IO[str], kind: int) -> bool:

@@ -10,8 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from gsd.config import NOT_IN_SIGNATURE
 from gsd.errors import GsdError
+from gsd.identity import NOT_IN_SIGNATURE
 from gsd.results.outcome import outcome, shares, verdict
 from gsd.results.runs import LISTS, Run, Status, find_runs
 

@@ -10,14 +10,13 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float
-from omegaconf import OmegaConf
 
-from gsd.config import signature
 from gsd.errors import reason
 from gsd.experiment import Experiment
 from gsd.protocols import Logger, Tracker
 from gsd.rasterizer.ply import SH_C0, load_ply
 from gsd.results.folder import RunFolder
+from gsd.results.owner import stored
 from gsd.results.provenance import commit
 from gsd.results.runs import Run
 from gsd.results.sweep_folder import SweepFolder
@@ -162,7 +161,7 @@ def described(experiment: Experiment, folder: RunFolder, in_sweep: bool) -> Trac
     preset = None if chosen["experiment"] == "none" else chosen["experiment"]
     names = [o for o in _typed(run, in_sweep) if o.lstrip("+~").split("=")[0].split(".")[0] not in NO_SETTINGS]
     return TrackedRun(
-        id=signature(OmegaConf.create(run.config)),
+        id=owner.signature if (owner := stored(folder.path)) else run.signature,
         name=" ".join(names) or experiment.prompt,
         group=folder.path.parent.name if in_sweep else None,
         job=preset or "run",

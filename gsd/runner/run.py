@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import shutil
+import tempfile
 import traceback
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from gsd.cli.hydra import choices, plain, run_folder
 from gsd.errors import GsdError
+from gsd.identity import Identity, identity
 from gsd.results.folder import RunFolder
+from gsd.results.owner import belongs, sign
 from gsd.results.runs import Run
 
 if TYPE_CHECKING:
@@ -51,18 +54,22 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
     if "hydra" not in cfg:
         raise GsdError("This config does not say which options were chosen; make it with gsd.compose.")
     home = RunFolder(run_folder(cfg) if folder is None else folder)
-    if home.done:
+    asked = identity(cfg)
+    if belongs(home.path, asked) and home.done:
         print(f"Already done: {home.path}")
         return Run(home.path)
     with home.lock():
+        if not belongs(home.path, asked):  # asked again: another process may just have left
+            print(f"The turntable or the metrics have changed: {home.path} is measured anew.")
+            (home / "DONE").unlink(missing_ok=True)
         try:
-            _run(cfg, home)
+            _run(cfg, home, asked)
         except GsdError as error:
             home.fail(f"{error}\n")
             raise
         except Exception as error:
-            if _no_space(error, home):
-                sentence = f"No space is left for {home.path}; once there is some, the same command continues."
+            if full := _full(error, home):
+                sentence = f"No space is left for {full}; once there is some, the same command continues."
                 home.fail(f"{sentence}\n")
                 raise GsdError(sentence) from error
             home.fail(traceback.format_exc())
@@ -80,13 +87,16 @@ def job(cfg: DictConfig) -> float | None:
     return None if cfg.objective is None else value(made.summary, cfg.objective)
 
 
-def _no_space(error: Exception, folder: RunFolder) -> bool:
-    """Whether a full disk is the reason; libraries tell that in words of their own, so the disk is asked too."""
+def _full(error: Exception, folder: RunFolder) -> Path | None:
+    """The folder whose disk is full, if that is the reason; libraries tell it in words of their own or name no file."""
     told = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return told or shutil.disk_usage(folder.path).free < SPACE
+    if isinstance(error, OSError) and told and isinstance(error.filename, str | Path):
+        return Path(error.filename).absolute().parent
+    asked = (folder.path, Path(tempfile.gettempdir()))
+    return next((path for path in asked if shutil.disk_usage(path).free < SPACE), folder.path if told else None)
 
 
-def _run(cfg: DictConfig, folder: RunFolder) -> None:
+def _run(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
     from gsd.experiment import build
     from gsd.loop import optimise
     from gsd.runner.finish import finish
@@ -95,7 +105,7 @@ def _run(cfg: DictConfig, folder: RunFolder) -> None:
 
     experiment = build(cfg)
     refuse_unknown(cfg.objective, experiment)
-    _write_down(cfg, folder)
+    _write_down(cfg, folder, asked)
     recorder = Recorder(experiment, folder)
     watchers = _watchers(experiment, folder, recorder, cfg.hydra.mode == RunMode.MULTIRUN)
 
@@ -121,9 +131,10 @@ def _run(cfg: DictConfig, folder: RunFolder) -> None:
             watcher.done(summary)
 
 
-def _write_down(cfg: DictConfig, folder: RunFolder) -> None:
+def _write_down(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
     """What was asked for, so that the folder of a run that is not done says it too."""
     (folder / "FAILED").unlink(missing_ok=True)
+    sign(folder, asked)
     folder.write("config.yaml", OmegaConf.to_yaml(plain(cfg), resolve=True))
     folder.write("overrides.yaml", OmegaConf.to_yaml(cfg.hydra.overrides.task))
     folder.write("choices.yaml", OmegaConf.to_yaml(OmegaConf.create(choices(cfg))))

@@ -18,8 +18,8 @@ from omegaconf import OmegaConf
 from trackers import history, lines
 from wandb_server import Server
 
-from gsd.config import signature
 from gsd.errors import GsdError
+from gsd.identity import signature
 from gsd.logger.wandb import Wandb
 from gsd.results.provenance import commit
 from gsd.runner.mirror import cloud

@@ -9,10 +9,10 @@ import torch
 from launch import LIGHT, SMALL, config, crash, launch, records
 
 import gsd.runner.convergence
-from gsd.config import signature
 from gsd.errors import GsdError
 from gsd.experiment import build
 from gsd.geometry import turntable
+from gsd.identity import signature
 from gsd.metric.truth import Truth
 from gsd.results.measure import render_turntable
 from gsd.results.runs import Run, calls_to_threshold

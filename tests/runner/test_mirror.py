@@ -12,8 +12,8 @@ from plyfile import PlyData
 from trackers import Faulty, Recorded, history
 
 import gsd.loop
-from gsd.config import signature
 from gsd.errors import GsdError
+from gsd.identity import signature
 from gsd.runner.mirror import SOLID, cloud
 from gsd.runner.recorder import BINS
 

@@ -7,8 +7,8 @@ import pytest
 import yaml
 from launch import LIGHT, ROOT, config, records
 
-from gsd.config import signature
 from gsd.errors import GsdError
+from gsd.identity import signature
 from gsd.results.runs import Run, find_runs
 from gsd.runner.run import job
 

@@ -100,6 +100,7 @@ def test_damaged_runs_are_named_and_passed_over(folder, monkeypatch, capsys):
     (home / "missing" / "checkpoint.pt").unlink()
     (home / "nonsense" / "checkpoint.pt").write_bytes(b"nonsense")
     torch.save({"step": 4}, home / "other" / "checkpoint.pt")
+    (home / "other" / "checkpoint.digest").unlink()
     (home / "no_config" / "config.yaml").unlink()
     (home / "yaml" / "config.yaml").write_text("a: [")
     config = home / "bicycle" / "config.yaml"

@@ -14,14 +14,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.backend.cache import cache_folder, read, write
+from gsd.backend.digests import digests
 
 
 class Embeddings:
     """Text -> the text encoder's last hidden states, float32.
 
     They are cached by (checkpoint, text) in `gsd.backend.cache.cache_folder()`. The encoder is loaded when a text is
-    new and
-    freed at once: it is as large as the UNet's half and is idle for the rest of the run.
+    new and freed at once: it is as large as the UNet's half and is idle for the rest of the run.
     """
 
     def __init__(self, checkpoint: Path, variant: str | None, device: torch.device | str) -> None:
@@ -95,13 +95,9 @@ def _warn_of_cuts(tokenizer: Any, texts: list[str], length: int) -> None:
 
 
 def _fingerprint(checkpoint: Path, variant: str | None) -> str:
-    """Of all that decides on an embedding; weights by size and date, since reading them is what a cache avoids."""
-    digest = hashlib.blake2b(str(variant).encode(), digest_size=16)
-    for part in ("tokenizer", "text_encoder"):
-        for file in sorted((checkpoint / part).iterdir()):
-            status = file.stat()
-            digest.update(f"{part}/{file.name} {status.st_size} {status.st_mtime_ns}".encode())
-    return digest.hexdigest()
+    """Of all that decides on an embedding."""
+    parts = {part: digests(checkpoint / part) for part in ("tokenizer", "text_encoder")}
+    return hashlib.blake2b(f"{variant} {parts}".encode(), digest_size=16).hexdigest()
 
 
 def _pack(embedding: Float[Tensor, "L D"]) -> bytes:

@@ -17,6 +17,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from gsd.cli.errors import missing_plugin
 from gsd.cli.folders import own_folders
 from gsd.errors import GsdError
+from gsd.identity import Identity, identity
+from gsd.results.owner import belongs
 from gsd.results.provenance import commit
 from gsd.results.runs import Run
 from gsd.results.sweep_folder import Job, Sweep, SweepFolder, count
@@ -30,6 +32,8 @@ class Sweeper(BasicSweeper):
     and a run that fails does not end the sweep: the folders say what has become of each run.
     """
 
+    asked: dict[str, Identity]  # name of the run's folder -> the run that this sweep wants there
+
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         _require_plugin(config)
         super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
@@ -40,9 +44,10 @@ class Sweeper(BasicSweeper):
         jobs = self._jobs(arguments)
         with folder.lock():
             _refuse_beside_jobs(folder)
+            measured_anew = {name for name, asked in self.asked.items() if not belongs(folder.path / name, asked)}
             for sentence in folder.begin(self._record(jobs)):
                 print(sentence)
-            todo = self._missing(folder, jobs)
+            todo = self._missing(folder, jobs, measured_anew)
             if todo:
                 self._launch(folder, todo)
 
@@ -59,11 +64,19 @@ class Sweeper(BasicSweeper):
         if len(grid) > MANY:
             print(f"The configs of {len(grid)} runs are composed first.", flush=True)
         jobs = {}
+        self.asked = {}
         for number, overrides in enumerate(grid):
             config = loader.load_sweep_config(self.config, overrides)
             with open_dict(config):
                 config.hydra.job.num, config.hydra.job.id = number, str(number)
-            jobs[str(OmegaConf.select(config, "hydra.sweep.subdir"))] = (overrides, config.steps)
+            name, asked = str(OmegaConf.select(config, "hydra.sweep.subdir")), identity(config)
+            if different := asked.unlike(self.asked.setdefault(name, asked)):
+                key, words = next(iter(different.items()))
+                raise GsdError(
+                    f"Two runs of this sweep go into one folder, {name}, and differ in {key}: {words}; leave "
+                    "hydra.sweep.subdir out, and each run has its own."
+                )
+            jobs[name] = (overrides, config.steps)
         return jobs
 
     def _record(self, jobs: dict[str, tuple[list[str], int]]) -> Sweep:
@@ -79,10 +92,10 @@ class Sweeper(BasicSweeper):
             folders=[str(folder) for folder in own_folders()],
         )
 
-    def _missing(self, folder: SweepFolder, jobs: dict[str, tuple[list[str], int]]) -> list[list[str]]:
+    def _missing(self, folder: SweepFolder, jobs: dict[str, tuple[list[str], int]], anew: set[str]) -> list[list[str]]:
         """The overrides of the runs that are to be launched."""
         rows = [row for row in folder.rows() if row.name in jobs]
-        todo = {row.name for row in rows if row.state in ("failed", "pending")}
+        todo = anew | {row.name for row in rows if row.state in ("failed", "pending")}
         print(f"{folder.path}: {count(rows)}; {len(todo)} to do.", flush=True)
         now = commit()
         made = {str(Run(folder.path / row.name).summary.get("commit")) for row in rows if row.state == "done"}
