@@ -35,7 +35,6 @@ import numpy as np
 import plots
 import sweeps
 from jaxtyping import Bool, Float
-from omegaconf import OmegaConf
 from pairs import difference
 
 from gsd.config import make
@@ -50,6 +49,7 @@ from gsd.results.runs import Run
 from gsd.statistics.estimates import Estimate, averaged, band, mean, units
 from gsd.statistics.jackknife import chance
 from gsd.statistics.pairs import holm
+from gsd.tools.trust import configuration
 from gsd.types import Context
 
 FIGURE = gallery.Gallery(
@@ -127,7 +127,8 @@ def known(like: Run, prompts: Sequence[str], views: int) -> dict[str, Rows]:
     Where the menagerie has none of the prompts, those of the whole menagerie.
     """
     own = like.config["metric"].get("clip_view")
-    metric: ClipView = make(OmegaConf.create(own), "metric.clip_view", Context(), ClipView) if own else ClipView()
+    section = configuration(like.path).metric.clip_view if own else None
+    metric: ClipView = make(section, "metric.clip_view", Context(), ClipView) if own else ClipView()
     t = like.config["turntable"] | like.summary.get("evaluated", {}).get("clip_view", {})
     cameras = turntable(views, t["resolution"], t["fov"], t["distance"], t["elevation"])
     animals = [p for p in prompts if _in_menagerie(p)] or [calibration.prompt(name) for name in load()]

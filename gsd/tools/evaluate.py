@@ -76,8 +76,10 @@ def _of_run(run: Run, overrides: list[str]) -> Any:
     """The section metric of the run's config, with other settings."""
     from omegaconf import OmegaConf
 
+    from gsd.tools.trust import configuration
+
     _check(run)
-    cfg = OmegaConf.create({"metric": run.config["metric"]})
+    cfg = OmegaConf.create({"metric": configuration(run.path).metric})
     OmegaConf.set_struct(cfg, True)  # a setting of a metric that the run has not is refused
     return OmegaConf.merge(cfg, OmegaConf.from_dotlist(overrides)).metric
 

@@ -98,7 +98,7 @@ def of_folder(folder: Path, overrides: list[str]) -> Noising:
 
     from gsd.config import make
     from gsd.protocols import Noising
-    from gsd.tools.scene import configuration
+    from gsd.tools.trust import configuration
     from gsd.types import Context
 
     for override in overrides:

@@ -6,19 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import OmegaConf
 
 from gsd.errors import GsdError
 from gsd.experiment import make_scene
 from gsd.results.folder import RunFolder
+from gsd.tools.trust import configuration
 from gsd.types import Context, PointCloud
-
-
-def configuration(folder: Path) -> Any:
-    """What was asked for, resolved."""
-    if not (folder / "config.yaml").is_file():
-        raise GsdError(f"{folder} is no run folder: it has no config.yaml; give outputs/PROMPT/SIGNATURE.")
-    return OmegaConf.load(folder / "config.yaml")
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
