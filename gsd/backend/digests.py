@@ -21,7 +21,7 @@ def digests(place: Path) -> dict[str, str]:
     """The digest of a file under the name ""; those of all files in a folder, by their paths in it."""
     if place.is_file():
         return {"": _digest(place)}
-    return {str(file.relative_to(place)): _digest(file) for file in sorted(_files(place))}
+    return {str(file.relative_to(place.absolute())): _digest(file) for file in sorted(_files(place))}
 
 
 def content(name: str | None) -> str | None:
@@ -31,11 +31,11 @@ def content(name: str | None) -> str | None:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    """Also behind links, as the hub's cache has them, each folder once."""
-    seen = set()
-    for here, below, names in os.walk(folder, followlinks=True):
+    """Also behind links, as the hub's cache has them, each folder once; gsd's own cache is no input."""
+    seen, own = set(), cache_folder().absolute()
+    for here, below, names in os.walk(folder.absolute(), followlinks=True):
         status = os.stat(here)
-        if (status.st_dev, status.st_ino) in seen:
+        if (status.st_dev, status.st_ino) in seen or Path(here) == own:
             below.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
