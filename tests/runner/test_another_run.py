@@ -120,8 +120,10 @@ def test_runs_of_a_sweep_whose_folders_are_numbered(tmp_path):
     assert (code, "to do" in out) == (1, False)
     assert "run_1 holds another run, which differs in guidance.guidance_scale: 6 -> 8" in err
     assert state(tmp_path / "multirun/s/run_1") == kept
+    (tmp_path / "multirun/s/run_1/DONE").unlink()
     code, out, err = shell(tmp_path, *numbered, "guidance.guidance_scale=5.0,6.0")
-    assert (code, "2 done; 0 to do" in out) == (0, True), err
+    assert (code, "1 done, 1 pending; 1 to do" in out) == (0, True), err  # the only one to do, and yet number 1
+    assert (tmp_path / "multirun/s/run_1/DONE").exists()
     code, _, err = shell(tmp_path, "-m", *SMALL, "steps=1", "name=t", "hydra.sweep.subdir=same", "seed=3,4")
     assert code == 1
     assert "Two runs of this sweep go into one folder, same, and differ in seed: 3 -> 4" in err

@@ -105,7 +105,13 @@ class Sweeper(BasicSweeper):
             )
         for name in todo:
             (folder.path / name / "FAILED").unlink(missing_ok=True)  # of the last attempt
-        return [overrides for name, (overrides, _) in jobs.items() if name in todo]
+        return [[*overrides, *self._place(name)] for name, (overrides, _) in jobs.items() if name in todo]
+
+    def _place(self, name: str) -> list[str]:
+        """The override that puts a run into its folder, where that follows from its number among all runs."""
+        assert self.config is not None
+        numbered = "hydra.job." in str(OmegaConf.to_container(self.config.hydra.sweep, resolve=False))
+        return [f"hydra.sweep.subdir={_quoted(name)}"] if numbered else []
 
     def _launch(self, folder: SweepFolder, todo: list[list[str]]) -> None:
         assert self.launcher is not None
@@ -146,7 +152,11 @@ def _refuse_beside_jobs(folder: SweepFolder) -> None:
 
 def into(path: Path) -> str:
     """The override that puts a sweep into a folder."""
-    return f"hydra.sweep.dir={QuotedString(str(path.absolute()), Quote.single).with_quotes()}"
+    return f"hydra.sweep.dir={_quoted(str(path.absolute()))}"
+
+
+def _quoted(text: str) -> str:
+    return QuotedString(text, Quote.single).with_quotes()
 
 
 def _require_plugin(config: DictConfig) -> None:
