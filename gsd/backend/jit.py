@@ -20,13 +20,14 @@ from gsd.backend.notice import notice
 
 # NaN tests must stay valid (no "nnan"), everything else that lets LLVM vectorise sums is allowed.
 FASTMATH = frozenset({"contract", "reassoc", "arcp", "nsz"})
+ROOM = 2**20  # bytes that a folder for kernels must have left
 
 
 def cache_dir() -> Path | None:
     """Where compiled kernels are kept: NUMBA_CACHE_DIR, else a folder in $GSD_CACHE/numba or the user's cache folder.
 
-    A folder that cannot be written (a read-only home in a container) is replaced by one under the temporary folder,
-    if that is this user's alone: what is read from it is executed. None: nowhere.
+    A folder that cannot be written (a read-only home in a container, a full disk) is replaced by one under the
+    temporary folder, if that is this user's alone: what is read from it is executed. None: nowhere.
     """
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     folder = Path(chosen) if chosen else cache_folder() / "numba" / _fingerprint()
@@ -41,7 +42,9 @@ def cache_dir() -> Path | None:
 def _writable(folder: Path) -> bool:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(ROOM))
+            file.flush()
             return True
     except OSError:
         return False

@@ -36,7 +36,7 @@ class KernelCache(FunctionCache):
 
 
 class _Implementation(CompileResultCacheImpl):
-    _locator_classes = (UserProvidedCacheLocator,)  # not beside the sources, nor in numba's own folder
+    _locator_classes = [UserProvidedCacheLocator]  # noqa: RUF012  # not beside the sources, nor in numba's own folder
 
 
 KernelCache._impl_class = _Implementation
