@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,8 @@ LABELS = ("profile", "experiment", "scale")  # in the name of a folder, but not 
 MEASURED = ("turntable", "metric")  # of the finished scene alone, which can be measured again
 AUTO = {"dtype": {"cpu": "fp32", "cuda": "fp16"}, "backend": {"cpu": "cpu", "cuda": "gsplat"}}
 TEXTS = ("_target_", "kind", "variant", "keyword", "unwanted")  # keys whose words are not looked for on the disk
-WEIGHTS = (".json", ".safetensors", ".pt", ".pth", ".npz", ".ply")  # a folder with one of these holds weights
+# A folder that a config names holds inputs if it has a file of these kinds, and else it is a word
+KINDS = (".json", ".safetensors", ".pt", ".pth", ".npz", ".npy", ".ply", ".png", ".jpg", ".jpeg", ".webp")
 SHIPPED = {
     "prior.model": TINY,
     "prior.controlnet": TINY_CONTROLNET,
@@ -143,7 +145,7 @@ def _texts(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
 def _place(key: str, text: str) -> Path | None:
     """The file or folder that the value of an option names, if it is there."""
     group, _, name = key.partition(".")
-    if group == "prompting" or not name or name.rpartition(".")[2] in TEXTS or not text.strip() or "\0" in text:
+    if group == "prompting" or not name or name.rpartition(".")[2] in TEXTS or not any(map(str.isalnum, text)):
         return None
     if text == "tiny" and key in SHIPPED:
         return SHIPPED[key]
@@ -151,9 +153,8 @@ def _place(key: str, text: str) -> Path | None:
         place = Path(text.removeprefix("local-dir:")).expanduser()
         if place.is_file():
             return place
-        # A word may happen to be the name of a folder here
-        weights = place.is_dir() and ("/" in text or any(each.suffix in WEIGHTS for each in place.iterdir()))
-        return place if weights else None
+        inside = chain(place.iterdir(), place.glob("*/*") if "/" in text else ()) if place.is_dir() else ()
+        return place if any(each.suffix.lower() in KINDS for each in inside) else None
     except (OSError, RuntimeError, ValueError):  # no text that a file system takes
         return None
 

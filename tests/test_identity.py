@@ -98,6 +98,11 @@ def test_words_are_no_files(tmp_path, monkeypatch):
     (tmp_path / "cat").write_text("a file")
     (tmp_path / "them").mkdir()
     (tmp_path / "torch").mkdir()
+    (tmp_path / "a.json").touch()
+    assert of({"x": [".", "/", "..", "~"]}).files == {}
+    (tmp_path / "views").mkdir()
+    (tmp_path / "views" / "0.PNG").touch()
+    assert of({"x": ["views"]}).files == {"prior.x.0": {"0.PNG": digests._computed(tmp_path / "a.json")}}
     assert plain == [identity(config(*o)).signature for o in ([], ["prompt=cat"], ["prompting.negative=cat"])]
     assert hub == of({"model": "them/model"}).signature
     assert of({"x": "torch"}).files == {}

@@ -14,6 +14,7 @@ from gsd.backend.cache import cache_folder, read, write
 
 LARGE = 16 * 2**20  # bytes, from which reading a file again is worth a look into the cache
 SETTLED_NS = 2 * 10**9  # a file changed since so long ago shows the next change in its dates
+_known: dict[Path, tuple[str, list[int]]] = {}  # where there is no cache: digest and state of large files
 UNREAD = (".md",)  # of a folder of weights; hidden files neither
 
 
@@ -57,13 +58,16 @@ def _read(file: Path, size: int, *dates: int) -> str:
     """size, dates: whatever changes when the file does."""
     if size < LARGE:
         return _computed(file)
-    memory = cache_folder() / "digests" / f"{hashlib.blake2b(os.fsencode(file), digest_size=16).hexdigest()}.bin"
     state = [size, *dates]
-    known = json.loads(read(memory) or b"{}")
-    if known.get("state") == state:
-        return known["digest"]
+    if _known.get(file, ("", []))[1] == state:
+        return _known[file][0]
+    memory = cache_folder() / "digests" / f"{hashlib.blake2b(os.fsencode(file), digest_size=16).hexdigest()}.bin"
+    kept = json.loads(read(memory) or b"{}")
+    if kept.get("state") == state:
+        return kept["digest"]
     digest = _computed(file)
     if time.time_ns() - max(dates[:2]) > SETTLED_NS:
+        _known[file] = digest, state
         write(memory, json.dumps({"state": state, "digest": digest}).encode())
     return digest
 

@@ -138,6 +138,12 @@ class RunFolder:
         finally:
             partial.unlink(missing_ok=True)
 
+    def refuse_links(self) -> None:
+        """Raise GsdError where something in a folder, perhaps somebody else's, leads out of it."""
+        for entry in os.scandir(self.path):
+            if entry.is_symlink() and not self._holds(Path(entry.path)):
+                raise GsdError(f"{entry.path} is a link that leads out of the run folder; remove it.")
+
     def _holds(self, folder: Path) -> bool:
         """Whether a folder is this one or in it, whatever links say."""
         return folder.resolve().is_relative_to(self.path.resolve())

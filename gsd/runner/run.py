@@ -58,6 +58,7 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
     if belongs(home.path, asked) and home.done:
         print(f"Already done: {home.path}")
         return Run(home.path)
+    home.refuse_links()
     with home.lock():
         if not belongs(home.path, asked):  # asked again: another process may just have left
             print(f"The turntable or the metrics have changed: {home.path} is measured anew.")

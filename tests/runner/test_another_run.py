@@ -198,12 +198,12 @@ def test_what_killed_writers_leave_is_swept(stopped):
     assert (stopped / ".1.alive.png").exists()
 
 
-@pytest.mark.parametrize("name", [".lock", "metrics.jsonl", "strips"])
+@pytest.mark.parametrize("name", [".lock", "metrics.jsonl", "strips", "run.log"])
 def test_nothing_is_written_through_a_link_that_leads_out(stopped, name, tmp_path):
     outside = tmp_path / "outside"
     (stopped / name).rename(outside)
     (stopped / name).symlink_to(outside)
     before = [p.name for p in outside.iterdir()] if outside.is_dir() else outside.read_bytes()
-    with pytest.raises(GsdError, match="link"):
+    with pytest.raises(GsdError, match=rf"{name} is a link that leads out of the run folder"):
         launch(stopped, *FEW, "images_every=1")
     assert before == ([p.name for p in outside.iterdir()] if outside.is_dir() else outside.read_bytes())
