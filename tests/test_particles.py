@@ -28,6 +28,15 @@ def test_scenes_take_turns_and_a_step_moves_one_alone():
         assert torch.equal(state.scene.ids, scenes[state.step % 2].ids)
 
 
+def test_no_scene_starts_as_that_of_another_seed():
+    starts = [
+        scene.params["means"]
+        for seed in (5, 6, 7)
+        for scene in build(quick(*WHOLE, f"seed={seed}")).representation.scenes
+    ]
+    assert not [pair for pair in itertools.combinations(starts, 2) if torch.equal(*pair)]
+
+
 def test_a_particle_is_the_scene_it_would_be_alone():
     """A guidance that learns nothing leaves only cameras and noise in common."""
     both = build(quick(*WHOLE))
