@@ -51,7 +51,7 @@ def rays_of(cameras: Cameras, radius: float) -> Rays:
     """One ray through every pixel centre, view by view and row by row, within the ball of `radius` world units."""
     rotation, shift = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3]
     pixels = F.pad(pixel_centres(cameras.height, cameras.width, shift.dtype, shift.device), (0, 1), value=1.0)
-    in_camera = F.normalize(pixels.view(-1, 3) @ torch.linalg.inv(cameras.Ks).mT, dim=-1)  # [V, HW, 3]
+    in_camera = F.normalize(pixels.view(-1, 3) @ torch.linalg.inv_ex(cameras.Ks).inverse.mT, dim=-1)  # [V, HW, 3]
     directions = (in_camera @ rotation).flatten(0, 1)
     eyes = -torch.einsum("vij,vi->vj", rotation, shift)
     origins = eyes.repeat_interleave(len(in_camera[0]), 0)
