@@ -12,9 +12,9 @@ from torch import Tensor
 BLOCK = 256  # elements per program
 
 
-def on_triton(x: Tensor) -> bool:
-    """Whether the Triton kernels take x: on CUDA, float32 or integer, where Triton is installed."""
-    return x.is_cuda and (x.dtype == torch.float32 or not x.is_floating_point()) and _installed()
+def on_triton(x: Tensor, dtype: torch.dtype = torch.float32) -> bool:
+    """Whether the Triton kernels take x: on CUDA, of the dtype or integer, where Triton is installed."""
+    return x.is_cuda and (x.dtype == dtype or not x.is_floating_point()) and _installed()
 
 
 @cache

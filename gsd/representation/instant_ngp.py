@@ -147,7 +147,7 @@ class InstantNGP(nn.Module, Representation):
             _, remaining = weigh(self.radiance.density(points, features) * self.stride, samples)
             seen = remaining > self.termination
             chosen = seen.nonzero()[:, 0]
-            samples, ray = samples.select(seen), ray[chosen]
+            samples, ray = samples.select(seen, chosen), ray[chosen]
             points, features = points.index_select(1, chosen), features.index_select(1, chosen)
         training = torch.is_grad_enabled()
         if training:

@@ -101,8 +101,8 @@ def noise_correlation(noise: Float[Tensor, "V C h w"], seen: Geometry, tolerance
 
 
 class Compared(torch.autograd.Function):
-    """compare_torch by a kernel, value and derivative in one pass: numba's on the CPU, five to fifteen times as fast, or
-    Triton's on CUDA, one launch instead of three hundred.
+    """compare_torch by a kernel, value and derivative in one pass: numba's on the CPU, five to fifteen times as fast,
+    or Triton's on CUDA, one launch instead of a hundred.
     """
 
     @staticmethod

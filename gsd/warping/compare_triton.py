@@ -1,4 +1,4 @@
-"""Triton kernel of the consistency loss: the numba kernel of gsd.warping.compare_kernel on a GPU, a pixel per element."""
+"""Triton kernel of the consistency loss: the numba kernel of compare_kernel on a GPU, a pixel per element."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ def _bilinear(framed, top, left, w, c, fx, fy, C: tl.constexpr, live):
 
 
 @triton.jit
-def compare(
+def compare(  # noqa: PLR0915
     maps, depth, alpha, pairs, rays, shifts, terms, slopes, near, tolerance, vanishing, sx, sy, M, width, height, w, h,
     C: tl.constexpr, BILINEAR: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """terms[p, pixel] = o (1 - cos) and slopes[p, pixel] = its derivative by the depth of view i there.
 
-    maps [V, h, w, C], channels last in a frame of zeros; depth and alpha [V, height, width]; pairs [2, P]; rays [P, 3, 3]
-    and shifts [P, 3] as in compare_kernel; sx, sy: pixels of a map in one of the depth; M = P height width.
+    maps [V, h, w, C], channels last in a frame of zeros; depth and alpha [V, height, width]; pairs [2, P]; rays
+    [P, 3, 3] and shifts [P, 3] as in compare_kernel; sx, sy: pixels of a map in one of the depth; M = P height width.
     """
     at = tl.program_id(0) * B + tl.arange(0, B)
     live = at < M

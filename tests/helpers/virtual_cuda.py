@@ -358,7 +358,8 @@ def _rasterization(
     render_mode: str,
 ) -> tuple[Tensor, Tensor, dict[str, Any]]:  # fmt: skip
     """In place of `gsplat.rasterization`, whose kernels need a GPU: the CPU's rasteriser on the values held."""
-    assert not packed and render_mode == "RGB+ED"
+    assert not packed
+    assert render_mode == "RGB+ED"
     tensors = (means, quats, scales, opacities, colors, viewmats, Ks, backgrounds)
     if not all(isinstance(x, VirtualTensor) and x.dtype == torch.float32 for x in tensors):
         raise DeviceError(f"gsplat takes float32 CUDA tensors, at {_line()}")

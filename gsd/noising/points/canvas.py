@@ -1,8 +1,8 @@
 """From points with noise values to maps: sub-points, visibility and the integral over a pixel.
 
 CPU float32 tensors go through numba kernels, those on CUDA through Triton's, others through plain torch; the functions
-`*_torch` are the torch twins. On CUDA, where additions happen in any order, sums are kept in fixed point, so that the same
-step gives the same bits.
+`*_torch` are the torch twins. On CUDA, where additions happen in any order, sums are kept in fixed point, so that the
+same step gives the same bits.
 """
 
 from __future__ import annotations

@@ -133,8 +133,8 @@ def frames_torch(
 def sort_into_cells(x: Float[Tensor, "K 3"], size: Tensor | float) -> tuple[Int[Tensor, " K"], Int[Tensor, " K"]]:
     """Sort points into cubic cells: the keys of the cells, ascending, and each point's index among them.
 
-    Points that are not finite, or a million cells away, are in no cell: their key is NOWHERE. So are the rows beyond the
-    number of cells; there are as many rows as points, so that no GPU is waited for. The twin of `local_kernels.assign`.
+    Points that are not finite, or a million cells away, are in no cell: their key is NOWHERE. So are the rows beyond
+    the number of cells; there are as many as points, so that no GPU is waited for. The twin of `local_kernels.assign`.
     """
     place = (x / size).floor()
     valid = (place.abs() < REACH).all(1)

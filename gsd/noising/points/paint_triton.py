@@ -98,7 +98,7 @@ def _add(into, value, good):
 
 
 @triton.jit(do_not_specialize=["place_key", "parent_key", "child_key"])
-def paint(
+def paint(  # noqa: PLR0915
     points, frames, ids, stored, viewmats, Ks, accepts, depth, total, gram,
     place_key: tl.uint64, parent_key: tl.uint64, child_key: tl.uint64, own, fresh, near, tolerance, K, width, height,
     N: tl.constexpr, NP: tl.constexpr, V: tl.constexpr, C: tl.constexpr, B: tl.constexpr,
@@ -184,6 +184,16 @@ def normalise(total, gram, out, key: tl.uint64, M, area, C, B: tl.constexpr):
 
 
 @triton.jit
+def _neighbours(plane, field, x, y, live, width, height, DX: tl.constexpr, DY: tl.constexpr):
+    """The products with the pixels at (DY, DX) and at (-DY, -DX)."""
+    step = DY * width + DX
+    ahead = live & (x + DX >= 0) & (x + DX < width) & (y + DY < height)
+    behind = live & (x - DX >= 0) & (x - DX < width) & (y >= DY)
+    g = tl.load(plane, live, 0.0) * tl.load(field + step, ahead, 0.0)
+    return g + tl.load(plane - step, behind, 0.0) * tl.load(field - step, behind, 0.0)
+
+
+@triton.jit
 def chebyshev_step(
     diagonal, planes, now, before, out, scale, shift, factor, previous, coefficient, M, width, height, C,
     B: tl.constexpr,
@@ -199,14 +209,10 @@ def chebyshev_step(
     x, y = p % width, p // width
     own, field = planes + view * 4 * area + p, now + at
     g = tl.load(diagonal + view * area + p, live, 0.0) * tl.load(field, live, 0.0)
-    for i in tl.static_range(4):
-        dx: tl.constexpr = 0 if i == 2 else (-1 if i == 1 else 1)
-        dy: tl.constexpr = 0 if i == 0 else 1
-        ahead = live & (x + dx >= 0) & (x + dx < width) & (y + dy < height)
-        behind = live & (x - dx >= 0) & (x - dx < width) & (y >= dy)
-        step = dy * width + dx
-        g += tl.load(own + i * area, live, 0.0) * tl.load(field + step, ahead, 0.0)
-        g += tl.load(own + i * area - step, behind, 0.0) * tl.load(field - step, behind, 0.0)
+    g += _neighbours(own, field, x, y, live, width, height, 1, 0)
+    g += _neighbours(own + area, field, x, y, live, width, height, -1, 1)
+    g += _neighbours(own + 2 * area, field, x, y, live, width, height, 0, 1)
+    g += _neighbours(own + 3 * area, field, x, y, live, width, height, 1, 1)
     value = factor * (scale * g - shift * tl.load(field, live, 0.0)) - previous * tl.load(before + at, live, 0.0)
     tl.store(before + at, value, live)
     tl.store(out + at, tl.load(out + at, live, 0.0) + coefficient * value, live)

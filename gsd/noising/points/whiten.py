@@ -86,7 +86,7 @@ def whiten_torch(
 def _whiten_triton(
     start: Float[Tensor, "V C h w"], diagonal: Float[Tensor, "V h w"], gram: Float[Tensor, "V P 5"], ridge: float
 ) -> Float[Tensor, "V C h w"]:
-    """One kernel per step of the recurrence; the bound _MOST for all views, since a finer one would wait for the GPU."""
+    """One kernel per step of the recurrence; the bound _MOST for all views, a finer one would wait for the GPU."""
     from gsd.noising.points.paint_triton import chebyshev_step
 
     _, channels, height, width = start.shape
