@@ -277,11 +277,11 @@ class _Mode(TorchFunctionMode):
         there, kwargs = _is_cuda(device), kwargs | {"device": "cpu"}
         if virtual:
             made = func(*tree_map_only(VirtualTensor, held, args), **kwargs)
-            return VirtualTensor(made) if there else made
+            return _wrapped(made) if there else made
         made = func(*args, **kwargs)
         if there:
             _note("upload" if func in (torch.tensor, torch.as_tensor, torch.asarray) else "kernel", func.__name__)
-        return VirtualTensor(made) if there and isinstance(made, Tensor) else made
+        return _wrapped(made) if there else made
 
 
 @contextmanager
@@ -312,6 +312,24 @@ def _triton() -> Iterator[None]:
         yield
     finally:
         GridExecutor.__call__, ours.BLOCK = stock, block
+
+
+@contextmanager
+def _backward() -> Iterator[None]:
+    """Python code of autograd functions sees virtual tensors on the way back, too."""
+    from torch.autograd.function import BackwardCFunction
+
+    stock = BackwardCFunction.apply
+
+    def apply(self: Any, *args: Any) -> Any:
+        with torch._C._EnableTorchFunction(), _Mode():
+            return stock(self, *args)
+
+    BackwardCFunction.apply = apply
+    try:
+        yield
+    finally:
+        BackwardCFunction.apply = stock
 
 
 class _Positions(torch.autograd.Function):
@@ -384,7 +402,7 @@ def virtual_cuda() -> Iterator[Book]:
     torch.cuda.synchronize = torch.cuda._lazy_init = lambda *_: None
     _book.entries.clear()
     try:
-        with _triton(), _Mode():
+        with _triton(), _backward(), _Mode():
             yield _book
     finally:
         gsplat.rasterization = rasterization
