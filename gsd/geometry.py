@@ -118,7 +118,7 @@ def unproject(depth: Float[Tensor, "V 1 H W"], cameras: Cameras) -> Float[Tensor
     _, _, height, width = depth.shape
     pixels = F.pad(pixel_centres(height, width, depth.dtype, depth.device), (0, 1), value=1.0).view(-1, 3)
     back = cameras.viewmats[:, :3, :3].mT
-    rays = pixels @ (back @ torch.linalg.inv(cameras.Ks)).mT
+    rays = pixels @ (back @ torch.linalg.inv_ex(cameras.Ks).inverse).mT
     points = rays * depth.flatten(2).mT - (back @ cameras.viewmats[:, :3, 3:]).mT
     return points.unflatten(1, (height, width))
 
@@ -156,7 +156,7 @@ def relative_projection(source: Cameras, target: Cameras) -> tuple[Float[Tensor,
     back = source.viewmats[:, :3, :3].mT
     rays = onward[..., :3] @ back
     shift = onward[..., 3:] - rays @ source.viewmats[:, :3, 3:]
-    return rays @ torch.linalg.inv(source.Ks), shift[..., 0]
+    return rays @ torch.linalg.inv_ex(source.Ks).inverse, shift[..., 0]
 
 
 Sampler = Literal["nearest", "straight_through", "bilinear"]

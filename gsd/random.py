@@ -33,5 +33,6 @@ class Stream:
         text = f"{self.seed}:{self.name}:{self.step}".encode()
         return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
 
-    def generator(self, device: torch.device | str = "cpu") -> torch.Generator:
-        return torch.Generator(device).manual_seed(self.key())
+    def generator(self) -> torch.Generator:
+        """Of the CPU. What it draws is moved to where it is needed, so that every device sees the same numbers."""
+        return torch.Generator().manual_seed(self.key())

@@ -35,6 +35,12 @@ class Cameras:
     elevation: Float[Tensor, " V"]  # degrees, up
     distance: Float[Tensor, " V"]  # world units from the origin
     group: Int[Tensor, " V"]  # index of the group a view belongs to, ascending
+    host: Cameras | None = None  # where they came from, if they were moved: see on_cpu
+
+    @property
+    def on_cpu(self) -> Cameras:
+        """The same cameras on the CPU, where their numbers can be read without waiting for a GPU."""
+        return self.to(CPU) if self.host is None else self.host
 
     def __len__(self) -> int:
         return self.viewmats.shape[0]
@@ -49,12 +55,14 @@ class Cameras:
             elevation=self.elevation[views],
             distance=self.distance[views],
             group=self.group[views],
+            host=None if self.host is None else self.host[views.cpu() if isinstance(views, Tensor) else views],
         )
 
     def resized(self, width: int, height: int) -> Cameras:
         """The same cameras at another resolution, for example that of the latents; intrinsics scale with it."""
         scale = self.Ks.new_tensor([width / self.width, height / self.height, 1.0])
-        return replace(self, Ks=self.Ks * scale[:, None], width=width, height=height)
+        host = None if self.host is None else self.host.resized(width, height)
+        return replace(self, Ks=self.Ks * scale[:, None], width=width, height=height, host=host)
 
     def __add__(self, other: Cameras) -> Cameras:
         """Both sets as one batch; the groups of the second follow those of the first."""
@@ -64,11 +72,14 @@ class Cameras:
             if isinstance(mine, Tensor)
         }
         both["group"] = torch.cat([self.group, other.group + self.group.max() + 1])
-        return replace(self, **both)
+        host = self.host + other.host if self.host is not None and other.host is not None else None
+        return replace(self, **both, host=host)
 
     def to(self, device: torch.device | str) -> Cameras:
+        if torch.device(device).type == self.viewmats.device.type == "cpu":
+            return self
         moved: dict[str, Any] = {k: v.to(device) for k, v in vars(self).items() if isinstance(v, Tensor)}
-        return replace(self, **moved)
+        return replace(self, **moved, host=self if self.viewmats.device.type == "cpu" else None)
 
 
 @dataclass(frozen=True)

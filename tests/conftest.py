@@ -17,8 +17,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 pytest_plugins = ["browser", "programs"]
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [p for p in (ROOT / "gsd").rglob("*.py") if p.name != "__init__.py"]
-# numba compiles functions as they are written, so the files that hold kernels are left alone.
-CHECKED = [p for p in SOURCES if "@njit" not in p.read_text()]
+# numba and Triton compile functions as they are written, so the files that hold kernels are left alone.
+CHECKED = [p for p in SOURCES if not any(jit in p.read_text() for jit in ("@njit", "@triton.jit"))]
 install_import_hook([".".join(p.relative_to(ROOT).with_suffix("").parts) for p in CHECKED], "typecheck.checked")
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from gsd.backend.device import compiled
+from gsd.backend.triton import launch, on_triton
 from gsd.field import field_kernels as kernels
 from gsd.field.march import Samples
 
@@ -19,14 +20,14 @@ def weigh(thickness: Float[Tensor, " M"], samples: Samples) -> tuple[Float[Tenso
 
     thickness = density times the length of a step, so T_i = exp(-sum of the thickness of the samples in front).
     """
-    if compiled(thickness):
+    if compiled(thickness) or on_triton(thickness):
         return _Weigh.apply(thickness, samples.offsets)
     return weigh_torch(thickness, samples)
 
 
 def sum_rays(values: Float[Tensor, "C M"], samples: Samples, ray: Int[Tensor, " M"]) -> Float[Tensor, "C R"]:
     """Sums over the samples of each ray; `ray` is samples.rays()."""
-    if compiled(values):
+    if compiled(values) or on_triton(values):
         return _Sum.apply(values, samples.offsets, ray)
     return values.new_zeros(len(values), len(samples.offsets) - 1).index_add_(1, ray, values)
 
@@ -43,7 +44,13 @@ class _Weigh(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, thickness: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
         out, remaining = torch.empty_like(thickness), torch.empty_like(thickness)
-        kernels.weights(thickness.detach().numpy(), offsets.numpy(), out.numpy(), remaining.numpy())
+        if thickness.is_cuda:
+            from gsd.field import field_triton
+
+            rays = len(offsets) - 1
+            launch(field_triton.weights, rays, thickness.detach().contiguous(), offsets, out, remaining, rays)
+        else:
+            kernels.weights(thickness.detach().numpy(), offsets.numpy(), out.numpy(), remaining.numpy())
         ctx.save_for_backward(out, remaining, offsets)
         ctx.mark_non_differentiable(remaining)
         return out, remaining
@@ -51,17 +58,29 @@ class _Weigh(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, g_out: Tensor, _: Any) -> tuple[Tensor, None]:
-        out, remaining, offsets = (t.detach().numpy() for t in ctx.saved_tensors)
-        grad = torch.empty(len(out))
-        kernels.weights_backward(out, remaining, offsets, g_out.contiguous().numpy(), grad.numpy())
+        out, remaining, offsets = (t.detach() for t in ctx.saved_tensors)
+        grad, g_out = torch.empty_like(out), g_out.contiguous()
+        if out.is_cuda:
+            from gsd.field import field_triton
+
+            rays = len(offsets) - 1
+            launch(field_triton.weights_backward, rays, out, remaining, offsets, g_out, grad, rays)
+        else:
+            kernels.weights_backward(*(t.numpy() for t in (out, remaining, offsets, g_out, grad)))
         return grad, None
 
 
 class _Sum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, offsets: Tensor, ray: Tensor) -> Tensor:
-        out = torch.empty(len(values), len(offsets) - 1)
-        kernels.sum_rays(values.detach().contiguous().numpy(), offsets.numpy(), out.numpy())
+        channels, rays = len(values), len(offsets) - 1
+        out, values = values.new_empty(channels, rays), values.detach().contiguous()
+        if values.is_cuda:
+            from gsd.field import field_triton
+
+            launch(field_triton.sum_rays, out.numel(), values, offsets, out, rays, channels, values.shape[1])
+        else:
+            kernels.sum_rays(values.numpy(), offsets.numpy(), out.numpy())
         ctx.save_for_backward(ray)
         return out
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 from gsd.backend.device import compiled
 from gsd.backend.threads import default_threads, each
+from gsd.backend.triton import launch, on_triton
 from gsd.errors import GsdError
 from gsd.field import field_kernels as kernels
 
@@ -68,16 +71,18 @@ class HashGrid(nn.Module):
         self, xyz: Float[Tensor, "3 M"], active_levels: float, known: Float[Tensor, "K M"] | None = None
     ) -> Float[Tensor, "K M"]:
         """Features; `known` are those of an earlier call without graph, to which the gradient is attached."""
-        if compiled(self.table):
-            return _Encode.apply(self.table, xyz, self.levels, weights(self.levels, active_levels), False, known)[0]
+        encode = _kernels_of(self.table)
+        if encode is not None:
+            return encode.apply(self.table, xyz, self.levels, weights(self.levels, active_levels), False, known)[0]
         return encode_torch(self.table, xyz, self.levels, weights(self.levels, active_levels))[0]
 
     def jacobian(
         self, xyz: Float[Tensor, "3 M"], active_levels: float
     ) -> tuple[Float[Tensor, "K M"], Float[Tensor, "3 K M"]]:
         """Features and their derivatives by xyz; both pass gradients to the table."""
-        if compiled(self.table):
-            return _Encode.apply(self.table, xyz, self.levels, weights(self.levels, active_levels), True, None)
+        encode = _kernels_of(self.table)
+        if encode is not None:
+            return encode.apply(self.table, xyz, self.levels, weights(self.levels, active_levels), True, None)
         return encode_torch(self.table, xyz, self.levels, weights(self.levels, active_levels))
 
 
@@ -117,8 +122,64 @@ def row_of(corner: Int[Tensor, "8 3 M"], level: Level) -> Int[Tensor, "8 M"]:
     return (x ^ (y * PRIMES[1]) ^ (z * PRIMES[2])) & (level.size - 1)
 
 
+def _kernels_of(table: Tensor) -> Any:
+    if compiled(table):
+        return _Encode
+    return _EncodeOnCuda if on_triton(table) else None
+
+
+class _EncodeOnCuda(torch.autograd.Function):
+    """The Triton kernels: one launch for all levels in use, the coarsest ones."""
+
+    @staticmethod
+    def forward(ctx, table, xyz, levels, weights, jacobian, known):
+        from gsd.field import field_triton
+
+        features, count, device = table.shape[1], xyz.shape[1], table.device
+        used = sum(weight > 0 for weight in weights)
+        sizes = torch.tensor([[x.resolution, x.first, x.size, x.hashed] for x in levels[:used]], dtype=torch.int64)
+        scales = torch.tensor([[x.scale, w] for x, w in zip(levels[:used], weights, strict=False)])
+        arrays = sizes.to(device), scales.to(device)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(xyz, *arrays)
+        ctx.kept = (table.shape, used)
+        if known is not None:
+            return known.view_as(known), None
+        whole = (len(levels) * features, count)
+        part = (used * features, count)
+        out = torch.empty(part, device=device)
+        slopes = torch.empty(3, *part, device=device) if jacobian else None
+        launch(
+            field_triton.encode, used * count, xyz.contiguous(), table.detach(), *arrays, out,
+            out if slopes is None else slopes, count, used, F=features, JACOBIAN=jacobian,
+        )  # fmt: skip
+        idle = whole[0] - part[0]
+        if idle:
+            out, slopes = (None if x is None else pad(x, (0, 0, 0, idle)) for x in (out, slopes))
+        return out, slopes
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g_out, g_slopes):
+        from gsd.field import field_triton
+
+        xyz, *arrays = ctx.saved_tensors
+        shape, used = ctx.kept
+        grad, rows = torch.zeros(shape, device=xyz.device), used * shape[1]
+        given = g_out if g_slopes is None else g_slopes
+        if given is not None:
+            unused = xyz  # a pointer that is not followed
+            launch(
+                field_triton.encode_backward, used * xyz.shape[1], xyz.contiguous(), grad, *arrays,
+                unused if g_out is None else g_out[:rows].contiguous(),
+                unused if g_slopes is None else g_slopes[:, :rows].contiguous(),
+                xyz.shape[1], used, F=shape[1], OUT=g_out is not None, JACOBIAN=g_slopes is not None,
+            )  # fmt: skip
+        return grad, None, None, None, None, None
+
+
 class _Encode(torch.autograd.Function):
-    """The kernels, one task for a pair of features of one level."""
+    """The numba kernels, one task for a pair of features of one level."""
 
     @staticmethod
     def forward(ctx, table, xyz, levels, weights, jacobian, known):

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gsd.backend.device import compiled
+from gsd.backend.triton import launch, on_triton
 from gsd.field import field_kernels as kernels
 from gsd.geometry import NEAR, pixel_centres
 from gsd.types import Cameras
@@ -39,11 +40,13 @@ class Samples:
     def rays(self) -> Int[Tensor, " M"]:
         """The ray of each sample."""
         counts = self.offsets.diff()
-        return torch.repeat_interleave(torch.arange(len(counts), device=counts.device), counts)
+        numbers = torch.arange(len(counts), device=counts.device)
+        return torch.repeat_interleave(numbers, counts, output_size=len(self.times))
 
-    def select(self, mask: Bool[Tensor, " M"]) -> Samples:
+    def select(self, mask: Bool[Tensor, " M"], chosen: Int[Tensor, " K"]) -> Samples:
+        """Those of the mask, whose numbers are `chosen`."""
         before = F.pad(mask.cumsum(0), (1, 0))
-        return Samples(self.times[mask], before[self.offsets])
+        return Samples(self.times[chosen], before[self.offsets])
 
 
 @torch.no_grad()
@@ -51,7 +54,7 @@ def rays_of(cameras: Cameras, radius: float) -> Rays:
     """One ray through every pixel centre, view by view and row by row, within the ball of `radius` world units."""
     rotation, shift = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3]
     pixels = F.pad(pixel_centres(cameras.height, cameras.width, shift.dtype, shift.device), (0, 1), value=1.0)
-    in_camera = F.normalize(pixels.view(-1, 3) @ torch.linalg.inv(cameras.Ks).mT, dim=-1)  # [V, HW, 3]
+    in_camera = F.normalize(pixels.view(-1, 3) @ torch.linalg.inv_ex(cameras.Ks).inverse.mT, dim=-1)  # [V, HW, 3]
     directions = (in_camera @ rotation).flatten(0, 1)
     eyes = -torch.einsum("vij,vi->vj", rotation, shift)
     origins = eyes.repeat_interleave(len(in_camera[0]), 0)
@@ -71,6 +74,8 @@ def march(
 
     shift is in [0, 1).
     """
+    if on_triton(rays.near):
+        return _march_triton(rays, shift, step, occupied, bound)
     if not compiled(rays.near):
         return march_torch(rays, shift, step, occupied, bound)
     longest = int((2 * bound) / step) + 2  # maximum samples per ray
@@ -79,6 +84,23 @@ def march(
     arrays = [t.contiguous().numpy() for t in (rays.origins, rays.directions, rays.near, rays.far, shift)]
     total = kernels.march(*arrays, kernels.F(step), occupied.numpy(), float(bound), times.numpy(), counts.numpy())
     return Samples(times[:total].clone(), F.pad(counts.cumsum(0), (1, 0)))
+
+
+def _march_triton(
+    rays: Rays, shift: Float[Tensor, " R"], step: float, occupied: Bool[Tensor, "G G G"], bound: float
+) -> Samples:
+    """Rays are marched twice, to count their samples and to write them; in between the GPU is waited for once."""
+    from gsd.field import field_triton
+
+    count, cells = len(shift), len(occupied)
+    counts = torch.empty(count, dtype=torch.long, device=shift.device)
+    arrays = [t.contiguous() for t in (rays.origins, rays.directions, rays.near, rays.far, shift, occupied)]
+    numbers = (step, cells / (2 * bound), cells / 2, count, cells)
+    launch(field_triton.march, count, *arrays, counts, counts, rays.near, *numbers, WRITE=False)
+    offsets = F.pad(counts.cumsum(0), (1, 0))
+    times = shift.new_empty(int(offsets[-1]))
+    launch(field_triton.march, count, *arrays, counts, offsets, times, *numbers, WRITE=True)
+    return Samples(times, offsets)
 
 
 def march_torch(

@@ -30,7 +30,7 @@ class Occupancy:
     @torch.no_grad()
     def update(self, density: Density, step: float, generator: torch.Generator) -> None:
         """`density` of points in world units [3, M]; `step` is the distance between samples."""
-        random = torch.rand(self.corners.shape, generator=generator, device=self.corners.device)
+        random = torch.rand(self.corners.shape, generator=generator).to(self.corners.device)
         points = ((self.corners + random) * (2 / self.cells) - 1) * self.bound
         self.thickness *= self.decay
         self.thickness[self.inside] = torch.maximum(self.thickness[self.inside], density(points) * step)

@@ -65,7 +65,7 @@ class SDI(Guidance):
         """k, and the images denoised for it."""
         z, rng = given.latents, given.rng
         scale, calls = at(self.inversion_scale, rng.step), 0
-        draws = rng.sub("inversion").generator(z.device)
+        draws = rng.sub("inversion").generator()
 
         def eps(x: Float[Tensor, "V C h w"], level: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
             nonlocal calls
@@ -75,7 +75,7 @@ class SDI(Guidance):
 
         def noise(low: Float[Tensor, " V"], high: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
             deviation = low / high * ((high**2 - low**2) * (1 + high**2) / (1 + low**2)).sqrt()
-            drawn = torch.randn(z.shape, generator=draws, device=z.device, dtype=z.dtype)
+            drawn = torch.randn(z.shape, generator=draws).to(z)
             return self.eta * deviation[:, None, None, None] * drawn
 
         t = step_at(given.sigma)

@@ -132,14 +132,14 @@ class VSD(Guidance):
     def _learn(self, given: Noised) -> None:
         """Train the LoRA on the renders for one step."""
         z, condition = given.latents, given.condition
-        draws = given.rng.sub("lora").generator(z.device)
+        draws = given.rng.sub("lora").generator()
         levels = self.lora.prior.log_sigmas
-        t = torch.randint(len(levels), (len(z),), generator=draws, device=z.device)
-        sigma = levels[t].exp().to(z)
-        noise = torch.randn(z.shape, generator=draws, device=z.device, dtype=z.dtype)
+        t = torch.randint(len(levels), (len(z),), generator=draws)
+        sigma = levels[t.to(levels.device)].exp().to(z)
+        noise = torch.randn(z.shape, generator=draws).to(z)
         pose = self._pose(condition)
         if pose is not None:
-            kept = torch.rand(len(z), generator=draws, device=z.device) >= self.camera_dropout
+            kept = (torch.rand(len(z), generator=draws) >= self.camera_dropout).to(pose.device)
             pose = pose * kept[:, None]
         with self.lora.on():
             x = z + sigma[:, None, None, None] * noise

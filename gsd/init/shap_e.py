@@ -71,7 +71,7 @@ class ShapE(Init):
                 self.prompt,
                 num_inference_steps=self.sampling_steps,
                 guidance_scale=self.guidance_scale,
-                generator=rng.generator(self.device),
+                generator=rng.generator(),
                 output_type="mesh",
             ).images[0]
         except ValueError as error:  # diffusers cannot colour a mesh without vertices

@@ -10,6 +10,7 @@ from pydantic import PositiveFloat
 from torch import Tensor
 
 from gsd.backend.device import compiled
+from gsd.backend.triton import on_triton
 from gsd.errors import GsdError
 from gsd.geometry import Sampler
 from gsd.protocols import Loss
@@ -60,7 +61,7 @@ class Consistency(Loss):
         else:
             depth, alpha, cameras = state.render.depth, state.render.alpha.detach(), state.cameras
         pairs = ordered_pairs(cameras)
-        compare = Compared.apply if compiled(maps) else compare_torch
+        compare = Compared.apply if compiled(maps) or on_triton(maps) else compare_torch
         total = compare(maps, depth, alpha, cameras, pairs, self.warp, self.tolerance)
         return total * (maps[0, 0].numel() / depth[0].numel() / len(cameras))
 

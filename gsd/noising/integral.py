@@ -11,6 +11,8 @@ from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from gsd.backend.device import compiled
+from gsd.backend.triton import launch, on_triton
+from gsd.noising.points.canvas import SCALE
 from gsd.noising.warped import warp_kernels as kernels
 from gsd.noising.warped.anchored import Anchored, Sparse, Split, split
 from gsd.noising.warped.warp import Warp, inverse_of, same_surface
@@ -58,6 +60,7 @@ class Owned:
 
     owner: Int[Tensor, "V S"]  # the pixel v * P + pixel that owns each sub-value of the view's group, or -1
     group: Int[Tensor, " V"]
+    groups: int
     pixels: int  # V * P
 
     @property
@@ -66,19 +69,29 @@ class Owned:
 
     @property
     def _drawn(self) -> int:
-        return (int(self.group.max()) + 1) * self.owner.shape[1]
+        return self.groups * self.owner.shape[1]
 
     def _count(self) -> Int[Tensor, " VP"]:
-        return (self.owner.flatten() + 1).bincount(minlength=self.pixels + 1)[1:]
+        owner = self.owner.flatten().long() + 1
+        return torch.zeros(self.pixels + 1, dtype=torch.int64, device=owner.device).index_add_(0, owner, owner.sign())[
+            1:
+        ]
 
     def __matmul__(self, x: Float[Tensor, "M C"]) -> Float[Tensor, "VP C"]:
         subs, own = x.split([self._drawn, self.pixels])
-        if not compiled(x):
-            return self.sparse() @ x
-        total = torch.zeros_like(own)
-        kernels.add_owned(self.owner.numpy(), self.group.numpy(), subs.numpy(), total.numpy())
         count = self._count()[:, None]
+        if compiled(x):
+            total = torch.zeros_like(own)
+            kernels.add_owned(self.owner.numpy(), self.group.numpy(), subs.numpy(), total.numpy())
+        else:
+            total = self._sum_torch(subs).to(own)
         return torch.where(count > 0, total * count.clamp_min(1).rsqrt(), own)
+
+    def _sum_torch(self, subs: Float[Tensor, "M C"]) -> Float[Tensor, "VP C"]:
+        """The twin of add_owned; in fixed point, so that the order in which a GPU adds does not matter."""
+        values = (subs.unflatten(0, (self.groups, -1))[self.group].flatten(0, 1).double() * SCALE).long()
+        total = torch.zeros(self.pixels + 1, subs.shape[1], dtype=torch.int64, device=subs.device)
+        return total.index_add_(0, self.owner.flatten().long() + 1, values)[1:] / SCALE
 
     def sparse(self) -> Sparse:
         view, sub = (self.owner >= 0).nonzero(as_tuple=True)
@@ -102,11 +115,11 @@ def owned(warp: Warp, per_pixel: int) -> Owned:
     own = pixel.repeat_interleave(per_pixel, 0).repeat_interleave(per_pixel, 1)
     owner = own.expand(len(warp.anchor), -1, -1) + warp.anchor.int()[:, None, None] * area
     at = warp.outlines()
-    for n, view in enumerate(warp.others.tolist()):
+    for n, (view, anchor) in enumerate(warp.pairs):
         x, y, inverse = (c[n].flatten(0, 1) for c in (at.x, at.y, at.inverse))
-        covering = cover(x, y, inverse, warp.depth[warp.anchor[view]], per_pixel, warp.tolerance)
+        covering = cover(x, y, inverse, warp.depth[anchor], per_pixel, warp.tolerance)
         owner[view] = torch.where(covering >= 0, covering + view * area, -1)
-    return Owned(owner.flatten(1), warp.group, owner.shape[0] * area)
+    return Owned(owner.flatten(1), warp.group, len(warp.sizes), owner.shape[0] * area)
 
 
 def cover(
@@ -123,9 +136,22 @@ def cover(
     are dyadic, so the test whether a centre lies in a triangle is exact. Triangles that face away from the anchor, or
     are larger than WIDEST of its pixels, cover nothing.
     """
+    size = depth.shape[0] * per_pixel, depth.shape[1] * per_pixel
+    if on_triton(x, torch.float64):
+        from gsd.noising.warped.cover_triton import cover as kernel
+
+        nobody = len(x)
+        owner = torch.full(size, nobody, dtype=torch.int32, device=depth.device)
+        ring = torch.tensor(RING, dtype=torch.int32, device=depth.device)
+        planes = (t.contiguous() for t in (x, y, inverse))
+        launch(
+            kernel, 8 * len(x), *planes, ring, depth.contiguous(), owner,
+            8 * len(x), size[1], size[0], depth.shape[1], per_pixel, WIDEST, tolerance,
+        )  # fmt: skip
+        return torch.where(owner == nobody, -1, owner)
     if depth.device.type != "cpu":
         return cover_torch(x, y, inverse, depth, per_pixel, tolerance)
-    owner = torch.full((depth.shape[0] * per_pixel, depth.shape[1] * per_pixel), -1, dtype=torch.int32)
+    owner = torch.full(size, -1, dtype=torch.int32)
     kernels.cover(
         x.numpy(), y.numpy(), inverse.numpy(), RING, depth.numpy(), per_pixel, WIDEST, tolerance, owner.numpy()
     )

@@ -19,5 +19,4 @@ class Random(Noising):
 
     def __call__(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         views, _, height, width = geometry.depth.shape
-        device = geometry.depth.device
-        return torch.randn(views, channels, height, width, generator=rng.generator(device), device=device)
+        return torch.randn(views, channels, height, width, generator=rng.generator()).to(geometry.depth.device)

@@ -18,7 +18,7 @@ class SplitNearest(Anchored):
     max_views = 2
 
     def matrix(self, warp: Warp) -> Split:
-        most = int(warp.group.bincount().max())
+        most = max(warp.sizes)
         if most > self.max_views:
             raise GsdError(
                 f"noising=split_nearest couples the two views of a group, and there are {most}; "

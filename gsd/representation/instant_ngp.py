@@ -120,8 +120,8 @@ class InstantNGP(nn.Module, Representation):
         rays = rays_of(cameras, self.bound)
         rng = Stream(self.seed, "instant_ngp", self.steps_taken)
         if torch.is_grad_enabled():
-            generator = rng.sub("shift").generator(self.device)
-            planes = self._trace(rays, torch.rand(len(rays.near), generator=generator, device=self.device))
+            shift = torch.rand(len(rays.near), generator=rng.sub("shift").generator())
+            planes = self._trace(rays, shift.to(self.device))
         else:
             chunks = [rays[i : i + CHUNK] for i in range(0, len(rays.near), CHUNK)]
             planes = torch.cat([self._trace(part, torch.full_like(part.near, 0.5)) for part in chunks], 1)
@@ -147,7 +147,7 @@ class InstantNGP(nn.Module, Representation):
             _, remaining = weigh(self.radiance.density(points, features) * self.stride, samples)
             seen = remaining > self.termination
             chosen = seen.nonzero()[:, 0]
-            samples, ray = samples.select(seen), ray[chosen]
+            samples, ray = samples.select(seen, chosen), ray[chosen]
             points, features = points.index_select(1, chosen), features.index_select(1, chosen)
         training = torch.is_grad_enabled()
         if training:
@@ -183,7 +183,7 @@ class InstantNGP(nn.Module, Representation):
         """Set the active levels of the next step; refresh the occupancy grid every `occupancy_every` steps."""
         self.radiance.active_levels = float(at(self.active_levels, self.steps_taken))
         if self.steps_taken % self.occupancy_every == 0:
-            generator = Stream(self.seed, "occupancy", self.steps_taken).generator(self.device)
+            generator = Stream(self.seed, "occupancy", self.steps_taken).generator()
             self.occupancy.update(self._density, self.stride, generator)
 
     def _density(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, " M"]:

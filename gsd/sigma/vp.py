@@ -45,6 +45,7 @@ class VP(Sigma):
     def __call__(self, cameras: Cameras, rng: Stream) -> Float[Tensor, " V"]:
         """sigma of every view, equal within a group."""
         low, high = self._range(rng.step)
-        groups = int(cameras.group.max()) + 1
+        group = cameras.on_cpu.group
+        groups = int(group.max()) + 1
         t = torch.randint(low, high + 1, (groups,), generator=rng.generator())
-        return self.sigmas[t].to(cameras.group.device)[cameras.group]
+        return self.sigmas[t][group].to(cameras.group.device)

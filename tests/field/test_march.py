@@ -89,6 +89,6 @@ def test_samples_kept_stay_with_their_rays():
     cameras, occupied, shift = world()
     samples = march(rays_of(cameras, 1.0), shift, 0.05, occupied, 1.0)
     mask = torch.rand(len(samples.times)) < 0.3
-    kept = samples.select(mask)
+    kept = samples.select(mask, mask.nonzero()[:, 0])
     assert torch.equal(kept.rays(), samples.rays()[mask])
     assert torch.equal(kept.times, samples.times[mask])

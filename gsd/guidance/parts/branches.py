@@ -181,4 +181,4 @@ def _sizes(condition: Condition) -> list[int] | None:
     """The number of views of each group; None without cameras."""
     if condition.cameras is None:
         return None
-    return condition.cameras.group.unique_consecutive(return_counts=True)[1].tolist()
+    return condition.cameras.on_cpu.group.unique_consecutive(return_counts=True)[1].tolist()

@@ -53,7 +53,7 @@ class Lora:
 
         self.prior, unet = prior, prior.unet
         adapter = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
-        with torch.random.fork_rng():
+        with torch.random.fork_rng(devices=[]):  # the layers are made on the CPU
             torch.manual_seed(rng.key())
             unet.add_adapter(adapter, adapter_name=ADAPTER)
             self.camera = TimestepEmbedding(POSE, unet.time_embedding.linear_2.out_features) if camera else None

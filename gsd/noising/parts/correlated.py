@@ -43,6 +43,5 @@ class Correlated(Noising):
     @staticmethod
     def _fresh(geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
         views, _, height, width = geometry.depth.shape
-        device = geometry.depth.device
-        generator = rng.sub("blend").generator(device)
-        return torch.randn(views, channels, height, width, generator=generator, device=device)
+        generator = rng.sub("blend").generator()
+        return torch.randn(views, channels, height, width, generator=generator).to(geometry.depth.device)

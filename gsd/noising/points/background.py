@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gsd.backend.device import compiled
 from gsd.errors import GsdError
 from gsd.geometry import rotation_matrices
 from gsd.noising.points import background_kernels as kernels
@@ -42,11 +41,11 @@ def background(geometry: Geometry, cell: float, radius: float | None) -> Layer:
     Raises:
         GsdError: for a camera outside the sphere, which would see both of its sides.
     """
-    cameras, far = before_cube(geometry.cameras, radius)
+    cameras, far = before_cube(geometry.cameras.on_cpu, radius)
     across = math.ceil(math.pi / 2 / (far * cell_angle(geometry, cell)))
-    ids, points = (cells if compiled(geometry.depth) else cells_torch)(sides(cameras), across)
+    ids, points = (x.to(geometry.depth.device) for x in cells(sides(cameras), across))  # depends on cameras alone
     cloud = Cloud(points.to(geometry.depth.dtype), points.new_zeros(len(points), 3, 3), ids, 1, 0)
-    return Layer(cloud, cameras, geometry.alpha <= 0.5)
+    return Layer(cloud, cameras.to(geometry.depth.device), geometry.alpha <= 0.5)
 
 
 def before_cube(cameras: Cameras, radius: float | None) -> tuple[Cameras, float]:

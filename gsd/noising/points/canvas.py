@@ -1,6 +1,8 @@
 """From points with noise values to maps: sub-points, visibility and the integral over a pixel.
 
-CPU float32 tensors go through numba kernels, others through plain torch; the functions `*_torch` are the torch twins.
+CPU float32 tensors go through numba kernels, those on CUDA through Triton's, others through plain torch; the functions
+`*_torch` are the torch twins. On CUDA, where additions happen in any order, sums are kept in fixed point, so that the
+same step gives the same bits.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from gsd.backend.device import compiled
+from gsd.backend.triton import launch, on_triton
 from gsd.geometry import NEAR, project
 from gsd.noising.points import paint_kernels
 from gsd.noising.points.counter import hashed, normal
@@ -23,6 +26,8 @@ from gsd.random import Stream
 from gsd.types import Cameras
 
 Kernel = Literal["box", "tent"]
+
+SCALE = 2.0**36  # of sums in fixed point, as in paint_triton
 
 
 @dataclass(frozen=True)
@@ -113,9 +118,11 @@ class Canvas:
         self.kernel, self.ridge = kernel, ridge
         views, _, height, width = like.shape
         self.shape = (views, channels, height, width)
-        self.total = like.new_zeros(views, height * width, channels)
+        self.dtype = like.dtype
+        kept = torch.int64 if like.is_cuda else like.dtype  # fixed point, or the values themselves
+        self.total = like.new_zeros(views, height * width, channels, dtype=kept)
         # Products of the splatting weights of a pixel with itself and, for the tent, with four neighbours
-        self.gram = like.new_zeros(views, height * width, 1 if kernel == "box" else 5)
+        self.gram = like.new_zeros(views, height * width, 1 if kernel == "box" else 5, dtype=kept)
 
     def paint(self, layer: Layer, values: Values) -> None:
         """Splat the visible sub-points of a layer into the maps, in place.
@@ -128,6 +135,9 @@ class Canvas:
             values: the noise of the layer's sub-points; independent N(0, 1) for maps that are N(0, I).
         """
         cloud, cameras, depth = layer.cloud, layer.cameras, layer.depth
+        if on_triton(cloud.points) and self.dtype == torch.float32:
+            self._paint_triton(layer, values)
+            return
         if not (compiled(self.total) and compiled(cloud.points)):
             self.paint_torch(layer, values)
             return
@@ -157,6 +167,45 @@ class Canvas:
             self.gram.numpy(),
         )
 
+    def _paint_triton(self, layer: Layer, values: Values) -> None:
+        from gsd.noising.points import paint_triton
+
+        cloud, cameras = layer.cloud, layer.cameras
+        views, _, channels = self.total.shape
+        padded = 1 << (cloud.upsample - 1).bit_length()
+        unused = cloud.points  # a pointer that is not followed
+        launch(
+            paint_triton.paint,
+            len(cloud.points),
+            cloud.points.contiguous(),
+            cloud.frames.contiguous(),
+            cloud.ids.contiguous(),
+            unused if values.stored is None else values.stored.contiguous(),
+            cameras.viewmats.contiguous(),
+            cameras.Ks.contiguous(),
+            layer.accepts.flatten(1).contiguous(),
+            unused if layer.depth is None else layer.depth.flatten(1).contiguous(),
+            self.total,
+            self.gram,
+            cloud.key,
+            *values.keys(),
+            values.own,
+            values.fresh,
+            NEAR,
+            layer.tolerance,
+            len(cloud.points),
+            cameras.width,
+            cameras.height,
+            N=cloud.upsample,
+            NP=padded,
+            V=views,
+            C=channels,
+            width=padded,
+            DEPTH=layer.depth is not None,
+            STORED=values.stored is not None,
+            TENT=self.kernel == "tent",
+        )
+
     def paint_torch(self, layer: Layer, values: Values) -> None:
         cloud = layer.cloud
         pixel, weight = reach(layer, self.kernel)
@@ -166,32 +215,54 @@ class Canvas:
         else:
             drawn = values.stored[seen]
         rows = child_ids(seen, cloud.upsample)
-        drawn, weight = (x.to(self.total.dtype) for x in (drawn.flatten(0, 1), weight[:, rows]))
+        drawn, weight = (x.to(self.dtype) for x in (drawn.flatten(0, 1), weight[:, rows]))
         pixel = pixel[:, rows]
         area = self.total.shape[1]
         view, point, corner = (pixel >= 0).nonzero(as_tuple=True)  # dropping the misses first is several times faster
         row = view * area + pixel[view, point, corner]
         splat = weight[view, point, corner]
-        self.total.flatten(0, 1).index_add_(0, row, splat[:, None] * drawn[point])
+        self.total.flatten(0, 1).index_add_(0, row, self._kept(splat[:, None] * drawn[point]))
         products = [splat**2]
         if self.kernel == "tent":
             steps = ((0, 1), (1, -1), (1, 0), (1, 1))
             products += [_product(weight, view, point, corner, step) for step in steps]
-        self.gram.flatten(0, 1).index_add_(0, row, torch.stack(products, 1))
+        self.gram.flatten(0, 1).index_add_(0, row, self._kept(torch.stack(products, 1)))
+
+    def _kept(self, x: Float[Tensor, "M C"]) -> Tensor:
+        return (x.double() * SCALE).long() if self.total.dtype == torch.int64 else x
+
+    def sums(self) -> tuple[Float[Tensor, "V P C"], Float[Tensor, "V P G"]]:
+        """The weighted values and the products of weights, as numbers."""
+        if self.total.dtype != torch.int64:
+            return self.total, self.gram
+        total, gram = ((x.double() / SCALE).to(self.dtype) for x in (self.total, self.gram))
+        return total, gram
 
     def maps(self, rng: Stream) -> Float[Tensor, "V C h w"]:
         """The normalised maps of all layers painted; `rng` draws the noise of empty pixels and the tent's z."""
         if self.kernel == "tent":
-            return whiten(self.total, self.gram, self.shape, self.ridge, rng)
+            return whiten(*self.sums(), self.shape, self.ridge, rng)
+        if on_triton(self.total) and self.dtype == torch.float32:
+            return self._maps_triton(rng)
         if not compiled(self.total):
             return self.maps_torch(rng)
         out = torch.empty(self.shape)
         paint_kernels.normalise(self.total.numpy(), self.gram.numpy(), np.uint64(rng.key()), out.flatten(2).numpy())
         return out
 
+    def _maps_triton(self, rng: Stream) -> Float[Tensor, "V C h w"]:
+        from gsd.noising.points import paint_triton
+
+        out = self.total.new_empty(self.shape, dtype=self.dtype)
+        _, channels, height, width = self.shape
+        size = (out.numel(), height * width, channels)
+        launch(paint_triton.normalise, size[0], self.total, self.gram, out, rng.key(), *size)
+        return out
+
     def maps_torch(self, rng: Stream) -> Float[Tensor, "V C h w"]:
-        count = self.gram[..., 0]
-        maps = self.total * count.clamp_min(1).rsqrt()[..., None]
+        total, gram = self.sums()
+        count = gram[..., 0]
+        maps = total * count.clamp_min(1).rsqrt()[..., None]
         view, pixel = (count == 0).nonzero(as_tuple=True)
         maps[view, pixel] = normal(rng.key(), view * count.shape[1] + pixel, maps.shape[2]).to(maps.dtype)
         return maps.transpose(1, 2).reshape(self.shape)

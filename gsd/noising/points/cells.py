@@ -10,8 +10,8 @@ from torch.nn.functional import interpolate
 
 from gsd.backend.device import compiled
 from gsd.geometry import unproject
-from gsd.noising.points.canvas import Cloud
-from gsd.noising.points.local import sort_into_cells
+from gsd.noising.points.canvas import SCALE, Cloud
+from gsd.noising.points.local import NOWHERE, REACH, sort_into_cells
 from gsd.noising.points.local_kernels import hit_cells
 from gsd.types import Geometry
 
@@ -45,17 +45,18 @@ def surface_cells_torch(geometry: Geometry, cell: float, rays: int, tolerance: f
     """The torch twin."""
     many = geometry.cameras.resized(rays * geometry.cameras.width, rays * geometry.cameras.height)
     fine, inside = fine_depth(geometry, rays, tolerance)
-    return cells_torch(unproject(fine, many)[inside[:, 0]], _edge(geometry, cell))
+    points = unproject(fine, many).where(inside[:, 0, :, :, None], torch.nan)
+    return cells_torch(points.flatten(0, 2), _edge(geometry, cell))
 
 
 def _edge(geometry: Geometry, cell: float) -> float:
     """World units."""
-    return cell_angle(geometry, cell) * float(geometry.cameras.distance.mean())
+    return cell_angle(geometry, cell) * float(geometry.cameras.on_cpu.distance.mean())
 
 
 def cell_angle(geometry: Geometry, cell: float) -> float:
     """Radians that `cell` pixels span at the mean focal length."""
-    return cell / float(geometry.cameras.Ks[:, 0, 0].mean())
+    return cell / float(geometry.cameras.on_cpu.Ks[:, 0, 0].mean())
 
 
 def fine_depth(
@@ -75,12 +76,18 @@ def _source(geometry: Geometry) -> Float[Tensor, "V 1 H W"]:
 
 
 def cells_torch(points: Float[Tensor, "K 3"], edge: float) -> Cloud:
-    """The lattice cells that points fall into, each at the mean of its points."""
+    """The lattice cells that points fall into, each at the mean of its points.
+
+    There are as many rows as points, so that no GPU is waited for; the points of rows that are no cell are nan.
+    """
     x = points.double()
-    valid, ids, cell = sort_into_cells(x, edge)
-    homogeneous = torch.nn.functional.pad(x[valid], (0, 1), value=1.0)
-    sums = homogeneous.new_zeros(len(ids), 4).index_add_(0, cell, homogeneous)
-    return _cloud(ids, (sums[:, :3] / sums[:, 3:]).to(points.dtype))
+    cells, cell = sort_into_cells(x, edge)
+    x = (x / edge).nan_to_num().clamp(-REACH, REACH)
+    corner = torch.zeros_like(x).scatter_(0, cell[:, None].expand(-1, 3), x.floor())
+    parts = torch.nn.functional.pad(x - x.floor(), (0, 1), value=1.0)  # in fixed point: the same bits in any order
+    sums = torch.zeros(len(x), 4, dtype=torch.int64, device=x.device).index_add_(0, cell, (parts * SCALE).long())
+    middle = (corner + sums[:, :3] / sums[:, 3:]) * edge
+    return _cloud(cells, middle.where((cells < NOWHERE)[:, None], torch.nan).to(points.dtype))
 
 
 def _cloud(ids: Int[Tensor, " K"], points: Float[Tensor, "K 3"]) -> Cloud:

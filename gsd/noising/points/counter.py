@@ -1,8 +1,8 @@
 """Counter-based normal numbers: a value depends on (key, id, channel) alone.
 
 Nothing has to be stored, drawn in order or checkpointed: all views of a step get the same value for the same id, and a
-Gaussian added by densification has a new id and so fresh values. On the CPU a numba kernel makes the numbers, elsewhere
-torch mixes the same integers.
+Gaussian added by densification has a new id and so fresh values. On the CPU a numba kernel makes the numbers, on CUDA a
+Triton kernel; elsewhere torch mixes the same integers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from gsd.backend.device import compiled
+from gsd.backend.triton import launch, on_triton
 from gsd.noising.points.counter_kernels import fill_normal
 
 _GOLDEN = 0x9E3779B97F4A7C15  # splitmix64's increment and multipliers (Steele, Lea and Flood 2014)
@@ -26,6 +27,12 @@ def normal(key: int, ids: Int[Tensor, " M"], channels: int) -> Float[Tensor, "M 
         out = np.empty((len(ids), channels), np.float32)
         fill_normal(np.uint64(key), ids.numpy(), out)
         return torch.from_numpy(out)
+    if on_triton(ids):
+        from gsd.noising.points.paint_triton import fill_normal as fill
+
+        made = torch.empty(len(ids), channels, device=ids.device)
+        launch(fill, made.numel(), key, ids.contiguous(), made, len(ids), channels)
+        return made
     return normal_torch(key, ids, channels)
 
 

@@ -7,17 +7,18 @@ in each step, so nothing depends on history.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from gsd.backend.device import compiled
 from gsd.errors import GsdError
 from gsd.geometry import rotation_matrices
 from gsd.noising.points import local_kernels as kernels
+from gsd.noising.points.canvas import SCALE
 from gsd.types import Scene
 
 Offsets = Literal["isotropic", "tangent", "covariance"]
@@ -26,6 +27,8 @@ _SAMPLE = 256  # points from which the centre and radius of the cloud are estima
 _CELL = 2.5  # cell size in expected spacings: the 27 cells around a point of a surface then hold about 60 points
 _FINEST = 10_000  # more points than this do not make the cells smaller, so that the tables stay in the cache
 _FEWEST = 4  # points per cell; if the mean is lower, the points fill a volume, and the cells grow to hold twice as many
+REACH = (1 << 20) - 1  # cells to either side of the middle
+NOWHERE = torch.iinfo(torch.int64).max  # the key of no cell
 _SECTION = 1.06  # root of the mean area, in faces, that a plane through the middle third cuts out of a cube
 
 
@@ -78,7 +81,7 @@ def _frames_compiled(
     return torch.from_numpy(out)
 
 
-def _wider(size: float, n_cells: int, count: int) -> float:
+def _wider(size: Any, n_cells: Any, count: int) -> Any:
     """The cell size for points that fill a volume, of which too few fell into each cell of `size`."""
     return size * (2 * _FEWEST * n_cells / count) ** 0.5
 
@@ -86,23 +89,31 @@ def _wider(size: float, n_cells: int, count: int) -> float:
 def frames_torch(
     points: Float[Tensor, "K 3"], centre: Float[np.ndarray, "3"], size: float, offsets: Offsets, spread: float
 ) -> Float[Tensor, "K 3 3"]:
-    """The twin: cells by sorting, eigenvectors by LAPACK."""
+    """The twin: cells by sorting, eigenvectors by LAPACK. It waits for a GPU only for these."""
     x = points.double() - torch.from_numpy(centre).to(points.device)
-    valid, cells, cell = sort_into_cells(x, size)
-    if len(cells) * _FEWEST > len(points):
-        size = _wider(size, len(cells), len(points))
-        valid, cells, cell = sort_into_cells(x, size)
-    x = x[valid]
-    terms = torch.cat([torch.ones_like(x[:, :1]), x, (x[:, :, None] * x[:, None]).flatten(1)], 1)
-    moments = terms.new_zeros(len(cells) + 1, 13).index_add_(0, cell, terms)  # the last row, 0, is for missing cells
+    edge = x.new_tensor(size)
+    count = (sort_into_cells(x, edge)[0] < NOWHERE).sum()
+    edge = torch.where(count * _FEWEST > len(points), _wider(edge, count, len(points)), edge)
+    cells, cell = sort_into_cells(x, edge)
+    x = (x / edge).nan_to_num().clamp(-REACH, REACH)
+    u = x - x.floor()  # within the cell, so that sums fit into fixed point: the same bits in any order
+    terms = torch.cat([torch.ones_like(u[:, :1]), u, (u[:, :, None] * u[:, None]).flatten(1)], 1)
+    sums = torch.zeros(len(x) + 1, 13, dtype=torch.int64, device=x.device)  # the last row, 0, is for missing cells
+    sums.index_add_(0, cell, (terms * SCALE).long())
     shifts = torch.cartesian_prod(*[torch.arange(-1, 2, device=points.device)] * 3)
     around = cells[:, None] + (shifts << shifts.new_tensor([42, 21, 0])).sum(1)
     index = torch.searchsorted(cells, around).clamp_max(max(len(cells) - 1, 0))
-    exists = cells[index] == around if len(cells) else torch.zeros_like(around, dtype=torch.bool)
-    total = moments[torch.where(exists, index, len(cells))].sum(1)
-    n, mean = total[:, :1], total[:, 1:4] / total[:, :1]
-    covariance = total[:, 4:].unflatten(1, (3, 3)) / n[..., None] - mean[:, :, None] * mean[:, None]
-    variance, axes = torch.linalg.eigh(covariance)
+    exists = (cells[index] == around) & (cells < NOWHERE)[:, None]
+    patch = sums[torch.where(exists, index, len(cells))].double() / SCALE
+    n, u, uu = patch[..., :1], patch[..., 1:4], patch[..., 4:].unflatten(2, (3, 3))
+    o = shifts.to(u)
+    spread_u = u[..., None] * o[:, None] + o[..., None] * u[..., None, :]
+    uu = (
+        uu + spread_u + n[..., None] * o[..., None] * o[:, None]
+    )  # of the 27 cells around, from the middle one's corner
+    n, mean, uu = n.sum(1).clamp_min(1), (u + n * o).sum(1), uu.sum(1)
+    mean = mean / n
+    variance, axes = torch.linalg.eigh(uu / n[..., None] - mean[:, :, None] * mean[:, None])
     flatness = 1 - variance[:, 0].clamp_min(0) / variance[:, 1]
     flatness = torch.where((n[:, 0] < 4) | ~(variance[:, 1] > 0), 0.0, flatness)
     if offsets == "isotropic":
@@ -112,27 +123,27 @@ def frames_torch(
     local = (
         _SECTION
         * 3
-        * size
         * n[..., None].rsqrt()
         * (identity - flatness[:, None, None] * normal[:, :, None] * normal[:, None])
     )
-    out = (spread * size * identity).repeat(len(points), 1, 1)
-    out[valid] = spread * local[cell]
-    return out.to(points.dtype)
+    out = torch.where((cells[cell] < NOWHERE)[:, None, None], local[cell], identity)
+    return (spread * edge * out).to(points.dtype)
 
 
-def sort_into_cells(
-    x: Float[Tensor, "K 3"], size: float
-) -> tuple[Bool[Tensor, " K"], Int[Tensor, " C"], Int[Tensor, " k"]]:
-    """Sort points into cubic cells: which points are in a cell, the keys of the cells, each such point's index in them.
+def sort_into_cells(x: Float[Tensor, "K 3"], size: Tensor | float) -> tuple[Int[Tensor, " K"], Int[Tensor, " K"]]:
+    """Sort points into cubic cells: the keys of the cells, ascending, and each point's index among them.
 
-    Points that are not finite, or a million cells away, are in no cell. The twin of `local_kernels.assign`.
+    Points that are not finite, or a million cells away, are in no cell: their key is NOWHERE. So are the rows beyond
+    the number of cells; there are as many as points, so that no GPU is waited for. The twin of `local_kernels.assign`.
     """
     place = (x / size).floor()
-    valid = (place.abs() < (1 << 20) - 1).all(1)
-    cells, cell = _pack(place[valid].long()).unique(return_inverse=True)
-    return valid, cells, cell
+    valid = (place.abs() < REACH).all(1)
+    keys = torch.where(valid, _pack(place.where(valid[:, None], 0.0).long()), NOWHERE)
+    ascending, order = keys.sort(stable=True)
+    row = torch.nn.functional.pad((ascending[1:] != ascending[:-1]).long(), (min(len(x), 1), 0)).cumsum(0)
+    cells = torch.full_like(keys, NOWHERE).scatter_(0, row, ascending)
+    return cells, torch.empty_like(row).scatter_(0, order, row)
 
 
 def _pack(place: Int[Tensor, "K 3"]) -> Int[Tensor, " K"]:
-    return ((place + (1 << 20)) << place.new_tensor([42, 21, 0])).sum(1)
+    return ((place + REACH + 1) << place.new_tensor([42, 21, 0])).sum(1)

@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from gsd.backend.device import compiled
+from gsd.backend.triton import launch, on_triton
 from gsd.noising.points import paint_kernels
 from gsd.noising.points.counter import normal
 from gsd.random import Stream
@@ -43,6 +44,8 @@ def whiten(
     start = torch.where(length > 0, total / length.clamp_min(1e-20), 0.0) + ridge**0.5 * z.view_as(total)
     start = start.transpose(1, 2).unflatten(2, (height, width))
     diagonal = ((length > 0).to(total.dtype) + ridge).view(views, height, width)
+    if on_triton(total):
+        return _whiten_triton(start.contiguous(), diagonal, gram, ridge)
     if not compiled(total):
         return whiten_torch(start, diagonal, gram, ridge)
     out = np.zeros((views, channels, height + 2, width + 2), np.float32)
@@ -77,6 +80,26 @@ def whiten_torch(
     for c in polynomial[2:]:
         before, now = now, 2 * multiply(now) - before
         out = out + c * now
+    return out
+
+
+def _whiten_triton(
+    start: Float[Tensor, "V C h w"], diagonal: Float[Tensor, "V h w"], gram: Float[Tensor, "V P 5"], ridge: float
+) -> Float[Tensor, "V C h w"]:
+    """One kernel per step of the recurrence; the bound _MOST for all views, a finer one would wait for the GPU."""
+    from gsd.noising.points.paint_triton import chebyshev_step
+
+    _, channels, height, width = start.shape
+    planes = torch.stack(_planes(gram.unflatten(1, (height, width))), 1)
+    polynomial, scale, shift = inverse_root(ridge, _MOST)
+    now, before, out = start.clone(), torch.zeros_like(start), polynomial[0] * start
+    for k, coefficient in enumerate(polynomial[1:], 1):
+        factor, previous = (1.0, 0.0) if k == 1 else (2.0, 1.0)
+        launch(
+            chebyshev_step, start.numel(), diagonal, planes, now, before, out, scale, shift, factor,
+            previous, float(coefficient), start.numel(), width, height, channels,
+        )  # fmt: skip
+        now, before = before, now
     return out
 
 

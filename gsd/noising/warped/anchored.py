@@ -129,11 +129,11 @@ def copied(links: Links) -> Sparse:
     """
     pixels = len(links.origin)
     total = _sums(links.weight, links.target, pixels)
-    empty = (total == 0).nonzero()[:, 0]
+    each = torch.arange(pixels, device=total.device)
     return Sparse(
-        torch.cat([links.target, empty]),
-        torch.cat([links.origin[links.source], links.anchors + empty]),
-        torch.cat([links.weight / total[links.target], torch.ones_like(total[empty])]),
+        torch.cat([links.target, each]),
+        torch.cat([links.origin[links.source], links.anchors + each]),
+        torch.cat([links.weight / total[links.target].where(links.weight > 0, 1.0), (total == 0).to(total)]),
         (pixels, links.anchors + pixels),
     )
 
@@ -141,15 +141,15 @@ def copied(links: Links) -> Sparse:
 def split(links: Links) -> Split:
     """Each value is split among the pixels of a view that link to it, in proportion to their weights."""
     pixels, parts = len(links.origin), len(links.source)
-    amplitude = (links.weight / _sums(links.weight, links.source, pixels)[links.source]).sqrt()
+    linked = links.weight > 0
+    amplitude = (links.weight / _sums(links.weight, links.source, pixels)[links.source].where(linked, 1.0)).sqrt()
     area = _sums(amplitude**2, links.target, pixels)
-    empty = (area == 0).nonzero()[:, 0]
-    part = torch.arange(parts + len(empty), device=empty.device)
+    part = torch.arange(parts + pixels, device=area.device)
     return Split(
         gather=Sparse(
-            torch.cat([links.target, empty]),
+            torch.cat([links.target, part[:pixels]]),
             part,
-            torch.cat([amplitude / area[links.target].sqrt(), torch.ones_like(area[empty])]),
+            torch.cat([amplitude / area[links.target].where(linked, 1.0).sqrt(), (area == 0).to(area)]),
             (pixels, len(part)),
         ),
         scatter=Sparse(part[:parts], links.source, amplitude, (len(part), pixels)),

@@ -28,7 +28,9 @@ class Links:
 
     target: Int[Tensor, " E"]  # v * P + pixel
     source: Int[Tensor, " E"]  # v * P + pixel of the anchor of view v
-    weight: Float[Tensor, " E"]  # above 0, float64
+    weight: Float[
+        Tensor, " E"
+    ]  # float64; 0 where there is no link, so that their number is known without a GPU's answer
     origin: Int[Tensor, " VP"]
     anchors: int  # G * P
 
@@ -55,19 +57,24 @@ class Warp:
         depth, alpha = (x.detach()[:, 0].double() for x in (geometry.depth, geometry.alpha))
         usable = (alpha > 0.5) & (depth > NEAR) & depth.isfinite()
         self.depth = torch.where(usable, depth, torch.nan).masked_fill(alpha <= 0.5, 0.0)
-        _, self.group = cameras.group.to(depth.device).unique(return_inverse=True)
-        self.groups = int(self.group[-1]) + 1
-        self.anchor = torch.searchsorted(self.group, self.group)  # the first view of the same group
-        view = torch.arange(len(self.anchor), device=depth.device)
-        self.anchors, self.others = (x.nonzero()[:, 0] for x in (self.anchor == view, self.anchor != view))
+        cameras = cameras.on_cpu  # which views belong together, and where, is worked out there: no GPU is waited for
+        _, group = cameras.group.unique(return_inverse=True)
+        self.sizes = group.bincount().tolist()  # views of each group
+        anchor = torch.searchsorted(group, group)  # the first view of the same group
+        view = torch.arange(len(anchor))
+        anchors, others = (x.nonzero()[:, 0] for x in (anchor == view, anchor != view))
         cameras = replace(cameras, viewmats=cameras.viewmats.double(), Ks=cameras.Ks.double())
+        rays, shift = relative_projection(cameras[others], cameras[anchor[others]])
+        # The anchor's camera centre in the view: the point that projects to zero.
+        epipole = -torch.linalg.solve(rays, shift)[..., None, None]
+        self.pairs = list(zip(others.tolist(), anchor[others].tolist(), strict=True))
+        self.group, self.anchor, self.anchors, self.others, self._rays, self._shift, self._epipole = (
+            x.to(depth.device) for x in (group, anchor, anchors, others, rays, shift, epipole)
+        )
         self._own = self.depth[self.others]
         self._inverse = inverse_of(self._own)
         # Depth and inverse depth with a margin: a border pixel's missing neighbour is the pixel itself.
         self._padded = F.pad(torch.stack([self._own, self._inverse], 1), (1, 1, 1, 1), mode="replicate")
-        self._rays, self._shift = relative_projection(cameras[self.others], cameras[self.anchor[self.others]])
-        # The anchor's camera centre in the view: the point that projects to zero.
-        self._epipole = -torch.linalg.solve(self._rays, self._shift)[..., None, None]
 
     def into_anchor(self, x: Float[Tensor, "*#m"], y: Float[Tensor, "*#m"], inverse: Float[Tensor, "O *m"]) -> Places:
         """Project pixel coordinates (x, y) of the others, with inverse depth `inverse`, into their anchors.
@@ -104,16 +111,16 @@ class Warp:
         cell = torch.where(linked, y * self.width + x, 0).long()  # [4 or 1, O, h, w]
         anchor_depth = self.depth.take(self.anchor[self.others, None, None] * area + cell)
         linked &= self._faces_anchor() & same_surface(inverse_of(at.inverse), anchor_depth, self.tolerance)
-        chosen = linked.view(-1).nonzero()[:, 0]
-        pixel = torch.arange(area, device=chosen.device)
+        pixel = torch.arange(area, device=cell.device)
         own = (self.anchors[:, None] * area + pixel).flatten()
-        target = (self.others[:, None] * area + pixel).flatten()[chosen % at.x.numel()]
+        first = (self.others * area)[:, None, None]
+        target = (first + pixel.view(self.height, self.width)).expand_as(cell)
         return Links(
-            target=torch.cat([own, target]),
-            source=torch.cat([own, target - target % area + cell.view(-1)[chosen]]),
-            weight=torch.cat([torch.ones_like(own, dtype=weight.dtype), weight.view(-1)[chosen]]),
+            target=torch.cat([own, target.flatten()]),
+            source=torch.cat([own, (first + cell).flatten()]),
+            weight=torch.cat([torch.ones_like(own, dtype=weight.dtype), torch.where(linked, weight, 0.0).flatten()]),
             origin=(self.group[:, None] * area + pixel).flatten(),
-            anchors=self.groups * area,
+            anchors=len(self.sizes) * area,
         )
 
     def outlines(self) -> Places:

@@ -30,8 +30,9 @@ def behind(colour: str, random: float, cameras: Cameras, rng: Stream) -> Float[T
         rgb in [0, 1], or None for a background that is no colour.
     """
     if random > 0 and torch.is_grad_enabled():
-        draw = torch.rand(1 + 3 * (int(cameras.group.max()) + 1), generator=rng.sub("background").generator())
+        group = cameras.on_cpu.group
+        draw = torch.rand(1 + 3 * (int(group.max()) + 1), generator=rng.sub("background").generator())
         if draw[0] < random:
-            return draw[1:].view(-1, 3)[cameras.group.cpu()].to(cameras.viewmats)
+            return draw[1:].view(-1, 3)[group].to(cameras.viewmats)
     level = {"white": 1.0, "black": 0.0}.get(colour)
     return None if level is None else cameras.viewmats.new_full((len(cameras), 3), level)

@@ -1,0 +1,174 @@
+"""Triton kernels of the field: the numba kernels of gsd.field.field_kernels on a GPU."""
+
+from __future__ import annotations
+
+import triton
+import triton.language as tl
+
+PRIME_Y, PRIME_Z = tl.constexpr(2654435761), tl.constexpr(805459861)
+
+
+@triton.jit
+def _row(x, y, z, resolution, size, hashed):
+    """Of a grid corner within its level, see hashgrid.row_of."""
+    index = x + resolution * (y + resolution * z)
+    index = tl.where(index >= size, index - size, index)
+    return tl.where(hashed, (x ^ (y * PRIME_Y) ^ (z * PRIME_Z)) & (size - 1), index)
+
+
+@triton.jit
+def _cell(xyz, m, M, scale, live):
+    """The lowest corner of a point's cell, and the point's place in it."""
+    x = tl.load(xyz + m, live, 0.0) * scale + 0.5
+    y = tl.load(xyz + M + m, live, 0.0) * scale + 0.5
+    z = tl.load(xyz + 2 * M + m, live, 0.0) * scale + 0.5
+    i, j, k = x.to(tl.uint32), y.to(tl.uint32), z.to(tl.uint32)
+    return i, j, k, x - i.to(tl.float32), y - j.to(tl.float32), z - k.to(tl.float32)
+
+
+@triton.jit
+def _corner(
+    i, j, k, u, v, w, first, resolution, size, hashed, A: tl.constexpr, B: tl.constexpr, C: tl.constexpr
+):  # fmt: skip
+    """The row of a corner of the cell, and its weights along the axes."""
+    row = first + _row(i + A, j + B, k + C, resolution, size, hashed).to(tl.int64)
+    return row, u if A else 1.0 - u, v if B else 1.0 - v, w if C else 1.0 - w
+
+
+@triton.jit
+def encode(xyz, table, sizes, scales, out, slopes, M, L, F: tl.constexpr, JACOBIAN: tl.constexpr, B: tl.constexpr):
+    """Features out [L F, M] of points xyz [3, M], and their derivatives slopes [3, L F, M], of the first L levels.
+
+    table [T, F]; sizes [L, 4]: resolution, first row, rows, hashed; scales [L, 2]: scale, weight.
+    """
+    at = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
+    live = at < M * L
+    level, m = at // M, at % M
+    scale, weight = tl.load(scales + level * 2, live, 0.0), tl.load(scales + level * 2 + 1, live, 0.0)
+    resolution, first = tl.load(sizes + level * 4, live, 0).to(tl.uint32), tl.load(sizes + level * 4 + 1, live, 0)
+    size, hashed = tl.load(sizes + level * 4 + 2, live, 1).to(tl.uint32), tl.load(sizes + level * 4 + 3, live, 0) != 0
+    i, j, k, u, v, w = _cell(xyz, m, M, scale, live)
+    for f in tl.static_range(F):
+        total, along_x, along_y, along_z = u * 0, u * 0, u * 0, u * 0
+        for corner in tl.static_range(8):
+            row, pu, pv, pw = _corner(
+                i, j, k, u, v, w, first, resolution, size, hashed, corner % 2, corner // 2 % 2, corner // 4
+            )
+            value = tl.load(table + row * F + f, live, 0.0)
+            total += value * pu * pv * pw
+            if JACOBIAN:
+                along_x += value * pv * pw * (2 * (corner % 2) - 1)
+                along_y += value * pu * pw * (2 * (corner // 2 % 2) - 1)
+                along_z += value * pu * pv * (2 * (corner // 4) - 1)
+        place = (level * F + f) * M + m
+        tl.store(out + place, weight * total, live)
+        if JACOBIAN:
+            stride = M * L * F
+            tl.store(slopes + place, weight * scale * along_x, live)
+            tl.store(slopes + stride + place, weight * scale * along_y, live)
+            tl.store(slopes + 2 * stride + place, weight * scale * along_z, live)
+
+
+@triton.jit
+def encode_backward(
+    xyz, grad, sizes, scales, g_out, g_slopes, M, L, F: tl.constexpr, OUT: tl.constexpr, JACOBIAN: tl.constexpr,
+    B: tl.constexpr,
+):  # fmt: skip
+    """Adds to grad [T, F] what `encode` passes back to the table."""
+    at = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
+    live = at < M * L
+    level, m = at // M, at % M
+    scale, weight = tl.load(scales + level * 2, live, 0.0), tl.load(scales + level * 2 + 1, live, 0.0)
+    resolution, first = tl.load(sizes + level * 4, live, 0).to(tl.uint32), tl.load(sizes + level * 4 + 1, live, 0)
+    size, hashed = tl.load(sizes + level * 4 + 2, live, 1).to(tl.uint32), tl.load(sizes + level * 4 + 3, live, 0) != 0
+    i, j, k, u, v, w = _cell(xyz, m, M, scale, live)
+    for f in tl.static_range(F):
+        place = (level * F + f) * M + m
+        g, gx, gy, gz = u * 0, u * 0, u * 0, u * 0
+        if OUT:
+            g = weight * tl.load(g_out + place, live, 0.0)
+        if JACOBIAN:
+            stride = M * L * F
+            gx = weight * scale * tl.load(g_slopes + place, live, 0.0)
+            gy = weight * scale * tl.load(g_slopes + stride + place, live, 0.0)
+            gz = weight * scale * tl.load(g_slopes + 2 * stride + place, live, 0.0)
+        for corner in tl.static_range(8):
+            row, pu, pv, pw = _corner(
+                i, j, k, u, v, w, first, resolution, size, hashed, corner % 2, corner // 2 % 2, corner // 4
+            )
+            value = g * pu * pv * pw + gx * pv * pw * (2 * (corner % 2) - 1)
+            value += gy * pu * pw * (2 * (corner // 2 % 2) - 1) + gz * pu * pv * (2 * (corner // 4) - 1)
+            tl.atomic_add(grad + row * F + f, value, live, sem="relaxed")
+
+
+@triton.jit
+def march(
+    origins, directions, near, far, shift, occupied, counts, offsets, times, step, scale, half, R, cells,
+    WRITE: tl.constexpr, B: tl.constexpr,
+):  # fmt: skip
+    """As field_kernels.march: counts [R] of the samples of every ray, or with WRITE their times from offsets[r] on."""
+    r = tl.program_id(0) * B + tl.arange(0, B)
+    live = r < R
+    ox, dx = tl.load(origins + 3 * r, live, 0.0) * scale + half, tl.load(directions + 3 * r, live, 0.0) * scale
+    oy, dy = tl.load(origins + 3 * r + 1, live, 0.0) * scale + half, tl.load(directions + 3 * r + 1, live, 0.0) * scale
+    oz, dz = tl.load(origins + 3 * r + 2, live, 0.0) * scale + half, tl.load(directions + 3 * r + 2, live, 0.0) * scale
+    start, end = tl.load(near + r, live, 0.0), tl.load(far + r, live, 0.0)
+    part = tl.load(shift + r, live, 0.0)
+    found = tl.zeros([B], tl.int64)
+    if WRITE:
+        found += tl.load(offsets + r, live, 0)
+    for k in range(tl.max(tl.where(live, (end - start) / step, 0.0), 0).to(tl.int32) + 2):
+        t = start + (k + part) * step
+        inside = live & (t < end)
+        x = tl.minimum(tl.maximum((ox + t * dx).to(tl.int32), 0), cells - 1)
+        y = tl.minimum(tl.maximum((oy + t * dy).to(tl.int32), 0), cells - 1)
+        z = tl.minimum(tl.maximum((oz + t * dz).to(tl.int32), 0), cells - 1)
+        inside &= tl.load(occupied + (x * cells + y) * cells + z, inside, 0) != 0
+        if WRITE:
+            tl.store(times + found, t, inside)
+        found += inside.to(tl.int64)
+    if not WRITE:
+        tl.store(counts + r, found, live)
+
+
+@triton.jit
+def weights(thickness, offsets, out, remaining, R, B: tl.constexpr):
+    """As field_kernels.weights."""
+    r = tl.program_id(0) * B + tl.arange(0, B)
+    live = r < R
+    start, end = tl.load(offsets + r, live, 0), tl.load(offsets + r + 1, live, 0)
+    passed = tl.full([B], 1.0, tl.float32)
+    for i in range(tl.max(end - start, 0)):
+        here = live & (start + i < end)
+        kept = tl.exp(-tl.load(thickness + start + i, here, 0.0))
+        tl.store(out + start + i, passed * (1.0 - kept), here)
+        tl.store(remaining + start + i, passed, here)
+        passed *= kept
+
+
+@triton.jit
+def weights_backward(out, remaining, offsets, g_out, grad, R, B: tl.constexpr):
+    """As field_kernels.weights_backward."""
+    r = tl.program_id(0) * B + tl.arange(0, B)
+    live = r < R
+    start, end = tl.load(offsets + r, live, 0), tl.load(offsets + r + 1, live, 0)
+    behind = tl.zeros([B], tl.float32)
+    for i in range(tl.max(end - start, 0)):
+        at = end - 1 - i
+        here = live & (at >= start)
+        g, w = tl.load(g_out + at, here, 0.0), tl.load(out + at, here, 0.0)
+        tl.store(grad + at, g * (tl.load(remaining + at, here, 0.0) - w) - behind, here)
+        behind += g * w
+
+
+@triton.jit
+def sum_rays(values, offsets, out, R, C, M, B: tl.constexpr):
+    """As field_kernels.sum_rays."""
+    at = tl.program_id(0) * B + tl.arange(0, B)
+    live = at < R * C
+    c, r = (at // R).to(tl.int64), at % R
+    start, end = tl.load(offsets + r, live, 0), tl.load(offsets + r + 1, live, 0)
+    total = tl.zeros([B], tl.float32)
+    for i in range(tl.max(end - start, 0)):
+        total += tl.load(values + c * M + start + i, live & (start + i < end), 0.0)
+    tl.store(out + at, total, live)

@@ -1,0 +1,63 @@
+"""Every Triton kernel becomes machine code for the GPUs in use; the interpreter takes more than the compiler does."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("triton")
+
+COMPILE = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+F, D, L, I, B = "*fp32", "*fp64", "*i64", "*i32", "*i1"
+f, d, i, u = "fp32", "fp64", "i32", "u64"
+
+
+def check(kernel, types, **constants):
+    names = kernel.arg_names[: len(types)]
+    assert kernel.arg_names[len(types) :] == list(constants), (kernel.__name__, kernel.arg_names, list(constants))
+    signature = dict(zip(names, types)) | dict.fromkeys(constants, "constexpr")
+    for target in (80, 89, 90):
+        source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
+        made = triton.compile(source, target=GPUTarget("cuda", target, 32))
+        assert len(made.asm["cubin"]) > 1000
+    print(kernel.__name__, len(made.asm["cubin"]), made.metadata.shared)
+
+
+from gsd.field import field_triton as field
+from gsd.noising.points import paint_triton as points
+from gsd.noising.warped import cover_triton as warped
+from gsd.warping import compare_triton as warping
+
+check(points.fill_normal, [u, L, F, i, i], B=256)
+for tent in (False, True):
+    for stored in (False, True):
+        check(
+            points.paint, [F, F, L, F, F, F, B, F, L, L, u, u, u, f, f, f, f, i, i, i],
+            N=3, NP=4, V=2, C=4, B=64, DEPTH=not stored, STORED=stored, TENT=tent,
+        )
+check(points.normalise, [L, L, F, u, i, i, i], B=256)
+check(points.chebyshev_step, [F, F, F, F, F, f, f, f, f, f, i, i, i, i], B=256)
+check(warped.cover, [D, D, D, I, D, I, i, i, i, i, i, i, d], B=256)
+for bilinear in (False, True):
+    check(warping.compare, [F, F, F, L, F, F, F, F, *[f] * 5, *[i] * 5], C=4, BILINEAR=bilinear, B=256)
+for jacobian in (False, True):
+    check(field.encode, [F, F, L, F, F, F, i, i], F=2, JACOBIAN=jacobian, B=256)
+    check(field.encode_backward, [F, F, L, F, F, F, i, i], F=2, OUT=True, JACOBIAN=jacobian, B=256)
+for write in (False, True):
+    check(field.march, [F, F, F, F, F, B, L, L, F, f, f, f, i, i], WRITE=write, B=256)
+check(field.weights, [F, L, F, F, i], B=256)
+check(field.weights_backward, [F, F, L, F, F, i], B=256)
+check(field.sum_rays, [F, L, F, i, i, i], B=256)
+"""
+
+
+def test_every_kernel_becomes_machine_code(tmp_path):
+    environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", COMPILE], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("\n") >= 16

@@ -1,0 +1,141 @@
+"""Whole steps on a virtual CUDA device: they mix no devices, wait for no GPU, and agree with the CPU's."""
+
+import re
+
+import pytest
+import torch
+from virtual_cuda import DeviceError, held, virtual_cuda
+
+pytest.importorskip("triton")
+
+from quick_config import quick
+
+from gsd.cli.folders import files
+from gsd.experiment import build
+from gsd.loop import take_step
+
+NOT_OURS = ("prior/", "menagerie/", "gsplat_cuda")  # lines of the prior and of gsplat's call
+WAITS, LAUNCHES, MOST_LAUNCHES = 3, 250, 400
+ALONE = {"guidance=sdi": ["noising=random"], "guidance=ism": ["noising=random"]}
+NETWORK = {"guidance=vsd": ["prior=tiny"], "guidance=esd": ["prior=tiny"]}
+
+
+def options(group, *without):
+    return [f"{group}={file.stem}" for file in files(group) if file.stem not in without]
+
+
+def seen(experiment, state):
+    """What a step made, on the CPU."""
+    render = state.geometry.render
+    maps = {"rgb": render.rgb, "depth": render.depth, "latents": state.latents, "noise": state.noise}
+    maps |= {"gradient": state.score.gradient, "eps": state.score.eps, **state.terms}
+    maps |= {f"shape {i}": p for i, p in enumerate(experiment.representation.shape_parameters())}
+    return {name: held(x).detach().clone() for name, x in maps.items()}
+
+
+def steps(device, *overrides, count=2):
+    """What each of the first steps made; the second one's book is left."""
+    experiment = build(quick("steps=1000", *overrides, f"device={device}"))
+    for step in range(count):
+        yield seen(experiment, take_step(experiment, step))
+
+
+def agree(there, here):
+    """The same to rounding, but for pixels where a point lies on an edge; what the prior makes of them follows."""
+    for name, x in here.items():
+        differ = (there[name] - x).abs()
+        if name in ("rgb", "depth", "latents", "noise"):
+            assert (differ > 1e-3 * x.abs().max()).float().mean() < 0.02, name
+        assert differ.mean() <= 0.05 * x.abs().mean() + 1e-6, (name, float(differ.mean() / x.abs().mean()))
+
+
+def check(*overrides):
+    """Two steps on both devices; the book of the second on the virtual one."""
+    first, second = steps("cpu", *overrides)
+    with virtual_cuda() as book:
+        running = steps("cuda", *overrides)
+        agree(next(running), first)
+        book.entries.clear()
+        there = next(running)
+    for name in ("rgb", "depth", "latents"):  # after a step of Adam, which turns rounding of small gradients into steps
+        assert (there[name] - second[name]).abs().mean() < 1e-2 * second[name].abs().mean(), name
+    return book
+
+
+@pytest.mark.parametrize("option", options("noising"))
+def test_noisings(option):
+    book = check(option)
+    assert book.count("wait", *NOT_OURS) <= WAITS, book.table("wait")
+    assert book.count("kernel", *NOT_OURS) <= MOST_LAUNCHES, book.table("kernel")
+
+
+def test_the_default_step_is_short():
+    book = check()
+    assert book.count("wait", *NOT_OURS) == 0, book.table("wait")
+    assert book.count("kernel", *NOT_OURS) <= LAUNCHES, book.table("kernel")
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["noising=consistent", "noising.kernel=tent"],
+        ["noising=consistent", "noising.upsample=3"],
+        ["noising=consistent", "noising.refresh=ou", "noising.sqrt_beta=0.5"],
+        ["noising=integral", "noising.algorithm=deng"],
+    ],
+    ids=" ".join,
+)
+def test_noisings_with_other_settings(overrides):
+    book = check(*overrides)
+    assert book.count("wait", *NOT_OURS) <= WAITS, book.table("wait")
+    assert book.count("kernel", *NOT_OURS) <= MOST_LAUNCHES, book.table("kernel")
+
+
+@pytest.mark.parametrize("option", options("guidance", "vsd", "esd", "sds"))
+def test_guidances(option):
+    check(option, *ALONE.get(option, []))
+
+
+@pytest.mark.parametrize("option", ["guidance=vsd", "guidance=esd", "prior=tiny"])
+def test_a_network(option):
+    check(option, *NETWORK.get(option, []))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["loss=[opaque,sparsity,tv]"],
+        ["loss.consistency.resolution=render", "loss.consistency.warp=straight_through"],
+        ["densify=default"],
+        ["densify=mcmc"],
+        ["particles=2"],
+        ["guidance.view_scale=2"],
+        ["prompting=perp_neg", "guidance.guidance_scale=7.5"],
+        ["camera.views=3"],
+        ["representation=instant_ngp"],
+        ["representation=instant_ngp", "representation.normals=analytic", "loss=orient"],
+    ],
+    ids=" ".join,
+)
+def test_other_parts(overrides):
+    check(*overrides)
+
+
+def test_the_virtual_device_refuses_what_cuda_refuses():
+    with virtual_cuda() as book:
+        x = torch.ones(3, device="cuda")
+        assert x.is_cuda
+        assert str((x + 1).device) == "cuda:0"
+        with pytest.raises(DeviceError, match="same device"):
+            x + torch.ones(3)
+        with pytest.raises(TypeError, match=re.escape("Tensor.cpu()")):
+            x.numpy()
+        with pytest.raises(DeviceError, match="draws on the device"):
+            torch.randn(3, device="cuda")
+        before = book.count("wait")
+        assert float(x.sum()) == 3
+        assert x.cpu().tolist() == [1, 1, 1]
+        assert book.count("wait") == before + 2
+        y = x.clone().requires_grad_()
+        (y.cpu().square().sum() + (y**3).sum()).backward()
+        assert held(y.grad).tolist() == [5, 5, 5]
