@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from gsd.errors import GsdError
+from gsd.errors import GsdError, reason
+from gsd.results.reading import parse_json, read_rows, there
 
 
 @dataclass(frozen=True)
@@ -62,13 +63,13 @@ class RunFolder:
 
     @property
     def done(self) -> bool:
-        return (self / "DONE").exists()
+        return os.path.exists(self / "DONE")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Refuse a second process in the same folder. The kernel drops the lock when a process dies."""
         try:
-            handle = (self / ".lock").open("a+")
+            handle = (self / ".lock").open("a+", encoding="utf-8")
         except OSError as error:
             raise GsdError(f"{self.path} cannot be written to: {error.strerror}.") from error
         with handle:
@@ -89,13 +90,14 @@ class RunFolder:
     @property
     def holder(self) -> Holder | None:
         """Who works in this folder now."""
-        with suppress(FileNotFoundError), (self / ".lock").open() as handle:
+        with suppress(OSError), (self / ".lock").open(encoding="utf-8") as handle:
             return None if _locked(handle, fcntl.LOCK_SH) else _holder(handle)
         return None
 
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file so that it is either the old one or the whole new one."""
-        data = content.encode() if isinstance(content, str) else content
+        # Half a letter, as names of files and foreign JSON may hold, is no reason to lose the rest
+        data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
         with self.replacing(name) as temporary:
             temporary.write_bytes(data)
 
@@ -103,13 +105,16 @@ class RunFolder:
     def replacing(self, name: str) -> Iterator[Path]:
         """A temporary path beside `name` that takes its place when the block ends well."""
         final = self / name
-        final.parent.mkdir(parents=True, exist_ok=True)
         temporary = final.with_name(f".{os.getpid()}.{final.name}")
         try:
+            final.parent.mkdir(parents=True, exist_ok=True)
             yield temporary
             os.replace(temporary, final)
+        except (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
+            raise GsdError(f"{final} cannot be written: {error.strerror}.") from error
         finally:
-            temporary.unlink(missing_ok=True)
+            with suppress(OSError):
+                temporary.unlink()
 
     def save_checkpoint(self, state: dict[str, Any]) -> None:
         import torch
@@ -124,12 +129,26 @@ class RunFolder:
         import torch
 
         path = self / "checkpoint.pt"
-        if not path.exists():
+        if not there(path):
             return None
         try:
-            return torch.load(path, weights_only=True, map_location="cpu")
+            state = torch.load(path, weights_only=True, map_location="cpu")
+            if not (isinstance(state, dict) and isinstance(state["step"], int)):
+                raise TypeError
         except Exception as error:  # torch raises many kinds for a damaged file
             raise GsdError(f"{path} is damaged ({type(error).__name__}); delete it to start this run anew.") from error
+        return state
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Parts that take up a checkpoint of other parts, or of other sizes, raise as many kinds of errors."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            found = f"{type(error).__name__}: {reason(error)}"
+            raise GsdError(
+                f"{self / 'checkpoint.pt'} does not fit its config.yaml ({found}); delete it to start this run anew."
+            ) from error
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint, or None, to go on from: every .jsonl is cut back to the steps it contains.
@@ -147,14 +166,10 @@ class RunFolder:
 
     def records(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
         """The lines of a .jsonl, steps or evaluations; a last line cut off by a crash is left out."""
-        path = self / name
-        if not path.exists():
-            return []
-        lines = path.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        return read_rows(self / name) if there(self / name) else []
 
     def append(self, records: list[dict[str, Any]], name: str = "metrics.jsonl") -> None:
-        with (self / name).open("a") as file:
+        with (self / name).open("a", encoding="utf-8") as file:
             file.write("".join(json.dumps(r) + "\n" for r in records))
 
     def finish(self, summary: dict[str, Any]) -> None:
@@ -181,8 +196,9 @@ def _locked(handle: IO[str], kind: int) -> bool:
 def _holder(handle: IO[str]) -> Holder:
     handle.seek(0)
     try:
-        return Holder(**json.loads(handle.read()))
-    except (ValueError, TypeError):  # between its lock and its first word
+        told = parse_json(handle.read())
+        return Holder(str(told["host"]), int(told["pid"]), told["job"] and str(told["job"]))
+    except (ValueError, TypeError, LookupError):  # between its lock and its first word
         return Holder("unknown host", 0, None)
 
 

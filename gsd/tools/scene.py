@@ -7,18 +7,29 @@ from typing import Any
 
 import torch
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
-from gsd.errors import GsdError
+from gsd.errors import GsdError, reason
 from gsd.experiment import make_scene
 from gsd.results.folder import RunFolder
+from gsd.results.runs import Run
 from gsd.types import Context, PointCloud
+
+NEEDED = {"prompt", "steps", "seed", "particles", "turntable", "representation"}  # of a run's config
 
 
 def configuration(folder: Path) -> Any:
     """What was asked for, resolved."""
     if not (folder / "config.yaml").is_file():
         raise GsdError(f"{folder} is no run folder: it has no config.yaml; give outputs/PROMPT/SIGNATURE.")
-    return OmegaConf.load(folder / "config.yaml")
+    lacking = NEEDED - Run(folder).recipe.keys()  # which also refuses a file that is damaged
+    if lacking:
+        raise GsdError(f"{folder / 'config.yaml'} is not a run's: it lacks {', '.join(sorted(lacking))}.")
+    try:
+        return OmegaConf.load(folder / "config.yaml")
+    except (OSError, ValueError, TypeError, YAMLError, OmegaConfBaseException) as error:
+        raise GsdError(f"{folder / 'config.yaml'} cannot be read: {reason(error)}.") from error
 
 
 def checkpoint(folder: Path) -> dict[str, Any]:
@@ -36,6 +47,7 @@ def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
         raise GsdError(f"--particle {particle}: this run has {cfg.particles}; choose from 0 to {cfg.particles - 1}.")
     nowhere = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3))  # the checkpoint brings the scene
     scene = make_scene(cfg, Context(cfg.prompt, device, cfg.steps, cfg.seed, nowhere))
-    state = saved["representation"]
-    scene.restore(state["scenes"][particle] if cfg.particles > 1 else state)
+    with RunFolder(folder).restoring():
+        state = saved["representation"]
+        scene.restore(state["scenes"][particle] if cfg.particles > 1 else state)
     return scene, saved["step"]
