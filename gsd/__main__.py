@@ -10,6 +10,7 @@ from typing import Any
 
 from gsd.cli.errors import guarded, namesake
 from gsd.cli.folders import CONF, adopt
+from gsd.cli.streams import endure, understand
 from gsd.errors import GsdError, did_you_mean
 
 COMMANDS = {  # name -> module with a main()
@@ -29,6 +30,8 @@ COMMANDS = {  # name -> module with a main()
 
 def main() -> None:
     """`gsd COMMAND ...`, else a job of Hydra: `gsd KEY=VALUE ...`."""
+    understand()
+    endure()
     # Idle OpenMP threads must sleep, not spin: several runs often share a machine. Read by torch when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sentence := namesake():

@@ -12,6 +12,7 @@ from typing import NamedTuple, get_type_hints
 import sweeps
 
 from gsd.errors import GsdError
+from gsd.results import spreadsheet
 from gsd.results.outcome import shares
 from gsd.results.runs import Run
 
@@ -106,8 +107,8 @@ def read(file: Path, regimes: Sequence[str]) -> list[Outcome]:
     """The outcomes of a runs.csv; that of an earlier version has regimes and steps among a method's settings."""
     if not file.is_file():
         raise GsdError(f"{file} does not exist; --also takes the runs.csv of an earlier call.")
-    with file.open(newline="") as lines:
-        rows = list(csv.DictReader(lines))
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = [{name: spreadsheet.plain(cell or "") for name, cell in row.items()} for row in csv.DictReader(lines)]
     kinds, found = get_type_hints(Outcome), []
     for row in rows:
         if "regime" not in row:
@@ -118,7 +119,4 @@ def read(file: Path, regimes: Sequence[str]) -> list[Outcome]:
 
 
 def write(file: Path, outcomes: Sequence[Outcome]) -> None:
-    with file.open("w", newline="") as lines:
-        writer = csv.DictWriter(lines, get_type_hints(Outcome))
-        writer.writeheader()
-        writer.writerows(vars(each) for each in outcomes)
+    file.write_text(spreadsheet.text([*get_type_hints(Outcome)], map(vars, outcomes)), encoding="utf-8", newline="")

@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,20 @@ def downloaded(setting: str, download: Callable[[], str], remedy: str) -> Path:
         ) from error
 
 
+@contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """Files that were cut or changed: safetensors, transformers and diffusers raise a dozen kinds of errors."""
+    try:
+        yield
+    except GsdError:
+        raise
+    except Exception as error:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # says nothing of the files
+            raise
+        what = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise GsdError(f"{folder} cannot be loaded ({what}); copy or download the checkpoint again.") from error
+
+
 def check(folder: Path, variant: str | None = None) -> Path:
     """The folder itself, if it holds a whole Stable Diffusion 1.x or 2.x pipeline as safetensors."""
     name = f"prior.model={folder}"
@@ -170,15 +185,22 @@ def _json(file: Path, name: str) -> dict[str, object]:
 def _check_weights(folder: Path, stem: str, variant: str | None, name: str) -> None:
     """Whether the variant of a component's weights is there as safetensors."""
     pattern = re.compile(rf"{re.escape(stem)}(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors")
-    matches = [pattern.fullmatch(file.name) for file in folder.iterdir()]
+    files = sorted(folder.iterdir())
+    matches = [pattern.fullmatch(file.name) for file in files]
     variants = {match["variant"] for match in matches if match}
     if variant in variants:
+        from safetensors import safe_open
+
+        for file, match in zip(files, matches, strict=True):
+            if match and match["variant"] == variant:
+                with loading(file), safe_open(file, "pt"):  # which reads the header, and finds that all of it is there
+                    pass
         return
     if variants:
         known = " or ".join(f"prior.variant={one or 'null'}" for one in sorted(variants, key=str))
         wanted = f"no variant {variant}" if variant else "weights in variants only"
         raise GsdError(f"{name}: {folder.name}/ has {wanted}; set {known}.")
-    pickles = sorted(file.name for file in folder.iterdir() if file.suffix in PICKLES)
+    pickles = sorted(file.name for file in files if file.suffix in PICKLES)
     if pickles:
         raise GsdError(
             f"{name}: {folder.name}/ has only {pickles[0]}, a pickle, which can run any code when it is read; "

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gsd.cli.folders import files
+from gsd.cli.streams import endure
 from gsd.errors import GsdError, did_you_mean
 
 
@@ -16,6 +17,7 @@ def guarded(main: Callable[[], None]) -> None:
     import hydra.errors
     import omegaconf.errors
 
+    endure()  # a program of gsd.tools may be started by itself
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises instead of printing and exiting
     try:
         main()

@@ -51,12 +51,12 @@ def _option_text(group: str, name: str) -> str:
     if name not in found:
         raise GsdError(f"{group}={name} does not exist; choose {', '.join(found)}{did_you_mean(name, found)}")
     hidden = ("# @package", "_target_")
-    settings = [line for line in found[name].read_text().splitlines() if not line.startswith(hidden)]
+    settings = [line for line in found[name].read_text(encoding="utf-8").splitlines() if not line.startswith(hidden)]
     return "\n".join([f"{group}={name}", *(f"  {line}" for line in settings)])
 
 
 def _main_config() -> list[str]:
-    return (CONF / "config.yaml").read_text().splitlines()
+    return (CONF / "config.yaml").read_text(encoding="utf-8").splitlines()
 
 
 def _defaults() -> dict[str, list[str]]:
@@ -75,5 +75,5 @@ def _settings() -> list[str]:
 
 def _summary(option: Path) -> str:
     """The first comment of a yaml that is not a package directive."""
-    comments = (line for line in option.read_text().splitlines() if line.startswith("#"))
+    comments = (line for line in option.read_text(encoding="utf-8").splitlines() if line.startswith("#"))
     return next((c.lstrip("# ") for c in comments if not c.startswith("# @package")), "")

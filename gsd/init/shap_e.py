@@ -13,7 +13,7 @@ from jaxtyping import Float, Int
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
-from gsd.backend.checkpoint import HUB_ID, downloaded
+from gsd.backend.checkpoint import HUB_ID, downloaded, loading
 from gsd.backend.digests import content
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
@@ -62,9 +62,11 @@ class ShapE(Init):
 
         disable_progress_bar()
         dtype = torch.float16 if self.device.type == "cuda" else torch.float32
-        pipeline: Any = ShapEPipeline.from_pretrained(
-            folder, variant=self.variant, torch_dtype=dtype, local_files_only=True
-        ).to(self.device)
+        with loading(folder):
+            pipeline: Any = ShapEPipeline.from_pretrained(
+                folder, variant=self.variant, torch_dtype=dtype, local_files_only=True
+            )
+        pipeline = pipeline.to(self.device)
         pipeline.set_progress_bar_config(disable=True)
         try:
             mesh = pipeline(

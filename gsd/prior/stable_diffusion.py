@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
-from gsd.backend.checkpoint import locate
+from gsd.backend.checkpoint import loading, locate
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.noise_levels import step_at
@@ -114,15 +114,10 @@ class StableDiffusion(Prior):
 
     def _load(self, kind: Any, folder: Path, variant: str | None) -> Any:
         """A frozen part of the checkpoint on the device."""
-        from safetensors import SafetensorError
-
-        try:
+        with loading(folder):
             part = kind.from_pretrained(
                 folder, variant=variant, torch_dtype=self.dtype, use_safetensors=True, local_files_only=True
             )
-        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise GsdError(f"{folder} cannot be loaded ({reason}); copy or download the checkpoint again.") from error
         with _fits("loading the model"):
             return part.to(self.device).eval().requires_grad_(False)
 

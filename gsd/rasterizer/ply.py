@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from torch import Tensor
 
 from gsd import __version__
 from gsd.errors import GsdError
+from gsd.rasterizer.ply_file import vertices
 from gsd.rasterizer.sh import basis
 
 # Such files have x right, y down, z forward: our front (+x) faces the viewer (-z), our up (+z) is -y.
 WORLD_TO_FILE = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 QUAT_TO_FILE = torch.tensor([0.5, 0.5, 0.5, -0.5])  # the same rotation, wxyz
 SH_C0 = 0.28209479177387814  # the constant spherical harmonic: rgb = 0.5 + SH_C0 f_dc
+REST = (0, 9, 24, 45)  # columns f_rest, by the degree of the harmonics
 
 
 @dataclass(frozen=True)
@@ -67,21 +70,31 @@ def described(s: Splats, comments: list[str]) -> PlyData:
 
 
 def load_ply(path: Path) -> Splats:
-    """Read what save_ply or another writer of the layout wrote; GsdError names a missing column."""
-    vertex = PlyData.read(str(path))["vertex"]
-    names = {p.name for p in vertex.properties}
+    """Read what save_ply or another writer of the layout wrote.
 
-    def stack(wanted: list[str]) -> Float[Tensor, "N K"]:
-        absent = [n for n in wanted if n not in names]
+    Raises GsdError for a damaged file, a missing column, coefficients of no whole degree, numbers that are not finite.
+    """
+    columns = vertices(path)
+
+    def stack(wanted: Sequence[str]) -> Float[Tensor, "N K"]:
+        absent = [n for n in wanted if n not in columns]
         if absent:
             raise GsdError(f"{path}: not a file of Gaussians; the column '{absent[0]}' is missing.")
-        return torch.from_numpy(np.stack([np.asarray(vertex[n], np.float32) for n in wanted], 1))
+        stacked = torch.from_numpy(np.stack([columns[n].astype(np.float32) for n in wanted], 1))
+        if not stacked.isfinite().all():
+            raise GsdError(f"{path}: a number of {wanted[0]} ... {wanted[-1]} is not finite; write the file anew.")
+        return stacked
 
-    rest = sorted((n for n in names if n.startswith("f_rest_")), key=lambda n: int(n.rsplit("_", 1)[1]))
+    count = sum(name.startswith("f_rest_") for name in columns)
+    if count not in REST:
+        raise GsdError(
+            f"{path}: it has {count} columns f_rest; {', '.join(map(str, REST))} are those of degrees 0 to 3."
+        )
     dc = stack([f"f_dc_{i}" for i in range(3)])[:, None]
-    higher = stack(rest).unflatten(1, (3, -1)).transpose(1, 2) if rest else dc[:, :0]
+    rest = stack([f"f_rest_{i}" for i in range(count)]) if count else None
+    higher = dc[:, :0] if rest is None else rest.unflatten(1, (3, -1)).transpose(1, 2)
     in_file = Splats(
-        means=stack(list("xyz")),
+        means=stack("xyz"),
         quats=stack([f"rot_{i}" for i in range(4)]),
         log_scales=stack([f"scale_{i}" for i in range(3)]),
         opacity_logits=stack(["opacity"])[:, 0],

@@ -48,8 +48,13 @@ class Checkpoint:
         import torch
 
         content = self._content()
+        if content is None:
+            return None
         try:
-            return None if content is None else torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+            state = torch.load(io.BytesIO(content), weights_only=True, map_location="cpu")
+            if not (isinstance(state, dict) and isinstance(state["step"], int)):
+                raise TypeError
+            return state
         except Exception as error:  # torch raises many kinds for a damaged file
             raise GsdError(
                 f"{self.file} is damaged ({type(error).__name__}); delete it to start this run anew."

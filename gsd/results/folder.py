@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from gsd.backend.temporaries import sweep, temporary
-from gsd.errors import GsdError
+from gsd.errors import GsdError, reason
 from gsd.results.checkpoint import ANEW, LINES, WRITTEN, Checkpoint
+from gsd.results.reading import parse_json, read_rows, there
 
 PARTS = ("strips", "frames", "views", "particle_*", "particle_*/views")  # folders in a run's
 # Endings of what is written there, and into the folder of a sweep
@@ -83,13 +84,15 @@ class RunFolder:
 
     @property
     def done(self) -> bool:
-        return (self / "DONE").exists()
+        return os.path.exists(self / "DONE")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Refuse a second process in the same folder. The kernel drops the lock when a process dies."""
         try:
-            handle = os.fdopen(_not_linked(self / ".lock", os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+")
+            handle = os.fdopen(
+                _not_linked(self / ".lock", os.O_RDWR | os.O_CREAT | os.O_APPEND), "a+", encoding="utf-8"
+            )
         except OSError as error:
             raise GsdError(f"{self.path} cannot be written to: {error.strerror}.") from error
         with handle:
@@ -113,13 +116,14 @@ class RunFolder:
     @property
     def holder(self) -> Holder | None:
         """Who works in this folder now."""
-        with suppress(FileNotFoundError), (self / ".lock").open() as handle:
+        with suppress(OSError), (self / ".lock").open(encoding="utf-8") as handle:
             return None if _locked(handle, fcntl.LOCK_SH) else _holder(handle)
         return None
 
     def write(self, name: str, content: str | bytes) -> None:
         """Write a file so that it is either the old one or the whole new one."""
-        data = content.encode() if isinstance(content, str) else content
+        # Half a letter, as names of files and foreign JSON may hold, is no reason to lose the rest
+        data = content.encode(errors="backslashreplace") if isinstance(content, str) else content
         with self.replacing(name) as partial:
             partial.write_bytes(data)
 
@@ -129,14 +133,17 @@ class RunFolder:
         final = self / name
         if not self._holds(final.parent):
             raise GsdError(f"{final.parent} leads out of the folder {self.path}; remove that link.")
-        final.parent.mkdir(parents=True, exist_ok=True)
         partial = temporary(final)
-        partial.unlink(missing_ok=True)  # which may be a link
         try:
+            final.parent.mkdir(parents=True, exist_ok=True)
+            partial.unlink(missing_ok=True)  # which may be a link
             yield partial
             os.replace(partial, final)
+        except (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
+            raise GsdError(f"{final} cannot be written: {error.strerror}.") from error
         finally:
-            partial.unlink(missing_ok=True)
+            with suppress(OSError):
+                partial.unlink()
 
     def refuse_links(self) -> None:
         """Raise GsdError where something in a folder, perhaps somebody else's, leads out of it."""
@@ -155,6 +162,17 @@ class RunFolder:
     def read_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint, or None. Raises GsdError where it is damaged."""
         return Checkpoint(self.path, self.replacing).read()
+
+    @contextmanager
+    def restoring(self) -> Iterator[None]:
+        """Parts that take up a checkpoint of other parts, or of other sizes, raise as many kinds of errors."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, RuntimeError, AttributeError) as error:
+            found = f"{type(error).__name__}: {reason(error)}"
+            raise GsdError(
+                f"{self / 'checkpoint.pt'} does not fit its config.yaml ({found}); delete it to start this run anew."
+            ) from error
 
     def load_checkpoint(self) -> dict[str, Any] | None:
         """The last checkpoint, or None, to go on from: every .jsonl is cut back to the lines that it knows of.
@@ -182,14 +200,10 @@ class RunFolder:
 
     def records(self, name: str = "metrics.jsonl") -> list[dict[str, Any]]:
         """The lines of a .jsonl, steps or evaluations; a last line cut off by a crash is left out."""
-        path = self / name
-        if not path.exists():
-            return []
-        lines = path.read_text().split("\n")
-        return [json.loads(line) for line in lines[:-1] if line]
+        return read_rows(self / name) if there(self / name) else []
 
     def append(self, records: list[dict[str, Any]], name: str = "metrics.jsonl") -> None:
-        with open(self / name, "a", opener=_not_linked) as file:
+        with open(self / name, "a", encoding="utf-8", opener=_not_linked) as file:
             file.write("".join(json.dumps(r) + "\n" for r in records))
 
     def finish(self, summary: dict[str, Any]) -> None:
@@ -223,8 +237,9 @@ def _locked(handle: IO[str], kind: int) -> bool:
 def _holder(handle: IO[str]) -> Holder:
     handle.seek(0)
     try:
-        return Holder(**json.loads(handle.read()))
-    except (ValueError, TypeError):  # between its lock and its first word
+        told = parse_json(handle.read())
+        return Holder(str(told["host"]), int(told["pid"]), told["job"] and str(told["job"]))
+    except (ValueError, TypeError, LookupError):  # between its lock and its first word
         return Holder("unknown host", 0, None)
 
 

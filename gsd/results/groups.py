@@ -74,6 +74,23 @@ def estimates(rows: Sequence[Row], verdicts: frozenset[str]) -> dict[str, Estima
     return found
 
 
+def tally(rows: Sequence[Row]) -> dict[str, int]:
+    """What has become of runs: those that are done and have no number, or show nothing, are told apart too.
+
+    No mean counts more than `done` runs, and none counts those without a number.
+    """
+    done = [row for row in rows if row.status == "done"]
+    return {
+        "runs": len(rows),
+        "done": len(done),
+        "failed": sum(row.status == "failed" and not row.refused for row in rows),
+        "refused": sum(row.refused for row in rows),
+        "unfinished": sum(row.status == "unfinished" for row in rows),
+        "empty": sum(row.metrics.get("empty", 0) > 0.5 for row in done),
+        "without a number": sum(bool(row.numberless) for row in done),
+    }
+
+
 def verdicts(table: Table) -> frozenset[str]:
     """Metrics that say yes or no: 1 or 0 in every run. A count that happens to be 0 or 1 is none."""
     values = {name: {row.metrics[name] for row in table.rows if name in row.metrics} for name in table.metrics}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
+from gsd.results.reading import finite
+
 Outcome = Literal["coherent", "janus", "turned", "empty"]  # as in gsd.results.quantities
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 COHERENT_DEG = 20.0  # a larger mean view error is of views that are not where they belong
@@ -20,7 +22,7 @@ def outcome(metrics: Mapping[str, Any]) -> Outcome | None:
                may have lost its face: that is a matter of quality, and face_count is 0
     turned     the rest: one front or none, and views that show other sides than they should, such as a back all around
     """
-    if not metrics.keys() >= NEEDED:
+    if not all(finite(metrics.get(name)) for name in NEEDED):
         return None
     if metrics.get("empty"):
         return "empty"

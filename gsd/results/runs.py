@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
+from gsd.results.reading import Evaluation, RunConfig, Summary, checked, read_json, read_yaml, row, there
 
 Status = Literal["done", "failed", "unfinished"]
 MARKS = frozenset({"config.yaml", "DONE", "FAILED", "checkpoint.pt"})  # a folder with one of these is a run's
@@ -45,9 +42,9 @@ class Run:
 
     @property
     def status(self) -> Status:
-        if (self.path / "DONE").exists():
+        if os.path.exists(self.path / "DONE"):  # which, unlike Path.exists, never raises
             return "done"
-        return "failed" if (self.path / "FAILED").exists() else "unfinished"
+        return "failed" if os.path.exists(self.path / "FAILED") else "unfinished"
 
     @cached_property
     def summary(self) -> dict[str, Any]:
@@ -56,24 +53,31 @@ class Run:
         What `gsd evaluate` has measured since takes the place of the same numbers; "evaluated" then says on
         what turntable, metric by metric.
         """
-        summary = _read(self.path / "summary.json", json.loads) if self.status == "done" else {}
+        summary = read_json(self.path / "summary.json", Summary) if self.status == "done" else {}
         return _with_later(summary, self.evaluated) if summary else summary
 
     @cached_property
     def evaluated(self) -> dict[str, Any]:
         """evaluation.json: what `gsd evaluate` has measured after the run; empty if nothing."""
         file = self.path / "evaluation.json"
-        return _read(file, json.loads) if file.exists() else {}
+        return read_json(file, Evaluation) if there(file) else {}
 
     @cached_property
     def config(self) -> dict[str, Any]:
         """The resolved config, to be read only; empty for a run that failed before it was resolved."""
-        return _read(self.path / "config.yaml", _yaml) if (self.path / "config.yaml").exists() else {}
+        file = self.path / "config.yaml"
+        return read_yaml(file, dict) if there(file) else {}
+
+    @property
+    def recipe(self) -> dict[str, Any]:
+        """The config, whose own settings have the types that a run's have: parts can be made from it."""
+        return checked(self.path / "config.yaml", self.config, RunConfig)
 
     @cached_property
     def overrides(self) -> list[str]:
         """What was typed, for example ["noising=random", "seed=1"]."""
-        return _read(self.path / "overrides.yaml", _yaml, list) if (self.path / "overrides.yaml").exists() else []
+        file = self.path / "overrides.yaml"
+        return read_yaml(file, list[Any]) if there(file) else []
 
     @cached_property
     def choices(self) -> dict[str, Any]:
@@ -82,8 +86,8 @@ class Run:
         choices.yaml has it from the start of a run. A folder from before there was one has the options in its summary,
         or else what was typed; what neither has is named by its class.
         """
-        if (self.path / "choices.yaml").exists():
-            return _read(self.path / "choices.yaml", _yaml)
+        if there(file := self.path / "choices.yaml"):
+            return read_yaml(file, dict[str, str | list[str] | None])
         return _guessed(self.config, self.typed) | self.summary.get("options", {})
 
     @property
@@ -98,18 +102,22 @@ class Run:
         try:
             with (self.path / "metrics.jsonl").open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
-                return json.loads(file.read().split(b"\n")[-2])["step"] + 1
-        except (OSError, ValueError, LookupError, TypeError):
+                return int(row(file.read().split(b"\n")[-2])["step"]) + 1
+        except (OSError, ValueError, LookupError):
             return 0
 
     @property
     def reason(self) -> str:
         """Of a run that failed: the last line that FAILED has, which of a traceback is the exception."""
+        return next((line.strip() for line in reversed(self.failure.split("\n")) if line.strip()), "")
+
+    @property
+    def failure(self) -> str:
+        """All that FAILED has to say; empty if nothing."""
         try:
-            lines = (self.path / "FAILED").read_text(encoding="utf-8", errors="replace").split("\n")
+            return (self.path / "FAILED").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
-        return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def records(self) -> list[dict[str, Any]]:
         """Every step's numbers."""
@@ -120,10 +128,7 @@ class Run:
         return self._lines("evaluations.jsonl")
 
     def _lines(self, name: str) -> list[dict[str, Any]]:
-        try:
-            return RunFolder(self.path).records(name)
-        except ValueError as error:
-            raise GsdError(f"{self.path / name} is damaged: {error}.") from error
+        return RunFolder(self.path).records(name)
 
 
 def calls_to_threshold(
@@ -150,9 +155,9 @@ def find_runs(folders: Iterable[str | Path]) -> list[Run]:
     """
     found: dict[Path, None] = {}
     for folder in map(Path, folders):
-        if not folder.is_dir():
+        if not os.path.isdir(folder):
             raise GsdError(f"{folder} does not exist; give a run folder, or one that holds run folders.")
-        below = list(_search(folder, DEPTH))
+        below = list(_search(folder, DEPTH, set()))
         if not below:
             raise GsdError(
                 f"{folder} holds no run; give outputs/NAME/SIGNATURE, or a folder above such, as multirun/NAME."
@@ -200,44 +205,23 @@ def _with_later(summary: dict[str, Any], evaluation: dict[str, Any]) -> dict[str
     return summary
 
 
-def _search(folder: Path, depth: int) -> Iterator[Path]:
+def _search(folder: Path, depth: int, seen: set[tuple[int, int]]) -> Iterator[Path]:
+    """Each folder once, whatever links lead to it; one that cannot be looked into is told of as a run's would be."""
     try:
-        entries = list(os.scandir(folder))
-    except PermissionError:
+        place = folder.stat()
+        if (place.st_dev, place.st_ino) in seen:
+            return
+        seen.add((place.st_dev, place.st_ino))
+        entries = sorted(os.scandir(folder), key=lambda entry: (entry.is_symlink(), entry.name))
+    except OSError:
+        yield folder
         return
     if MARKS & {entry.name for entry in entries}:
         yield folder
     elif depth:
         for entry in entries:
-            if entry.is_dir() and not entry.name.startswith("."):
-                yield from _search(Path(entry.path), depth - 1)
-
-
-def _read(file: Path, parse: Callable[[str], Any], kind: type = dict) -> Any:
-    try:
-        content = parse(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise GsdError(f"{file} cannot be read: {' '.join(str(error).split())}.") from error
-    if not isinstance(content, kind):
-        raise GsdError(f"{file} is damaged: it holds no {kind.__name__}.")
-    return content
-
-
-def _yaml(text: str) -> Any:
-    """Parsed section by section, each different one once: the configs of a sweep are made of the same sections.
-
-    1,000 configs take 0.06 s of CPU time so, and 1.3 s parsed whole; a report of 5,000 runs has 10 s for all.
-    """
-    try:
-        sections = [_section(part) for part in re.split(r"^(?=[^\s#])", text, flags=re.MULTILINE) if part]
-        return {key: value for section in sections for key, value in section.items()}
-    except (yaml.YAMLError, AttributeError):  # no mapping, or one whose sections need each other
-        return yaml.load(text, yaml.CSafeLoader)
-
-
-@lru_cache(maxsize=4096)
-def _section(text: str) -> Any:
-    return yaml.load(text, yaml.CSafeLoader)  # ten times as fast as PyYAML's own parser
+            if os.path.isdir(entry.path) and not entry.name.startswith("."):
+                yield from _search(Path(entry.path), depth - 1, seen)
 
 
 def _to_stderr(sentence: str) -> None:

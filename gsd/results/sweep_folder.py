@@ -15,6 +15,7 @@ from typing import Literal
 
 from gsd.errors import GsdError
 from gsd.results.folder import Holder, RunFolder
+from gsd.results.reading import finite, read_objects, there
 from gsd.results.runs import Run, find_runs
 
 State = Literal["failed", "damaged", "running", "pending", "done"]  # in the order in which they are listed
@@ -70,13 +71,17 @@ class SweepFolder:
     @property
     def sweeps(self) -> list[Sweep]:
         """In the order in which they began; empty where none has been recorded."""
-        try:
-            content = json.loads((self.path / "sweep.json").read_text())
-            return [Sweep(**s | {"jobs": {k: Job(**j) for k, j in s["jobs"].items()}}) for s in content]
-        except FileNotFoundError:
+        file = self.path / "sweep.json"
+        if not there(file):
             return []
-        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-            raise GsdError(f"{self.path / 'sweep.json'} is damaged ({error}); delete it: the runs stay.") from error
+        try:
+            sweeps: list[Sweep] = read_objects(file, list[Sweep])
+            outside = [name for sweep in sweeps for name in sweep.jobs if not _below(name)]
+            if outside:
+                raise GsdError(f"{file} is damaged: {outside[0]!r} is no folder below it.")
+        except GsdError as error:
+            raise GsdError(f"{error} Delete it: the runs stay.") from error
+        return sweeps
 
     def begin(self, sweep: Sweep) -> list[str]:
         """Record a sweep, in the place of one with the same command or the same runs.
@@ -122,6 +127,8 @@ def _standing(name: str, run: Run, job: Job | None) -> Standing:
     try:
         if run.status == "done":
             cost = run.summary["seconds"]
+            if not finite(cost):
+                raise GsdError(f"{run.path / 'summary.json'} is damaged: seconds: {cost} is no number.")
             return Standing(name, "done", steps or 0, steps, overrides or run.summary["overrides"], f"{cost:.0f} s")
     except (GsdError, KeyError) as error:
         return Standing(name, "damaged", 0, steps, overrides, f"{error} Delete the folder to run it again.")
@@ -131,6 +138,12 @@ def _standing(name: str, run: Run, job: Job | None) -> Standing:
     if run.status == "failed":
         return Standing(name, "failed", run.step, steps, overrides, run.reason)
     return Standing(name, "pending", run.step, steps, overrides, "stopped")
+
+
+def _below(name: str) -> bool:
+    """Whether it names a folder below another one."""
+    path = Path(name)
+    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts and "\0" not in name
 
 
 def count(rows: Iterable[Standing]) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from gsd.errors import GsdError
 from gsd.identity import NOT_IN_SIGNATURE
 from gsd.results.outcome import outcome, shares, verdict
+from gsd.results.reading import finite
 from gsd.results.runs import LISTS, Run, Status, find_runs
 
 SEED = "seed"
@@ -39,7 +39,13 @@ class Row:
     turns: dict[str, list[float]]  # metrics with a value for each view of the turntable
     cost: dict[str, float]
     provenance: dict[str, str]  # commit and versions, as "versions.torch"
+    numberless: list[str]  # metrics whose value is none: nan, infinity, null
     settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def refused(self) -> bool:
+        """Whether it failed by a sentence, as what a user can mend does, and not by an error of the program."""
+        return self.status == "failed" and "Traceback" not in self.reason
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,7 @@ def _row(run: Run, name: str) -> Row:
         verdict="; ".join(verdict(scene) for scene in summary.get("particles") or [summary] if outcome(scene)),
         turns={k: v for k, v in measured.items() if isinstance(v, list) and v and all(map(finite, v))},
         cost={k: float(summary[k]) for k in COSTS if finite(summary.get(k))},
+        numberless=[k for k, v in measured.items() if v is None or (isinstance(v, float | int) and not finite(v))],
         provenance=_flat({"commit": summary.get("commit"), "versions": summary.get("versions", {})}) if summary else {},
     )
 
@@ -172,8 +179,7 @@ def _order(row: Row, settings: list[str]) -> list[Any]:
 
 def _reason(run: Run, config: dict[str, Any]) -> str:
     if run.status == "failed":
-        text = (run.path / "FAILED").read_text(encoding="utf-8", errors="replace").strip()
-        return text[-REASON_CHARS:] or "no reason is given in FAILED"
+        return run.failure.strip()[-REASON_CHARS:] or "no reason is given in FAILED"
     if run.status == "unfinished":
         return f"at step {run.step} of {config.get('steps', '?')}" if run.step else "no step is recorded yet"
     return ""
@@ -185,10 +191,6 @@ def _common(paths: list[Path]) -> Path:
     while not all(path.is_relative_to(common) for path in paths):
         common = common.parent
     return common
-
-
-def finite(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def show(value: object) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
+import logging
 from pathlib import Path
 from typing import Any
+
+from gsd.results.reading import row
 
 
 class Tail:
@@ -15,7 +17,7 @@ class Tail:
 
     def new(self) -> list[dict[str, Any]]:
         """Whole lines only: one that is still being written comes with the next look."""
-        if not self.path.exists():
+        if not self.path.is_file():
             return []
         with self.path.open("rb") as file:
             if file.seek(0, 2) < self._read:
@@ -23,4 +25,12 @@ class Tail:
             file.seek(self._read)
             whole, end, _ = file.read().rpartition(b"\n")
         self._read += len(whole + end)
-        return [json.loads(line) for line in whole.splitlines()]
+        return [record for line in whole.split(b"\n") if line and (record := self._record(line))]
+
+    def _record(self, line: bytes) -> dict[str, Any] | None:
+        """None for a damaged line: the others go on."""
+        try:
+            return row(line)
+        except ValueError as error:
+            logging.getLogger("gsd").warning("gsd: a line of %s is damaged (%s), left out.", self.path, error)
+            return None

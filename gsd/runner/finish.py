@@ -5,11 +5,11 @@ from __future__ import annotations
 import resource
 from typing import Any
 
-import imageio.v2 as imageio
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.backend import film
 from gsd.experiment import Experiment
 from gsd.particles import Particles
 from gsd.protocols import OfGaussians, Representation
@@ -23,9 +23,6 @@ from gsd.types import Render
 
 FPS = 30
 DARK = 0.15  # grey
-# Playable before it is wholly loaded, and in the colours of the pictures: players guess what is not written down
-TAGS = "setparams=colorspace=bt709:color_primaries=bt709:color_trc=bt709"
-FOR_BROWSERS = ["-movflags", "+faststart", "-vf", f"scale=out_color_matrix=bt709:out_range=tv,{TAGS}"]
 STRIP_VIEWS = 8
 
 
@@ -84,7 +81,5 @@ def _write_pictures(show: Render, folder: RunFolder, prefix: str) -> None:
 
 
 def _write_film(rgb: Float[Tensor, "V 3 H W"], folder: RunFolder, name: str) -> None:
-    frames: Any = [uint8(x) for x in rgb]
     with folder.replacing(name) as temporary:
-        # imageio knows the container by the ending, which the temporary name keeps
-        imageio.mimwrite(temporary, frames, fps=FPS, quality=8, macro_block_size=1, output_params=FOR_BROWSERS)
+        film.write(temporary, [uint8(x) for x in rgb], FPS, str(folder / name))

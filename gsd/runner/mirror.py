@@ -18,9 +18,10 @@ from gsd.rasterizer.ply import SH_C0, load_ply
 from gsd.results.folder import RunFolder
 from gsd.results.owner import stored
 from gsd.results.provenance import commit
+from gsd.results.reading import finite
 from gsd.results.runs import Run
 from gsd.results.sweep_folder import SweepFolder
-from gsd.results.table import NO_SETTINGS, finite
+from gsd.results.table import NO_SETTINGS
 from gsd.results.tail import Tail
 from gsd.runner.recorder import BINS, SIGMAS
 from gsd.runner.watch import Clock, Watcher

@@ -13,6 +13,7 @@ from gsd.errors import GsdError
 from gsd.experiment import Experiment
 from gsd.protocols import Learns
 from gsd.results.folder import RunFolder
+from gsd.results.reading import there
 from gsd.runner.pictures import step_strip
 from gsd.runner.sharing import Sharing
 from gsd.runner.watch import Clock, Watcher
@@ -38,10 +39,11 @@ class Recorder(Watcher):
         """Restore the last checkpoint, if there is one."""
         state = self.folder.load_checkpoint()
         if state:
-            self.steps_taken, self.prior_calls = state["step"], state["prior_calls"]
-            for name, part in self.learning.items():
-                part.restore(state[name])
-        self.clock.set(state["seconds"] if state else 0.0)
+            with self.folder.restoring():
+                self.steps_taken, self.prior_calls, seconds = state["step"], state["prior_calls"], state["seconds"]
+                for name, part in self.learning.items():
+                    part.restore(state[name])
+        self.clock.set(seconds if state else 0.0)
         return self
 
     @property
@@ -79,9 +81,10 @@ class Recorder(Watcher):
         for record in records:
             bad = [name for name, value in record.items() if not math.isfinite(value)]
             if bad:
+                kept = f"The last good checkpoint is kept in {self.folder.path}; "
                 raise GsdError(
                     f"Step {record['step']}: {bad[0]} is not finite (also {', '.join(bad[1:]) or 'nothing else'}). "
-                    f"The last good checkpoint is kept in {self.folder.path}; "
+                    f"{kept if there(self.folder / 'checkpoint.pt') else 'There is no checkpoint yet; '}"
                     "lower the learning rates or the loss weights, or try another seed."
                 )
         self.folder.append(records)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 import tempfile
 import traceback
@@ -69,11 +70,10 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
             home.fail(f"{error}\n")
             raise
         except Exception as error:
-            if full := _full(error, home):
-                sentence = f"No space is left for {full}; once there is some, the same command continues."
-                home.fail(f"{sentence}\n")
+            sentence = _told(error, home)
+            home.fail(f"{sentence}\n" if sentence else traceback.format_exc())
+            if sentence:
                 raise GsdError(sentence) from error
-            home.fail(traceback.format_exc())
             raise
     print(f"Done: {home.path}")
     return Run(home.path)
@@ -86,6 +86,16 @@ def job(cfg: DictConfig) -> float | None:
     refuse_none(cfg)
     made = run(cfg)
     return None if cfg.objective is None else value(made.summary, cfg.objective)
+
+
+def _told(error: Exception, folder: RunFolder) -> str:
+    """What the user can mend, where that is the reason: a full disk, or what lies in the place of a file of the run."""
+    if full := _full(error, folder):
+        return f"No space is left for {full}; once there is some, the same command continues."
+    where = error.filename if isinstance(error, OSError) else None
+    if isinstance(where, str | os.PathLike) and Path(where).is_relative_to(folder.path):
+        return f"{where} cannot be written or read: {error.strerror}; mend that, and the same command continues."  # type: ignore[attr-defined]
+    return ""
 
 
 def _full(error: Exception, folder: RunFolder) -> Path | None:

@@ -11,18 +11,16 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from gsd.cli.errors import guarded
+from gsd.cli.errors import explained, guarded
 from gsd.cli.folders import options
-from gsd.errors import GsdError, did_you_mean, reason
+from gsd.errors import GsdError, did_you_mean
 from gsd.results.folder import RunFolder
 from gsd.results.runs import Run, find_runs
 
-if TYPE_CHECKING:
-    from gsd.protocols import Representation
-
 NEEDED = {"prompt", "steps", "particles", "turntable", "metric", "representation"}  # of a run's config
+TURNTABLE = {"views", "resolution", "fov", "distance", "elevation"}
 
 
 def main() -> None:
@@ -75,11 +73,15 @@ def _composed(overrides: list[str]) -> Any:
 def _of_run(run: Run, overrides: list[str]) -> Any:
     """The section metric of the run's config, with other settings."""
     from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
     from gsd.tools.trust import configuration
 
     _check(run)
-    cfg = OmegaConf.create({"metric": configuration(run.path).metric})
+    try:
+        cfg = OmegaConf.create({"metric": configuration(run.path).metric})
+    except OmegaConfBaseException as error:
+        raise GsdError(explained(error)) from error
     OmegaConf.set_struct(cfg, True)  # a setting of a metric that the run has not is refused
     return OmegaConf.merge(cfg, OmegaConf.from_dotlist(overrides)).metric
 
@@ -97,6 +99,7 @@ def evaluate(run: Run, section: Any, views: int | None = None, resolution: int |
     from gsd.geometry import turntable
     from gsd.protocols import Metric
     from gsd.results.measure import means, measure, render_turntable
+    from gsd.tools.scene import load
     from gsd.types import Context
 
     _check(run)
@@ -109,8 +112,8 @@ def evaluate(run: Run, section: Any, views: int | None = None, resolution: int |
     cameras = turntable(t["views"], t["resolution"], t["fov"], t["distance"], t["elevation"]).to(device)
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in metrics}
     for particle in range(config["particles"]):
-        scene, step = _load(run, particle, device)
-        with torch.no_grad():
+        scene, step = load(run.path, particle, device)
+        with torch.no_grad(), RunFolder(run.path).restoring():
             show = render_turntable(scene, cameras)
         for name, metric in metrics.items():
             measured[name].append(measure({name: metric}, show, cameras, config["prompt"]))
@@ -123,24 +126,14 @@ def evaluate(run: Run, section: Any, views: int | None = None, resolution: int |
 
 
 def _check(run: Run) -> None:
-    if NEEDED - run.config.keys():
+    if not run.recipe.keys() >= NEEDED or not run.recipe["turntable"].keys() >= TURNTABLE:
         raise GsdError(f"{run.path / 'config.yaml'} is missing or not a run's; repeat the run's command.")
-
-
-def _load(run: Run, particle: int, device: Any) -> tuple[Representation, int]:
-    from gsd.tools.scene import load
-
-    try:
-        return load(run.path, particle, device)
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        found = f"{type(error).__name__}: {reason(error)}"
-        raise GsdError(f"checkpoint.pt does not fit its config.yaml ({found}).") from error
 
 
 def _keep(run: Run, step: int, entries: dict[str, Any]) -> None:
     """What other metrics have said of the same checkpoint stays."""
-    before = run.evaluated if run.evaluated.get("step") == step else {"metrics": {}}
-    content = {"step": step, "metrics": before["metrics"] | entries}
+    before = run.evaluated.get("metrics", {}) if run.evaluated.get("step") == step else {}
+    content = {"step": step, "metrics": before | entries}
     RunFolder(run.path).write("evaluation.json", json.dumps(content, indent=2) + "\n")
 
 

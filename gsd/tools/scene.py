@@ -13,6 +13,8 @@ from gsd.results.folder import RunFolder
 from gsd.tools.trust import configuration
 from gsd.types import Context, PointCloud
 
+NEEDED = {"prompt", "steps", "seed", "particles", "turntable", "representation"}  # of a run's config
+
 
 def checkpoint(folder: Path) -> dict[str, Any]:
     """The last one."""
@@ -25,10 +27,13 @@ def checkpoint(folder: Path) -> dict[str, Any]:
 def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
     """A scene as the last checkpoint has it, and that checkpoint's step; nothing else of the run is made."""
     cfg, saved = configuration(folder), checkpoint(folder)
+    if lacking := NEEDED - cfg.keys():
+        raise GsdError(f"{folder / 'config.yaml'} is not a run's: it lacks {', '.join(sorted(lacking))}.")
     if not 0 <= particle < cfg.particles:
         raise GsdError(f"--particle {particle}: this run has {cfg.particles}; choose from 0 to {cfg.particles - 1}.")
     nowhere = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3))  # the checkpoint brings the scene
     scene = make_scene(cfg, Context(cfg.prompt, device, cfg.steps, cfg.seed, nowhere))
-    state = saved["representation"]
-    scene.restore(state["scenes"][particle] if cfg.particles > 1 else state)
+    with RunFolder(folder).restoring():
+        state = saved["representation"]
+        scene.restore(state["scenes"][particle] if cfg.particles > 1 else state)
     return scene, saved["step"]

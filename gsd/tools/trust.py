@@ -32,7 +32,7 @@ def configuration(folder: Path) -> DictConfig:
     file = folder / "config.yaml"
     if not file.is_file():
         raise GsdError(f"{folder} is no run folder: it has no config.yaml; give outputs/PROMPT/SIGNATURE.")
-    config = Run(folder).config
+    config = Run(folder).recipe
     for path, value in _leaves(config):
         key = ".".join(path)
         if path[-1] == TARGET:

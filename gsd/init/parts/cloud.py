@@ -51,9 +51,15 @@ def turned(xyz: Float[Tensor, "N 3"], yaw: float) -> Float[Tensor, "N 3"]:
 
 
 def fitted(xyz: Float[Tensor, "N 3"], radius: float) -> Float[Tensor, "N 3"]:
-    """Its box centred at the origin, its farthest point `radius` (world units) away."""
-    centred = xyz - (xyz.amin(0) + xyz.amax(0)) / 2
-    return centred * (radius / centred.norm(dim=-1).max().clamp_min(1e-8))
+    """Its box centred at the origin, its farthest point `radius` (world units) away, wherever it lies.
+
+    In float64, and measured in units of its own, so that no square of a coordinate overflows or vanishes.
+    """
+    wide = xyz.double()
+    centred = wide - (wide.amin(0) / 2 + wide.amax(0) / 2)
+    least = torch.finfo(torch.float64).tiny
+    centred = centred / centred.abs().max().clamp_min(least)
+    return (centred * (radius / centred.norm(dim=-1).max().clamp_min(least))).to(xyz.dtype)
 
 
 def save(path: Path, cloud: PointCloud) -> None:

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.backend.checkpoint import downloaded
+from gsd.backend.checkpoint import downloaded, loading
 from gsd.backend.torchvision_mend import mend_torchvision
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training images, by channel
@@ -29,9 +29,10 @@ class PointEClip:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        model: Any = CLIPModel.from_pretrained(folder, use_safetensors=True)
+        with loading(folder):
+            model: Any = CLIPModel.from_pretrained(folder, use_safetensors=True)
+            self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder)
         self.model: Any = model.to(device).eval()
-        self.tokenizer: Any = CLIPTokenizer.from_pretrained(folder)
         self.device = device
         vision = self.model.config.vision_config
         self.image_size: int = vision.image_size

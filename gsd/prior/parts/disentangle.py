@@ -12,6 +12,7 @@ from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
 from torch import Tensor
 
+from gsd.backend.checkpoint import loading
 from gsd.errors import GsdError
 from gsd.geometry import angle_between
 from gsd.prior.parts.text import Embeddings
@@ -99,4 +100,5 @@ def _projection(a: Float[Tensor, "*n D"], b: Float[Tensor, " D"]) -> Float[Tenso
 def _tokenizer(checkpoint: Path) -> Any:
     from transformers import CLIPTokenizer
 
-    return CLIPTokenizer.from_pretrained(checkpoint / "tokenizer", local_files_only=True)
+    with loading(checkpoint / "tokenizer"):
+        return CLIPTokenizer.from_pretrained(checkpoint / "tokenizer", local_files_only=True)

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.backend.cache import cache_folder, read, write
+from gsd.backend.checkpoint import loading
 from gsd.backend.digests import digests
 
 
@@ -60,14 +61,16 @@ class Embeddings:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        tokenizer = CLIPTokenizer.from_pretrained(self.checkpoint / "tokenizer", local_files_only=True)
-        encoder: Any = CLIPTextModel.from_pretrained(
-            self.checkpoint / "text_encoder",
-            dtype=torch.float32,
-            variant=self.variant,
-            use_safetensors=True,
-            local_files_only=True,
-        )
+        with loading(self.checkpoint / "tokenizer"):
+            tokenizer = CLIPTokenizer.from_pretrained(self.checkpoint / "tokenizer", local_files_only=True)
+        with loading(self.checkpoint / "text_encoder"):
+            encoder: Any = CLIPTextModel.from_pretrained(
+                self.checkpoint / "text_encoder",
+                dtype=torch.float32,
+                variant=self.variant,
+                use_safetensors=True,
+                local_files_only=True,
+            )
         encoder = encoder.to(self.device).eval()
         length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
         _warn_of_cuts(tokenizer, texts, length)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,9 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from gsd.errors import GsdError
 from gsd.results.quantities import quantity
-from gsd.results.table import finite
+from gsd.results.reading import HUGE, read_rows, read_text, there
 from gsd.statistics.estimates import averaged, band
 
 AXES = ("step", "prior_calls", "seconds")
@@ -43,20 +41,12 @@ class Band:
 
 def read(folder: Path) -> list[Curves]:
     """One for each file of a run. Raises GsdError for a damaged file; a last line that is cut off is left out."""
-    found = {prefix: _records(folder / name) for name, prefix in FILES.items() if (folder / name).exists()}
+    found = {prefix: _records(folder / name) for name, prefix in FILES.items() if there(folder / name)}
     return [_curves(records, prefix) for prefix, records in found.items() if records]
 
 
 def _records(file: Path) -> list[dict[str, Any]]:
-    try:
-        lines = file.read_text(encoding="utf-8").split("\n")[:-1]
-        kept = lines[:: max(1, len(lines) // LINES)]
-        records = [json.loads(line) for line in kept if line]
-    except (OSError, ValueError) as error:
-        raise GsdError(f"{file} is damaged: {error}.") from error
-    if not all(isinstance(record, dict) and finite(record.get("step")) for record in records):
-        raise GsdError(f"{file} is damaged: a line is no record with a step.")
-    return records
+    return read_rows(file, stride=max(1, read_text(file).count("\n") // LINES))
 
 
 def _curves(records: list[dict[str, Any]], prefix: str) -> Curves:
@@ -67,7 +57,7 @@ def _curves(records: list[dict[str, Any]], prefix: str) -> Curves:
         except (TypeError, ValueError):
             continue  # words, not numbers
         if column.ndim == 1:  # not a list at each step, as the views of a turntable are
-            columns[name] = np.where(np.isfinite(column), column, np.nan)
+            columns[name] = np.where(np.abs(column) < HUGE, column, np.nan)
     axes = {name: column for name, column in columns.items() if name in AXES}
     values = {prefix + name: column for name, column in columns.items() if name not in AXES}
     return Curves(axes["step"].astype(int), axes, values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
+from gsd.backend import film
 from gsd.errors import GsdError, reason
 
 RUNS = 40  # with media in one page
@@ -61,7 +63,7 @@ def noise(folder: Path, share: int) -> Picture | None:
 
 
 def _steps(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.glob("*.png") if file.stem.isdigit())
+    return sorted(file for file in folder.glob("*.png") if re.fullmatch("[0-9]{1,12}", file.stem))
 
 
 def _picture(file: Path, share: int) -> Picture:
@@ -75,9 +77,12 @@ def _picture(file: Path, share: int) -> Picture:
 
 def _opened(file: Path) -> Image.Image:
     try:
-        return Image.open(file).convert("RGB")
-    except (OSError, ValueError, SyntaxError) as error:
+        image = Image.open(file).convert("RGB")
+    except Exception as error:  # Pillow raises many kinds for a damaged file
         raise GsdError(f"{file} is no picture: {reason(error)}.") from error
+    if min(image.size) < COLUMNS:
+        raise GsdError(f"{file} is no picture of a run: it has {image.width} x {image.height} pixels.")
+    return image
 
 
 def _rows(strip: Image.Image) -> int:
@@ -92,9 +97,12 @@ def _encoded(image: Image.Image, kind: str, **how: int) -> bytes:
 
 def turntable(file: Path, share: int) -> bytes:
     """The mp4 as it is where it fits, else encoded again, smaller. Raises GsdError if it is damaged or too long."""
-    whole = file.read_bytes()
-    if whole[4:8] != b"ftyp":
-        raise GsdError(f"{file} is no mp4.")
+    try:
+        whole = file.read_bytes()
+    except OSError as error:
+        raise GsdError(f"{file} cannot be read: {error.strerror}.") from error
+    if not film.is_whole(whole):
+        raise GsdError(f"{file} is no mp4, or not all of one.")
     for quality in QUALITIES if len(whole) > share else ():
         whole = _smaller(file, quality)
         if len(whole) <= share:
@@ -112,10 +120,12 @@ def _smaller(file: Path, quality: int) -> bytes:
     with TemporaryDirectory() as folder:
         small = Path(folder) / "small.mp4"
         call = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(file), *how, "-crf", str(quality), str(small)]
-        done = subprocess.run(call, capture_output=True, text=True, check=False)
+        done = subprocess.run(call, capture_output=True, text=True, errors="replace", check=False)
         if done.returncode:
             raise GsdError(f"{file} cannot be read: {' '.join(done.stderr.split())[:200]}.")
-        return small.read_bytes()
+        if not film.is_whole(content := small.read_bytes()):
+            raise GsdError(f"{file} could not be made smaller: the encoder left no whole file.")
+        return content
 
 
 def gaussians(file: Path, share: int) -> Gaussians:
@@ -126,11 +136,6 @@ def gaussians(file: Path, share: int) -> Gaussians:
     from gsd.rasterizer.ply import load_ply
     from gsd.tools.export.splat import LAYOUT, packed
 
-    try:
-        data = packed(load_ply(file))
-    except GsdError:
-        raise
-    except Exception as error:  # plyfile raises many kinds for a damaged file
-        raise GsdError(f"{file} is damaged: {reason(error)}.") from error
+    data = packed(load_ply(file))
     kept = data[: share // LAYOUT.itemsize * LAYOUT.itemsize]
     return Gaussians(kept, len(kept) // LAYOUT.itemsize, len(data) // LAYOUT.itemsize)

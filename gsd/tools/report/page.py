@@ -213,6 +213,8 @@ def _run(row: Row, shared: dict[str, Any], brief: bool) -> dict[str, Any]:
     return {
         "name": row.name,
         "status": row.status,
+        "refused": row.refused,
+        "numberless": row.numberless,
         "reason": row.reason.rpartition("\n")[2] if brief else row.reason,
         "verdict": row.verdict,
         "metrics": _plain(row.metrics),

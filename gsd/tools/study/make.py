@@ -14,13 +14,13 @@ import imageio.v3 as imageio
 import numpy as np
 from jaxtyping import UInt8
 
+from gsd.backend import film
 from gsd.errors import GsdError, reason
 from gsd.results.runs import Run, done_runs
 from gsd.tools.study.study import FILE, MEDIA, Scene, Study
 
 FILM = "turntable.mp4"  # of a run
 SHUFFLED = (3, 0, 4, 1, 2)  # strips of a spoilt picture, none of them in its place
-QUALITY = 8  # of the video encoder, as for the turntables of runs
 
 Frames = UInt8[np.ndarray, "N H W 3"]
 
@@ -81,7 +81,7 @@ def match(sets: Sequence[str]) -> list[tuple[Run, Run]]:
 
 def _collect(text: str) -> dict[tuple[str, int], Run]:
     """The runs of a set by prompt and seed."""
-    folder, *wanted = [text] if Path(text).is_dir() else shlex.split(text) or [text]
+    folder, *wanted = [text] if Path(text).is_dir() else _words(text)
     found = done_runs([folder])
     chosen = [run for run in found if set(wanted) <= set(run.overrides)]
     if found and not chosen:
@@ -89,6 +89,8 @@ def _collect(text: str) -> dict[tuple[str, int], Run]:
         raise GsdError(f"No run in {folder} was started with {' '.join(wanted)}; there is {', '.join(typed)}.")
     runs: dict[tuple[str, int], Run] = {}
     for run in chosen:
+        if not run.summary.keys() >= {"prompt", "seed"}:
+            raise GsdError(f"{run.path / 'summary.json'} names no prompt and seed; repeat the run.")
         key = run.summary["prompt"], run.summary["seed"]
         if key in runs:
             apart = " or ".join(sorted(set(run.overrides) ^ set(runs[key].overrides))) or "nothing that was typed"
@@ -96,6 +98,13 @@ def _collect(text: str) -> dict[tuple[str, int], Run]:
             raise GsdError(f"{text} has two runs of {double}; choose one of them by '{folder} KEY=VALUE'.")
         runs[key] = run
     return runs
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text) or [text]
+    except ValueError as error:
+        raise GsdError(f"{text}: {reason(error)}; give 'FOLDER KEY=VALUE ...' with all quotes closed.") from error
 
 
 def _turntable(run: Run) -> dict[str, Any] | None:
@@ -107,6 +116,8 @@ def _scene(folder: Path, a: Run, b: Run | None = None) -> Scene:
     """Two runs, or a run and what is left of it when it is spoilt."""
     one, fps = _read(a.path / FILM)
     two = _read(b.path / FILM)[0] if b else spoilt(one)
+    if one.shape != two.shape:
+        raise GsdError(f"The turntables of {a.path} and {b and b.path} have other sizes or lengths; repeat their runs.")
     return Scene(
         prompt=a.summary["prompt"],
         seed=a.summary["seed"],
@@ -119,15 +130,14 @@ def _read(turntable: Path) -> tuple[Frames, float]:
     """All frames, and how many there are per second. Raises GsdError for a file that is no video."""
     try:
         return imageio.imread(turntable, plugin="FFMPEG"), imageio.immeta(turntable, plugin="FFMPEG")["fps"]
-    except (OSError, ValueError, RuntimeError, IndexError) as error:
+    except Exception as error:  # imageio raises many kinds for a damaged file
         raise GsdError(f"{turntable} cannot be read: {reason(error)}.") from error
 
 
 def _film(folder: Path, left: Frames, right: Frames, fps: float) -> str:
     """Both turntables in one film, which keeps them in step. Returns its name, which tells nothing."""
     name = f"{secrets.token_hex(8)}.mp4"
-    both = np.concatenate([left, right], axis=2)
-    imageio.imwrite(folder / name, both, plugin="FFMPEG", fps=fps, quality=QUALITY, macro_block_size=1)
+    film.write(folder / name, list(np.concatenate([left, right], axis=2)), fps, "of two turntables")
     return name
 
 

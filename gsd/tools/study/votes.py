@@ -7,12 +7,12 @@ import sqlite3
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from gsd.errors import GsdError
-from gsd.tools.study.study import OTHER, QUESTIONS, VOTES, Kind, Question, Side, Study, trials
+from gsd.tools.study.study import OTHER, QUESTIONS, VOTES, Kind, Question, Side, Study, complaint, trials
 
 Choice = Literal["left", "right"]
 SCHEMA = """
@@ -126,6 +126,19 @@ def read(folder: Path, study: Study) -> list[Vote]:
         file = (folder / VOTES).resolve().as_uri()
         with closing(sqlite3.connect(f"{file}?mode=ro", uri=True, timeout=30)) as database:
             _check(database, study)
-            return [Vote(*row) for row in database.execute("SELECT * FROM votes ORDER BY rater, position")]
+            rows = database.execute("SELECT * FROM votes ORDER BY rater, position").fetchall()
     except sqlite3.Error as error:
         raise GsdError(f"{folder} has no votes ({error}); they come with gsd study serve {folder}.") from error
+    return _checked(folder, study, rows)
+
+
+def _checked(folder: Path, study: Study, rows: list[Any]) -> list[Vote]:
+    """The rows as votes on scenes that the study has; another program may have written them."""
+    try:
+        votes = TypeAdapter(list[Vote]).validate_python(rows)
+    except ValidationError as error:
+        raise GsdError(f"{folder / VOTES} is damaged: {complaint(error)}; put a copy back.") from error
+    scenes = {"pair": len(study.pairs), "mirrored": len(study.pairs), "broken": len(study.broken)}
+    if not all(0 <= vote.scene < scenes[vote.kind] for vote in votes):
+        raise GsdError(f"{folder / VOTES} is damaged: it has votes on scenes that the study lacks; put a copy back.")
+    return votes

@@ -9,6 +9,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 
 from gsd.cli.folders import own_folders, use
+from gsd.cli.streams import endure
 
 
 class Around(Callback):
@@ -39,6 +40,7 @@ class Around(Callback):
 def _arrive(folders: list[Path]) -> Around:
     from gsd.config import register
 
+    endure()
     register()
     use(folders)
     return Around()

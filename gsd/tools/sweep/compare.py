@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gsd.results import markdown
 from gsd.results.groups import verdicts
-from gsd.results.table import NOMINAL, SEED, Row, Table, finite, read, show
+from gsd.results.reading import finite
+from gsd.results.table import NOMINAL, SEED, Row, Table, read, show
 from gsd.statistics.estimates import LEVEL, Estimate
 from gsd.statistics.pairs import paired
 from gsd.tools.sweep.summary import by_seed, differences, leaves_out_0

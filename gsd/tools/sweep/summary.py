@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-import io
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gsd.errors import GsdError, did_you_mean
-from gsd.results import markdown
+from gsd.results import markdown, spreadsheet
 from gsd.results.folder import RunFolder
-from gsd.results.groups import Group, estimates, groupings, verdicts
+from gsd.results.groups import Group, estimates, groupings, tally, verdicts
 from gsd.results.quantities import quantity
 from gsd.results.sweep_folder import SweepFolder, count
 from gsd.results.table import COSTS, NOMINAL, SEED, Row, Table, read, show
@@ -27,6 +26,13 @@ Means over seeds; of three runs or more with 95 % intervals, Student's or, for a
 **{baseline}**, paired by seed; * marks an interval that leaves out 0, or McNemar's p below 0.05 for a yes or no. Each
 stands for itself: one in twenty is marked by chance alone. Seeds of one prompt say nothing about other prompts;
 report.html pools prompts and takes them as the units.
+
+## What has become of the runs
+
+Means are over the runs that are done and have the number. Refused: failed by a sentence that says what to mend. Empty:
+done, but of most scenes nothing is left. Without a number: done, but a metric is nan or missing.
+
+{tallies}{left_out}
 """
 
 
@@ -42,10 +48,12 @@ def write(path: str | Path, baseline: str | None = None) -> list[Path]:
     table = read([folder.path])
     for sentence in table.left_out:
         print(sentence, file=sys.stderr)
-    groups = _in_order(folder, table)
+    everything = _in_order(folder, table)
+    groups = [g for g in everything if any(table.rows[k].status == "done" for k in g.members)]
     if not groups:
         raise GsdError(f"{folder.path} has no run that is done, so there is nothing to sum up.")
-    text = _markdown(folder, table, groups, _chosen(groups, baseline))
+    head = _head(folder, table, everything, _chosen(groups, baseline))
+    text = head + _markdown(table, groups, _chosen(groups, baseline))
     RunFolder(folder.path).write("summary.csv", _csv(table))
     RunFolder(folder.path).write("summary.md", text)
     report.write_table(table, folder.path / "report.html")
@@ -65,12 +73,11 @@ def differences(rows: Iterable[Row], baseline: Iterable[Row], metric: str) -> li
 
 
 def _in_order(folder: SweepFolder, table: Table) -> list[Group]:
-    """The groups of runs that are alike but for the seed and of which one is done, as the sweeps ask for them."""
+    """The groups of runs that are alike but for the seed, as the sweeps ask for them."""
     names = list(dict.fromkeys(name for sweep in folder.sweeps for name in sweep.jobs))
-    places = {(folder.path / name).resolve(): k for k, name in enumerate(names)}
-    first = [places.get(row.path.resolve(), len(places)) for row in table.rows]
-    groups = [g for g in groupings(table)[0].groups if any(table.rows[k].status == "done" for k in g.members)]
-    return sorted(groups, key=lambda group: min(first[k] for k in group.members))
+    places = {os.path.realpath(folder.path / name): k for k, name in enumerate(names)}
+    first = [places.get(os.path.realpath(row.path), len(places)) for row in table.rows]
+    return sorted(groupings(table)[0].groups, key=lambda group: min(first[k] for k in group.members))
 
 
 def _chosen(groups: Sequence[Group], baseline: str | None) -> Group:
@@ -87,25 +94,31 @@ def _chosen(groups: Sequence[Group], baseline: str | None) -> Group:
 
 def _csv(table: Table) -> str:
     costs = [name for name in COSTS if any(name in row.cost for row in table.rows)]
-    out = io.StringIO()
-    columns = ["run", "status", *table.settings, *table.metrics, *costs, "commit"]
-    lines = csv.DictWriter(out, columns, lineterminator="\n")
-    lines.writeheader()
-    lines.writerows(table.to_dicts())
-    return out.getvalue()
+    return spreadsheet.text(["run", "status", *table.settings, *table.metrics, *costs, "commit"], table.to_dicts())
 
 
-def _markdown(folder: SweepFolder, table: Table, groups: Sequence[Group], baseline: Group) -> str:
+def _head(folder: SweepFolder, table: Table, groups: Sequence[Group], baseline: Group) -> str:
+    """What the tables are about, and what of it they do not count."""
+    rows = [[table.rows[k] for k in group.members] for group in groups]
+    settings = [key for key in table.settings if key != SEED]
+    lines = [{key: show(each[0].settings.get(key, "")) for key in settings} | tally(each) for each in rows]
+    commits = sorted({str(row.provenance.get("commit")) for row in table.rows if row.status == "done"})
+    return HEAD.format(
+        name=folder.path.name,
+        counts=count(folder.rows()),
+        commits=", ".join(commits),
+        baseline=baseline.label,
+        tallies=markdown.table(lines),
+        left_out="".join(f"\nLeft out: {' '.join(sentence.split())}\n" for sentence in table.left_out),
+    )
+
+
+def _markdown(table: Table, groups: Sequence[Group], baseline: Group) -> str:
     members = {group.label: [table.rows[k] for k in group.members] for group in groups}
     yes_no = verdicts(table)
     means = {label: estimates(rows, yes_no) for label, rows in members.items()}
     settings = [key for key in table.settings if key != SEED]
-    commits = sorted({str(row.provenance.get("commit")) for row in table.rows if row.status == "done"})
-    parts = [
-        HEAD.format(
-            name=folder.path.name, counts=count(folder.rows()), commits=", ".join(commits), baseline=baseline.label
-        )
-    ]
+    parts = [""]
     for metric in (*(m for m in table.metrics if m not in NOMINAL), *COSTS):
         lines = []
         for label, rows in members.items():
@@ -113,7 +126,9 @@ def _markdown(folder: SweepFolder, table: Table, groups: Sequence[Group], baseli
                 first = label == baseline.label
                 against = "" if first else _difference(rows, members[baseline.label], metric, yes_no)
                 values = {key: show(rows[0].settings.get(key, "")) for key in settings}
-                numbers = {"runs": means[label][metric].count, "mean": means[label][metric], "difference": against}
+                counted = means[label][metric].count
+                of = "" if counted == len(rows) else f" of {len(rows)}"
+                numbers = {"runs": f"{counted}{of}", "mean": means[label][metric], "difference": against}
                 lines.append({"": "baseline" if first else ""} | values | numbers)
         if lines:
             parts.append(f"## {metric}\n\n{markdown.table(lines)}")

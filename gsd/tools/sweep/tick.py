@@ -37,7 +37,7 @@ def tick(folder: Path, overrides: list[str], keep: int | None = None) -> int:
         if last and list(path.glob("*/DONE")):
             moves = compare(last, path)
             text = regression_table(moves, last.name, path.name)
-            (path / "regression.md").write_text(text)
+            (path / "regression.md").write_text(text, encoding="utf-8")
             moved = sum(move.moved for move in moves)
             print("\n".join(text.splitlines()[: 6 + moved]))
             code = code or (MOVED if moved else 0)

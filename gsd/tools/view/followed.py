@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from gsd.results.reading import finite
 from gsd.results.runs import Run
-from gsd.results.table import NOT_METRICS, finite
+from gsd.results.table import NOT_METRICS
 from gsd.results.tail import Tail
 from gsd.tools.scene import load
 
@@ -29,6 +31,10 @@ class Followed:
         self._seen = self._stamps()
         self.scene, self.step = load(self.folder, self.particle, self.device)
 
+    def new_records(self) -> list[dict[str, Any]]:
+        """The numbers of the steps since the last look."""
+        return [{name: value for name, value in record.items() if finite(value)} for record in self.metrics.new()]
+
     def is_newer(self) -> bool:
         """Whether there is a later checkpoint, or the results, since the scene was loaded."""
         return self._stamps() != self._seen
@@ -39,7 +45,7 @@ class Followed:
 
     @cached_property
     def config(self) -> dict[str, Any]:
-        return Run(self.folder).config
+        return Run(self.folder).recipe
 
     @property
     def prompt(self) -> str:
@@ -48,7 +54,7 @@ class Followed:
     @property
     def strips(self) -> list[Path]:
         """In the order of their steps, which are their names."""
-        return sorted((self.folder / "strips").glob("*.png"))
+        return sorted(f for f in (self.folder / "strips").glob("*.png") if re.fullmatch("[0-9]{1,12}", f.stem))
 
     @property
     def status(self) -> str:

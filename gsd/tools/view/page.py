@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
-import imageio.v2 as imageio
+import numpy as np
 import torch
+from PIL import Image
 
 from gsd.browser.curves import Curves
 from gsd.browser.server import Flag
 from gsd.browser.splats import Drawing
 from gsd.browser.stage import Stage, look_from
 from gsd.browser.tiles import BLANK
+from gsd.errors import reason
 from gsd.geometry import turntable
 from gsd.tools.view.followed import Followed
 
@@ -61,7 +64,7 @@ class Page:
         if self.run.is_newer():
             self.run.reload()
             self._load()
-        if records := self.run.metrics.new():
+        if records := self.run.new_records():
             self.curves.add(records)
             self._draw()
 
@@ -71,7 +74,7 @@ class Page:
         run = self.run
         self.status.content = run.status
         self.numbers.content = "  \n".join(f"{name}: {value:.4g}" for name, value in run.numbers.items()) or "None yet."
-        self.curves.add(run.metrics.new())
+        self.curves.add(run.new_records())
         self.drawn = Drawing(SURFACE, run.device)(run.scene, whole=True)
         rgb = run.scene.render(self.around).rgb.clamp(0, 1) * 255
         self.pictures = [*rgb.byte().permute(0, 2, 3, 1).cpu().numpy()]
@@ -94,9 +97,15 @@ class Page:
                 self.stage.hide_cameras()
             self.curves.draw()
             if self.strips:
-                path = self.strips[min(self.which.value, len(self.strips) - 1)]
-                self.caption.content = f"Step {int(path.stem)}: rgb, depth, noise, gradient"
-                self.strip.image = imageio.imread(path)
+                self._show_strip(self.strips[min(self.which.value, len(self.strips) - 1)])
+
+    def _show_strip(self, path: Path) -> None:
+        try:
+            self.strip.image = np.asarray(Image.open(path).convert("RGB"))
+        except Exception as error:  # Pillow raises many kinds for a damaged file
+            self.strip.image, self.caption.content = BLANK, f"{path.name} is no picture: {reason(error)}."
+        else:
+            self.caption.content = f"Step {int(path.stem)}: rgb, depth, noise, gradient"
 
     def _look(self, k: int, event: Any) -> None:
         look_from(self.around, k, event.client)

@@ -10,9 +10,10 @@
     const heads = [el("th", {}, "group"), el("th", { class: "number" }, "runs"), ...columns.map((name) => el("th", { class: "number", title: name }, title(name)))];
     const rows = groups.map((group, k) => {
       const cells = columns.map((name, column) => {
-        const [value, low, high] = group.estimates[name] ?? [null, null, null];
+        const [value, low, high, count] = group.estimates[name] ?? [null, null, null, 0];
         const spread = low === null ? "" : `[${shown[column](low)}, ${shown[column](high)}]`;
-        return el("td", { class: "number" }, shown[column](value), el("small", {}, spread));
+        const fewer = count < group.done ? `${number(count)} of ${number(group.done)} runs` : ""; // not every run that is done has the number
+        return el("td", { class: "number" }, shown[column](value), el("small", {}, [spread, fewer].filter(Boolean).join(", ")));
       });
       return el("tr", {}, el("td", { class: group.label.length > 30 ? "long" : "" }, swatch(k), group.label), el("td", { class: "number" }, number(group.done), el("small", {}, group.done < group.runs.length ? `of ${number(group.runs.length)}` : "")), ...cells);
     });

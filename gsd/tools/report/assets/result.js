@@ -51,7 +51,8 @@
       const names = keys.length ? keys.map((key) => setting(of[key])) : [each.label];
       const cells = columns.map((name) => {
         const estimate = group(name, k), value = texts.get(name)(estimate[0]);
-        return el("td", { class: "number", "data-metric": name }, el(isBest.get(name)(k) ? "b" : "span", {}, value), el("small", {}, spread(each, name, estimate)));
+        const fewer = estimate[3] < each.done ? `${number(estimate[3])} of ${number(each.done)} runs` : ""; // not every run that is done has the number
+        return el("td", { class: "number", "data-metric": name }, el(isBest.get(name)(k) ? "b" : "span", {}, value), el("small", {}, [spread(each, name, estimate), fewer].filter(Boolean).join(", ")));
       });
       const some = [each.done < each.runs.length ? `of ${number(each.runs.length)}` : "", prompts(each)].filter(Boolean).join(", ");
       return el("tr", {}, ...names.map((name, i) => el("th", { class: name.length > 30 ? "long" : "" }, i ? null : swatch(k), name)), el("td", { class: "number" }, number(each.done), el("small", {}, some)), ...cells);

@@ -2,8 +2,17 @@
 // The head of the page and the table of runs, whose ticks choose what the other parts show.
 
 (() => {
-  const count = (status) => runs.filter((run) => run.status === status).length;
-  const states = ["done", "failed", "unfinished"].filter(count).map((status) => el("span", { class: `status ${status}` }, el("b", {}, `${number(count(status))} ${status}`)));
+  const kinds = {
+    done: (run) => run.status === "done",
+    failed: (run) => run.status === "failed" && !run.refused,
+    refused: (run) => run.refused,
+    unfinished: (run) => run.status === "unfinished",
+  };
+  const count = (kind) => runs.filter(kinds[kind]).length;
+  const classes = { refused: "failed" };
+  const states = Object.keys(kinds).filter(count).map((kind) => el("span", { class: `status ${classes[kind] ?? kind}` }, el("b", {}, `${number(count(kind))} ${kind}`)));
+  const done = runs.filter(kinds.done), empty = done.filter((run) => run.metrics.empty > 0.5).length, numberless = done.filter((run) => run.numberless.length).length;
+  const hollow = [empty ? `${number(empty)} done but empty` : null, numberless ? `${number(numberless)} done without a number` : null];
   const swept = data.settings.map((key) => {
     const values = [...new Set(runs.map((run) => setting(run.settings[key])))].sort((a, b) => a.localeCompare(b, "en", { numeric: true }));
     return `${key}: ${values.slice(0, 5).join(", ")}${values.length > 5 ? ` and ${number(values.length - 5)} more` : ""}`;
@@ -11,7 +20,7 @@
   document.querySelector("h1").textContent = data.title;
   document.querySelector(".swept").textContent = [data.config.prompt, ...swept].filter(Boolean).join(" · ");
   const commits = [...new Set(data.origins.map((origin) => origin.commit).filter((commit) => commit && commit !== "null"))];
-  const facts = [commits.length ? `commit ${commits.join(", ")}` : null, `gsd ${data.version}`, data.made];
+  const facts = [...hollow, commits.length ? `commit ${commits.join(", ")}` : null, `gsd ${data.version}`, data.made];
   const counts = states.flatMap((state, k) => (k ? [", ", state] : [state]));
   document.querySelector(".facts").append(`${plural(runs.length, "run")}: `, ...(counts.length ? counts : ["none"]), ...facts.filter(Boolean).map((fact) => ` · ${fact}`));
   if (data.left_out.length) {
