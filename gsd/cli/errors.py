@@ -48,6 +48,8 @@ def explained(error: Exception) -> str:
     import omegaconf.errors
 
     cause = error.__cause__ or error
+    if own := _refusal(error):
+        return own
     first_line = next(iter(str(error).splitlines()), "")
     if isinstance(error, hydra.errors.OverrideParseException) and "=" not in error.override:
         return (
@@ -76,3 +78,10 @@ def explained(error: Exception) -> str:
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines) + (f" ({str(cause).splitlines()[0]})" if cause is not error else "")
+
+
+def _refusal(error: BaseException | None) -> str:
+    """The sentence of one of our own resolvers, which OmegaConf wraps in errors of its own; else ''."""
+    while error is not None and not isinstance(error, GsdError):
+        error = error.__cause__ or error.__context__
+    return str(error or "")

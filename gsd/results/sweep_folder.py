@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gsd.errors import GsdError
 from gsd.results.folder import Holder, RunFolder
 from gsd.results.runs import Run, find_runs
 
+INTO = "hydra.sweep.dir="  # which follows from where the folder is, and is not recorded
 State = Literal["failed", "damaged", "running", "pending", "done"]  # in the order in which they are listed
 
 
@@ -32,7 +33,7 @@ class Job:
 class Sweep:
     """A sweep as it was begun."""
 
-    command: list[str]  # after python: run.py and its arguments
+    overrides: list[str]  # as they were typed; a command line is made of them by gsd alone
     cwd: str
     launcher: str
     commit: str | None
@@ -72,19 +73,19 @@ class SweepFolder:
         """In the order in which they began; empty where none has been recorded."""
         try:
             content = json.loads((self.path / "sweep.json").read_text())
-            return [Sweep(**s | {"jobs": {k: Job(**j) for k, j in s["jobs"].items()}}) for s in content]
+            return [_sweep(each) for each in content]
         except FileNotFoundError:
             return []
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise GsdError(f"{self.path / 'sweep.json'} is damaged ({error}); delete it: the runs stay.") from error
 
     def begin(self, sweep: Sweep) -> list[str]:
-        """Record a sweep, in the place of one with the same command or the same runs.
+        """Record a sweep, in the place of one with the same overrides or the same runs.
 
         Returns what is worth saying of a sweep that has been here before.
         """
         before = self.sweeps
-        kept = [s for s in before if s.command != sweep.command and s.jobs.keys() != sweep.jobs.keys()]
+        kept = [s for s in before if s.overrides != sweep.overrides and s.jobs.keys() != sweep.jobs.keys()]
         content = json.dumps([asdict(s) for s in (*kept, sweep)], indent=1)
         try:
             RunFolder(self.path).write("sweep.json", content + "\n")
@@ -94,7 +95,7 @@ class SweepFolder:
             f"The config that this command makes has changed since {s.began} (commit {s.commit}): "
             f"{len(sweep.jobs.keys() - s.jobs.keys())} of {len(sweep.jobs)} runs have a new signature and are new runs."
             for s in before
-            if s.command == sweep.command and s.jobs.keys() != sweep.jobs.keys()
+            if s.overrides == sweep.overrides and s.jobs.keys() != sweep.jobs.keys()
         ]
 
     def rows(self) -> list[Standing]:
@@ -115,6 +116,19 @@ class SweepFolder:
             if planned and self.path.is_dir():
                 return []  # nothing has begun yet
             raise
+
+
+def _sweep(content: dict[str, Any]) -> Sweep:
+    """Of a folder from before there were overrides: those of its command, whose program is not run."""
+    content = dict(content)
+    if command := content.pop("command", []):
+        kept = [word for word in command if "=" in word or word[:1] == "~"]
+        content["overrides"] = [word for word in kept if not word.startswith(INTO)]
+    jobs = {name: Job(**job) for name, job in content["jobs"].items()}
+    made = Sweep(**content | {"jobs": jobs})
+    if not all(isinstance(text, str) for text in (*made.overrides, *made.folders)):
+        raise ValueError("overrides and folders are texts")
+    return made
 
 
 def _standing(name: str, run: Run, job: Job | None) -> Standing:
