@@ -123,7 +123,7 @@ def test_killed_and_continued_equals_undisturbed(tmp_path):
     same(straight, killed)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_stop_at_a_checkpoint(tmp_path, number):
     process = start(tmp_path, *LIGHT, "steps=100000", "checkpoint_every=50")
     while not list(tmp_path.glob("outputs/*/*/checkpoint.pt")):

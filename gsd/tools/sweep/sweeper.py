@@ -22,6 +22,7 @@ from gsd.results.runs import Run
 from gsd.results.sweep_folder import INTO, Job, Sweep, SweepFolder, count
 from gsd.tools.sweep.queue import active, told
 
+SIDE_BY_SIDE = "hydra_plugins.gsd_sweep.SideBySide"
 MANY = 100  # configs take a tenth of a second each
 
 
@@ -136,6 +137,7 @@ def into(path: Path) -> str:
 
 
 def _require_plugin(config: DictConfig) -> None:
-    package = config.hydra.launcher._target_.split(".")[1]
+    target = config.hydra.launcher._target_
+    package = "hydra_joblib_launcher" if target == SIDE_BY_SIDE else target.split(".")[1]
     if package.startswith("hydra_") and find_spec(f"hydra_plugins.{package}") is None:
         raise GsdError(missing_plugin(config.hydra.runtime.choices["hydra/launcher"], package))

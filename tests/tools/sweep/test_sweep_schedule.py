@@ -130,13 +130,16 @@ def test_an_option_of_sbatch_is_one_word_of_one_line(option):
 @pytest.mark.parametrize(
     ("override", "sentence"),
     [
-        ("+hydra.sweeper.params.densify='none,default'", "representation=instant_ngp"),
-        ("representation.opacity=7", r"representation.opacity=7: .*\(Found in the run noising=random loss=none seed=0\.\)$"),
+        (
+            "+hydra.sweeper.params.guidance=ism hydra.sweeper.params.noising=consistent",
+            r"finds its own noise .*\(Found in the run noising=consistent loss=\w+ seed=0 guidance=ism\.\)$",
+        ),
+        ("representation.opacity=7", r"representation.opacity=7: .*\(Found in the run noising=random "),
         ("name=../a", "must name one folder"),
     ],
 )
 def test_a_run_that_cannot_be_is_found_when_the_schedule_is_made(tmp_path, override, sentence):
-    overrides = (*PLAIN, override)
+    overrides = (*PLAIN, *override.split())
     with pytest.raises(GsdError, match=sentence):
         Schedule(overrides, Clock(every="0 2 * * *"), "cron").write()
     assert not (tmp_path / "multirun").exists()
