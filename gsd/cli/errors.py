@@ -44,12 +44,14 @@ def missing_plugin(launcher: str, package: str) -> str:
 
 def explained(error: Exception) -> str:
     """Hydra's and OmegaConf's errors, with the valid choices and the nearest match."""
+    return _refusal(error) or _explained(error)
+
+
+def _explained(error: Exception) -> str:
     import hydra.errors
     import omegaconf.errors
 
     cause = error.__cause__ or error
-    if own := _refusal(error):
-        return own
     first_line = next(iter(str(error).splitlines()), "")
     if isinstance(error, hydra.errors.OverrideParseException) and "=" not in error.override:
         return (

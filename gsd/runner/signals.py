@@ -17,7 +17,7 @@ ALWAYS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals(Watcher):
-    """Until the last step, SIGINT, SIGTERM and SIGHUP are noted instead of interrupting a step; a second one interrupts.
+    """Until the last step, SIGINT, SIGTERM and SIGHUP are noted instead of interrupting a step; a second interrupts.
 
     SIGHUP, of a terminal that was closed, stays ignored where nohup has it so.
 

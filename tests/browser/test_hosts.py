@@ -35,7 +35,10 @@ def test_own(host, origin, address):
         *((host, None) for host in (None, "", "evil.example", "localhost.evil.example", "x@127.0.0.1", "127.0.0.1/x")),
         *((host, None) for host in ("[::1", "::1", "127.0.0.1 ", "127.0.0.1\n", "192.168.7.7", "127.0.0.1:x@evil")),
         *(("127.0.0.1:8080", origin) for origin in ("", "null", "http://evil.example", f"{OWN}.evil", f"{OWN}@evil")),
-        *(("127.0.0.1:8080", origin) for origin in ("http://127.0.0.1", "http://localhost:8080", "http://127.0.0.1:8081")),
+        *(
+            ("127.0.0.1:8080", origin)
+            for origin in ("http://127.0.0.1", "http://localhost:8080", "http://127.0.0.1:8081")
+        ),
     ],
 )
 def test_foreign(host, origin):

@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from launch import LIGHT, config, launch, records, same, shell, start
+from launch import LIGHT, config, launch, records, same, start
 
 from gsd.cli.hydra import choices
 from gsd.errors import GsdError
@@ -101,26 +101,6 @@ def test_interrupted_anywhere_and_continued_equals_undisturbed(tmp_path, extra, 
     launch(tmp_path / "broken", *overrides)
     assert not (tmp_path / "broken" / "FAILED").exists()
     same(straight, tmp_path / "broken")
-
-
-def test_killed_and_continued_equals_undisturbed(tmp_path):
-    """SIGKILL at random moments of a real process."""
-    arguments = [*LIGHT, "steps=300", "checkpoint_every=20"]
-    code, _, err = shell(tmp_path, *arguments, "name=straight")
-    assert code == 0, err
-    rng = random.Random(1)
-    for _ in range(3):
-        process = start(tmp_path, *arguments, "name=killed")
-        while process.poll() is None and not list(tmp_path.glob("outputs/killed/*/checkpoint.pt")):
-            time.sleep(0.01)
-        time.sleep(rng.random() * 0.8)
-        process.kill()
-        process.wait()
-    code, _, err = shell(tmp_path, *arguments, "name=killed")
-    assert code == 0, err
-    (straight,), (killed,) = tmp_path.glob("outputs/straight/*"), tmp_path.glob("outputs/killed/*")
-    assert straight.name == killed.name  # the name is no part of a run's identity
-    same(straight, killed)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

@@ -32,7 +32,9 @@ def main() -> None:
     serving.add_argument("study", type=Path, help="the study's folder")
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     serving.add_argument("--port", type=int, default=8000, help="(8000); 0 takes a free one")
-    serving.add_argument("--allow-host", action="append", default=[], metavar="NAME", help="another name of this server")
+    serving.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another name of this server"
+    )
     serving.add_argument("--per-address", type=int, default=100, help="raters who may begin from one address (100)")
     serving.add_argument("--raters", type=int, default=2000, help="raters in all (2000)")
     serving.set_defaults(act=_serve)

@@ -15,7 +15,9 @@ NAMES = {"month": {name.lower(): k for k, name in enumerate(MONTHS, 1)}}
 NAMES["weekday"] = {name.lower(): k for k, name in enumerate(DAYS)}
 ITEM = re.compile(r"(?:\*|(\d{1,2})(?:-(\d{1,2}))?)(?:/(\d{1,2}))?", re.ASCII)
 TIME = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)(:[0-5]\d)?", re.ASCII)
-LATER = re.compile(r"now\+0*[1-9]\d{0,6}(seconds?|minutes?|hours?|days?|weeks?)?|midnight|noon|teatime|tomorrow", re.ASCII)
+LATER = re.compile(
+    r"now\+0*[1-9]\d{0,6}(seconds?|minutes?|hours?|days?|weeks?)?|midnight|noon|teatime|tomorrow", re.ASCII
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Clock:
         if self.begin is not None:
             if not (TIME.fullmatch(self.begin) or LATER.fullmatch(self.begin)):
                 raise GsdError(
-                    f"--begin {self.begin!r} must be a time of day (02:00), now+N with seconds, minutes, hours, days or "
-                    "weeks (now+6hours), midnight, noon, teatime or tomorrow."
+                    f"--begin {self.begin!r} must be a time of day (02:00), now+N with seconds, minutes, hours, days "
+                    "or weeks (now+6hours), midnight, noon, teatime or tomorrow."
                 )
             return self.begin
         minute, hour, *rest = self.cron.split()

@@ -72,7 +72,9 @@ def active(sweep: Path) -> dict[str, str]:
     if not ids:
         return {}
     home = (sweep / ".submitit").resolve()
-    scripts = (line.split(maxsplit=1) for line in slurm("squeue", "--me", "-hr", "-t", "all", "-o", "%i %o").splitlines())
+    scripts = (
+        line.split(maxsplit=1) for line in slurm("squeue", "--me", "-hr", "-t", "all", "-o", "%i %o").splitlines()
+    )
     own = {job for job, *script in scripts if script and home in Path(script[0]).resolve().parents}
     return {job: state for job, state in queue(ids).items() if state not in ENDED and job in own}
 

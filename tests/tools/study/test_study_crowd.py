@@ -76,7 +76,13 @@ def test_a_server_killed_in_the_middle_loses_nothing(folder, crowd):
 def test_a_wrong_or_taken_address_is_named(folder, monkeypatch):
     with served(folder) as (url, _):
         taken = url.rpartition(":")[2].strip("/")
-        for option, wrong in (("--port", taken), ("--port", "70000"), ("--host", "256.0.0.1"), ("--host", "fe80::zz"), ("--host", "a" * 300)):
+        for option, wrong in (
+            ("--port", taken),
+            ("--port", "70000"),
+            ("--host", "256.0.0.1"),
+            ("--host", "fe80::zz"),
+            ("--host", "a" * 300),
+        ):
             monkeypatch.setattr(sys, "argv", ["gsd study", "serve", str(folder), option, wrong])
             with pytest.raises(SystemExit, match=rf"^error: .*{wrong}.* cannot be used .*choose another"):
                 main()

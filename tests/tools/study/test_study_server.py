@@ -17,7 +17,6 @@ from gsd.tools.study.server import server
 from gsd.tools.study.study import MEDIA, QUESTIONS, load
 from gsd.tools.study.votes import Votes
 
-
 NAMED = "Study.lab.example"  # by whoever runs it
 
 
@@ -195,7 +194,10 @@ def test_a_fault_inside_is_told_to_both_and_harms_nobody_else(serving, caplog, m
 @pytest.mark.parametrize(
     "headers",
     [
-        *({"Host": host} for host in ("rebound.example", "127.0.0.1.rebound.example:80", "10.0.0.1", "", "127.0.0.2:80")),
+        *(
+            {"Host": host}
+            for host in ("rebound.example", "127.0.0.1.rebound.example:80", "10.0.0.1", "", "127.0.0.2:80")
+        ),
         *({"Origin": origin} for origin in ("http://rebound.example", "null", "http://127.0.0.1:1", "", "file://")),
         {"Host": f"{NAMED}:8000", "Origin": f"https://rebound.example/{NAMED}"},
     ],
@@ -256,7 +258,7 @@ def test_connections_that_say_too_little_are_closed(serving, monkeypatch):
         for connection, said in zip(silent, (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost:", post) * 13, strict=False):
             connection.sendall(said)
         dripping = entered.enter_context(socket.create_connection(serving.address, timeout=20))
-        with pytest.raises(OSError):  # noqa: PT011
+        with pytest.raises(OSError):  # noqa: PT011, PT012
             for letter in b"GET / HTTP/1.1\r\nX: " + b"a" * 1000:
                 dripping.sendall(bytes([letter]))
                 time.sleep(0.02)

@@ -85,7 +85,7 @@ def test_a_retry_starts_gsd_with_overrides_alone(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("overrides", [["seed=0", 1], [None], [["seed=0"]]])
 def test_a_record_of_other_types_is_damaged(tmp_path, overrides):
-    with pytest.raises(GsdError, match="sweep.json is damaged"):
+    with pytest.raises(GsdError, match=r"sweep\.json is damaged"):
         control.retry(foreign(tmp_path / "sweep", overrides=overrides), [])
 
 
