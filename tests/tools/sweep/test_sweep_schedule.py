@@ -22,7 +22,7 @@ CALENDARS = {
     "0 3 */10 6-8 *": "*-6..8-1/10 3:0:00",
     "0 6 * * 0,6": "Sun,Sat *-*-* 6:0:00",
     "0 6 * * 7": "Sun *-*-* 6:0:00",
-    "0 6 * feb-APR Fri-sun": "Sun,Fri,Sat *-2..4-* 6:0:00",
+    "0 6 * feb-APR Fri-sun": "Fri,Sat,Sun *-2..4-* 6:0:00",
     "0 6 29 2 *": "*-2-29 6:0:00",
 }
 PLAIN = ("experiment=nightly_ablation", "logger=files", "metric=none", "hydra.sweeper.params.noising=random", *SMALL)
