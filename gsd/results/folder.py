@@ -64,10 +64,6 @@ class RunFolder:
     def done(self) -> bool:
         return (self / "DONE").exists()
 
-    @property
-    def has_checkpoint(self) -> bool:
-        return (self / "checkpoint.pt").exists()
-
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Refuse a second process in the same folder. The kernel drops the lock when a process dies."""

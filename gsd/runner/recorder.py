@@ -79,12 +79,9 @@ class Recorder(Watcher):
         for record in records:
             bad = [name for name, value in record.items() if not math.isfinite(value)]
             if bad:
-                kept = (
-                    "The last good checkpoint is kept" if self.folder.has_checkpoint else "There is no checkpoint yet"
-                )
                 raise GsdError(
                     f"Step {record['step']}: {bad[0]} is not finite (also {', '.join(bad[1:]) or 'nothing else'}). "
-                    f"{kept} in {self.folder.path}; "
+                    f"The last good checkpoint is kept in {self.folder.path}; "
                     "lower the learning rates or the loss weights, or try another seed."
                 )
         self.folder.append(records)

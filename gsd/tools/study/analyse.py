@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 import statistics
 from collections import Counter
@@ -15,7 +17,6 @@ from jaxtyping import Float
 from pydantic_core import to_json
 
 from gsd.errors import GsdError
-from gsd.results import spreadsheet
 from gsd.results.folder import RunFolder
 from gsd.statistics.estimates import LEAST, Estimate
 from gsd.statistics.pairs import holm
@@ -155,13 +156,14 @@ def _dashed(form: str, share: dict[str, float]) -> str:
 
 def votes_csv(study: Study, votes: Sequence[Vote]) -> str:
     """A line per trial: which condition was where, and which was preferred. No id of a rater."""
-    why = left_out(study, votes)
+    out, why = io.StringIO(), left_out(study, votes)
+    writer = csv.writer(out, lineterminator="\n")
     shown = "rater", "left_out", "position", "kind", "scene", "prompt", "seed", "left", "right"
-    rows: list[list[Any]] = [[*shown, *(f"{question}_preferred" for question in QUESTIONS), "seconds", "simulated"]]
+    writer.writerow([*shown, *(f"{question}_preferred" for question in QUESTIONS), "seconds", "simulated"])
     for v in votes:
         scene = study.scene(v.kind, v.scene)
         name = dict(zip("ab", ("whole", "spoilt") if v.kind == "broken" else study.names, strict=True))
         row: list[Any] = [v.rater, why.get(v.rater), v.position, v.kind, v.scene, scene.prompt, scene.seed]
         row += [name[v.left], name[OTHER[v.left]], *(name[v.preferred(question)] for question in QUESTIONS)]
-        rows.append([*row, f"{v.seconds:.2f}", bool(study.simulated)])
-    return spreadsheet.table(rows)
+        writer.writerow([*row, f"{v.seconds:.2f}", bool(study.simulated)])
+    return out.getvalue()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import traceback
-from contextlib import suppress
 from pathlib import Path
 
 from gsd.errors import GsdError
@@ -21,24 +20,19 @@ def close(path: str | Path) -> int:
 
     folder = SweepFolder(path)
     rows, sweeps = folder.rows(), folder.sweeps
+    if any(row.state == "done" for row in rows):
+        try:
+            print("Summary:", *write(path))
+        except (GsdError, OSError) as error:
+            print(error)
+        except Exception:
+            traceback.print_exc()
     missing = [row for row in rows if row.state != "done"]
+    if missing:
+        print(table(missing[:SHOWN]))
+        if len(missing) > SHOWN:
+            print(f"... and {len(missing) - SHOWN} more: gsd sweep status {path}")
     own = [row for row in missing if not sweeps or row.name in sweeps[-1].jobs]
-    with suppress(BrokenPipeError):  # of a reader that has seen enough
-        if any(row.state == "done" for row in rows):
-            try:
-                print("Summary:", *write(path))
-            except BrokenPipeError:
-                raise
-            except (GsdError, OSError) as error:
-                print(error)
-            except Exception:
-                traceback.print_exc()
-        if missing:
-            print(table(missing[:SHOWN]))
-            if len(missing) > SHOWN:
-                print(f"... and {len(missing) - SHOWN} more: gsd sweep status {path}")
-        hint = (
-            "The same command runs what is missing." if own else "What is missing was asked for by an earlier command."
-        )
-        print(f"{path}: {count(rows)}." + (f" {hint}" if missing else ""), flush=True)
+    hint = " The same command runs what is missing." if own else " What is missing was asked for by an earlier command."
+    print(f"{path}: {count(rows)}." + (hint if missing else ""))
     return int(bool(own))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gsd.errors import GsdError, did_you_mean
-from gsd.results import markdown, spreadsheet
+from gsd.results import markdown
 from gsd.results.folder import RunFolder
 from gsd.results.groups import Group, estimates, groupings, verdicts
 from gsd.results.quantities import quantity
@@ -85,8 +87,12 @@ def _chosen(groups: Sequence[Group], baseline: str | None) -> Group:
 
 def _csv(table: Table) -> str:
     costs = [name for name in COSTS if any(name in row.cost for row in table.rows)]
+    out = io.StringIO()
     columns = ["run", "status", *table.settings, *table.metrics, *costs, "commit"]
-    return spreadsheet.table([columns, *([run.get(column, "") for column in columns] for run in table.to_dicts())])
+    lines = csv.DictWriter(out, columns, lineterminator="\n")
+    lines.writeheader()
+    lines.writerows(table.to_dicts())
+    return out.getvalue()
 
 
 def _markdown(folder: SweepFolder, table: Table, groups: Sequence[Group], baseline: Group) -> str:
