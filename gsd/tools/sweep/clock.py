@@ -61,7 +61,8 @@ class Clock:
         fields = dict(zip(FIELDS, map(str.lower, texts), strict=True))
         fields["weekday"] = fields["weekday"].replace("-sun", "-7")
         for name, numbers in NAMES.items():
-            fields[name] = re.sub(r"[a-z]+", lambda word, of=numbers: str(of.get(word[0], word[0])), fields[name])
+            words = re.split(r"([a-z]+)", fields[name])
+            fields[name] = "".join(str(numbers.get(word, word)) for word in words)
         values = {name: self._values(name, text) for name, text in fields.items()}
         longest = max(monthrange(2000, month)[1] for month in values["month"])
         if min(values["day"]) > longest and fields["weekday"] == "*":
@@ -88,16 +89,14 @@ class Clock:
         (low, high), found = FIELDS[name], set[int]()
         for item in text.split(","):
             parsed = ITEM.fullmatch(item)
-            first, last, step = (parsed and parsed[k] and int(parsed[k]) for k in (1, 2, 3))
-            if first is None:
-                first, last = low, high
-            elif last is None:
-                last = first
-                parsed = None if step else parsed  # 5/15 is not the same to all
-            if not parsed or not low <= first <= last <= high or step == 0 or (step or 1) > high:
+            first, last, step = parsed.groups() if parsed else ("", "", "")
+            begin = low if first is None else int(first or -1)
+            end = high if first is None else int(last or begin)
+            bare = step and first and not last  # 5/15 is not the same to all
+            if not parsed or bare or not low <= begin <= end <= high or not 1 <= int(step or 1) <= high:
                 raise GsdError(
                     f"--every '{self.every}': {name} {item!r} must be numbers from {low} to {high}, a range as "
                     f"{low}-{high}, * or, of either, every n-th as */2."
                 )
-            found |= set(range(first, last + 1, step or 1))
+            found |= set(range(begin, end + 1, int(step or 1)))
         return found
