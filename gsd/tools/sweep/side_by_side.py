@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from typing import Any
 
 from hydra.core.singleton import Singleton
@@ -54,7 +54,7 @@ class SideBySide(JoblibLauncher):
         context.set_forkserver_preload(NEEDED)
         state = Singleton.get_state()
         waiting = deque(enumerate(map(list, job_overrides)))
-        running: dict[Connection, tuple[int, Any]] = {}
+        running: dict[Any, tuple[int, Any]] = {}  # its end of a pipe -> which run, its process
         results: dict[int, JobReturn] = {}
         try:
             while waiting or running:
@@ -67,7 +67,7 @@ class SideBySide(JoblibLauncher):
                     theirs.close()  # what is left is the run's own end, which closes when it dies
                     running[ours] = k, process
                 for ended in wait(list(running)):
-                    k, process = running.pop(ended)  # type: ignore[arg-type]
+                    k, process = running.pop(ended)
                     results[k] = self._result(ended, process, list(job_overrides[k]))
         finally:
             for _, process in running.values():
