@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import os
 import re
 import warnings
 from collections.abc import Callable
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Part = TypeVar("Part")
 CONTEXT = "context"  # the constructor parameter that takes what no yaml can hold
+LONGEST_NAME = 120  # bytes of name=, so that file names and units of systemd made from it are short enough
 
 
 @dataclass
@@ -100,7 +102,20 @@ def _signature_of_root(*, _root_: DictConfig) -> str:
 
 def _run_name(*, _root_: DictConfig) -> str:
     """outputs/NAME: the name given, else the prompt in letters that a folder can have."""
-    return _root_.name or _as_folder(_root_.prompt.lower()) or "run"
+    return _given_name(_root_) or _as_folder(_root_.prompt.lower()) or "run"
+
+
+def _given_name(root: DictConfig) -> str | None:
+    """`name=`, which schedulers and shells are told too: one folder below outputs/ or multirun/, and visible."""
+    name: str | None = root.name
+    if name and not (name.isprintable() and name == name.strip() and name[0] not in "-." and "/" not in name):
+        raise GsdError(
+            f"name={name!r} must name one folder: printable characters without '/', and neither '-', '.' nor a space "
+            "in front."
+        )
+    if name and len(os.fsencode(name)) > LONGEST_NAME:
+        raise GsdError(f"name={name[:20]}... has {len(os.fsencode(name))} bytes and may have {LONGEST_NAME}.")
+    return name
 
 
 def _sweep_name(*, _root_: DictConfig) -> str:
@@ -110,7 +125,7 @@ def _sweep_name(*, _root_: DictConfig) -> str:
     """
     preset = _root_.hydra.runtime.choices.get("experiment")
     keys = [key for key in _swept(_root_.hydra) if key != "seed"]
-    return _root_.name or preset or _as_folder("_".join(keys)) or _run_name(_root_=_root_)
+    return _given_name(_root_) or preset or _as_folder("_".join(keys)) or _run_name(_root_=_root_)
 
 
 def _swept(hydra: DictConfig) -> list[str]:

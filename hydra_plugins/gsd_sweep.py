@@ -15,3 +15,13 @@ else:
 
     class SlurmLauncher(_SlurmLauncher):
         pass
+
+
+try:
+    from gsd.tools.sweep.side_by_side import SideBySide as _SideBySide
+except ImportError:  # without hydra-joblib-launcher
+    pass
+else:
+
+    class SideBySide(_SideBySide):
+        pass

@@ -6,16 +6,18 @@ import errno
 import io
 import logging
 import socket
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
+from http import HTTPStatus
 from importlib.util import find_spec
 from typing import Any
 
+from gsd.browser.hosts import EVERYWHERE, NO_ADDRESS, refusal, warning
 from gsd.errors import GsdError, reason
 
 FIRST, TRIED = 8080, 100  # ports, where none is asked for
-EVERYWHERE = ("0.0.0.0", "::")
 ACCENT = (230, 90, 20)
 
 
@@ -35,13 +37,14 @@ def require_viser(what: str) -> None:
 
 
 @contextmanager
-def serving(host: str, port: int | None, title: str) -> Iterator[Any]:
+def serving(host: str, port: int | None, title: str, named: Collection[str] = ()) -> Iterator[Any]:
     """A running `viser.ViserServer`, until the block ends.
 
     Args:
         host: the address to listen at; 127.0.0.1 is reached from this machine alone.
         port: None: the first free one from 8080 on.
         title: of the panel.
+        named: other names by which browsers may know this machine.
 
     Raises:
         GsdError: a port that is taken, an address that is not this machine's.
@@ -52,7 +55,9 @@ def serving(host: str, port: int | None, title: str) -> Iterator[Any]:
     chosen = _free_port(host) if port is None else port
     if problem := _problem(host, chosen):
         raise GsdError(problem)
-    with redirect_stdout(io.StringIO()):  # a banner
+    if sentence := warning(host, "whoever reaches it can see the run and press its buttons"):
+        print(sentence, file=sys.stderr, flush=True)
+    with redirect_stdout(io.StringIO()), _gate(named):  # a banner
         server = viser.ViserServer(host, chosen, label=title, verbose=False)
     server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=ACCENT)
     try:
@@ -60,6 +65,33 @@ def serving(host: str, port: int | None, title: str) -> Iterator[Any]:
     finally:
         with redirect_stdout(io.StringIO()):  # and a farewell
             server.stop()
+
+
+@contextmanager
+def _gate(named: Collection[str]) -> Iterator[None]:
+    """What viser serves meanwhile is for its own pages only (`gsd.browser.hosts`). It has no option for that."""
+    from websockets.asyncio import server
+    from websockets.http11 import Request
+
+    real = server.serve
+
+    def serve(*args: Any, process_request: Any, **options: Any) -> Any:
+        def checked(connection: Any, request: Request) -> Any:
+            headers = request.headers
+            found = [headers.get_all(name) for name in ("Host", "Origin")]
+            host, origin = (values[0] if values else None for values in found)
+            sentence = refusal(host, origin, connection.local_address[0], named)
+            if sentence or max(map(len, found)) > 1:
+                return connection.respond(HTTPStatus.FORBIDDEN, f"{sentence}\n")
+            return process_request(connection, request)
+
+        return real(*args, process_request=checked, **options)
+
+    server.serve = serve  # type: ignore[assignment, misc]
+    try:
+        yield
+    finally:
+        server.serve = real  # type: ignore[misc]
 
 
 def address(server: Any) -> str:
@@ -73,6 +105,8 @@ def _free_port(host: str) -> int:
 
 def _problem(host: str, port: int) -> str | None:
     """Why nothing can listen there, in a sentence; None if something can. viser itself would take another port."""
+    if not host:
+        return NO_ADDRESS
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except PermissionError:

@@ -46,6 +46,10 @@ def missing_plugin(launcher: str, package: str) -> str:
 
 def explained(error: Exception) -> str:
     """Hydra's and OmegaConf's errors, with the valid choices and the nearest match."""
+    return _refusal(error) or _explained(error)
+
+
+def _explained(error: Exception) -> str:
     import hydra.errors
     import omegaconf.errors
 
@@ -78,3 +82,10 @@ def explained(error: Exception) -> str:
         )
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return " ".join(lines) + (f" ({str(cause).splitlines()[0]})" if cause is not error else "")
+
+
+def _refusal(error: BaseException | None) -> str:
+    """The sentence of one of our own resolvers, which OmegaConf wraps in errors of its own; else ''."""
+    while error is not None and not isinstance(error, GsdError):
+        error = error.__cause__ or error.__context__
+    return str(error or "")

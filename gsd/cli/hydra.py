@@ -49,9 +49,9 @@ def compose(*overrides: str) -> DictConfig:
     try:
         with _hydra():
             cfg = hydra.compose("config", kept, return_hydra_config=True)
+        made = _with(cfg, cfg.hydra, "sweep.dir", "sweeper.params")
     except (HydraException, OmegaConfBaseException) as error:
         raise GsdError(explained(error)) from error
-    made = _with(cfg, cfg.hydra, "sweep.dir")
     with open_dict(made):  # not resolved: the folder's name follows the config, whatever is changed in it
         made.hydra.run = OmegaConf.to_container(cfg.hydra.run, resolve=False)
     return made
@@ -86,7 +86,12 @@ def of_job(cfg: DictConfig) -> DictConfig:
 
 def run_folder(cfg: DictConfig) -> str:
     """The folder that the command gives a run: a job of Hydra knows its own, any other config the yaml's rule."""
-    return OmegaConf.select(cfg, "hydra.runtime.output_dir") or cfg.hydra.run.dir
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        return OmegaConf.select(cfg, "hydra.runtime.output_dir") or cfg.hydra.run.dir
+    except OmegaConfBaseException as error:
+        raise GsdError(explained(error)) from error
 
 
 def choices(cfg: DictConfig) -> dict[str, Any]:

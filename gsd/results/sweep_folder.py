@@ -11,13 +11,14 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from gsd.errors import GsdError
 from gsd.results.folder import Holder, RunFolder
-from gsd.results.reading import finite, read_objects, there
+from gsd.results.reading import checked, finite, read_json, there
 from gsd.results.runs import Run, find_runs
 
+INTO = "hydra.sweep.dir="  # which follows from where the folder is, and is not recorded
 State = Literal["failed", "damaged", "running", "pending", "done"]  # in the order in which they are listed
 
 
@@ -33,7 +34,7 @@ class Job:
 class Sweep:
     """A sweep as it was begun."""
 
-    command: list[str]  # after python: run.py and its arguments
+    overrides: list[str]  # as they were typed; a command line is made of them by gsd alone
     cwd: str
     launcher: str
     commit: str | None
@@ -75,7 +76,8 @@ class SweepFolder:
         if not there(file):
             return []
         try:
-            sweeps: list[Sweep] = read_objects(file, list[Sweep])
+            content = [_with_overrides(each) for each in read_json(file, list[dict[str, Any]])]
+            sweeps: list[Sweep] = checked(file, content, list[Sweep], strict=False)
             outside = [name for sweep in sweeps for name in sweep.jobs if not _below(name)]
             if outside:
                 raise GsdError(f"{file} is damaged: {outside[0]!r} is no folder below it.")
@@ -84,12 +86,12 @@ class SweepFolder:
         return sweeps
 
     def begin(self, sweep: Sweep) -> list[str]:
-        """Record a sweep, in the place of one with the same command or the same runs.
+        """Record a sweep, in the place of one with the same overrides or the same runs.
 
         Returns what is worth saying of a sweep that has been here before.
         """
         before = self.sweeps
-        kept = [s for s in before if s.command != sweep.command and s.jobs.keys() != sweep.jobs.keys()]
+        kept = [s for s in before if s.overrides != sweep.overrides and s.jobs.keys() != sweep.jobs.keys()]
         content = json.dumps([asdict(s) for s in (*kept, sweep)], indent=1)
         try:
             RunFolder(self.path).write("sweep.json", content + "\n")
@@ -99,7 +101,7 @@ class SweepFolder:
             f"The config that this command makes has changed since {s.began} (commit {s.commit}): "
             f"{len(sweep.jobs.keys() - s.jobs.keys())} of {len(sweep.jobs)} runs have a new signature and are new runs."
             for s in before
-            if s.command == sweep.command and s.jobs.keys() != sweep.jobs.keys()
+            if s.overrides == sweep.overrides and s.jobs.keys() != sweep.jobs.keys()
         ]
 
     def rows(self) -> list[Standing]:
@@ -120,6 +122,16 @@ class SweepFolder:
             if planned and self.path.is_dir():
                 return []  # nothing has begun yet
             raise
+
+
+def _with_overrides(content: dict[str, Any]) -> dict[str, Any]:
+    """Of a folder from before there were overrides: those of its command, whose program is not run."""
+    content = dict(content)
+    command = content.pop("command", None)
+    if isinstance(command, list):
+        kept = [word for word in map(str, command) if "=" in word or word[:1] == "~"]
+        content["overrides"] = [word for word in kept if not word.startswith(INTO)]
+    return content
 
 
 def _standing(name: str, run: Run, job: Job | None) -> Standing:

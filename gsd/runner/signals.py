@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from gsd.backend.stop import ASKED
 from gsd.runner.watch import Watcher
 from gsd.types import StepState
 
-ALWAYS = (signal.SIGINT, signal.SIGTERM)
+ALWAYS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Signals(Watcher):
-    """Until the last step, SIGINT and SIGTERM are noted instead of interrupting a step; a second one interrupts.
+    """Until the last step, SIGINT, SIGTERM and SIGHUP are noted instead of interrupting a step; a second interrupts.
+
+    SIGHUP, of a terminal that was closed, stays ignored where nohup has it so.
 
     So are signals that whoever runs us has a handler for. submitit, for one, takes SIGUSR2 for "preempted" or "out of
     time", books the job anew and exits; SIGTERM, by which Slurm announces either, it passes over. Only a program's main
@@ -30,7 +34,9 @@ class Signals(Watcher):
     def __enter__(self) -> Signals:
         if threading.current_thread() is threading.main_thread():
             for number in (*ALWAYS, signal.SIGUSR1, signal.SIGUSR2):
-                if number in ALWAYS or callable(signal.getsignal(number)):
+                present = signal.getsignal(number)
+                ignored = number == signal.SIGHUP and present is signal.SIG_IGN
+                if (number in ALWAYS and not ignored) or callable(present):
                     self._before[number] = signal.signal(number, self._note)
         return self
 
@@ -53,7 +59,8 @@ class Signals(Watcher):
             number = self.seen[0]
             handler = self._before[number]
             where = f"step {self.taken} of {self.steps}, {self.path}"
-            print(f"{signal.Signals(number).name}: checkpoint at {where}; the same command continues.", flush=True)
+            with suppress(OSError):  # the terminal may be closed
+                print(f"{signal.Signals(number).name}: checkpoint at {where}; the same command continues.", flush=True)
             if not callable(handler) or handler is signal.default_int_handler:
                 raise SystemExit(128 + number)
             handler(number, None)
@@ -74,3 +81,4 @@ class Signals(Watcher):
             self._restore()
             signal.raise_signal(number)
         self.seen.append(number)
+        ASKED.set()

@@ -29,7 +29,7 @@ class Viser(Viewer):
 
     host: 127.0.0.1 is reached from this machine alone. port: None for the first free one from 8080 on. cost: greatest
     share of the run's time that drawing may take. paused: whether the run waits after its first step. pixels: width of
-    the pictures by which a radiance field is drawn.
+    the pictures by which a radiance field is drawn. hosts: other names by which browsers may know this machine.
     """
 
     def __init__(
@@ -40,15 +40,16 @@ class Viser(Viewer):
         cost: Fraction = 0.05,
         paused: bool = False,
         pixels: PositiveInt = 64,
+        hosts: tuple[str, ...] = (),
     ) -> None:
         require_viser("viewer=viser")
         self.device = context.device
         self.host, self.port, self.cost = host, port, cost
-        self.paused, self.pixels = paused, pixels
+        self.paused, self.pixels, self.hosts = paused, pixels, hosts
 
     @contextmanager
     def __call__(self, run: TrackedRun) -> Iterator[Page]:
-        with serving(self.host, self.port, run.config["prompt"]) as server:
+        with serving(self.host, self.port, run.config["prompt"], self.hosts) as server:
             page = Page(server, run, Drawing(self.pixels, self.device), self.paused)
             print(f"Live at {address(server)}", flush=True)
             yield page

@@ -12,6 +12,7 @@ from launch import ROOT, SMALL, shell
 
 from gsd.cli.folders import VARIABLE
 from gsd.cli.hydra import compose
+from gsd.errors import GsdError
 from gsd.experiment import build
 from gsd.results.sweep_folder import SweepFolder
 from gsd.tools.sweep.control import retry
@@ -107,15 +108,13 @@ def test_a_retry_from_another_shell_and_its_workers_find_them(mine, tmp_path, mo
     (recorded,) = SweepFolder(folder).sweeps
     assert recorded.folders == [str(mine)]
     shutil.rmtree(next(folder.glob("*/DONE")).parent)
+    with pytest.raises(GsdError, match=f"sweep.json asks for the config folder '{mine}', .* --config-dir {mine}"):
+        retry(SweepFolder(folder), [])
     with monkeypatch.context() as patch:
         take_over(patch)
+        patch.setenv("GSD_CONF", str(mine))
         assert retry(SweepFolder(folder), ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]) == 0
     assert capfd.readouterr().out.endswith("2 runs: 2 done.\n")
-    shutil.rmtree(next(folder.glob("*/DONE")).parent)
-    shutil.rmtree(mine)
-    code, _, err = shell(tmp_path, "sweep", "retry", str(folder))
-    assert code == 1
-    assert err == f"error: The config folder {mine} does not exist; --config-dir and GSD_CONF take folders.\n"
 
 
 def test_a_tick_finds_them(gsd, mine, tmp_path):
@@ -130,7 +129,7 @@ def test_a_tick_finds_them(gsd, mine, tmp_path):
     (run,) = tmp_path.glob("multirun/n/*/*/DONE")
     assert "_target_: mine.Shared" in (run.parent / "config.yaml").read_text()
     (recorded,) = SweepFolder(run.parents[1]).sweeps
-    assert recorded.command[:2] == ["-m", "gsd"]
+    assert recorded.overrides == settings
     assert recorded.folders == [str(mine)]
 
 

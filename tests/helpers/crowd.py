@@ -13,13 +13,13 @@ from launch import ROOT, start
 
 from gsd.tools.study.study import QUESTIONS
 
-TRY_SECONDS = 60
+TRY_SECONDS = 120
 
 
 @contextmanager
 def served(folder, port=0):
     """The address and the process of `gsd study serve`, stopped when the block ends."""
-    server = start(ROOT, "study", "serve", str(folder.resolve()), "--port", str(port))
+    server = start(ROOT, "study", "serve", str(folder.resolve()), "--port", str(port), "--per-address", "1000")
     try:
         line = server.stdout.readline()
         assert line.startswith("http://127.0.0.1:"), line + server.stderr.read()

@@ -9,10 +9,10 @@ from gsd.results.sweep_folder import Job, Sweep, SweepFolder
 NOISINGS = {"random": "gsd.noising.random.Random", "consistent": "gsd.noising.consistent.Consistent"}
 
 
-def sweep(jobs, command=("run.py", "-m"), cwd="/", began="2026-01-01T00:00:00"):
+def sweep(jobs, typed=("seed=0,1",), cwd="/", began="2026-01-01T00:00:00"):
     """The record of one. jobs: folder -> overrides."""
     jobs = {name: Job(list(overrides), 10) for name, overrides in jobs.items()}
-    return Sweep(list(command), cwd, "basic", "abc", began, jobs)
+    return Sweep(list(typed), cwd, "basic", "abc", began, jobs)
 
 
 def run(folder, noising, seed, status="DONE", **metrics):

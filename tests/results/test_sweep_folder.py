@@ -69,7 +69,7 @@ def test_a_second_sweep_is_refused_while_the_first_runs(tmp_path):
 def test_sweeps_into_one_folder_are_kept_side_by_side_and_the_same_one_once(tmp_path):
     folder = SweepFolder(tmp_path)
     assert folder.sweeps == []
-    first, second = sweep({"a": ["seed=0"]}, ["run.py", "seed=0"]), sweep({"b": ["seed=1"]}, ["run.py", "seed=1"])
+    first, second = sweep({"a": ["seed=0"]}, ["seed=0"]), sweep({"b": ["seed=1"]}, ["seed=1"])
     assert folder.begin(first) == folder.begin(second) == folder.begin(first) == []
     assert folder.sweeps == [second, first]
     assert states(tmp_path) == {"a": "pending", "b": "pending"}

@@ -1,17 +1,22 @@
 import json
+import os
 import random
+import shutil
 import signal
 import subprocess
+import sys
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
 import torch
-from launch import LIGHT, config, launch, records, same, shell, start
+from launch import LIGHT, ROOT, config, crash, launch, records, same, start
 
 from gsd.cli.hydra import choices
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
+from gsd.results.runs import Run
 
 OUTPUTS = (
     "config.yaml",
@@ -103,27 +108,7 @@ def test_interrupted_anywhere_and_continued_equals_undisturbed(tmp_path, extra, 
     same(straight, tmp_path / "broken")
 
 
-def test_killed_and_continued_equals_undisturbed(tmp_path):
-    """SIGKILL at random moments of a real process."""
-    arguments = [*LIGHT, "steps=300", "checkpoint_every=20"]
-    code, _, err = shell(tmp_path, *arguments, "name=straight")
-    assert code == 0, err
-    rng = random.Random(1)
-    for _ in range(3):
-        process = start(tmp_path, *arguments, "name=killed")
-        while process.poll() is None and not list(tmp_path.glob("outputs/killed/*/checkpoint.pt")):
-            time.sleep(0.01)
-        time.sleep(rng.random() * 0.8)
-        process.kill()
-        process.wait()
-    code, _, err = shell(tmp_path, *arguments, "name=killed")
-    assert code == 0, err
-    (straight,), (killed,) = tmp_path.glob("outputs/straight/*"), tmp_path.glob("outputs/killed/*")
-    assert straight.name == killed.name  # the name is no part of a run's identity
-    same(straight, killed)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_stop_at_a_checkpoint(tmp_path, number):
     process = start(tmp_path, *LIGHT, "steps=100000", "checkpoint_every=50")
     while not list(tmp_path.glob("outputs/*/*/checkpoint.pt")):
@@ -224,3 +209,56 @@ def test_a_disk_that_takes_nothing(disk):
     remount("ro")
     with pytest.raises(GsdError, match="cannot be written to: Read-only file system"):
         launch(place / "run", *LIGHT)
+
+
+def test_a_clock_that_is_set_back_changes_nothing(straight, tmp_path, monkeypatch):
+    """Between a crash and the next start, so that every file there seems to be of tomorrow."""
+    mend = crash(monkeypatch, 8)
+    with pytest.raises(RuntimeError, match="plug"):
+        launch(tmp_path / "run", *TWELVE)
+    mend()
+    real, day = time.time, 86400
+    for path in (tmp_path / "run").rglob("*"):
+        os.utime(path, (real() + day, real() + day))
+    monkeypatch.setattr(time, "time", lambda: real() - day)
+    same(launch(tmp_path / "run", *TWELVE), straight)
+    assert Run(tmp_path / "run").summary["seconds"] > 0
+
+
+@pytest.mark.slow
+def test_a_machine_where_nothing_but_the_run_folder_can_be_written(straight, disk):
+    """A read-only home, a full cache and a full TMPDIR, for a process that has nothing compiled."""
+    place, remount = disk
+    for name in ("home", "cache", "tmp"):
+        (place / name).mkdir()
+    (place / "filler").write_bytes(b"x" * 16384)
+    with suppress(OSError), (place / "filler").open("ab") as file:
+        while True:
+            file.write(b"x")
+            file.flush()
+    environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment |= {"HOME": f"{place}/home", "GSD_CACHE": f"{place}/cache", "TMPDIR": f"{place}/tmp"}
+    command = [sys.executable, "-m", "gsd", *TWELVE, f"hydra.run.dir={straight.parent}/poor"]
+    for how in ("rw", "ro"):
+        remount(how)
+        done = subprocess.run(command, cwd="/", env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        same(straight.parent / "poor", straight)
+        shutil.rmtree(straight.parent / "poor")
+
+
+@pytest.mark.slow
+def test_two_cold_starts_at_once(straight, tmp_path):
+    """Both find an empty cache, and compile into it at the same time."""
+    environment = os.environ | {"GSD_CACHE": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    for _ in range(2):  # and again, from what they have left
+        command = [sys.executable, "-m", "gsd", *TWELVE]
+        pair = [subprocess.Popen([*command, f"name={k}"], cwd=tmp_path, env=environment, stderr=-1) for k in range(2)]
+        for process in pair:
+            _, err = process.communicate(timeout=900)
+            assert process.returncode == 0, err
+        for k in range(2):
+            (folder,) = tmp_path.glob(f"outputs/{k}/*")
+            same(folder, straight)
+            shutil.rmtree(folder)

@@ -67,6 +67,27 @@ def test_a_signal_that_nobody_listens_to_is_left_alone(signals):
         assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
 
 
+def test_nohup_is_respected(signals):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals:
+            signal.raise_signal(signal.SIGHUP)
+            assert not signals.wants_checkpoint
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_closed_terminal_takes_no_checkpoint_back(signals, monkeypatch):
+    def gone(*_, **__):
+        raise OSError(5, "Input/output error")
+
+    with pytest.raises(SystemExit) as stop, signals:  # noqa: PT012
+        signal.raise_signal(signal.SIGHUP)
+        monkeypatch.setattr("builtins.print", gone)
+        signals.checkpoint()
+    assert stop.value.code == 128 + signal.SIGHUP
+
+
 def test_a_thread_leaves_signals_to_the_program(signals):
     found = []
 

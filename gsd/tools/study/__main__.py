@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import signal
 import socket
+import sys
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -31,6 +32,11 @@ def main() -> None:
     serving.add_argument("study", type=Path, help="the study's folder")
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1: this machine only)")
     serving.add_argument("--port", type=int, default=8000, help="(8000); 0 takes a free one")
+    serving.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another name of this server"
+    )
+    serving.add_argument("--per-address", type=int, default=100, help="raters who may begin from one address (100)")
+    serving.add_argument("--raters", type=int, default=2000, help="raters in all (2000)")
     serving.set_defaults(act=_serve)
 
     analysing = commands.add_parser("analyse", description=_analyse.__doc__)
@@ -54,8 +60,15 @@ def _make(args: argparse.Namespace) -> None:
 
 def _serve(args: argparse.Namespace) -> None:
     """Serves the study until it is stopped. Votes lie in votes.sqlite, and the same command goes on with them."""
+    from gsd.browser.hosts import EVERYWHERE, NO_ADDRESS, warning
     from gsd.tools.study.study import load
     from gsd.tools.study.votes import Votes
+
+    if not args.host:
+        raise GsdError(NO_ADDRESS)
+    for option in ("per_address", "raters"):
+        if getattr(args, option) < 1:
+            raise GsdError(f"--{option.replace('_', '-')} {getattr(args, option)}: must be at least 1.")
 
     try:
         from gsd.tools.study.server import server
@@ -63,13 +76,18 @@ def _serve(args: argparse.Namespace) -> None:
         raise GsdError(f"The page needs the package {error.name}: pip install -e '.[study]' in a checkout.") from None
     study = load(args.study)
     try:
-        listener = socket.create_server((args.host, args.port))
+        family = socket.AF_INET6 if ":" in args.host else socket.AF_INET
+        listener = socket.create_server((args.host, args.port), family=family)
     except (OSError, OverflowError, UnicodeError) as error:
         raise GsdError(f"{args.host}:{args.port} cannot be used ({error}); choose another --host or --port.") from error
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C
-    with closing(Votes(args.study, study)) as votes, suppress(KeyboardInterrupt):
-        print("http://{}:{}/ (Ctrl-C stops; votes are kept)".format(*listener.getsockname()), flush=True)
-        server(args.study, study, votes).run([listener])
+    if sentence := warning(args.host, "whoever reaches it can see the films and take part"):
+        print(sentence, file=sys.stderr, flush=True)
+    with closing(Votes(args.study, study, args.raters)) as votes, suppress(KeyboardInterrupt):
+        host, port = listener.getsockname()[:2]
+        name = socket.gethostname() if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+        print(f"http://{name}:{port}/ (Ctrl-C stops; votes are kept)", flush=True)
+        server(args.study, study, votes, args.allow_host, args.per_address).run([listener])
     print("Stopped.")
 
 

@@ -16,6 +16,7 @@ from jaxtyping import UInt8
 
 from gsd.backend import film
 from gsd.errors import GsdError, reason
+from gsd.results.folder import RunFolder
 from gsd.results.runs import Run, done_runs
 from gsd.tools.study.study import FILE, MEDIA, Scene, Study
 
@@ -44,12 +45,12 @@ def make(
         (out / MEDIA).mkdir()
         study = Study(
             names=names or (" + ".join(sets[0::2]), " + ".join(sets[1::2])),
-            seed=secrets.randbits(32) if seed is None else seed,
+            seed=secrets.randbits(128) if seed is None else seed,
             pairs=tuple(_scene(out / MEDIA, a, b) for a, b in pairs),
             broken=tuple(_scene(out / MEDIA, run) for run in (pairs[0][0], pairs[-1][1])),  # one of each side
             simulated=simulated,
         )
-        (out / FILE).write_text(study.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        RunFolder(out).write(FILE, study.model_dump_json(indent=1) + "\n")
     except BaseException:
         shutil.rmtree(out)
         raise

@@ -1,13 +1,15 @@
 """The study as a web page: a few files, the films, and answers as JSON. No condition's name ever leaves study.json.
 
 GET  /api/study                     consent text and questions
-POST /api/participants              begins, after consent -> 201 and the standing
+POST /api/participants              begins, after consent -> 201 and the standing; 429 for one too many
 GET  /api/participants/ID           the standing: trials answered and in total; the next prompt and the next films
 POST /api/participants/ID/answers   an answer -> 201 and the standing; 409 for one that was given or is not due
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Collection
 from mimetypes import guess_type
 from pathlib import Path
 
@@ -15,14 +17,21 @@ import uvicorn
 from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from gsd.browser.hosts import refusal
+from gsd.tools.study.patience import Patient
 from gsd.tools.study.study import MEDIA, QUESTIONS, Study, complaint, trials
 from gsd.tools.study.votes import Answer, RefusedError, Votes
 
+ENROL, PER_ADDRESS = "/api/participants", 100
+FULL = "No more participants can begin from this network at the moment."
 ASSETS = Path(__file__).with_name("assets")
 HEADERS = {
     # Films are fetched whole and shown as blobs, so that any angle can be shown at once
@@ -35,8 +44,36 @@ HEADERS = {
 }
 
 
-def server(folder: Path, study: Study, votes: Votes) -> uvicorn.Server:
-    """To be run on a socket that listens. It logs only its own faults: requests would come with raters' addresses."""
+class Gate:
+    """Lets in whoever may talk to this server (`gsd.browser.hosts`), and no more raters from an address than are asked.
+
+    Addresses are counted in memory and never written down.
+    """
+
+    def __init__(self, app: ASGIApp, named: Collection[str], per_address: int) -> None:
+        self.app, self.named, self.per_address = app, named, per_address
+        self.enrolled: Counter[str] = Counter()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers, address = Headers(scope=scope), (scope.get("server") or ("",))[0]
+            if sentence := refusal(headers.get("host"), headers.get("origin"), address, self.named):
+                return await PlainTextResponse(sentence, 403)(scope, receive, send)
+            if (scope["method"], scope["path"]) == ("POST", ENROL):
+                who = (scope.get("client") or ("",))[0]
+                if self.enrolled[who] >= self.per_address:
+                    return await PlainTextResponse(FULL, 429)(scope, receive, send)
+                self.enrolled[who] += 1
+        await self.app(scope, receive, send)
+
+
+def server(
+    folder: Path, study: Study, votes: Votes, named: Collection[str] = (), per_address: int = PER_ADDRESS
+) -> uvicorn.Server:
+    """To be run on a socket that listens. It logs only its own faults: requests would come with raters' addresses.
+
+    named: other names of this machine, or of a proxy before it. per_address: raters who may begin from one address.
+    """
     files = {"": ASSETS / "index.html", "app.js": ASSETS / "app.js", "style.css": ASSETS / "style.css"}
     files |= {f"media/{name}": folder / MEDIA / name for name in study.films}
 
@@ -67,7 +104,7 @@ def server(folder: Path, study: Study, votes: Votes) -> uvicorn.Server:
     page = Starlette(
         routes=[  # what is not async runs in a thread
             Route("/api/study", lambda request: JSONResponse({"consent": study.consent, "questions": QUESTIONS})),
-            Route("/api/participants", lambda request: told(votes.enrol(), 201), methods=["POST"]),
+            Route(ENROL, lambda request: told(votes.enrol(), 201), methods=["POST"]),
             Route("/api/participants/{id}", lambda request: told(request.path_params["id"], 200)),
             Route("/api/participants/{id}/answers", answer, methods=["POST"]),
             Route("/{path:path}", file),
@@ -77,11 +114,13 @@ def server(folder: Path, study: Study, votes: Votes) -> uvicorn.Server:
             ClientDisconnect: lambda _, error: Response(),  # nobody is there to be told
         },
         max_body_size=4096,
+        middleware=[Middleware(Gate, named=named, per_address=per_address)],
     )
     page.router.redirect_slashes = False
     config = uvicorn.Config(
         page,
-        http="h11",  # which limits the size of headers
+        http=Patient,  # h11, which limits the size of headers
+        proxy_headers=False,  # whoever asks could write them
         log_config=None,
         log_level="error",
         access_log=False,

@@ -107,6 +107,9 @@ def load(folder: Path) -> Study:
         raise GsdError(f"{folder} holds no study ({error.strerror}); make one with gsd study make.") from error
     except ValidationError as error:
         raise GsdError(f"{file} is damaged: {complaint(error)}.") from error
+    strange = sorted(name for name in study.films if Path(name).name != name or (folder / MEDIA / name).is_symlink())
+    if strange:  # another person's study could serve any file of this machine
+        raise GsdError(f"{file} names {strange[0]!r}, which is no file of {folder / MEDIA}; make the study anew.")
     absent = sorted(name for name in study.films if not (folder / MEDIA / name).is_file())
     if absent:
         raise GsdError(f"{folder / MEDIA} lacks {', '.join(absent)}; make the study anew.")

@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from gsd.errors import GsdError
 from gsd.tools.study.study import OTHER, QUESTIONS, VOTES, Kind, Question, Side, Study, complaint, trials
 
+MOST = 2000  # raters in all
 Choice = Literal["left", "right"]
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS study (digest TEXT NOT NULL);
@@ -63,8 +64,8 @@ class Votes:
     Raises GsdError where votes were cast on another version of study.json.
     """
 
-    def __init__(self, folder: Path, study: Study) -> None:
-        self.study, self._lock = study, threading.Lock()
+    def __init__(self, folder: Path, study: Study, most: int = MOST) -> None:
+        self.study, self.most, self._lock = study, most, threading.Lock()
         try:
             self._database = sqlite3.connect(folder / VOTES, timeout=30, check_same_thread=False)
             # FULL: a commit waits for the disk, so that not even a power failure takes an acknowledged vote
@@ -78,11 +79,13 @@ class Votes:
             self._database.close()
 
     def enrol(self) -> str:
-        """A new rater's id. The first one fixes the study."""
+        """A new rater's id. The first one fixes the study. Raises RefusedError where there are enough."""
         name = secrets.token_hex(8)
         with self._lock, self._database as database:  # a transaction: all of it is kept, or nothing
             database.execute("INSERT INTO study SELECT ? WHERE NOT EXISTS (SELECT * FROM study)", [self.study.digest])
             _check(database, self.study)
+            if database.execute("SELECT count(*) FROM raters").fetchone()[0] >= self.most:
+                raise RefusedError("This study takes no more participants.", 429)
             database.execute("INSERT INTO raters (id) VALUES (?)", [name])
         return name
 

@@ -58,7 +58,7 @@ def status(args: argparse.Namespace) -> None:
 
 
 def retry(args: argparse.Namespace) -> int:
-    """Run what is missing or has failed, with the command and launcher of the sweep"""
+    """Run what is missing or has failed, with the overrides and the launcher of the sweep"""
     from gsd.results.sweep_folder import SweepFolder
     from gsd.tools.sweep import control
 

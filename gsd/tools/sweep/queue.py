@@ -63,9 +63,20 @@ def submitted(sweep: Path) -> list[str]:
 
 
 def active(sweep: Path) -> dict[str, str]:
-    """State of the sweep's jobs that have not ended; empty where it has none."""
+    """State of the sweep's jobs that have not ended; empty where it has none.
+
+    Its folder names their ids, and Slurm has to say that they were submitted from there: a copied or foreign folder
+    may name any job.
+    """
     ids = submitted(sweep)
-    return {job: state for job, state in queue(ids).items() if state not in ENDED} if ids else {}
+    if not ids:
+        return {}
+    home = (sweep / ".submitit").resolve()
+    scripts = (
+        line.split(maxsplit=1) for line in slurm("squeue", "--me", "-hr", "-t", "all", "-o", "%i %o").splitlines()
+    )
+    own = {job for job, *script in scripts if script and home in Path(script[0]).resolve().parents}
+    return {job: state for job, state in queue(ids).items() if state not in ENDED and job in own}
 
 
 def told(states: Iterable[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
 from gsd.tools.sweep.clock import Clock
 from gsd.tools.sweep.queue import slurm
+from gsd.tools.sweep.tick import KEEP
 
 Backend = Literal["slurm", "cron", "systemd"]
 SERVICE = """[Unit]
@@ -23,7 +25,7 @@ Description=gsd: a tick of {name}
 
 [Service]
 Type=oneshot
-ExecStart={script}
+ExecStart=/bin/bash {script}
 StandardOutput=append:{log}
 StandardError=inherit
 """
@@ -39,6 +41,9 @@ WantedBy=timers.target
 """
 
 
+SBATCH = re.compile(r"--[a-z][a-z-]*(=.+)?")  # one option, as it is written on one line
+
+
 @dataclass(frozen=True)
 class Schedule:
     """A sweep and when it ticks. Its script and its ticks lie in multirun/NAME."""
@@ -49,9 +54,19 @@ class Schedule:
     keep: int | None = None  # ticks on disk
     sbatch: Sequence[str] = ()  # options of the tick's own job
 
+    def __post_init__(self) -> None:
+        if self.keep is not None and self.keep < 1:
+            raise GsdError(KEEP.format(self.keep))
+        for option in self.sbatch:
+            if not (option.isprintable() and SBATCH.fullmatch(option)):
+                raise GsdError(f"--sbatch takes one option, as --sbatch=--partition=cpu; {option!r} is none.")
+
     @cached_property
     def folder(self) -> Path:
-        return _sweep_folder(self.overrides).absolute()
+        folder = _sweep_folder(self.overrides).absolute()
+        if not str(folder).isprintable() or "\\" in str(folder):
+            raise GsdError(f"{str(folder)!r} has characters that schedulers cannot take; start from another folder.")
+        return folder
 
     @property
     def name(self) -> str:
@@ -71,15 +86,24 @@ class Schedule:
         return str(getattr(self.clock, self.backend))
 
     @property
+    def unit(self) -> str:
+        """The name in the letters that systemd takes."""
+        return re.sub(rb"[^\w.-]", lambda found: b"\\x%02x" % ord(found[0]), self.name.encode()).decode()
+
+    @property
     def crontab_line(self) -> str:
-        return f"{self.when} {shlex.quote(str(self.script))} >> {shlex.quote(str(self.log))} 2>&1 # {self.name}"
+        """cron takes a bare % for the end of the command."""
+        command = f"{shlex.quote(str(self.script))} >> {shlex.quote(str(self.log))} 2>&1 # {self.name}"
+        return f"{self.when} {_in_crontab(command)}"
 
     def write(self) -> list[Path]:
         """The script, and for systemd its units."""
         files = {self.script.name: self._script()}
         if self.backend == "systemd":
-            files[f"{self.name}.service"] = SERVICE.format(name=self.name, script=self.script, log=self.log)
-            files[f"{self.name}.timer"] = TIMER.format(name=self.name, calendar=self.when)
+            name, script = _of_systemd(self.name), _of_systemd(str(self.script)).replace('"', '\\"').replace("$", "$$")
+            log = _of_systemd(str(self.log))
+            files[f"{self.unit}.service"] = SERVICE.format(name=name, script=f'"{script}"', log=log)
+            files[f"{self.unit}.timer"] = TIMER.format(name=name, calendar=self.when)
         for name, text in files.items():
             RunFolder(self.folder).write(name, text)
         self.script.chmod(0o755)
@@ -90,11 +114,11 @@ class Schedule:
         if self.backend == "slurm":
             return f"sbatch {shlex.quote(str(self.script))}"
         if self.backend == "cron":
-            own = shlex.quote(f" {shlex.quote(str(self.script))} >>")
+            own = shlex.quote(_in_crontab(f" {shlex.quote(str(self.script))} >>"))
             kept = f"kept=$(crontab -l 2>/dev/null | grep -vF {own})"  # crontab -l fails while there is none
             return f"{kept}; printf '%s\\n' ${{kept:+\"$kept\"}} {shlex.quote(self.crontab_line)} | crontab -"
-        units = shlex.join(str(self.folder / f"{self.name}.{kind}") for kind in ("service", "timer"))
-        timer = shlex.quote(f"{self.name}.timer")
+        units = shlex.join(str(self.folder / f"{self.unit}.{kind}") for kind in ("service", "timer"))
+        timer = shlex.quote(f"{self.unit}.timer")
         return (
             f"mkdir -p ~/.config/systemd/user && cp {units} ~/.config/systemd/user && "
             f"systemctl --user daemon-reload && systemctl --user enable --now {timer}"
@@ -103,9 +127,10 @@ class Schedule:
     def install(self) -> str:
         """Run `installation`; Slurm refuses to book a second tick. Returns what has been done."""
         if self.backend == "slurm":
-            booked = slurm("squeue", "--me", "-h", "-n", self.name, "-o", "%i").split()
+            jobs = [line.split(" ", 1) for line in slurm("squeue", "--me", "-h", "-o", "%i %j").splitlines()]
+            booked = [job for job, name in jobs if name == self.name]
             if booked:
-                raise GsdError(f"{self.name} is booked as job {booked[0]}; first end it: scancel --me -n {self.name}")
+                raise GsdError(f"{self.name} is booked as job {booked[0]}; first end it: scancel {booked[0]}")
         done = subprocess.run(self.installation(), shell=True, capture_output=True, text=True, check=False)
         if done.returncode:
             raise GsdError(f"{self.installation()}: {done.stderr.strip() or 'failed'}; see --backend for others.")
@@ -115,15 +140,16 @@ class Schedule:
         options, booking = [], []
         if self.backend == "slurm":
             options = [f"--job-name={self.name}", f"--begin={self.when}", "--dependency=singleton"]
-            options += [f"--output={self.log}", "--open-mode=append", *self.sbatch]
+            log = str(self.log).replace("%", "%%")  # %j is the job's number
+            options += [f"--output={log}", "--open-mode=append", *self.sbatch]
             # The next tick first: one that fails does not end the series
             booking = [f"sbatch {shlex.quote(str(self.script))}"]
         environment = child_environment()
-        keep = ["--keep", str(self.keep)] if self.keep else []
+        keep = ["--keep", str(self.keep)] if self.keep is not None else []
         tick = [sys.executable, "-m", "gsd", "sweep", "tick", str(self.folder), *self.overrides, *keep]
         lines = [
             "#!/bin/bash",
-            *(f"#SBATCH {option}" for option in options),
+            *(f"#SBATCH {_of_sbatch(option)}" for option in options),
             f"# A tick of {self.folder.name}, written by gsd sweep schedule; {self.backend}: {self.when}",
             shlex.join(["export", *(f"{name}={environment[name]}" for name in ("PATH", "PYTHONPATH", VARIABLE))]),
             f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
@@ -133,13 +159,30 @@ class Schedule:
         return "\n".join(lines) + "\n"
 
 
+def _of_sbatch(option: str) -> str:
+    """One word, as sbatch reads a line of a script: an escaped space would end it."""
+    if re.fullmatch(r"[\w@%+=:,./-]+", option):
+        return option
+    return '"' + re.sub(r'["\\]', r"\\\g<0>", option) + '"'
+
+
+def _of_systemd(text: str) -> str:
+    return text.replace("%", "%%")
+
+
+def _in_crontab(command: str) -> str:
+    return command.replace("%", "\\%")
+
+
 def _sweep_folder(overrides: Sequence[str]) -> Path:
-    """multirun/NAME. The config is composed, so that mistakes show now and not at night."""
+    """multirun/NAME. Every run is composed and made, so that mistakes show now and not at night."""
     from hydra.types import RunMode
 
     from gsd.cli.hydra import compose
+    from gsd.tools.sweep.rehearsal import rehearse
 
     config = compose(*overrides)
     if config.hydra.mode != RunMode.MULTIRUN:
         raise GsdError(f"{' '.join(overrides)} is no sweep; take a preset that is one, as experiment=nightly_ablation.")
+    rehearse(config, overrides)
     return Path(config.hydra.sweep.dir)

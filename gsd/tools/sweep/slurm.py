@@ -6,18 +6,16 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from hydra.core.singleton import Singleton
 from hydra.core.utils import JobReturn, JobStatus
 from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 from hydra_plugins.hydra_submitit_launcher.submitit_launcher import BaseSubmititLauncher
-from omegaconf import OmegaConf
 
 from gsd.cli.folders import child_environment
 from gsd.errors import GsdError, reason
-from gsd.results.folder import RunFolder
+from gsd.tools.sweep.death import died
 from gsd.tools.sweep.queue import ENDED, max_array_size, require_slurm, wait
 
 STOPPED = frozenset({"CANCELLED", "PREEMPTED", "COMPLETED"})  # no fault of the run
@@ -92,8 +90,5 @@ class SlurmLauncher(BaseSubmititLauncher):
         advice = f"; {ADVICE[state]}" if state in ADVICE else ""
         death = GsdError(f"Slurm job {job.job_id} {how} without a result{advice}. Log: {job.paths.stderr}")
         if state not in STOPPED:
-            config = self.hydra_context.config_loader.load_sweep_config(self.config, overrides)
-            folder = RunFolder(Path(config.hydra.sweep.dir) / str(OmegaConf.select(config, "hydra.sweep.subdir")))
-            if not (folder.done or (folder / "FAILED").exists()):
-                folder.fail(f"{death}\n")
+            return died(self, overrides, death)
         return JobReturn(overrides=overrides, _return_value=death, status=JobStatus.FAILED)

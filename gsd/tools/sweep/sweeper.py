@@ -21,9 +21,10 @@ from gsd.identity import Identity, identity
 from gsd.results.owner import belongs
 from gsd.results.provenance import commit
 from gsd.results.runs import Run
-from gsd.results.sweep_folder import Job, Sweep, SweepFolder, count
+from gsd.results.sweep_folder import INTO, Job, Sweep, SweepFolder, count
 from gsd.tools.sweep.queue import active, told
 
+SIDE_BY_SIDE = "hydra_plugins.gsd_sweep.SideBySide"
 MANY = 100  # configs take a tenth of a second each
 
 
@@ -83,7 +84,7 @@ class Sweeper(BasicSweeper):
         assert self.config is not None
         common = set.intersection(*(set(overrides) for overrides, _ in jobs.values())) if len(jobs) > 1 else set()
         return Sweep(
-            command=_command(),
+            overrides=_typed(),
             cwd=str(Path.cwd()),
             launcher=self.config.hydra.runtime.choices["hydra/launcher"],
             commit=commit(),
@@ -131,10 +132,9 @@ class Sweeper(BasicSweeper):
             raise SystemExit(130 if isinstance(stop, KeyboardInterrupt) else stop.code) from None
 
 
-def _command() -> list[str]:
-    """What python is called with to start this sweep again."""
-    program = Path(sys.argv[0]).absolute()
-    return [*(["-m", "gsd"] if program.name == "__main__.py" else [str(program)]), *sys.argv[1:]]
+def _typed() -> list[str]:
+    """What sets the sweep: where it lies follows from its folder, and that it is one from its record."""
+    return [word for word in sys.argv[1:] if word not in ("-m", "--multirun") and not word.startswith(INTO)]
 
 
 def _refuse_beside_jobs(folder: SweepFolder) -> None:
@@ -152,7 +152,7 @@ def _refuse_beside_jobs(folder: SweepFolder) -> None:
 
 def into(path: Path) -> str:
     """The override that puts a sweep into a folder."""
-    return f"hydra.sweep.dir={_quoted(str(path.absolute()))}"
+    return f"{INTO}{_quoted(str(path.absolute()))}"
 
 
 def _quoted(text: str) -> str:
@@ -160,6 +160,7 @@ def _quoted(text: str) -> str:
 
 
 def _require_plugin(config: DictConfig) -> None:
-    package = config.hydra.launcher._target_.split(".")[1]
+    target = config.hydra.launcher._target_
+    package = "hydra_joblib_launcher" if target == SIDE_BY_SIDE else target.split(".")[1]
     if package.startswith("hydra_") and find_spec(f"hydra_plugins.{package}") is None:
         raise GsdError(missing_plugin(config.hydra.runtime.choices["hydra/launcher"], package))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
@@ -9,12 +10,17 @@ import time
 from pathlib import Path
 
 from gsd.cli.folders import child_environment
+from gsd.errors import GsdError
+from gsd.results.folder import RunFolder
 from gsd.results.provenance import commit
 from gsd.results.sweep_folder import SweepFolder
 from gsd.tools.sweep.compare import compare, regression_table
 from gsd.tools.sweep.sweeper import into
 
 MOVED = 2  # exit code
+KEEP = "--keep {}: at least 1 tick, the last one, stays on disk."
+MARK = ".tick"  # in a tick's folder
+NAME = re.compile(r"\d{4}-\d\d-\d\d_\d{6}_(unknown|[0-9a-f]+\+?)")
 
 
 def tick(folder: Path, overrides: list[str], keep: int | None = None) -> int:
@@ -24,6 +30,8 @@ def tick(folder: Path, overrides: list[str], keep: int | None = None) -> int:
     where its tick was left, and does nothing where that is done. keep: how many ticks stay on disk.
     Returns 0; 1 if a run failed; 2 if a metric has moved. Refuses to run beside another tick.
     """
+    if keep is not None and keep < 1:
+        raise GsdError(KEEP.format(keep))
     with SweepFolder(folder).lock():
         before, now = ticks(folder), commit()
         if before and now and not now.endswith("+") and before[-1].name.endswith(f"_{now}"):
@@ -31,6 +39,7 @@ def tick(folder: Path, overrides: list[str], keep: int | None = None) -> int:
         else:
             path = folder / f"{time.strftime('%Y-%m-%d_%H%M%S')}_{now or 'unknown'}"
         print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {path}", flush=True)
+        _mark(path, before)
         run = [sys.executable, "-m", "gsd", *overrides, into(path)]
         code = subprocess.run(run, env=child_environment(), check=False).returncode
         last = next((p for p in reversed(before) if list(p.glob("*/DONE"))), None)
@@ -41,11 +50,27 @@ def tick(folder: Path, overrides: list[str], keep: int | None = None) -> int:
             moved = sum(move.moved for move in moves)
             print("\n".join(text.splitlines()[: 6 + moved]))
             code = code or (MOVED if moved else 0)
-        for old in before[: max(0, len(before) + 1 - keep)] if keep else []:
+        marked = [path for path in before if _number(path)]
+        for old in marked[: max(0, len(marked) + 1 - keep)] if keep else []:
             shutil.rmtree(old)
         return code
 
 
 def ticks(folder: Path) -> list[Path]:
-    """In the order of time."""
-    return sorted(path for path in folder.glob("[0-9]*_*_*") if path.is_dir())
+    """In the order in which they were begun, which a clock that was set back does not tell."""
+    found = [path for path in folder.glob("*") if NAME.fullmatch(path.name) and path.is_dir() and not path.is_symlink()]
+    return sorted(found, key=lambda path: (_number(path), path.name))
+
+
+def _mark(path: Path, before: list[Path]) -> None:
+    """Number a tick: only what this file says is a tick is ever removed."""
+    if not _number(path):
+        RunFolder(path).write(MARK, f"{1 + max(map(_number, before), default=0)}\n")
+
+
+def _number(path: Path) -> int:
+    """From 1; 0 of a folder that no tick has marked."""
+    try:
+        return int((path / MARK).read_text())
+    except (OSError, ValueError):
+        return 0

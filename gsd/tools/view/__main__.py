@@ -20,6 +20,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="outputs/PROMPT/SIGNATURE, or a folder below multirun/")
     parser.add_argument("--host", default="127.0.0.1", help="127.0.0.1 (the default): this machine alone; 0.0.0.0: all")
     parser.add_argument("--port", type=int, help="without it, the first free one from 8080 on")
+    parser.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="another name of this machine"
+    )
     parser.add_argument("--particle", type=int, default=0, help="which scene of a run with particles=K (0)")
     args = parser.parse_args()
     guarded(lambda: _run(args))
@@ -36,7 +39,7 @@ def _run(args: argparse.Namespace) -> None:
     from gsd.tools.view.page import Page
 
     run = Followed(args.folder, args.particle, pick_device("auto"))
-    with serving(args.host, args.port, run.prompt) as server:
+    with serving(args.host, args.port, run.prompt, args.allow_host) as server:
         page = Page(server, run)
         print(f"{address(server)} shows {args.folder} after {run.step} steps; Ctrl+C ends this.", flush=True)
         page.refresh_for_ever()

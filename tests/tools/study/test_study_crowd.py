@@ -12,7 +12,7 @@ from contextlib import closing
 
 import pytest
 from crowd import served, simulate
-from launch import ROOT
+from launch import ROOT, start
 
 from gsd.tools.study.__main__ import main
 from gsd.tools.study.study import QUESTIONS, load
@@ -41,7 +41,8 @@ def test_two_hundred_raters_at_the_same_time(folder):
     assert sum(len(rater.acknowledged) for rater in raters) == 200 * 6
 
 
-def test_a_server_killed_in_the_middle_loses_nothing(folder):
+@pytest.mark.parametrize("crowd", [40, pytest.param(500, marks=pytest.mark.slow)])
+def test_a_server_killed_in_the_middle_loses_nothing(folder, crowd):
     """kill -9, three times, each time while raters are voting; they go on with the next server at the same port."""
     study, outcome = load(folder), []
     with socket.socket() as free:
@@ -52,33 +53,58 @@ def test_a_server_killed_in_the_middle_loses_nothing(folder):
         return len(read(folder, study)) if (folder / "votes.sqlite").exists() else 0
 
     def take_part():  # thinking, or all might be over before the kill
-        outcome.extend(simulate(f"http://127.0.0.1:{port}/", study, 40, thinks=0.2))
+        outcome.extend(simulate(f"http://127.0.0.1:{port}/", study, crowd, thinks=0.2))
 
     raters = threading.Thread(target=take_part)
-    for round_, wanted in enumerate((20, 90, 160, None)):
+    for round_, wanted in enumerate((crowd // 2, crowd * 9 // 4, crowd * 4, None)):
         with served(folder, port) as (_, server):
             if round_ == 0:
                 raters.start()
             if wanted is None:
-                raters.join(240)
+                raters.join(600)
                 break
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 30 + crowd
             while votes() < wanted and time.monotonic() < deadline:
                 time.sleep(0.002)
             server.kill()
             server.wait()
-        assert wanted <= votes() < 40 * 6  # it was in the middle
-    assert len(outcome) == 40
+        assert wanted <= votes() < crowd * 6  # it was in the middle
+    assert len(outcome) == crowd
     compare(folder, outcome)
 
 
 def test_a_wrong_or_taken_address_is_named(folder, monkeypatch):
     with served(folder) as (url, _):
         taken = url.rpartition(":")[2].strip("/")
-        for option, wrong in (("--port", taken), ("--port", "70000"), ("--host", "256.0.0.1"), ("--host", "a" * 300)):
+        for option, wrong in (
+            ("--port", taken),
+            ("--port", "70000"),
+            ("--host", "256.0.0.1"),
+            ("--host", "fe80::zz"),
+            ("--host", "a" * 300),
+        ):
             monkeypatch.setattr(sys, "argv", ["gsd study", "serve", str(folder), option, wrong])
             with pytest.raises(SystemExit, match=rf"^error: .*{wrong}.* cannot be used .*choose another"):
                 main()
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"),
+    [
+        (("--host", ""), "The host needs an address to listen at"),
+        (("--raters", "0"), "--raters 0: must be at least 1"),
+        (("--per-address", "-3"), "--per-address -3: must be at least 1"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(folder, refusal, option, sentence):
+    assert sentence in refusal(main, "serve", folder, *option)
+
+
+def test_all_networks_are_warned_of(folder):
+    server = start(ROOT, "study", "serve", str(folder), "--port", "0", "--host", "0.0.0.0")
+    assert server.stdout.readline().startswith(f"http://{socket.gethostname()}:")
+    server.terminate()
+    assert "0.0.0.0 is every network of this machine" in server.communicate(timeout=30)[1]
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

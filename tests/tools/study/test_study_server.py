@@ -5,15 +5,19 @@ import json
 import shutil
 import socket
 import threading
-from contextlib import closing
+import time
+from contextlib import ExitStack, closing, contextmanager, suppress
 from typing import Any, NamedTuple
 
 import pytest
 from studies import NAMES
 
+from gsd.tools.study import patience
 from gsd.tools.study.server import server
 from gsd.tools.study.study import MEDIA, QUESTIONS, load
 from gsd.tools.study.votes import Votes
+
+NAMED = "Study.lab.example"  # by whoever runs it
 
 
 class Served(NamedTuple):
@@ -31,7 +35,7 @@ def folder(made, tmp_path_factory):
 def serving(folder):
     study, listener = load(folder), socket.create_server(("127.0.0.1", 0))
     with closing(Votes(folder, study)) as votes:
-        running = server(folder, study, votes)
+        running = server(folder, study, votes, [NAMED])
         thread = threading.Thread(target=running.run, args=([listener],))
         thread.start()
         yield Served(listener.getsockname(), votes)
@@ -39,10 +43,10 @@ def serving(folder):
         thread.join()
 
 
-def ask(serving, method, path, body=None):
+def ask(serving, method, path, body=None, **headers):
     """Status, headers as text in small letters, body."""
     connection = http.client.HTTPConnection("127.0.0.1", serving.address[1], timeout=10)
-    connection.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body))
+    connection.request(method, path, body if body is None or isinstance(body, bytes) else json.dumps(body), headers)
     response = connection.getresponse()
     found = response.status, f"{response.reason}\n{response.headers}".lower(), response.read()
     connection.close()
@@ -153,7 +157,7 @@ def test_second_votes_and_strangers_get_a_clear_no(serving):
     assert ask(serving, "POST", path, b" " * 4097)[0] == ask(serving, "POST", path, b" " * 500_000)[0] == 413
 
 
-POST = b"POST /api/participants/none/answers HTTP/1.1\r\nHost: study\r\n"
+POST = b"POST /api/participants/none/answers HTTP/1.1\r\nHost: localhost\r\n"
 
 
 @pytest.mark.parametrize(
@@ -185,3 +189,86 @@ def test_a_fault_inside_is_told_to_both_and_harms_nobody_else(serving, caplog, m
     assert (status, body) == (500, b"Internal Server Error")
     enrol(serving)
     assert "ZeroDivisionError" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        *(
+            {"Host": host}
+            for host in ("rebound.example", "127.0.0.1.rebound.example:80", "10.0.0.1", "", "127.0.0.2:80")
+        ),
+        *({"Origin": origin} for origin in ("http://rebound.example", "null", "http://127.0.0.1:1", "", "file://")),
+        {"Host": f"{NAMED}:8000", "Origin": f"https://rebound.example/{NAMED}"},
+    ],
+)
+def test_other_sites_can_neither_look_nor_take_part(serving, headers):
+    before = raters(serving)
+    for method, path in (("POST", "/api/participants"), ("GET", "/api/study"), ("GET", "/")):
+        status, _, body = ask(serving, method, path, **headers)
+        assert (status, b"server" in body) == (403, True)
+    assert raters(serving) == before
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "LOCALHOST", NAMED, f"{NAMED.lower()}:443"])
+def test_its_own_pages_can(serving, host):
+    assert ask(serving, "POST", "/api/participants", Host=host, Origin=f"http://{host}")[0] == 201
+    assert ask(serving, "POST", "/api/participants", Host=NAMED, Origin=f"https://{NAMED}:8443")[0] == 201  # a proxy
+
+
+def raters(serving):
+    return serving.votes._database.execute("SELECT count(*) FROM raters").fetchone()[0]
+
+
+@contextmanager
+def another(folder, most, per_address):
+    """A server of its own on the same study."""
+    study, listener = load(folder), socket.create_server(("127.0.0.1", 0))
+    with closing(Votes(folder, study, most)) as votes:
+        running = server(folder, study, votes, per_address=per_address)
+        thread = threading.Thread(target=running.run, args=([listener],))
+        thread.start()
+        try:
+            yield Served(listener.getsockname(), votes)
+        finally:
+            running.should_exit = True
+            thread.join()
+
+
+def test_enrolment_ends_for_an_address_and_for_all(made, tmp_path):
+    """Headers that a proxy would write do not make another address; those who have begun go on."""
+    folder = shutil.copytree(made, tmp_path / "study")
+    with another(folder, most=5, per_address=3) as small:
+        first = enrol(small)["id"]
+        found = [ask(small, "POST", "/api/participants", **{"X-Forwarded-For": f"10.0.0.{k}"})[0] for k in range(4)]
+        assert found == [201, 201, 429, 429]
+        assert ask(small, "POST", f"/api/participants/{first}/answers", sent(0))[0] == 201
+    with another(folder, most=5, per_address=3) as small:
+        found = [ask(small, "POST", "/api/participants") for _ in range(3)]
+        assert [status for status, *_ in found] == [201, 201, 429]
+        assert found[-1][2] == b"This study takes no more participants."
+        assert raters(small) == 5
+
+
+def test_connections_that_say_too_little_are_closed(serving, monkeypatch):
+    monkeypatch.setattr(patience, "ASKING_S", 0.5)
+    post = POST.replace(b"none", enrol(serving)["id"].encode()) + b"Content-Length: 2000\r\n\r\n{"
+    with ExitStack() as entered:
+        silent = [entered.enter_context(socket.create_connection(serving.address, timeout=20)) for _ in range(50)]
+        for connection, said in zip(silent, (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost:", post) * 13, strict=False):
+            connection.sendall(said)
+        dripping = entered.enter_context(socket.create_connection(serving.address, timeout=20))
+        with pytest.raises(OSError):  # noqa: PT011, PT012
+            for letter in b"GET / HTTP/1.1\r\nX: " + b"a" * 1000:
+                dripping.sendall(bytes([letter]))
+                time.sleep(0.02)
+        for connection in silent:
+            with suppress(ConnectionResetError):
+                assert connection.recv(1) == b""
+    film = next(iter(serving.votes.study.films))
+    kept = http.client.HTTPConnection(*serving.address, timeout=10)
+    for _ in range(3):  # whoever asks and reads is not cut off
+        kept.request("GET", f"/media/{film}")
+        assert kept.getresponse().read()
+        time.sleep(0.3)
+    kept.close()

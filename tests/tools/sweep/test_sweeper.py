@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 
 import hydra
 import pytest
@@ -15,7 +16,9 @@ from omegaconf import OmegaConf
 
 from gsd.config import register
 from gsd.errors import GsdError
+from gsd.results.folder import RunFolder
 from gsd.results.sweep_folder import SweepFolder
+from gsd.tools.sweep import control
 from gsd.tools.sweep.control import retry
 from gsd.tools.sweep.sweeper import _require_plugin
 
@@ -35,7 +38,7 @@ def test_a_sweep_and_its_second_call(tmp_path):
     assert len(done) == 4
     assert all((folder / name).exists() for name in ("summary.csv", "summary.md", "report.html"))
     (recorded,) = SweepFolder(folder).sweeps
-    assert recorded.command == [str(ROOT / "run.py"), *sweep]
+    assert recorded.overrides == sweep[1:]
     assert sorted(recorded.jobs) == sorted(path.parent.name for path in done)
     assert {len(job.overrides) for job in recorded.jobs.values()} == {2}  # what is swept, nothing else
     times = [path.stat().st_mtime_ns for path in done]
@@ -92,19 +95,49 @@ def test_a_sweep_from_outside(tmp_path, monkeypatch, capfd):
     assert shell(tmp_path, "sweep", "retry", "multirun/sweep")[1] == "Nothing is missing.\n"
 
 
-@pytest.mark.slow
-def test_a_worker_that_is_killed(tmp_path):
+def test_a_run_that_is_killed_beside_others(tmp_path):
+    """The others go on; it is said to have failed, and why, and can be retried."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -e '.[cluster]'")
-    process = start(tmp_path, "-m", *SMALL, "steps=200", "seed=range(3)", "name=s", *JOBLIB)
-    _, pid = wait_for_a_run(tmp_path / "multirun/s", process)
+    process = start(tmp_path, "-m", *SMALL, "steps=100", *LONG[1:], "seed=range(3)", "name=s", *JOBLIB)
+    killed, pid = wait_for_a_run(tmp_path / "multirun/s", process)
     os.kill(pid, signal.SIGKILL)
     out, err = process.communicate(timeout=120)
-    assert process.returncode == 1
-    assert "TerminatedWorkerError" in err
-    assert "The same command runs what is missing." in out.splitlines()[-1]
+    assert process.returncode == 1, err
+    assert out.endswith("multirun/s: 3 runs: 2 done, 1 failed. The same command runs what is missing.\n")
+    assert f"pid {pid}, was killed by SIGKILL (by the system for want" in (killed / "FAILED").read_text()
     code, out, err = shell(tmp_path, "sweep", "retry", "multirun/s")
     assert code == 0, err
+    assert "3 runs: 2 done, 1 failed; 1 to do." in out
     assert out.endswith("multirun/s: 3 runs: 3 done.\n")
+
+
+def test_runs_stop_at_a_checkpoint_when_their_sweep_is_killed(tmp_path):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -e '.[cluster]'")
+    sweep = tmp_path / "multirun/s"
+    process = start(tmp_path, "-m", *SMALL, "steps=100000", *LONG[1:], "seed=0,1", "name=s", *JOBLIB)
+    wait_for_a_run(sweep, process)
+    while len(list(sweep.glob("*/checkpoint.pt"))) < 2:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    end = time.monotonic() + 60
+    while running := [row for row in SweepFolder(sweep).rows() if row.state == "running"]:
+        assert time.monotonic() < end, running
+        time.sleep(0.05)
+    assert control.cancel(SweepFolder(sweep)) == []
+    for checkpoint in sweep.glob("*/checkpoint.pt"):
+        folder = RunFolder(checkpoint.parent)
+        assert len(folder.records()) == folder.load_checkpoint()["step"]  # nothing was computed in vain
+        assert not (checkpoint.parent / "FAILED").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "sentence"), [("n_jobs=0", "n_jobs=0: give the number"), ("timeout=60", "timeout has no effect here")]
+)
+def test_options_without_a_meaning_are_refused(tmp_path, option, sentence):
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -e '.[cluster]'")
+    code, _, err = shell(tmp_path, "-m", *SMALL, "seed=0,1", "hydra/launcher=joblib", f"hydra.launcher.{option}")
+    assert (code, sentence in err.splitlines()[-1]) == (1, True), err
 
 
 def test_presets_that_are_swept_lie_in_one_folder(tmp_path):

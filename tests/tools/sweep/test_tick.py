@@ -104,6 +104,28 @@ def test_nights(tmp_path, monkeypatch, capfd):
     assert "2 runs: 1 done, 1 failed." in out
 
 
+def test_only_what_a_tick_has_marked_is_removed(tmp_path, monkeypatch):
+    """Neither folders that look like ticks, nor the newest one after the clock was set back."""
+    monkeypatch.setattr(module.subprocess, "run", lambda *_, **__: module.subprocess.CompletedProcess([], 0))
+    monkeypatch.setattr(module, "commit", lambda: "abc+")
+    alike = ["2020-01-01_020000_abc", "2020-01-01_020000_my_notes", "2020-01-01", "1_2_3"]
+    for name in alike:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes.txt").write_text("mine")
+    (tmp_path / "2020-01-02_020000_abc").symlink_to(tmp_path / alike[0])
+    for night in ("2026-03-04", "2026-03-05", "2026-03-02"):  # the third by a clock that was set back
+        monkeypatch.setattr(module.time, "strftime", lambda form, night=night: f"{night}_020000")
+        assert tick(tmp_path, ["experiment=x"], keep=2) == 0
+    assert [path.name for path in ticks(tmp_path)] == [alike[0], "2026-03-05_020000_abc+", "2026-03-02_020000_abc+"]
+    assert {*alike, "2020-01-02_020000_abc"} <= {path.name for path in tmp_path.iterdir()}
+    for keep in (0, -1, -(10**30)):
+        with pytest.raises(GsdError, match=f"--keep {keep}: at least 1"):
+            tick(tmp_path, ["experiment=x"], keep)
+    monkeypatch.setattr(module, "commit", lambda: "def+")
+    assert tick(tmp_path, ["experiment=x"], keep=10**30) == 0
+    assert len(ticks(tmp_path)) == 4
+
+
 def test_a_tick_does_not_begin_beside_another(tmp_path):
     with SweepFolder(tmp_path).lock(), pytest.raises(GsdError, match="Another process"):
         tick(tmp_path, list(NIGHTLY))

@@ -72,7 +72,8 @@ part("play").onclick = () => (film.paused ? film.play() : film.pause());
 part("agree").onsubmit = async (event) => {
   event.preventDefault();
   part("start").disabled = true;
-  go(await ask("/api/participants", { method: "POST" }));
+  const begun = await ask("/api/participants", { method: "POST" });
+  begun ? go(begun) : notify("No more participants can begin at the moment. Thank you for your interest.");
 };
 part("form").onsubmit = async (event) => {
   event.preventDefault();
