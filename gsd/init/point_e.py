@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from gsd.backend.cache import cache_folder
 from gsd.errors import GsdError, reason
@@ -17,6 +16,7 @@ from gsd.init.parts.point_e_clip import PointEClip, locate_clip, replace_clip
 from gsd.init.parts.sampled import FRONT, CloudCache, placed
 from gsd.protocols import Init
 from gsd.random import Stream
+from gsd.ranges import Few, Length, Strength, Yaw
 from gsd.types import Context, PointCloud
 
 OTHERWISE = "or start with init=shap_e (pip only), init=menagerie or init=shell"
@@ -45,10 +45,10 @@ class PointE(Init):
         upsample: bool = True,
         weights: str | None = None,
         clip: str = "openai/clip-vit-large-patch14",
-        guidance_scale: NonNegativeFloat = 3.0,
-        sampling_steps: PositiveInt = 64,
-        radius: PositiveFloat = 0.6,
-        yaw: float = FRONT,
+        guidance_scale: Strength = 3.0,
+        sampling_steps: Few = 64,
+        radius: Length = 0.6,
+        yaw: Yaw = FRONT,
         grow: Growing | None = None,
     ) -> None:
         self.prompt, self.device, self.image = context.prompt, context.device, None if image is None else Path(image)

@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveFloat
-
 from gsd.errors import GsdError, reason
+from gsd.ranges import Seconds
 from gsd.types import TrackedResults, TrackedRow, TrackedRun
 
 
@@ -31,8 +30,8 @@ class Wandb:
         project: str = "gsd",
         entity: str | None = None,
         mode: Literal["auto", "online", "offline"] = "auto",
-        init_timeout: PositiveFloat = 20,
-        finish_timeout: PositiveFloat = 60,
+        init_timeout: Seconds = 20,
+        finish_timeout: Seconds = 60,
     ) -> None:
         # wandb's reports of its own errors would delay the end of a process by 12 s if the network does not answer
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
