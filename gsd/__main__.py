@@ -25,6 +25,7 @@ COMMANDS = {  # name -> module with a main()
     "view": "gsd.tools.view.__main__",
     "view-words": "gsd.tools.view_words",
 }
+COMPLETION = {"-sc", "--shell-completion"}
 
 
 def main() -> None:
@@ -55,15 +56,19 @@ def main() -> None:
     elif name and "=" not in name and name[0] not in "-~":
         sys.exit(f"error: There is no command {name!r}; choose {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     else:
-        sys.argv[1:] = arguments
-        _run(default=not arguments)
+        _run(arguments)
 
 
-def _run(default: bool) -> None:
+def _run(arguments: list[str]) -> None:
+    from gsd.cli.overrides import understood
     from gsd.config import register
 
+    def run() -> None:
+        sys.argv[1:] = arguments if COMPLETION & set(arguments) else understood(arguments)
+        _hydra_main(default=not arguments)()
+
     register()
-    guarded(_hydra_main(default))
+    guarded(run)
 
 
 def _hydra_main(default: bool) -> Callable[[], Any]:

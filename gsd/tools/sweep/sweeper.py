@@ -63,6 +63,7 @@ class Sweeper(BasicSweeper):
             config = loader.load_sweep_config(self.config, overrides)
             with open_dict(config):
                 config.hydra.job.num, config.hydra.job.id = number, str(number)
+            _refuse_other_sweeps(self.config, config, overrides)
             jobs[str(OmegaConf.select(config, "hydra.sweep.subdir"))] = (overrides, config.steps)
         return jobs
 
@@ -134,6 +135,15 @@ def _refuse_beside_jobs(folder: SweepFolder) -> None:
 def into(path: Path) -> str:
     """The override that puts a sweep into a folder."""
     return f"hydra.sweep.dir={QuotedString(str(path.absolute()), Quote.single).with_quotes()}"
+
+
+def _refuse_other_sweeps(sweep: DictConfig, job: DictConfig, overrides: list[str]) -> None:
+    """A preset that is swept over may ask for a launcher or a sweep of its own, which no job can have."""
+    for key in ("hydra.launcher", "hydra.sweeper.params"):
+        if OmegaConf.select(sweep, key) != OmegaConf.select(job, key):
+            asked = job.hydra.runtime.choices["hydra/launcher"]
+            mend = f"add hydra/launcher={asked} to the command line" if key == "hydra.launcher" else "run it on its own"
+            raise GsdError(f"{' '.join(overrides)} sets {key}, which a sweep over presets cannot follow; {mend}.")
 
 
 def _require_plugin(config: DictConfig) -> None:
