@@ -38,6 +38,14 @@ def main() -> None:
         arguments = adopt(sys.argv[1:])
     except GsdError as error:
         sys.exit(f"error: {error}")
+    try:
+        _dispatch(arguments)
+    except KeyboardInterrupt:  # a run itself stops at a checkpoint; this is while it starts
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _dispatch(arguments: list[str]) -> None:
     name = arguments[0] if arguments else ""
     if name in COMMANDS:
         sys.argv[1:] = arguments[1:]
@@ -73,6 +81,7 @@ def _run(arguments: list[str]) -> None:
 
 def _hydra_main(default: bool) -> Callable[[], Any]:
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import DictConfig
 
@@ -82,6 +91,8 @@ def _hydra_main(default: bool) -> Callable[[], Any]:
         from gsd.runner import run
 
         made = of_job(cfg)
+        if HydraConfig.get().job.chdir:
+            os.chdir(HydraConfig.get().runtime.cwd)  # where the paths that were typed begin
         if default:
             where = made.hydra.runtime.output_dir
             print(f"Running the defaults, {cfg.prompt!r}, in {where}; gsd --help lists all else.", flush=True)

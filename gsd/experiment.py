@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from gsd.backend.device import pick_device
 from gsd.check import check, chosen
 from gsd.config import EVERY, make
-from gsd.errors import GsdError
+from gsd.errors import GsdError, gathered
 from gsd.geometry import turntable
 from gsd.particles import Particles
 from gsd.protocols import (
@@ -114,10 +114,11 @@ def build(cfg: DictConfig) -> Experiment:
     viewer = make(cfg.viewer, "viewer", context, Viewer) if cfg.viewer else None
     sigma = make(cfg.sigma, "sigma", context, Sigma)
     prompting = make(cfg.prompting, "prompting", context, Prompting)
-    init = make(cfg.init, "init", context, Init)
     if extremes(guidance.view_scale) != (0, 0):
         prompting(camera(Stream(cfg.seed, "camera"))).opposite_view()  # refuses texts without view words
-    prior = make(cfg.prior, "prior", context, Prior)
+    init, prior = gathered(
+        lambda: make(cfg.init, "init", context, Init), lambda: make(cfg.prior, "prior", context, Prior)
+    )
     _check_views(prior, camera, guidance)
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))

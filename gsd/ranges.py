@@ -22,5 +22,6 @@ Seconds = Annotated[float, Interval(gt=0, le=86_400)]
 Count = Annotated[int, Interval(ge=1, le=10**9)]  # of steps or points
 StepNumber = Annotated[int, Interval(ge=0, le=10**9)]
 Few = Annotated[int, Interval(ge=1, le=1024)]  # of what is handled one by one, such as views or layers
+Variants = Annotated[int, Interval(ge=1, le=64)]  # individuals of a creature
 Pixels = Annotated[int, Interval(ge=8, le=4096)]  # along a side
 Seed = Annotated[int, Interval(ge=0, le=2**63 - 1)]

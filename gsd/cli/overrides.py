@@ -27,6 +27,8 @@ def understood(arguments: Iterable[str]) -> list[str]:
     """
     arguments = list(arguments)
     several = bool({"-m", "--multirun"} & set(arguments))
+    if several and (shows := {"--cfg", "-c", "--info", "-i"} & set(arguments)):
+        raise GsdError(f"{min(shows)} shows what one run makes; leave -m and the values of the sweep out.")
     return [_understood(each, several) if "=" in each and each[0] != "-" else each for each in arguments]
 
 
@@ -56,20 +58,20 @@ def _understood(argument: str, several: bool) -> str:
         raise GsdError(refusal(argument))
     if name in NAMES and not parsed.is_sweep_override() and type(parsed.value()) in (int, float, bool):
         return f"{key}={_quoted(value)}"
-    if key in groups():
+    if key in groups() or key.split("/")[0] == "hydra":
         _check_group(key, parsed)
     return argument
 
 
 def _text(argument: str, value: str, several: bool) -> str:
     """The value of a text for Hydra."""
-    if "${" in value or value.startswith(FUNCTIONS):
-        return value
     parsed = _parsed(argument)
+    if parsed is not None and ("${" in value or value.startswith(FUNCTIONS)):
+        return value
     if parsed is not None and parsed.is_sweep_override():
         plain = not set("'\"[](){}\\") & set(value)
         return ",".join(_plain(piece) for piece in value.split(",")) if several and plain else value
-    if parsed is not None and isinstance(parsed.value(), str):
+    if parsed is not None and isinstance(parsed.value(), str) and _is_as_typed(value, parsed.value()):
         return value
     if parsed is None and "," in value:
         if several and not set("'\"[](){}\\") & set(value):
@@ -79,6 +81,11 @@ def _text(argument: str, value: str, several: bool) -> str:
     if value[0] in "'\"" and value.count(value[0]) % 2:
         raise GsdError(refusal(argument))  # a quote that was opened in the shell, perhaps, and not closed
     return _quoted(value)
+
+
+def _is_as_typed(value: str, read: str) -> bool:
+    """Whether Hydra reads what is typed, or what is typed is quoted or escaped for Hydra."""
+    return read == value.strip() or value[0] in "'\"" or "\\," in value
 
 
 def _plain(piece: str) -> str:
@@ -109,7 +116,7 @@ def _readable(character: str) -> bool:
 def _quoted(text: str) -> str:
     from hydra.core.override_parser.types import Quote, QuotedString
 
-    return QuotedString(text, Quote.double).with_quotes()
+    return QuotedString(text.replace("${", "\\${"), Quote.double).with_quotes()  # no reference to another setting
 
 
 def _bare(value: str) -> str:
@@ -127,7 +134,7 @@ def _check_group(group: str, parsed: Any) -> None:
         several = isinstance(value, list) and group in LISTED
         names = value if several else [value]
         if not all(isinstance(name, str) for name in names):
-            choices = options(group)
+            choices = options(group) or ["one of Hydra's"]
             shown = "null" if value is None else value
             raise GsdError(f"{group}={shown} is no option; choose {', '.join(choices)}, or leave {group} out.")
 

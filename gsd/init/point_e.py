@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
@@ -10,7 +11,7 @@ from typing import Any, Literal
 import torch
 
 from gsd.backend.cache import cache_folder
-from gsd.errors import GsdError, reason
+from gsd.errors import GsdError, gathered, reason
 from gsd.init.parts.cloud import Growing
 from gsd.init.parts.point_e_clip import PointEClip, locate_clip, replace_clip
 from gsd.init.parts.sampled import FRONT, CloudCache, placed
@@ -67,9 +68,9 @@ class PointE(Init):
 
     def _locate(self) -> tuple[list[Path], Path]:
         """The checkpoints of the stages and the folder of CLIP."""
-        if find_spec("point_e") is None:
-            raise GsdError(f"init=point_e needs the package point_e: {INSTALL}, {OTHERWISE}.")
-        return [_checkpoint(name, self.weights) for name in self.models], locate_clip(self.clip)
+        checkpoints = [partial(_checkpoint, name, self.weights) for name in self.models]
+        _, clip, *files = gathered(_require_package, lambda: locate_clip(self.clip), *checkpoints)
+        return files, clip
 
     @torch.no_grad()
     def _sample(self, rng: Stream) -> PointCloud:
@@ -103,6 +104,11 @@ class PointE(Init):
         cloud = sampler.output_to_point_clouds(sampler.sample_batch(1, asked))[0]
         rgb = torch.stack([torch.from_numpy(cloud.channels[k]) for k in "RGB"], -1)
         return PointCloud(torch.from_numpy(cloud.coords).float(), rgb.float().clamp(0, 1))
+
+
+def _require_package() -> None:
+    if find_spec("point_e") is None:
+        raise GsdError(f"init=point_e needs the package point_e: {INSTALL}, {OTHERWISE}.")
 
 
 def _check_image(model: str, image: Path | None) -> None:

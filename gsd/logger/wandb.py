@@ -173,6 +173,11 @@ def _mode(option: str) -> tuple[str, str]:
         return option, "logger.wandb.mode says so"
     variable = os.environ.get("WANDB_MODE")
     if option == "auto" and variable:
+        variable = {"dryrun": "offline", "run": "online"}.get(variable, variable)  # W&B's names of old
+        if variable == "disabled":
+            raise GsdError("WANDB_MODE=disabled leaves nothing for logger=wandb to do; unset it, or take logger=files.")
+        if variable not in ("online", "offline"):
+            raise GsdError(f"WANDB_MODE={variable} is none of W&B's; set it to online or offline, or unset it.")
         return variable, f"WANDB_MODE={variable}"
     if _login():
         return "online", ""

@@ -19,7 +19,7 @@ from gsd.metric.parts.faces import count_faces, from_front, shows_face, squared_
 from gsd.metric.parts.similarity import detail, gmsd, ssim
 from gsd.metric.parts.surface import geometry_errors
 from gsd.protocols import Metric
-from gsd.ranges import Few
+from gsd.ranges import Variants
 from gsd.types import Cameras, Context, Render
 
 NOTHING_SEEN_DEG = 90.0  # the error of a view that shows no animal: that of a blind guess
@@ -78,7 +78,7 @@ class Truth(Metric):
 
     context: Context
     resolution: Annotated[int, Interval(ge=11, le=512)] = 64
-    variants: Few = 4
+    variants: Variants = 4
     azimuths: Annotated[int, Interval(ge=8, le=360)] = 72
 
     def __post_init__(self) -> None:

@@ -20,7 +20,7 @@ from gsd.geometry import angle_between
 from gsd.menagerie import bank_views, build_bank, find, load
 from gsd.menagerie.mixture import ByteImages
 from gsd.protocols import Prior
-from gsd.ranges import Distance, Few, Fov
+from gsd.ranges import Distance, Fov, Variants
 from gsd.types import Cameras, Condition, Context
 
 SIZES = (8, 512)  # pixels of the bank's images, at least and at most
@@ -77,7 +77,7 @@ class Menagerie(Prior):
         resolution: Annotated[int, Interval(ge=SIZES[0], le=SIZES[1])] | None = None,
         fov: Fov = 40.0,
         distance: Distance = 2.2,
-        variants: Few = 4,
+        variants: Variants = 4,
         azimuths: Annotated[int, Interval(ge=4, le=360)] = 72,
         elevations: Annotated[tuple[Elevation, ...], Len(1, 64)] = (0.0, 15.0, 30.0),
         view_bias: Weight = 2.0,

@@ -9,8 +9,8 @@ from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.backend.checkpoint import locate_controlnet
-from gsd.errors import GsdError
+from gsd.backend.checkpoint import locate, locate_controlnet
+from gsd.errors import GsdError, gathered
 from gsd.prior.parts.depth import cloud_depth
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.ranges import Few, Fraction, Pixels, Strength
@@ -58,7 +58,7 @@ class ThreeFuse(StableDiffusion):
         guidance_scale: Strength | None = None,
         random_background: Fraction = 0.5,
     ) -> None:
-        folder = locate_controlnet(controlnet, variant)
+        folder, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
         options = (variant, resolution, dtype, attention, encode_chunk, compile, guidance_scale, random_background)
         super().__init__(context, model, *options)
         from diffusers import ControlNetModel
