@@ -4,10 +4,10 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from launch import ROOT
 from omegaconf import OmegaConf
 
@@ -47,22 +47,35 @@ TYPED = (
     "[a]",
 )
 
+AMBIGUOUS = "prompt=a dog, barking"
+
+
+def read(argument):
+    """The text that the config then holds."""
+    value = OverridesParser.create().parse_override(*understood([argument])).value()
+    return OmegaConf.create({"text": value}).text
+
+
+def test_a_prompt_comes_into_the_config_as_it_is_typed():
+    text = '007 says: "it\'s ${5 or 1e3!"'
+    assert compose(f"prompt={text}").prompt == text
+
 
 @pytest.mark.parametrize("text", [*(p for p in PROMPTS if "," not in p), *TYPED])
 def test_a_prompt_is_the_text_typed(text):
-    assert compose(f"prompt={text}").prompt == text
+    assert read(f"prompt={text}") == text
 
 
 @pytest.mark.parametrize("text", [*PROMPTS, "a cat, sitting", "'", '"a', "a\\", "\\\\'"])
 def test_what_is_put_right_may_be_pasted_into_a_shell(text):
     (argument,) = shlex.split(right("prompt", text))
-    assert compose(argument).prompt == text
+    assert read(argument) == text
 
 
 @pytest.mark.parametrize(
     ("typed", "odd", "text"),
     [
-        ("prompt=a dog, barking", ",", "a dog, barking"),
+        (AMBIGUOUS, ",", "a dog, barking"),
         ("prompt=a dog!, barking", "!", "a dog!, barking"),
         ("prompt='a dog", "'", "a dog"),
         ("prompt='a dog's bone'", "'", "a dog's bone"),
@@ -72,15 +85,14 @@ def test_what_is_put_right_may_be_pasted_into_a_shell(text):
 )
 def test_a_refusal_names_the_character_and_gives_the_argument_to_paste(typed, odd, text):
     with pytest.raises(GsdError) as refused:
-        compose(typed, "init=point_cloud")
+        understood([typed]) if typed != AMBIGUOUS else compose(typed)
     said = str(refused.value)
     assert repr(odd) in said
     assert not re.search(r"Exception|Error|Lexer|\n", said)
     pasted = re.search(r"for this text type (.*?)(?:, or add -m .*)?\.$", said)[1]
     (argument,) = shlex.split(pasted)
-    key = typed.partition("=")[0]
     assert [argument] == understood([argument])
-    assert OmegaConf.select(compose(argument, "init=point_cloud"), key) == text
+    assert read(argument) == text
 
 
 def test_a_sweep_over_prompts_is_one_of_texts():
@@ -156,6 +168,16 @@ def test_presets_are_read_as_they_are_written_or_refused(gsd, tmp_path):
     assert compose("--config-dir", str(tmp_path / "mine"), "experiment=dated").prompt == "1999-12-31"
 
 
+def test_a_preset_with_a_sweep_of_its_own_is_not_swept_over(gsd, tmp_path):
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    text = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n"
+    (folder / "seeds.yaml").write_text(text)
+    code, _, _ = gsd("--config-dir", tmp_path / "mine", "-m", "experiment=seeds,sds")
+    assert "experiment=seeds sets hydra.sweeper.params, which a sweep over presets cannot follow" in code
+    assert not list(tmp_path.glob("multirun/*/*/config.yaml"))
+
+
 def test_ctrl_c_while_it_starts_is_no_traceback(gsd, monkeypatch):
     def interrupted(*_):
         raise KeyboardInterrupt
@@ -167,17 +189,10 @@ def test_ctrl_c_while_it_starts_is_no_traceback(gsd, monkeypatch):
 
 def test_relative_paths_hold_where_hydra_changes_the_folder(gsd, tmp_path):
     np.savez(tmp_path / "points.npz", xyz=np.random.default_rng(0).normal(size=(40, 3)))
-    typed = (
-        "init=point_cloud",
-        "hydra.job.chdir=true",
-        "metric=none",
-        "prompt=a dragon",
-    )  # refused after init was made
-    assert "no such file" not in gsd(*typed, "init.path=points.npz")[0]
-    here, said = Path.cwd(), gsd(*typed, "init.path=none.npz")[0]
-    assert "init.path=none.npz: no such file" in said
-    assert "dragon" in said  # all that is missing at once
-    assert Path.cwd() == here
+    typed = ("init=point_cloud", "hydra.job.chdir=true", "metric=none", "prompt=a dragon")  # which the prior refuses
+    said = gsd(*typed, "init.path=points.npz")[0]
+    assert "dragon" in said
+    assert "no such file" not in said
 
 
 def test_the_program_may_be_a_link(tmp_path):
