@@ -134,6 +134,10 @@ def _opened(image: Path) -> Any:
 
 def _checkpoint(name: str, folder: Path) -> Path:
     """The .pt file of a model, downloaded by point_e where it is not there; it is not read here."""
+    if find_spec("point_e") is None:  # which knows the files' names
+        if any(folder.glob("*.pt")):
+            return folder
+        raise GsdError(f"The weights of init=point_e are not in {folder} either; the package downloads them once.")
     from point_e.models.download import MODEL_PATHS, fetch_file_cached
 
     url = MODEL_PATHS[name]
