@@ -109,12 +109,10 @@ def _refuse_unknown_terms(cfg: DictConfig) -> None:
                 continue
             if name not in known:
                 raise GsdError(f"There is no {group}={name} to set{did_you_mean(str(name), known) or '.'}")
-            keys = OmegaConf.load(known[name])
-            for key in part:
+            keys = list(map(str, OmegaConf.load(known[name])))
+            for key in map(str, part):
                 if key not in keys:
-                    raise GsdError(
-                        f"{group}.{name} has no option '{key}'{did_you_mean(str(key), map(str, keys)) or '.'}"
-                    )
+                    raise GsdError(f"{group}.{name} has no option '{key}'{did_you_mean(key, keys) or '.'}")
 
 
 def plain(cfg: DictConfig) -> DictConfig:

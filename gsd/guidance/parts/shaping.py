@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from gsd.protocols import Prior
-from gsd.schedule import Scale, at
+from gsd.schedule import Scale, Schedule, Within, at
 from gsd.types import Noised
 
 Weighting = Literal["one_minus_abar", "uniform", "fantasia3d", "sigma", "dmd"]
@@ -31,7 +31,7 @@ class GradientClip(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     per: Literal["value", "pixel", "view"]
-    limit: Scale
+    limit: Annotated[Schedule, Within(0, 1e9)]
 
     def __call__(self, gradient: Float[Tensor, "V C h w"], step: int) -> Float[Tensor, "V C h w"]:
         limit = at(self.limit, step)
