@@ -26,6 +26,7 @@ COMMANDS = {  # name -> module with a main()
     "view": "gsd.tools.view.__main__",
     "view-words": "gsd.tools.view_words",
 }
+COMPLETION = {"-sc", "--shell-completion"}
 
 
 def main() -> None:
@@ -40,6 +41,14 @@ def main() -> None:
         arguments = adopt(sys.argv[1:])
     except GsdError as error:
         sys.exit(f"error: {error}")
+    try:
+        _dispatch(arguments)
+    except KeyboardInterrupt:  # a run itself stops at a checkpoint; this is while it starts
+        print("stopped", file=sys.stderr)
+        sys.exit(130)
+
+
+def _dispatch(arguments: list[str]) -> None:
     name = arguments[0] if arguments else ""
     if name in COMMANDS:
         sys.argv[1:] = arguments[1:]
@@ -58,19 +67,24 @@ def main() -> None:
     elif name and "=" not in name and name[0] not in "-~":
         sys.exit(f"error: There is no command {name!r}; choose {', '.join(COMMANDS)}{did_you_mean(name, COMMANDS)}")
     else:
-        sys.argv[1:] = arguments
-        _run(default=not arguments)
+        _run(arguments)
 
 
-def _run(default: bool) -> None:
+def _run(arguments: list[str]) -> None:
+    from gsd.cli.overrides import understood
     from gsd.config import register
 
+    def run() -> None:
+        sys.argv[1:] = arguments if COMPLETION & set(arguments) else understood(arguments)
+        _hydra_main(default=not arguments)()
+
     register()
-    guarded(_hydra_main(default))
+    guarded(run)
 
 
 def _hydra_main(default: bool) -> Callable[[], Any]:
     import hydra
+    from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
     from omegaconf import DictConfig
 
@@ -80,6 +94,8 @@ def _hydra_main(default: bool) -> Callable[[], Any]:
         from gsd.runner import run
 
         made = of_job(cfg)
+        if HydraConfig.get().job.chdir:
+            os.chdir(HydraConfig.get().runtime.cwd)  # where the paths that were typed begin
         if default:
             where = made.hydra.runtime.output_dir
             print(f"Running the defaults, {cfg.prompt!r}, in {where}; gsd --help lists all else.", flush=True)

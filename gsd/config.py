@@ -1,4 +1,4 @@
-"""From a Hydra config to the typed parts of an experiment: the schema, the signature and make().
+"""From a Hydra config to the typed parts of an experiment: the signature and make().
 
 - make() turns a class's constructor into a pydantic model, so types, ranges and choices are written once, in Python;
   the yaml lists the defaults. Hydra has refused unknown keys and options before.
@@ -12,71 +12,26 @@ from __future__ import annotations
 
 import inspect
 import math
-import os
 import re
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, get_type_hints
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from gsd.errors import GsdError, did_you_mean, reason
 from gsd.identity import signature
+from gsd.settings import Config, check_settings
+from gsd.validation import checked
 
 if TYPE_CHECKING:
     from gsd.types import Context
 
 Part = TypeVar("Part")
 CONTEXT = "context"  # the constructor parameter that takes what no yaml can hold
-LONGEST_NAME = 120  # bytes of name=, so that file names and units of systemd made from it are short enough
-
-
-@dataclass
-class Turntable:
-    """The evaluation cameras: one full turn."""
-
-    views: int = 120
-    resolution: int = 256
-    elevation: float = 15.0
-    fov: float = 40.0
-    distance: float = 2.2
-
-
-@dataclass
-class Config:
-    """The root schema. Hydra refuses unknown keys and wrong types at this level; the groups are checked by build()."""
-
-    prompt: str = MISSING
-    seed: int = 0
-    steps: int = 600
-    particles: int = 1
-    name: str | None = None  # folder under outputs/ or multirun/
-    device: str = "auto"
-    threads: int | None = None
-    checkpoint_every: int = 100
-    images_every: int = 100
-    evaluate_every: int = 0
-    profile: bool = False
-    objective: str | None = None  # a number of the summary, returned to the sweeper
-    turntable: Turntable = field(default_factory=Turntable)
-    representation: Any = MISSING
-    densify: Any = None
-    init: Any = MISSING
-    prior: Any = MISSING
-    prompting: Any = MISSING
-    camera: Any = MISSING
-    sigma: Any = MISSING
-    guidance: Any = MISSING
-    noising: Any = MISSING
-    loss: Any = field(default_factory=dict)
-    metric: Any = field(default_factory=dict)
-    logger: Any = field(default_factory=dict)
-    viewer: Any = None
-    experiment: Any = None
-    scale: Any = None
 
 
 def register() -> None:
@@ -102,6 +57,7 @@ def _signature_of_root(*, _root_: DictConfig) -> str:
 
 def _run_name(*, _root_: DictConfig) -> str:
     """outputs/NAME: the name given, else the prompt in letters that a folder can have."""
+    check_settings(_root_)
     return _given_name(_root_) or _as_folder(_root_.prompt.lower()) or "run"
 
 
@@ -113,8 +69,6 @@ def _given_name(root: DictConfig) -> str | None:
             f"name={name!r} must name one folder: printable characters without '/', and neither '-', '.' nor a space "
             "in front."
         )
-    if name and len(os.fsencode(name)) > LONGEST_NAME:
-        raise GsdError(f"name={name[:20]}... has {len(os.fsencode(name))} bytes and may have {LONGEST_NAME}.")
     return name
 
 
@@ -123,6 +77,7 @@ def _sweep_name(*, _root_: DictConfig) -> str:
 
     Without the values, so that a sweep with more of them goes on with what is done.
     """
+    check_settings(_root_)
     preset = _root_.hydra.runtime.choices.get("experiment")
     keys = [key for key in _swept(_root_.hydra) if key != "seed"]
     return _given_name(_root_) or preset or _as_folder("_".join(keys)) or _run_name(_root_=_root_)
@@ -177,40 +132,60 @@ def make(section: Any, where: str, context: Context, kind: type[Part]) -> Part:
         >>> cfg = gsd.compose("noising=lattice", "noising.cell=0.5")
         >>> noising = make(cfg.noising, "noising", Context(), Noising)
     """
-    import pydantic
-
-    values, target = _target(section, where)
-    options = options_of(target)
-    if CONTEXT in values:
-        raise GsdError(f"{where}.{CONTEXT} is reserved for what no yaml can hold (gsd.types.Context); rename it.")
-    unknown = [k for k in values if k not in options]
-    if unknown:
-        left = " ".join(f"~{where}.{key}" for key in unknown)
-        hint = did_you_mean(unknown[0], options) or f"; if a preset has it for another option, add {left}"
-        raise GsdError(f"{where} has no option '{unknown[0]}'; it has {', '.join(options) or 'none'}{hint}")
-    fields: dict[str, Any] = {**options}
-    model = pydantic.create_model(
-        target.__name__, __config__=pydantic.ConfigDict(arbitrary_types_allowed=True), **fields
-    )
-    try:
-        checked = model(**values)
-    except pydantic.ValidationError as error:
-        raise GsdError(_sentence(where, target, error)) from error
+    target, values = options(section, where, kind)
     offered = {CONTEXT: context} if CONTEXT in inspect.signature(target).parameters else {}
     try:
-        made = target(**{k: getattr(checked, k) for k in options}, **offered)
+        made = target(**values, **offered)
     except TypeError as error:
         if "abstract" not in str(error):
             raise
         raise GsdError(f"{where}._target_={target.__name__}: {error}.") from error
     if not isinstance(made, kind):
-        wanted = [*kind.__annotations__, *(name for name in vars(kind) if name[0] != "_" or name == "__call__")]
-        lacking = [name for name in wanted if not hasattr(made, name)]
-        raise GsdError(
-            f"{where}._target_={target.__name__} is no {kind.__name__}: it lacks {', '.join(lacking)}; "
-            f"subclass gsd.protocols.{kind.__name__}."
+        _refuse(
+            where, target, kind, [name for name in (*kind.__annotations__, *_methods(kind)) if not hasattr(made, name)]
         )
     return made
+
+
+def options(section: Any, where: str, kind: type) -> tuple[Any, dict[str, Any]]:
+    """The class of a section and its checked options, without making anything. Arguments and errors as of `make`."""
+    values, target = _target(section, where)
+    inherited = {name for owner in target.__mro__[:-1] for name in vars(owner)}  # without what every object has
+    if not inherited >= set(_methods(kind)):  # before its code runs
+        _refuse(
+            where, target, kind, [name for name in (*kind.__annotations__, *_methods(kind)) if name not in inherited]
+        )
+    known = options_of(target)
+    if CONTEXT in values:
+        raise GsdError(f"{where}.{CONTEXT} is reserved for what no yaml can hold (gsd.types.Context); rename it.")
+    unknown = [k for k in values if k not in known]
+    if unknown:
+        left = " ".join(f"~{where}.{key}" for key in unknown)
+        hint = did_you_mean(str(unknown[0]), known) or f"; if a preset has it for another option, add {left}"
+        raise GsdError(f"{where} has no option '{unknown[0]}'; it has {', '.join(known) or 'none'}{hint}")
+    model = checked(_model(target), values, where, target.__name__)
+    return target, {name: getattr(model, name) for name in known}
+
+
+@cache
+def _model(target: Any) -> Any:
+    import pydantic
+
+    fields: dict[str, Any] = {**options_of(target)}
+    config = pydantic.ConfigDict(arbitrary_types_allowed=True, allow_inf_nan=False)
+    return pydantic.create_model(target.__name__, __config__=config, **fields)
+
+
+def _methods(kind: type) -> list[str]:
+    """What a class must define to be of that kind."""
+    return [name for name, value in vars(kind).items() if callable(value) and (name[0] != "_" or name == "__call__")]
+
+
+def _refuse(where: str, target: Any, kind: type, lacking: list[str]) -> None:
+    raise GsdError(
+        f"{where}._target_={target.__name__} is no {kind.__name__}: it lacks {', '.join(lacking)}; "
+        f"subclass gsd.protocols.{kind.__name__}."
+    )
 
 
 def options_of(target: Any) -> dict[str, tuple[Any, Any]]:
@@ -233,6 +208,8 @@ def _target(section: Any, where: str) -> tuple[dict[str, Any], Any]:
     if "_target_" not in values:
         raise GsdError(f"{where}._target_ is missing; it names the class, such as _target_: mine.Mine.")
     path = values.pop("_target_")
+    if not isinstance(path, str):
+        raise GsdError(f"{where}._target_={path} should be the name of a class, such as mine.Mine.")
     module, _, name = path.rpartition(".")
     try:
         found = getattr(import_module(module), name)
@@ -244,18 +221,3 @@ def _target(section: Any, where: str) -> tuple[dict[str, Any], Any]:
     if not isinstance(found, type):
         raise GsdError(f"{where}._target_={path} is no class but a {type(found).__name__}.")
     return values, found
-
-
-def _sentence(where: str, target: Any, error: Any) -> str:
-    """The first problem of a pydantic error, as one sentence."""
-    first = error.errors()[0]
-    key = ".".join([where, *(str(part) for part in first["loc"][:1])])
-    if first["type"] == "missing":
-        return (
-            f"{key} has no value and {target.__name__} none by default; add it to the yaml (prompt, device, steps and "
-            "seed come with a constructor parameter `context: gsd.types.Context`)."
-        )
-    text = f"{key}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}"
-    if first["type"] == "literal_error":
-        text += did_you_mean(str(first["input"]), re.findall(r"'([^']*)'", first["ctx"]["expected"]))
-    return text

@@ -1,11 +1,26 @@
 """The one exception a user sees without a traceback."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class GsdError(Exception):
     """A problem that the user can fix. Its message is one or two sentences that name the fix."""
+
+
+def gathered(*attempts: Callable[[], Any]) -> list[Any]:
+    """What each attempt returns. Where some raise GsdError, one GsdError says all that they say: nobody wants to get
+    what is missing one thing at a time."""
+    done, said = [], []
+    for attempt in attempts:
+        try:
+            done.append(attempt())
+        except GsdError as error:
+            said.append(str(error))
+    if said:
+        raise GsdError(" ".join(dict.fromkeys(said)))
+    return done
 
 
 def reason(error: Exception) -> str:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
 from gsd.backend.device import pick_device
+from gsd.check import check, chosen
 from gsd.config import make
-from gsd.errors import GsdError
+from gsd.errors import GsdError, gathered
 from gsd.geometry import turntable
 from gsd.identity import EVERY
 from gsd.particles import Particles
@@ -35,6 +35,7 @@ from gsd.protocols import (
 )
 from gsd.random import Stream
 from gsd.schedule import extremes
+from gsd.settings import check_settings
 from gsd.shares import Shares
 from gsd.types import Cameras, Context
 
@@ -70,7 +71,11 @@ class Experiment:
 
 
 def context_of(cfg: DictConfig) -> Context:
-    """What a config's parts are told of the run. Sets the number of threads, which some of them use when made."""
+    """What a config's parts are told of the run. Sets the number of threads, which some of them use when made.
+
+    Raises GsdError for settings that belong to no group and are out of range.
+    """
+    check_settings(cfg)
     if cfg.threads is not None:
         torch.set_num_threads(cfg.threads)
     return Context(cfg.prompt, pick_device(cfg.device), cfg.steps, cfg.seed)
@@ -87,8 +92,9 @@ def build(cfg: DictConfig) -> Experiment:
         so on.
 
     Raises:
-        GsdError: one sentence for a wrong type, range or key, or a pair of options that makes no sense. Cheap and
-            fallible parts are made first, so that a mistake costs no work.
+        GsdError: one sentence for a wrong type, range or key, for more than the memory holds, or for a pair of options
+            that makes no sense. All types and ranges are checked before a part is made, and cheap and fallible parts
+            are made first, so that a mistake costs no work.
 
     Example:
         >>> experiment = gsd.build(gsd.compose("representation=instant_ngp", "steps=50"))
@@ -98,28 +104,28 @@ def build(cfg: DictConfig) -> Experiment:
     missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
     if missing:
         raise GsdError(f"{missing[0]} has no value; add {missing[0]}=... to the command line.")
-    _check_root(cfg)
     context = context_of(cfg)
+    check(cfg, context.device)
     camera = make(cfg.camera, "camera", context, Camera)
     guidance = make(cfg.guidance, "guidance", context, Guidance)
     noising = make(cfg.noising, "noising", context, Noising)
-    # A preset may leave numbers for a term that was not chosen
-    losses = {k: make(v, f"loss.{k}", context, Loss) for k, v in cfg.loss.items() if not _is_idle(v)}
+    losses = {k: make(v, f"loss.{k}", context, Loss) for k, v in chosen(cfg, "loss").items()}
     _check_pairs(guidance, camera, noising, losses)
-    loggers = {k: make(v, f"logger.{k}", context, Logger) for k, v in cfg.logger.items()}
+    loggers = {k: make(v, f"logger.{k}", context, Logger) for k, v in chosen(cfg, "logger").items()}
     viewer = make(cfg.viewer, "viewer", context, Viewer) if cfg.viewer else None
     sigma = make(cfg.sigma, "sigma", context, Sigma)
     prompting = make(cfg.prompting, "prompting", context, Prompting)
-    init = make(cfg.init, "init", context, Init)
     if extremes(guidance.view_scale) != (0, 0):
         prompting(camera(Stream(cfg.seed, "camera"))).opposite_view()  # refuses texts without view words
-    prior = make(cfg.prior, "prior", context, Prior)
+    init, prior = gathered(
+        lambda: make(cfg.init, "init", context, Init), lambda: make(cfg.prior, "prior", context, Prior)
+    )
     _check_views(prior, camera, guidance)
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))
     if isinstance(prior, ReadsTexts):
         prior.prepare((*prompting.texts, *guidance.texts))
-    metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in cfg.metric.items()}
+    metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in chosen(cfg, "metric").items()}
     seeds = [_seed_of(cfg.seed, k) for k in range(cfg.particles)]
     starts = [init(Stream(seed, "init")) for seed in seeds]
     if isinstance(prior, ConditionsOnPoints):
@@ -149,10 +155,6 @@ def build(cfg: DictConfig) -> Experiment:
     )
 
 
-def _is_idle(section: Any) -> bool:
-    return isinstance(section, DictConfig) and "_target_" not in section
-
-
 def _seed_of(seed: int, particle: int) -> int:
     """The first scene's is the run's; the others' are no run's, so that seeds stay independent."""
     return seed if particle == 0 else Stream(seed, f"particle {particle}").key()
@@ -162,20 +164,6 @@ def make_scene(cfg: DictConfig, context: Context) -> Representation:
     """One scene that starts from `context.points`."""
     densifier = make(cfg.densify, "densify", context, Densifier) if cfg.densify else None
     return make(cfg.representation, "representation", replace(context, densifier=densifier), Representation)
-
-
-def _check_root(cfg: DictConfig) -> None:
-    if not cfg.prompt.strip():
-        raise GsdError('The prompt is empty; say for example prompt="a cute meercat".')
-    floors = {"steps": 1, "particles": 1, "seed": 0, "checkpoint_every": 1, "images_every": 0, "evaluate_every": 0}
-    for key, floor in floors.items():
-        if cfg[key] < floor:
-            raise GsdError(f"{key}={cfg[key]}: must be at least {floor}.")
-    if cfg.threads is not None and cfg.threads < 1:
-        raise GsdError(f"threads={cfg.threads}: must be at least 1, or null for all cores.")
-    for key in ("views", "resolution", "fov", "distance"):
-        if not cfg.turntable[key] > 0:
-            raise GsdError(f"turntable.{key}={cfg.turntable[key]}: must be above 0.")
 
 
 def _check_views(prior: Prior, camera: Camera, guidance: Guidance) -> None:

@@ -16,11 +16,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gsd.random import Stream
+from gsd.ranges import Fraction
 from gsd.schedule import Schedule, Weight
 from gsd.types import (
     Cameras,
     Condition,
-    Fraction,
     Geometry,
     NoiseClaim,
     Noised,

@@ -14,14 +14,25 @@ a run of 1200. Presets use it, so that the source's number stays readable and sc
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError, core_schema
+
+from gsd.ranges import StepNumber
 
 
 class _Piece(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def bends(self) -> list[int]:
+        """The steps at which it may jump or change its slope."""
+        raise NotImplementedError
 
     @model_validator(mode="before")
     @classmethod
@@ -37,8 +48,11 @@ class Linear(_Piece):
     kind: Literal["linear"]
     start: float
     end: float
-    begin: int = 0
-    until: int
+    begin: StepNumber = 0
+    until: StepNumber
+
+    def bends(self) -> list[int]:
+        return [self.begin, self.until]
 
     def __call__(self, step: int) -> float:
         if self.until <= self.begin:
@@ -47,10 +61,16 @@ class Linear(_Piece):
         return self.start + progress * (self.end - self.start)
 
 
-class Step(_Piece):
-    kind: Literal["step"]
+class _Table(_Piece):
     values: list[float]
-    at: list[int]
+    at: list[StepNumber]
+
+    def bends(self) -> list[int]:
+        return self.at
+
+
+class Step(_Table):
+    kind: Literal["step"]
 
     @model_validator(mode="after")
     def _one_value_more_than_steps(self) -> Step:
@@ -62,10 +82,8 @@ class Step(_Piece):
         return self.values[sum(step >= boundary for boundary in self.at)]
 
 
-class Points(_Piece):
+class Points(_Table):
     kind: Literal["points"]
-    values: list[float]
-    at: list[int]
 
     @model_validator(mode="after")
     def _as_many_values_as_steps(self) -> Points:
@@ -81,20 +99,48 @@ Changing = Annotated[Linear | Step | Points, Field(discriminator="kind")]
 Schedule = float | Changing
 
 
+def extremes(schedule: Schedule | Share) -> tuple[float, float]:
+    """The smallest and the largest value that a number or schedule takes at any step."""
+    if isinstance(schedule, int | float):
+        return schedule, schedule
+    if isinstance(schedule, Share):
+        return extremes(schedule.value)
+    values = [schedule.start, schedule.end] if isinstance(schedule, Linear) else schedule.values
+    return min(values), max(values)
+
+
+@dataclass(frozen=True)
+class Within:
+    """The range of a schedule: each of its values lies in it, at every step, as a plain number must.
+
+    Example:
+        >>> Gamma = Annotated[Schedule, Within(0, 1)]
+    """
+
+    low: float
+    high: float
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> Any:
+        def checked(schedule: Any) -> Any:
+            least, most = extremes(schedule)
+            if not self.low <= least <= most <= self.high:
+                raise PydanticCustomError("range", f"must be from {self.low:g} to {self.high:g}, at every step")
+            return schedule
+
+        return core_schema.no_info_after_validator_function(checked, handler(source))
+
+
 class Share(_Piece):
-    """What a term's gradient on the geometry is to be, in parts of the score's; not negative."""
+    """What a term's gradient on the geometry is to be, in parts of the score's."""
 
     kind: Literal["share"]
-    value: Schedule
-
-    @model_validator(mode="after")
-    def _not_negative(self) -> Share:
-        if extremes(self.value)[0] < 0:
-            raise ValueError("a share must not be negative")
-        return self
+    value: Annotated[Schedule, Within(0, 1000)]
 
 
-Weight = float | Annotated[Linear | Step | Points | Share, Field(discriminator="kind")]  # of a loss
+_Weight = float | Annotated[Linear | Step | Points | Share, Field(discriminator="kind")]
+Weight = Annotated[_Weight, Within(-1e6, 1e6)]  # of a loss
+Rate = Annotated[Schedule, Within(0, 10)]  # a learning rate
+Scale = Annotated[Schedule, Within(0, 10_000)]  # of guidance
 
 
 def at(schedule: Schedule, step: int) -> float:
@@ -107,9 +153,16 @@ def at(schedule: Schedule, step: int) -> float:
     return schedule if isinstance(schedule, int | float) else schedule(step)
 
 
-def extremes(schedule: Schedule) -> tuple[float, float]:
-    """The smallest and the largest value that a number or schedule takes at any step."""
-    if isinstance(schedule, int | float):
-        return schedule, schedule
-    values = [schedule.start, schedule.end] if isinstance(schedule, Linear) else schedule.values
-    return min(values), max(values)
+def first_step(wrong: Callable[[int], bool], schedules: Sequence[Schedule], steps: int) -> int | None:
+    """The first of so many steps at which something is wrong with the values of schedules, or None.
+
+    `wrong` asks for an order or for bounds. Between two bends the schedules are straight lines, along which what was
+    right and has become wrong stays wrong, so that few steps need to be looked at.
+    """
+    bends = [step for each in schedules if not isinstance(each, int | float) for step in each.bends()]
+    for start, end in pairwise(sorted({0, steps, *(step for step in bends if step < steps)})):
+        if wrong(start):
+            return start
+        if wrong(end - 1):
+            return start + bisect_left(range(start, end), True, key=wrong)
+    return None

@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
-from pydantic import Field
 from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.random import Stream
+from gsd.ranges import Fraction  # noqa: F401, since options of one's own may take it from here
 
 # What a noising promises about its maps, tested by `gsd noising-check`:
 # white: the pixels of a map are independent; unit: each is N(0, 1); shared: views of a group agree on what both see.
 NoiseClaim = Literal["white", "unit", "shared"]
 
 CPU = torch.device("cpu")
-Fraction = Annotated[float, Field(ge=0, le=1)]  # an option in [0, 1]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from launch import ROOT
 
-VOCABULARY = {"types", "protocols", "geometry", "random", "schedule", "noise_levels", "errors"}
-CORE = {"config", "identity", "experiment", "particles", "shares", "loop"}
+VOCABULARY = {"types", "protocols", "geometry", "random", "ranges", "schedule", "noise_levels", "errors"}
+CORE = {"validation", "settings", "config", "identity", "check", "memory", "experiment", "particles", "shares", "loop"}
 ENGINES = {"statistics", "warping", "rasterizer", "field", "menagerie", "browser"}
 OPTIONS = {
     *("camera", "sigma", "prompting", "init", "representation", "densify"),

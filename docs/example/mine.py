@@ -5,11 +5,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.guidance.parts.branches import guide
-from gsd.guidance.parts.shaping import Scale, scale_at
+from gsd.guidance.parts.shaping import scale_at
 from gsd.protocols import Guidance, Loss, Noising, Prior
 from gsd.random import Stream
-from gsd.schedule import Schedule
-from gsd.types import Fraction, Geometry, Noised, Score, StepState
+from gsd.ranges import Fraction
+from gsd.schedule import Scale, Schedule
+from gsd.types import Geometry, Noised, Score, StepState
 
 
 class Shared(Noising):

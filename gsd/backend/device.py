@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import torch
 from torch import Tensor
 
@@ -15,13 +17,15 @@ def pick_device(name: str) -> torch.device:
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise GsdError(f"device={name} is not a device; use auto, cpu or cuda.") from error
-    if device.type == "cuda" and not torch.cuda.is_available():
+    match = re.fullmatch(r"(cpu|cuda)(?::(\d{1,4}))?", name)
+    if match is None or name.startswith("cpu:"):
+        raise GsdError(f"device={name} is not a device; use auto, cpu or cuda.")
+    count = torch.cuda.device_count() if match[1] == "cuda" else 1
+    if count == 0:
         raise GsdError(f"device={name}: this PyTorch sees no CUDA device; use device=cpu, or install its CUDA build.")
-    return device
+    if int(match[2] or 0) >= count:
+        raise GsdError(f"device={name}: there are {count} CUDA devices; use cuda:0 to cuda:{count - 1}.")
+    return torch.device(name)
 
 
 def compiled(x: Tensor) -> bool:

@@ -26,8 +26,8 @@ def default_threads(count: int) -> int:
     """
     wanted = os.environ.get("GSD_THREADS")
     if wanted:
-        if not wanted.isdigit() or int(wanted) < 1:
-            raise GsdError(f"GSD_THREADS is {wanted!r}; set it to a whole number from 1 on, or unset it.")
+        if not (wanted.isascii() and wanted.isdigit() and 1 <= int(wanted[:5]) <= 1024):
+            raise GsdError(f"GSD_THREADS is {wanted!r}; set it to a whole number from 1 to 1024, or unset it.")
         return int(wanted)
     if count < WORTH_A_THREAD:
         return 1

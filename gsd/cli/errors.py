@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 
 from gsd.cli.folders import files
+from gsd.cli.overrides import refusal
 from gsd.cli.streams import endure
 from gsd.errors import GsdError, did_you_mean
+
+
+def _unknown(preset: str, key: str) -> str:
+    from gsd.settings import Config, Turntable
+
+    known = [each.name for kind in (Config, Turntable) for each in fields(kind)]
+    return f"The preset {preset} sets '{key}', which does not exist{did_you_mean(key, known) or '; see gsd --help'}"
+
+
+# What their messages begin with, and what is said instead
+SAID: dict[str, Callable[..., str]] = {
+    r"In '(.*?)': ConfigKeyError raised while composing config:\nKey '(.*?)' not in '(?:Config|Turntable)'": _unknown,
+    r"Ambiguous value for argument '(.*?)'\n": refusal,
+    r"GsdError raised while resolving interpolation: (.*?)(?:\n    full_key|$)": str,
+}
 
 
 def guarded(main: Callable[[], None]) -> None:
@@ -54,17 +72,11 @@ def _explained(error: Exception) -> str:
     import omegaconf.errors
 
     cause = error.__cause__ or error
-    first_line = next(iter(str(error).splitlines()), "")
-    if isinstance(error, hydra.errors.OverrideParseException) and "=" not in error.override:
-        return (
-            f"{error.override!r} is no KEY=VALUE; a text of several words needs quotes, as in "
-            'prompt="a cat with a hat".'
-        )
-    if isinstance(error, hydra.errors.OverrideParseException) or "Ambiguous value" in first_line:
-        return (
-            f"{first_line}. A list needs brackets, a sweep needs -m, and text with commas, brackets or quotes needs "
-            "quotes inside quotes: prompt='\"a cat, with a hat\"'."
-        )
+    if isinstance(error, hydra.errors.OverrideParseException):
+        return refusal(error.override)
+    for pattern, sentence in SAID.items():
+        if found := re.match(pattern, str(error), re.DOTALL):
+            return sentence(*found.groups())
     missing = str(getattr(error, "missing_cfg_file", ""))
     if missing == "hydra/launcher/submitit_slurm":  # which conf/hydra/launcher/slurm.yaml extends
         return missing_plugin("slurm", "hydra_submitit_launcher")

@@ -13,11 +13,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gsd.cli.errors import explained
-from gsd.cli.folders import CONF, adopt, own_folders, use
+from gsd.cli.folders import CONF, adopt, files, own_folders, use
+from gsd.cli.overrides import understood
 from gsd.config import register
-from gsd.errors import GsdError
+from gsd.errors import GsdError, did_you_mean
 
 _COMPOSING = threading.Lock()  # Hydra composes one config at a time
+TERMS = ("loss", "metric", "logger")
 KEPT = ("mode", "overrides.task", "runtime.choices")  # of the node `hydra`
 
 
@@ -45,13 +47,14 @@ def compose(*overrides: str) -> DictConfig:
     from omegaconf.errors import OmegaConfBaseException
 
     register()
-    kept = adopt(overrides)
+    kept = understood(adopt(overrides))
     try:
         with _hydra():
             cfg = hydra.compose("config", kept, return_hydra_config=True)
         made = _with(cfg, cfg.hydra, "sweep.dir", "sweeper.params")
     except (HydraException, OmegaConfBaseException) as error:
         raise GsdError(explained(error)) from error
+    _refuse_unknown_terms(made)
     with open_dict(made):  # not resolved: the folder's name follows the config, whatever is changed in it
         made.hydra.run = OmegaConf.to_container(cfg.hydra.run, resolve=False)
     return made
@@ -81,6 +84,7 @@ def of_job(cfg: DictConfig) -> DictConfig:
     from hydra.core.hydra_config import HydraConfig
 
     use(own_folders())
+    _refuse_unknown_terms(cfg)
     return _with(cfg, HydraConfig.get(), "runtime.output_dir")
 
 
@@ -96,9 +100,24 @@ def run_folder(cfg: DictConfig) -> str:
 
 def choices(cfg: DictConfig) -> dict[str, Any]:
     """group -> the option chosen, by its name on the command line; a list of options for losses and metrics."""
-    lists = {group: [name for name, part in cfg[group].items() if "_target_" in part] for group in ("loss", "metric")}
+    lists = {group: [name for name, part in cfg[group].items() if "_target_" in part] for group in TERMS[:2]}
     chosen = {k: v for k, v in cfg.hydra.runtime.choices.items() if not (k.startswith("hydra/") or "@" in k)}
     return {k: v for k, v in chosen.items() if k not in ("logger", "viewer")} | lists
+
+
+def _refuse_unknown_terms(cfg: DictConfig) -> None:
+    """Of the groups that take several options: numbers for one that was not chosen are left, if it and they exist."""
+    for group in TERMS:
+        known = {file.stem: file for file in files(group)}
+        for name, part in cfg[group].items() if isinstance(cfg[group], DictConfig) else ():
+            if not isinstance(part, DictConfig) or "_target_" in part:
+                continue
+            if name not in known:
+                raise GsdError(f"There is no {group}={name} to set{did_you_mean(str(name), known) or '.'}")
+            keys = list(map(str, OmegaConf.load(known[name])))
+            for key in map(str, part):
+                if key not in keys:
+                    raise GsdError(f"{group}.{name} has no option '{key}'{did_you_mean(key, keys) or '.'}")
 
 
 def plain(cfg: DictConfig) -> DictConfig:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Int
-from pydantic import Field
 from torch import Tensor
 
-from gsd.densify.parts.ids import Count, Ids, Positive
+from gsd.densify.parts.ids import Ids
 from gsd.geometry import rotation_matrices
 from gsd.protocols import Densifier, Parameters
 from gsd.random import Stream
+from gsd.ranges import Count, Length, StepNumber
 from gsd.rasterizer.rows import keep_rows, replace_rows
 
 
@@ -29,14 +30,14 @@ class Default(Densifier):
     There are never more than `cap_max`: the steepest grow first.
     """
 
-    start: Annotated[int, Field(ge=0)] = 500
+    start: StepNumber = 500
     until: Count = 15_000
     every: Count = 100
     reset_every: Count = 3_000
-    grow_gradient: Positive = 0.0002
-    split_scale: Positive = 0.01
-    prune_opacity: Annotated[float, Field(gt=0, lt=0.5)] = 0.005
-    prune_scale: Positive = 0.1
+    grow_gradient: Annotated[float, Interval(gt=0, le=1000)] = 0.0002
+    split_scale: Length = 0.01
+    prune_opacity: Annotated[float, Interval(gt=0, lt=0.5)] = 0.005
+    prune_scale: Length = 0.1
     cap_max: Count = 1_000_000
 
     def __post_init__(self) -> None:

@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float, Int
-from pydantic import Field
 from torch import Tensor
 
-from gsd.densify.parts.ids import Count, Ids
+from gsd.densify.parts.ids import Ids
 from gsd.geometry import rotation_matrices
 from gsd.protocols import Densifier, Parameters
 from gsd.random import Stream
+from gsd.ranges import Count, StepNumber
 from gsd.rasterizer.rows import replace_rows
 
 
@@ -27,12 +28,12 @@ class Mcmc(Densifier):
     step the means take a random step, `noise` times their learning rate, along the axes of faint Gaussians (eq. 8).
     """
 
-    start: Annotated[int, Field(ge=0)] = 500
+    start: StepNumber = 500
     until: Count = 25_000
     every: Count = 100
-    growth: Annotated[float, Field(ge=1)] = 1.05
-    min_opacity: Annotated[float, Field(gt=0, lt=1)] = 0.005
-    noise: Annotated[float, Field(ge=0)] = 5e5
+    growth: Annotated[float, Interval(ge=1, le=100)] = 1.05
+    min_opacity: Annotated[float, Interval(gt=0, lt=1)] = 0.005
+    noise: Annotated[float, Interval(ge=0, le=1e9)] = 5e5
     cap_max: Count = 1_000_000
 
     def __post_init__(self) -> None:

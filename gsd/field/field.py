@@ -6,13 +6,22 @@ from typing import Annotated, Any, Literal
 
 import torch
 import torch.nn.functional as F
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 
 from gsd.field.hashgrid import HashGrid, make_levels
 from gsd.field.mlp import MLP
+from gsd.ranges import Few, Length
 
+Bound = Annotated[float, Interval(ge=0.01, le=1000)]
+Levels = Annotated[int, Interval(ge=1, le=32)]
+Log2Table = Annotated[int, Interval(ge=4, le=24)]
+BaseResolution = Annotated[int, Interval(ge=2, le=1024)]
+Growth = Annotated[float, Interval(ge=1, le=4)]
+Layers = Annotated[int, Interval(ge=1, le=16)]
+BlobDensity = Annotated[float, Interval(ge=-1000, le=1000)]
 Normals = Literal["none", "analytic"]
 STEEPEST = 15.0  # trunc_exp's derivative is exp of no more than this (Mueller et al.)
 
@@ -22,18 +31,18 @@ class Shape(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    bound: PositiveFloat
-    levels: PositiveInt
+    bound: Bound
+    levels: Levels
     features: Literal[2, 4, 8]
-    log2_table: Annotated[int, Field(ge=4, le=24)]
-    base_resolution: Annotated[int, Field(ge=2)]
-    growth: Annotated[float, Field(ge=1, le=4)]
-    hidden: PositiveInt
-    layers: PositiveInt
+    log2_table: Log2Table
+    base_resolution: BaseResolution
+    growth: Growth
+    hidden: Few
+    layers: Layers
     activation: Literal["softplus", "trunc_exp"]
     blob: Literal["magic3d", "dreamfusion", "none"]
-    blob_density: float
-    blob_radius: PositiveFloat
+    blob_density: BlobDensity
+    blob_radius: Length
 
 
 class RadianceField(nn.Module):

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 
 from gsd.guidance.parts.branches import contrast
-from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, shaped
+from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
 from gsd.protocols import Guidance, Prior
-from gsd.schedule import at
+from gsd.schedule import Scale, at
 from gsd.types import Noised, Score
 
 

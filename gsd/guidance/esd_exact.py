@@ -7,14 +7,14 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from pydantic import PositiveInt
 from torch import Tensor
 
 from gsd.guidance.parts.branches import guide
-from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, scale_at, shaped
+from gsd.guidance.parts.shaping import GradientClip, Weighting, scale_at, shaped
 from gsd.protocols import Guidance, Prior
-from gsd.schedule import at
-from gsd.types import Fraction, Noised, Score
+from gsd.ranges import Few, Fraction
+from gsd.schedule import Scale, at
+from gsd.types import Noised, Score
 
 USUAL = 7.5  # guidance scale, for Stable Diffusion
 
@@ -43,7 +43,7 @@ class ExactESD(Guidance):
     guidance_scale: Scale | None = None  # None: the prior's own, else 7.5
     rescale: Fraction = 0.0
     entropy: Fraction = 0.5  # lambda
-    memory: PositiveInt = 32
+    memory: Few = 32
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance

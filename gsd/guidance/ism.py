@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import PositiveFloat
 from torch import Tensor
 
 from gsd.guidance.parts.branches import guide, predict
 from gsd.guidance.parts.inversion import follow, grid
-from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, shaped
+from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
 from gsd.noise_levels import sigma_at, step_at
 from gsd.protocols import Guidance, Prior
-from gsd.schedule import at
-from gsd.types import Fraction, Noised, Score
+from gsd.ranges import Fraction
+from gsd.schedule import Scale, Schedule, Within, at
+from gsd.types import Noised, Score
 
 
 @dataclass
@@ -38,8 +40,8 @@ class ISM(Guidance):
 
     guidance_scale: Scale = 7.5
     rescale: Fraction = 0.0
-    interval: Scale = 80.0  # t - s in training steps
-    inversion_step: PositiveFloat = 200.0  # training steps
+    interval: Annotated[Schedule, Within(0, 1000)] = 80.0  # t - s in training steps
+    inversion_step: Annotated[float, Interval(ge=1, le=1000)] = 200.0  # training steps
     weighting: Weighting = "sigma"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance, of e_hat alone

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import torch
 
 from gsd.guidance.parts.branches import contrast
-from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, shaped
+from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
 from gsd.noise_levels import TRAIN_STEPS, sigma_at
 from gsd.protocols import Guidance, Prior
-from gsd.schedule import at
-from gsd.types import Fraction, Noised, Score
+from gsd.ranges import Fraction
+from gsd.schedule import Scale, at
+from gsd.types import Noised, Score
 
 UNWANTED = "unrealistic, blurry, low quality, out of focus, ugly, low contrast, dull, dark, low-resolution, gloomy"
 

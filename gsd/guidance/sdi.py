@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 
 from gsd.guidance.parts.branches import guide
 from gsd.guidance.parts.inversion import follow, grid
-from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, shaped
+from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
 from gsd.noise_levels import TRAIN_STEPS, sigma_at, step_at
 from gsd.protocols import Guidance, Prior
-from gsd.schedule import Schedule, at
-from gsd.types import Fraction, Noised, Score
+from gsd.ranges import Fraction
+from gsd.schedule import Scale, Schedule, Within, at
+from gsd.types import Noised, Score
 
 
 @dataclass
@@ -43,10 +45,10 @@ class SDI(Guidance):
     draws_own_noise = True
 
     guidance_scale: Scale = 8.5
-    inversion_scale: Schedule = -6.5
+    inversion_scale: Annotated[Schedule, Within(-10_000, 10_000)] = -6.5
     rescale: Fraction = 0.0
-    inversion_steps: PositiveInt = 10
-    eta: NonNegativeFloat = 0.3
+    inversion_steps: Annotated[int, Interval(ge=1, le=1000)] = 10
+    eta: Annotated[float, Interval(ge=0, le=10)] = 0.3
     weighting: Weighting = "sigma"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance, of e_hat alone

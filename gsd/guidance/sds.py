@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from gsd.guidance.parts.branches import RescaleOf, guide
-from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, scale_at, shaped
+from gsd.guidance.parts.shaping import GradientClip, Weighting, scale_at, shaped
 from gsd.protocols import Guidance, Prior
-from gsd.schedule import at
-from gsd.types import Fraction, Noised, Score
+from gsd.ranges import Fraction
+from gsd.schedule import Scale, at
+from gsd.types import Noised, Score
 
 USUAL = 101.0  # guidance scale for Stable Diffusion; DreamFusion's 100 counts from the text
 

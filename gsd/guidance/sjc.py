@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import torch
 
 from gsd.guidance.parts.branches import guide
-from gsd.guidance.parts.shaping import GradientClip, Scale, scale_at
+from gsd.guidance.parts.shaping import GradientClip, scale_at
 from gsd.protocols import Guidance, Prior
-from gsd.schedule import at
-from gsd.types import Fraction, Noised, Score
+from gsd.ranges import Fraction
+from gsd.schedule import Scale, at
+from gsd.types import Noised, Score
 
 USUAL = 100.0  # guidance scale for Stable Diffusion
 

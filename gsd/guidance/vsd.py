@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from gsd.errors import GsdError
 from gsd.guidance.parts.branches import guide
 from gsd.guidance.parts.lora import HasNetwork, Lora, poses
-from gsd.guidance.parts.shaping import GradientClip, Scale, Weighting, scale_at, shaped
+from gsd.guidance.parts.shaping import GradientClip, Weighting, scale_at, shaped
 from gsd.protocols import Guidance, Prior
 from gsd.random import Stream
-from gsd.schedule import at
-from gsd.types import Condition, Context, Fraction, Noised, Score
+from gsd.ranges import Few, Fraction
+from gsd.schedule import Scale, at
+from gsd.types import Condition, Context, Noised, Score
 
 USUAL = 7.5  # guidance scale, for Stable Diffusion
 
@@ -61,8 +62,8 @@ class VSD(Guidance):
     guidance_scale: Scale | None = None  # None: the prior's own, else 7.5
     rescale: Fraction = 0.0
     lora_scale: Scale = 1.0
-    rank: PositiveInt = 4
-    lr: PositiveFloat = 3e-3
+    rank: Few = 4
+    lr: Annotated[float, Interval(gt=0, le=10)] = 3e-3
     camera: bool = True
     camera_dropout: Fraction = 0.1
     weighting: Weighting = "one_minus_abar"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from gsd.init.parts.cloud import Growing, turned
 from gsd.init.parts.cloud_errors import IN_CLOUD, IN_PARTS, CloudError, chosen
@@ -15,7 +16,8 @@ from gsd.menagerie.creature import find
 from gsd.menagerie.ellipsoids import Ellipsoids
 from gsd.protocols import Init
 from gsd.random import Stream
-from gsd.types import Context, Fraction, PointCloud
+from gsd.ranges import Count, Fraction, Yaw
+from gsd.types import Context, PointCloud
 
 
 @dataclass
@@ -34,12 +36,12 @@ class MenagerieCloud(Init):
     """
 
     context: Context
-    points: PositiveInt = 3000
-    jitter: NonNegativeFloat = 0.02  # standard deviation of every coordinate, world units
+    points: Count = 3000
+    jitter: Annotated[float, Interval(ge=0, le=10)] = 0.02  # standard deviation of every coordinate, world units
     missing: Fraction = 0.2  # fraction of the animal's parts left out, drawn by the run's seed; the largest stays
-    yaw: float = 10.0  # degrees away from the front
+    yaw: Yaw = 10.0  # degrees away from the front
     desaturation: Fraction = 0.5  # 1: grey
-    variant: NonNegativeInt = 0  # which individual; 0: as written
+    variant: Annotated[int, Interval(ge=0, le=10**6)] = 0  # which individual; 0: as written
     error: CloudError | None = None
     grow: Growing | None = None  # noisy point growing
 

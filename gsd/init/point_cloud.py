@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import PositiveFloat
 
 from gsd.errors import GsdError
 from gsd.init.parts.cloud import Growing, fitted, turned
 from gsd.init.parts.cloud_file import READERS, Points
 from gsd.protocols import Init
 from gsd.random import Stream
+from gsd.ranges import Length, Yaw
 from gsd.types import PointCloud
 
 GREY = 0.5
@@ -31,9 +31,7 @@ class PointCloudFile(Init):
     origin; radius null keeps its place and size. grow: noisy point growing.
     """
 
-    def __init__(
-        self, path: str, radius: PositiveFloat | None = 0.6, yaw: float = 0.0, grow: Growing | None = None
-    ) -> None:
+    def __init__(self, path: str, radius: Length | None = 0.6, yaw: Yaw = 0.0, grow: Growing | None = None) -> None:
         self.path, self.radius, self.yaw, self.grow = Path(path), radius, yaw, grow
         self.cloud = self._normalised(self._read())  # at construction: a bad file is refused before the run starts
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
 from gsd.backend.cache import cache_folder
 from gsd.backend.digests import content
-from gsd.errors import GsdError, reason
+from gsd.errors import GsdError, gathered, reason
 from gsd.init.parts.cloud import Growing
 from gsd.init.parts.point_e_clip import PointEClip, locate_clip, replace_clip
 from gsd.init.parts.sampled import FRONT, CloudCache, placed
 from gsd.protocols import Init
 from gsd.random import Stream
+from gsd.ranges import Few, Length, Strength, Yaw
 from gsd.types import Context, PointCloud
 
 OTHERWISE = "or start with init=shap_e (pip only), init=menagerie or init=shell"
@@ -46,10 +47,10 @@ class PointE(Init):
         upsample: bool = True,
         weights: str | None = None,
         clip: str = "openai/clip-vit-large-patch14",
-        guidance_scale: NonNegativeFloat = 3.0,
-        sampling_steps: PositiveInt = 64,
-        radius: PositiveFloat = 0.6,
-        yaw: float = FRONT,
+        guidance_scale: Strength = 3.0,
+        sampling_steps: Few = 64,
+        radius: Length = 0.6,
+        yaw: Yaw = FRONT,
         grow: Growing | None = None,
     ) -> None:
         self.prompt, self.device, self.image = context.prompt, context.device, None if image is None else Path(image)
@@ -69,9 +70,9 @@ class PointE(Init):
 
     def _locate(self) -> tuple[list[Path], Path]:
         """The checkpoints of the stages and the folder of CLIP."""
-        if find_spec("point_e") is None:
-            raise GsdError(f"init=point_e needs the package point_e: {INSTALL}, {OTHERWISE}.")
-        return [_checkpoint(name, self.weights) for name in self.models], locate_clip(self.clip)
+        checkpoints = [partial(_checkpoint, name, self.weights) for name in self.models]
+        _, clip, *files = gathered(_require_package, lambda: locate_clip(self.clip), *checkpoints)
+        return files, clip
 
     @torch.no_grad()
     def _sample(self, rng: Stream) -> PointCloud:
@@ -107,6 +108,11 @@ class PointE(Init):
         return PointCloud(torch.from_numpy(cloud.coords).float(), rgb.float().clamp(0, 1))
 
 
+def _require_package() -> None:
+    if find_spec("point_e") is None:
+        raise GsdError(f"init=point_e needs the package point_e: {INSTALL}, {OTHERWISE}.")
+
+
 def _check_image(model: str, image: Path | None) -> None:
     if model == OF_TEXT and image is not None:
         raise GsdError(f"init.model={OF_TEXT} reads the prompt, not an image; add init.model=base1B.")
@@ -130,6 +136,11 @@ def _opened(image: Path) -> Any:
 
 def _checkpoint(name: str, folder: Path | None) -> Path:
     """The .pt file of a model; it is not read here. Without a folder, in the cache, where point_e downloads it to."""
+    if find_spec("point_e") is None:  # which knows the files' names
+        place = folder or cache_folder() / "point_e"
+        if any(place.glob("*.pt")):
+            return place
+        raise GsdError(f"The weights of init=point_e are not in {place} either; the package downloads them once.")
     from point_e.models.download import MODEL_PATHS, fetch_file_cached
 
     url, place = MODEL_PATHS[name], folder or cache_folder() / "point_e"

@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.backend.checkpoint import HUB_ID, downloaded, loading
@@ -21,6 +20,7 @@ from gsd.init.parts.cloud import Growing
 from gsd.init.parts.sampled import FRONT, CloudCache, placed
 from gsd.protocols import Init
 from gsd.random import Stream
+from gsd.ranges import Count, Few, Length, Strength, Yaw
 from gsd.types import Context, PointCloud
 
 OTHERWISE = "or start with init=shell or init=menagerie"
@@ -36,11 +36,11 @@ class ShapE(Init):
     context: Context
     model: str = "openai/shap-e"  # a folder or hub id in the layout of diffusers
     variant: str | None = None  # of the weights' files, such as "fp16"
-    points: PositiveInt = 4096
-    guidance_scale: NonNegativeFloat = 15.0
-    sampling_steps: PositiveInt = 64
-    radius: PositiveFloat = 0.6  # world units, which the mesh is fitted into
-    yaw: float = FRONT  # degrees that bring its front to +x
+    points: Count = 4096
+    guidance_scale: Strength = 15.0
+    sampling_steps: Few = 64
+    radius: Length = 0.6  # world units, which the mesh is fitted into
+    yaw: Yaw = FRONT  # degrees that bring its front to +x
     grow: Growing | None = None  # noisy point growing
 
     def __post_init__(self) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from pydantic import PositiveFloat, PositiveInt
 
 from gsd.protocols import Init
 from gsd.random import Stream
+from gsd.ranges import Count, Length
 from gsd.types import PointCloud
 
 
@@ -16,8 +16,8 @@ from gsd.types import PointCloud
 class Shell(Init):
     """`points` grey points, normally distributed with standard deviation `radius` / 2 and none beyond 2 `radius`."""
 
-    points: PositiveInt = 3000
-    radius: PositiveFloat = 0.5
+    points: Count = 3000
+    radius: Length = 0.5
 
     def __call__(self, rng: Stream) -> PointCloud:
         generator = rng.generator()

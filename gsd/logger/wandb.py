@@ -10,9 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import PositiveFloat
-
 from gsd.errors import GsdError, reason
+from gsd.ranges import Seconds
 from gsd.types import TrackedResults, TrackedRow, TrackedRun
 
 
@@ -31,8 +30,8 @@ class Wandb:
         project: str = "gsd",
         entity: str | None = None,
         mode: Literal["auto", "online", "offline"] = "auto",
-        init_timeout: PositiveFloat = 20,
-        finish_timeout: PositiveFloat = 60,
+        init_timeout: Seconds = 20,
+        finish_timeout: Seconds = 60,
     ) -> None:
         # wandb's reports of its own errors would delay the end of a process by 12 s if the network does not answer
         os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
@@ -174,6 +173,11 @@ def _mode(option: str) -> tuple[str, str]:
         return option, "logger.wandb.mode says so"
     variable = os.environ.get("WANDB_MODE")
     if option == "auto" and variable:
+        variable = {"dryrun": "offline", "run": "online"}.get(variable, variable)  # W&B's names of old
+        if variable == "disabled":
+            raise GsdError("WANDB_MODE=disabled leaves nothing for logger=wandb to do; unset it, or take logger=files.")
+        if variable not in ("online", "offline"):
+            raise GsdError(f"WANDB_MODE={variable} is none of W&B's; set it to online or offline, or unset it.")
         return variable, f"WANDB_MODE={variable}"
     if _login():
         return "online", ""

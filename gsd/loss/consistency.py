@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxtyping import Float
-from pydantic import PositiveFloat
 from torch import Tensor
 
 from gsd.backend.device import compiled
@@ -14,6 +13,7 @@ from gsd.backend.triton import on_triton
 from gsd.errors import GsdError
 from gsd.geometry import Sampler
 from gsd.protocols import Loss
+from gsd.ranges import Length
 from gsd.schedule import Share, Weight
 from gsd.types import StepState
 from gsd.warping.compare import Compared, compare_torch, ordered_pairs
@@ -52,7 +52,7 @@ class Consistency(Loss):
     warp: Sampler = "bilinear"
     input: Literal["residual", "score", "cfg_delta"] = "residual"
     resolution: Literal["latent", "render"] = "latent"
-    tolerance: PositiveFloat = 0.07  # world units, about 3 pixel footprints
+    tolerance: Length = 0.07  # world units, about 3 pixel footprints
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         maps = self._maps(state).detach()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from annotated_types import Interval
 from torch.nn.functional import interpolate
 
 from gsd.metric.parts.lpips import Lpips
@@ -33,7 +33,7 @@ class ALpips(Metric):
         self,
         context: Context,
         weights: str | None = None,
-        resolution: Annotated[int, Field(ge=16, le=1024)] = 128,
+        resolution: Annotated[int, Interval(ge=16, le=1024)] = 128,
     ) -> None:
         self.lpips = None if weights is None else Lpips(weights, context.device)
         self.resolution = resolution

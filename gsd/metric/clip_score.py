@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from pydantic import PositiveInt
-
 from gsd.errors import GsdError
 from gsd.menagerie import Creature, find, load
 from gsd.metric.parts.clip import load_clip, warn_of_unknown
 from gsd.protocols import Metric
+from gsd.ranges import Few
 from gsd.types import Cameras, Render
 
 
@@ -41,7 +40,7 @@ class ClipScore(Metric):
         model: str = "tiny",
         pretrained: str | None = None,
         prompts: str | None = None,
-        chunk: PositiveInt = 16,
+        chunk: Few = 16,
     ) -> None:
         self.prompts = None if prompts is None else _lines(Path(prompts).expanduser())
         self.model = model

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from pydantic import PositiveInt
 from torch import Tensor
 
 from gsd.geometry import angle_between
 from gsd.metric.parts.clip import load_clip, warn_of_unknown
 from gsd.protocols import Metric
+from gsd.ranges import Few
 from gsd.statistics.jackknife import jackknife
 from gsd.types import Cameras, Render
 
@@ -55,7 +55,7 @@ class ClipView(Metric):
 
     model: str = "tiny"
     pretrained: str | None = None
-    chunk: PositiveInt = 16
+    chunk: Few = 16
 
     def __post_init__(self) -> None:
         self.clip = load_clip(self.model, self.pretrained, "metric.clip_view")

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float, Int
-from pydantic import Field, PositiveFloat
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, interpolate, max_pool2d
 
 from gsd.geometry import co_visible, correspond, in_bounds, resize_depth, sample
 from gsd.metric.parts.features import gradient_features
 from gsd.protocols import Metric
+from gsd.ranges import Length
 from gsd.types import Cameras, Render
 
 NEVER = 1e6  # world units: the depth of nothing
@@ -41,9 +42,9 @@ class Reprojection(Metric):
     The views compared are those nearest to `apart_deg` apart, so that turntables of 24 and 120 views measure the same.
     """
 
-    resolution: Annotated[int, Field(ge=16, le=512)] = 64
-    apart_deg: Annotated[float, Field(gt=0, le=90)] = 15.0
-    tolerance: PositiveFloat = 0.07
+    resolution: Annotated[int, Interval(ge=16, le=512)] = 64
+    apart_deg: Annotated[float, Interval(gt=0, le=90)] = 15.0
+    tolerance: Length = 0.07
 
     @torch.no_grad()
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]:

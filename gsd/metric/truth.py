@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float
-from pydantic import Field, PositiveInt
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -19,6 +19,7 @@ from gsd.metric.parts.faces import count_faces, from_front, shows_face, squared_
 from gsd.metric.parts.similarity import detail, gmsd, ssim
 from gsd.metric.parts.surface import geometry_errors
 from gsd.protocols import Metric
+from gsd.ranges import Variants
 from gsd.types import Cameras, Context, Render
 
 NOTHING_SEEN_DEG = 90.0  # the error of a view that shows no animal: that of a blind guess
@@ -76,9 +77,9 @@ class Truth(Metric):
     """
 
     context: Context
-    resolution: Annotated[int, Field(ge=8, le=512)] = 64
-    variants: PositiveInt = 4
-    azimuths: Annotated[int, Field(ge=8, le=360)] = 72
+    resolution: Annotated[int, Interval(ge=11, le=512)] = 64
+    variants: Variants = 4
+    azimuths: Annotated[int, Interval(ge=8, le=360)] = 72
 
     def __post_init__(self) -> None:
         prompt = self.context.prompt

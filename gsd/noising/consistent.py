@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float, Int
-from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 
 from gsd.noising.parts.correlated import Correlated
@@ -18,9 +18,11 @@ from gsd.noising.points.cells import surface_cells
 from gsd.noising.points.drift import Drift
 from gsd.noising.points.local import Offsets, frames
 from gsd.noising.points.operator import integral
+from gsd.noising.points.whiten import Ridge
 from gsd.random import Stream
-from gsd.schedule import Schedule
-from gsd.types import Fraction, Geometry
+from gsd.ranges import Count, Few, Fraction, Length
+from gsd.schedule import Schedule, Within
+from gsd.types import Geometry
 
 Normalization = Literal["exact", "eq7_8", "sentence"]
 Refresh = Literal["iteration", "interval", "ou"]
@@ -64,19 +66,19 @@ class Consistent(Correlated):
 
     def __init__(
         self,
-        upsample: PositiveInt = 1,
-        cells: NonNegativeFloat = 0.6,
+        upsample: Few = 1,
+        cells: Annotated[float, Interval(ge=0, le=100)] = 0.6,
         normalization: Normalization = "exact",
         offsets: Offsets = "tangent",
-        spread: NonNegativeFloat = 0.7,
-        depth_tolerance: PositiveFloat = 0.1,
+        spread: Annotated[float, Interval(ge=0, le=100)] = 0.7,
+        depth_tolerance: Length = 0.1,
         background: Literal["sphere", "fresh"] = "sphere",
-        background_radius: PositiveFloat | None = None,
+        background_radius: Length | None = None,
         refresh: Refresh = "iteration",
-        interval: PositiveInt = 10,
-        gamma: Schedule = 0.01,
+        interval: Count = 10,
+        gamma: Annotated[Schedule, Within(0, 1)] = 0.01,
         kernel: Kernel = "box",
-        ridge: PositiveFloat = 0.01,
+        ridge: Ridge = 0.01,
         sqrt_beta: Fraction = 1.0,
     ) -> None:
         super().__init__(sqrt_beta)

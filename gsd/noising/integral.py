@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float, Int
-from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from gsd.backend.device import compiled
@@ -16,7 +16,7 @@ from gsd.noising.points.canvas import SCALE
 from gsd.noising.warped import warp_kernels as kernels
 from gsd.noising.warped.anchored import Anchored, Sparse, Split, split
 from gsd.noising.warped.warp import Warp, inverse_of, same_surface
-from gsd.types import Fraction
+from gsd.ranges import Fraction, Length
 
 RING = (0, 1, 2, 5, 8, 7, 6, 3)  # the points of a 3 x 3 grid (by rows) around its centre, clockwise
 WIDEST = 16  # pixels of the anchor; a larger triangle of a pixel is not a surface that both views see
@@ -40,8 +40,8 @@ class Integral(Anchored):
     def __init__(
         self,
         algorithm: Literal["chang", "deng"] = "chang",
-        k: Annotated[int, Field(ge=0, le=5)] = 3,
-        depth_tolerance: PositiveFloat = 0.1,
+        k: Annotated[int, Interval(ge=0, le=5)] = 3,
+        depth_tolerance: Length = 0.1,
         sqrt_beta: Fraction = 1.0,
     ) -> None:
         super().__init__(depth_tolerance, sqrt_beta)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool, Float
-from pydantic import Field, PositiveFloat
 from torch import Tensor
 
 from gsd.noising.parts.correlated import Correlated
@@ -14,8 +14,10 @@ from gsd.noising.points.background import background
 from gsd.noising.points.canvas import Canvas, Kernel, Layer, Values, reached
 from gsd.noising.points.cells import surface_cells
 from gsd.noising.points.operator import integral
+from gsd.noising.points.whiten import Ridge
 from gsd.random import Stream
-from gsd.types import Fraction, Geometry
+from gsd.ranges import Fraction, Length
+from gsd.types import Geometry
 
 
 class Lattice(Correlated):
@@ -33,13 +35,13 @@ class Lattice(Correlated):
 
     def __init__(
         self,
-        cell: PositiveFloat = 0.75,
-        rays: Annotated[int, Field(ge=1, le=16)] = 3,
-        depth_tolerance: PositiveFloat = 0.1,
+        cell: Annotated[float, Interval(ge=0.05, le=100)] = 0.75,
+        rays: Annotated[int, Interval(ge=1, le=16)] = 3,
+        depth_tolerance: Length = 0.1,
         background: Literal["sphere", "fresh"] = "sphere",
-        background_radius: PositiveFloat | None = None,
+        background_radius: Length | None = None,
         kernel: Kernel = "box",
-        ridge: PositiveFloat = 0.01,
+        ridge: Ridge = 0.01,
         sqrt_beta: Fraction = 1.0,
     ) -> None:
         super().__init__(sqrt_beta)

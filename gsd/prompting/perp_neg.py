@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 import torch
-from pydantic import Field
+from annotated_types import Interval
 
 from gsd.geometry import angle_between
 from gsd.prompting.parts.words import Without, negative_prompt, of_view
 from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
-Decay = tuple[float, float, float]  # a, b, c of -(a exp(-b r) + c)
+Number = Annotated[float, Interval(ge=-20, le=20)]
+Decay = tuple[Number, Number, Number]  # a, b, c of -(a exp(-b r) + c)
 
 
 @dataclass
@@ -36,7 +37,7 @@ class PerpNeg(Prompting):
     """
 
     context: Context
-    overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0
+    overhead_deg: Annotated[float, Interval(ge=0, le=90)] = 60.0
     fs: Decay = (4.0, 0.5, -2.426)
     sf: Decay = (4.0, 0.5, -2.426)
     sb: Decay = (1.0, 0.5, -0.606)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import torch
-from pydantic import Field
+from annotated_types import Interval
 
 from gsd.geometry import angle_between
 from gsd.prompting.parts.words import Without, negative_prompt, of_view
@@ -23,9 +23,9 @@ class ViewDependent(Prompting):
     """
 
     context: Context
-    front_deg: Annotated[float, Field(ge=0, le=180)] = 45.0  # front: within this of azimuth 0
-    back_deg: Annotated[float, Field(ge=0, le=180)] = 45.0  # back: within this of azimuth 180
-    overhead_deg: Annotated[float, Field(ge=0, le=90)] = 60.0  # overhead: above this elevation
+    front_deg: Annotated[float, Interval(ge=0, le=180)] = 45.0  # front: within this of azimuth 0
+    back_deg: Annotated[float, Interval(ge=0, le=180)] = 45.0  # back: within this of azimuth 180
+    overhead_deg: Annotated[float, Interval(ge=0, le=90)] = 60.0  # overhead: above this elevation
     negative: str = ""  # negative prompt; {prompt} in it is the prompt without view words
     without: Without | None = None  # words to remove per view, such as {back: [smiling]}
 

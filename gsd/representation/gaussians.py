@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Bool
-from pydantic import Field
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
@@ -17,13 +17,14 @@ from gsd.errors import GsdError
 from gsd.geometry import NEAR, project, sample
 from gsd.protocols import Representation
 from gsd.random import Stream
+from gsd.ranges import Fraction
 from gsd.rasterizer import rasterize
 from gsd.rasterizer.ply import Splats
 from gsd.rasterizer.rows import keep_rows
 from gsd.rasterizer.sh import colors_from_sh
 from gsd.representation.parts.background import Colour, behind
-from gsd.schedule import Schedule, at
-from gsd.types import Cameras, Context, Fraction, PointCloud, Render, Scene
+from gsd.schedule import Rate, Schedule, Within, at
+from gsd.types import Cameras, Context, PointCloud, Render, Scene
 
 SH_C0 = 0.28209479177387814  # the constant basis function
 EMPTY = 0.05  # a pixel with less alpha shows nothing of the object
@@ -45,17 +46,17 @@ class Gaussians(nn.Module, Representation):
     def __init__(
         self,
         context: Context,
-        decay: Schedule,
-        sh_degree: Annotated[int, Field(ge=0, le=3)] = 0,
-        opacity: Annotated[float, Field(gt=0, lt=1)] = 0.1,
+        decay: Annotated[Schedule, Within(0, 1000)],
+        sh_degree: Annotated[int, Interval(ge=0, le=3)] = 0,
+        opacity: Annotated[float, Interval(gt=0, lt=1)] = 0.1,
         background: Colour = "white",
         random_background: Fraction | None = None,
         min_opacity: Fraction = 0.02,
-        means_lr: Schedule = 0.004,
-        sh_lr: Schedule = 0.04,
-        log_scales_lr: Schedule = 0.008,
-        quats_lr: Schedule = 0.01,
-        opacity_lr: Schedule = 0.04,
+        means_lr: Rate = 0.004,
+        sh_lr: Rate = 0.04,
+        log_scales_lr: Rate = 0.008,
+        quats_lr: Rate = 0.01,
+        opacity_lr: Rate = 0.04,
         backend: Literal["auto", "cpu", "torch", "gsplat"] = "auto",
     ) -> None:
         super().__init__()

@@ -7,22 +7,34 @@ from copy import deepcopy
 from typing import Annotated, Any, Literal
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import Field, PositiveFloat, PositiveInt
 from torch import Tensor, nn
 
 from gsd.backend.adam import Adam
 from gsd.errors import GsdError
 from gsd.field.background import Environment
 from gsd.field.composite import sum_rays, weigh
-from gsd.field.field import Normals, RadianceField, Shape
+from gsd.field.field import (
+    BaseResolution,
+    BlobDensity,
+    Bound,
+    Growth,
+    Layers,
+    Levels,
+    Log2Table,
+    Normals,
+    RadianceField,
+    Shape,
+)
 from gsd.field.march import Rays, march, rays_of
 from gsd.field.occupancy import Occupancy
 from gsd.protocols import Representation
 from gsd.random import Stream
+from gsd.ranges import Count, Few, Fraction, Length
 from gsd.representation.parts.background import Colour, behind
-from gsd.schedule import Schedule, at
-from gsd.types import Cameras, Context, Fraction, Render, Scene
+from gsd.schedule import Rate, Schedule, Within, at
+from gsd.types import Cameras, Context, Render, Scene
 
 CHUNK = 2**15  # rays without graph, or points of `field`, at a time
 LEAST_ALPHA = 1e-6  # below, a pixel has no depth
@@ -46,32 +58,32 @@ class InstantNGP(nn.Module, Representation):
     def __init__(
         self,
         context: Context,
-        bound: PositiveFloat = 1.0,
-        levels: PositiveInt = 8,
+        bound: Bound = 1.0,
+        levels: Levels = 8,
         features: Literal[2, 4, 8] = 2,
-        log2_table: Annotated[int, Field(ge=4, le=24)] = 15,
-        base_resolution: Annotated[int, Field(ge=2)] = 8,
-        growth: Annotated[float, Field(ge=1, le=4)] = 1.5,
-        active_levels: Schedule = 8,
-        hidden: PositiveInt = 32,
-        layers: PositiveInt = 1,
+        log2_table: Log2Table = 15,
+        base_resolution: BaseResolution = 8,
+        growth: Growth = 1.5,
+        active_levels: Annotated[Schedule, Within(0, 32)] = 8,
+        hidden: Few = 32,
+        layers: Layers = 1,
         activation: Literal["softplus", "trunc_exp"] = "softplus",
         blob: Literal["magic3d", "dreamfusion", "none"] = "magic3d",
-        blob_density: float = 10.0,
-        blob_radius: PositiveFloat = 0.5,
-        samples: PositiveInt = 64,
-        occupancy_cells: PositiveInt = 48,
-        occupancy_every: PositiveInt = 8,
+        blob_density: BlobDensity = 10.0,
+        blob_radius: Length = 0.5,
+        samples: Annotated[int, Interval(ge=1, le=4096)] = 64,
+        occupancy_cells: Annotated[int, Interval(ge=1, le=512)] = 48,
+        occupancy_every: Count = 8,
         occupancy_decay: Fraction = 0.8,
-        occupancy_threshold: PositiveFloat = 0.01,
+        occupancy_threshold: Annotated[float, Interval(gt=0, le=1000)] = 0.01,
         termination: Fraction = 1e-4,
         background: Colour | Literal["environment"] = "white",
         random_background: Fraction | None = None,
         normals: Normals = "none",
-        grid_lr: Schedule = 0.01,
-        density_lr: Schedule = 0.001,
-        color_lr: Schedule = 0.001,
-        background_lr: Schedule = 0.001,
+        grid_lr: Rate = 0.01,
+        density_lr: Rate = 0.001,
+        color_lr: Rate = 0.001,
+        background_lr: Rate = 0.001,
     ) -> None:
         super().__init__()
         self.seed, self.device, self.steps_taken = context.seed, context.device, 0

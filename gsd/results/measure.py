@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from typing import Any
 
@@ -27,10 +28,13 @@ def measure(metrics: dict[str, Metric], show: Render, cameras: Cameras, prompt: 
     measured: dict[str, Any] = {}
     for metric in metrics.values():
         measured |= metric(show, cameras, prompt)
+    # What a turntable of so few views does not determine is nan, which JSON does not have
+    measured = {name: value for name, value in measured.items() if isinstance(value, list) or math.isfinite(value)}
     return measured | shares(measured)
 
 
 def means(metrics: list[dict[str, Any]]) -> dict[str, float]:
     """Of the numbers; curves are left to each scene's own."""
-    numbers = [name for name, value in metrics[0].items() if not isinstance(value, list)]
+    everywhere = set.intersection(*(set(each) for each in metrics))
+    numbers = [name for name, value in metrics[0].items() if name in everywhere and not isinstance(value, list)]
     return {name: statistics.mean(each[name] for each in metrics) for name in numbers}

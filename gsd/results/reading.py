@@ -98,11 +98,6 @@ def read_json(file: Path, kind: Any) -> Any:
     return checked(file, _of_json(file), kind)
 
 
-def read_objects(file: Path, kind: Any) -> Any:
-    """JSON as objects, such as a list of dataclasses."""
-    return checked(file, _of_json(file), kind, strict=False)
-
-
 def _of_json(file: Path) -> Any:
     try:
         return parse_json(read_text(file))

@@ -170,5 +170,6 @@ def table(rows: list[Standing]) -> str:
     cells = [["state", "run", "step", "settings", ""]] + [
         [row.state, row.name, f"{row.step}/{row.steps or '?'}", " ".join(row.overrides), row.note] for row in rows
     ]
+    cells = [[" ".join(cell.splitlines()) for cell in line] for line in cells]  # a prompt may have line breaks
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return "\n".join("  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -12,8 +13,10 @@ from gsd.errors import GsdError
 from gsd.noise_levels import TRAIN_STEPS, vp_sigmas
 from gsd.protocols import Sigma
 from gsd.random import Stream
-from gsd.schedule import Schedule, at
+from gsd.schedule import Schedule, Within, at, first_step
 from gsd.types import Cameras, Context
+
+Part = Annotated[Schedule, Within(0, (TRAIN_STEPS - 1) / TRAIN_STEPS)]
 
 
 @dataclass
@@ -26,25 +29,24 @@ class VP(Sigma):
     """
 
     context: Context
-    t_min: Schedule
-    t_max: Schedule
+    t_min: Part
+    t_max: Part
 
     def __post_init__(self) -> None:
         self.sigmas = vp_sigmas()
-        for step in range(self.context.steps):
-            self._range(step)
-
-    def _range(self, step: int) -> tuple[int, int]:
-        low, high = at(self.t_min, step), at(self.t_max, step)
-        if not 0 <= low <= high < 1:
+        step = first_step(lambda step: not self._ascend(step), (self.t_min, self.t_max), self.context.steps)
+        if step is not None:
             raise GsdError(
-                f"sigma.t_min={low:g} and sigma.t_max={high:g} at step {step}: need 0 <= t_min <= t_max < 1."
+                f"sigma.t_min={at(self.t_min, step):g} and sigma.t_max={at(self.t_max, step):g} at step {step}: "
+                "need t_min <= t_max."
             )
-        return round(low * TRAIN_STEPS), round(high * TRAIN_STEPS)
+
+    def _ascend(self, step: int) -> bool:
+        return at(self.t_min, step) <= at(self.t_max, step)
 
     def __call__(self, cameras: Cameras, rng: Stream) -> Float[Tensor, " V"]:
         """sigma of every view, equal within a group."""
-        low, high = self._range(rng.step)
+        low, high = (round(at(schedule, rng.step) * TRAIN_STEPS) for schedule in (self.t_min, self.t_max))
         group = cameras.on_cpu.group
         groups = int(group.max()) + 1
         t = torch.randint(low, high + 1, (groups,), generator=rng.generator())

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import numpy as np
+from annotated_types import Interval
 from jaxtyping import Float, UInt8
-from pydantic import Field, PositiveInt
 
 from gsd.browser.curves import Curves
 from gsd.browser.server import Flag, address, require_viser, serving
@@ -18,7 +18,8 @@ from gsd.browser.stage import Stage
 from gsd.browser.tiles import BLANK, labelled
 from gsd.geometry import unproject
 from gsd.protocols import Display, Viewer
-from gsd.types import Context, Fraction, Geometry, Shown, TrackedRun
+from gsd.ranges import Fraction, Pixels
+from gsd.types import Context, Geometry, Shown, TrackedRun
 
 BEFORE, FADED = 0.97, 0.15  # painted noise: where, as a fraction of the depth; opacity of the scene below it
 FAREWELL_S = 0.3  # until a last message has left for a browser
@@ -36,10 +37,10 @@ class Viser(Viewer):
         self,
         context: Context,
         host: str = "127.0.0.1",
-        port: Annotated[int, Field(ge=1, le=65535)] | None = None,
+        port: Annotated[int, Interval(ge=1, le=65535)] | None = None,
         cost: Fraction = 0.05,
         paused: bool = False,
-        pixels: PositiveInt = 64,
+        pixels: Pixels = 64,
         hosts: tuple[str, ...] = (),
     ) -> None:
         require_viser("viewer=viser")

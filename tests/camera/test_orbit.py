@@ -2,12 +2,16 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from gsd.camera.orbit import Orbit
+from gsd.config import make
 from gsd.errors import GsdError
 from gsd.geometry import angle_between
+from gsd.protocols import Camera
 from gsd.random import Stream
 from gsd.schedule import Step
+from gsd.types import Context
 
 
 @given(st.integers(1, 4), st.integers(1, 6), st.floats(0.5, 60), st.integers(0, 1000))
@@ -53,4 +57,4 @@ def test_anchors_are_uniform_over_steps(azimuth):
 )
 def test_ranges_are_checked(wrong):
     with pytest.raises(GsdError, match=next(iter(wrong))):
-        Orbit(**wrong)
+        make(OmegaConf.create({"_target_": "gsd.camera.orbit.Orbit", **wrong}), "camera", Context(), Camera)

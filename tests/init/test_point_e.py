@@ -81,8 +81,10 @@ def test_a_kept_cloud_needs_neither_package_nor_weights(tmp_path, monkeypatch):
     monkeypatch.setattr(point_e, "find_spec", lambda _: None)
     assert torch.equal(small(tmp_path)(RNG).xyz, first.xyz)
     for other in ({"guidance_scale": 4.0}, {"upsample": False}):
-        with pytest.raises(GsdError, match=r"pip install git\+https.* or start with init=shap_e"):
-            small(tmp_path, **other)
+        with pytest.raises(
+            GsdError, match=r"pip install git\+https.* or start with init=shap_e.* The weights .*either"
+        ):
+            small(tmp_path, **other)  # all that is missing
     with pytest.raises(GsdError, match="pip install"):
         small(tmp_path)(Stream(1, "init"))
 

@@ -189,6 +189,16 @@ def test_offline_is_said_once_a_run_with_how_to_send_it(sweep):
     assert not [line for line in err.splitlines() if "wandb" in line and not line.startswith("W&B: ")]
 
 
+def test_other_modes_of_the_environment_are_understood_or_refused(monkeypatch):
+    for mode, taken in (("dryrun", "offline"), ("run", "online"), ("offline", "offline")):
+        monkeypatch.setenv("WANDB_MODE", mode)
+        assert Wandb().mode == taken
+    for mode, said in (("disabled", "take logger=files"), ("shared", "set it to online or offline")):
+        monkeypatch.setenv("WANDB_MODE", mode)
+        with pytest.raises(GsdError, match=f"WANDB_MODE={mode} .*{said}"):
+            Wandb()
+
+
 def test_no_login_is_offline_and_mode_online_is_refused(monkeypatch, tmp_path, capsys):
     import wandb
 

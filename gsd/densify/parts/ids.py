@@ -1,16 +1,10 @@
-"""Ids that were never used, and the ranges of options."""
+"""Ids that were never used."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
 import torch
 from jaxtyping import Int
-from pydantic import Field
 from torch import Tensor
-
-Positive = Annotated[float, Field(gt=0)]
-Count = Annotated[int, Field(ge=1)]
 
 
 class Ids:

@@ -6,15 +6,14 @@ from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from gsd.protocols import Prior
-from gsd.schedule import Changing, at
+from gsd.schedule import Scale, Schedule, Within, at
 from gsd.types import Noised
 
 Weighting = Literal["one_minus_abar", "uniform", "fantasia3d", "sigma", "dmd"]
-Scale = Annotated[float, Field(ge=0)] | Changing  # of guidance
 LEAST_MEAN = 1e-8  # of a direction's absolute values
 
 
@@ -30,9 +29,9 @@ class GradientClip(BaseModel):
     of SJC) and from 0.5 to 2 with DeepFloyd IF (scale 20, weighted as by one_minus_abar): experiment=debiased_sds.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     per: Literal["value", "pixel", "view"]
-    limit: Scale
+    limit: Annotated[Schedule, Within(0, 1e9)]
 
     def __call__(self, gradient: Float[Tensor, "V C h w"], step: int) -> Float[Tensor, "V C h w"]:
         limit = at(self.limit, step)

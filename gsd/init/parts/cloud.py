@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from plyfile import PlyData, PlyElement
-from pydantic import BaseModel, ConfigDict, PositiveFloat, PositiveInt
+from pydantic import BaseModel, ConfigDict
 from scipy.spatial import cKDTree
 from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.random import Stream
-from gsd.types import Fraction, PointCloud
+from gsd.ranges import Count, Fraction, Length
+from gsd.types import PointCloud
 
 
 class Growing(BaseModel):
@@ -26,10 +27,10 @@ class Growing(BaseModel):
     radius, before it is scaled.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    samples: PositiveInt = 1_000_000
-    distance: PositiveFloat = 0.01
+    samples: Count = 1_000_000
+    distance: Length = 0.01
     colour: Fraction = 0.2
 
     def __call__(self, cloud: PointCloud, rng: Stream) -> PointCloud:

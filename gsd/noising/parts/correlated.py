@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gsd.protocols import Noising
 from gsd.random import Stream
-from gsd.types import Fraction, Geometry, NoiseClaim
+from gsd.ranges import Fraction
+from gsd.types import Geometry, NoiseClaim
 
 
 class Correlated(Noising):

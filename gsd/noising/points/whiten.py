@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from typing import Annotated
 
 import numpy as np
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
@@ -25,6 +27,8 @@ from gsd.noising.points import paint_kernels
 from gsd.noising.points.counter import normal
 from gsd.random import Stream
 
+# Below, the polynomial gets long and float32 is not enough
+Ridge = Annotated[float, Interval(ge=1e-4, le=10)]
 _ERROR = 1e-3  # largest |lambda p(lambda)^2 - 1| in the spectrum, and so the error of the covariance
 _STEP = 0.25  # the bound on the spectrum is rounded up to multiples of this, so that few polynomials are made
 _MOST = 4.0  # bound on the eigenvalues of G, since a sub-point touches four pixels

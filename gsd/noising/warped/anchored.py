@@ -9,7 +9,6 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
-from pydantic import PositiveFloat
 from torch import Tensor
 
 from gsd.backend.device import compiled
@@ -18,7 +17,8 @@ from gsd.noising.points.counter import normal
 from gsd.noising.warped import warp_kernels as kernels
 from gsd.noising.warped.warp import Links, Warp
 from gsd.random import Stream
-from gsd.types import Fraction, Geometry
+from gsd.ranges import Fraction, Length
+from gsd.types import Geometry
 
 
 @runtime_checkable
@@ -103,7 +103,7 @@ class Anchored(Correlated):
     that the anchor does not see get fresh noise. Geometry alone decides, so maps are linear in independent values.
     """
 
-    def __init__(self, depth_tolerance: PositiveFloat = 0.1, sqrt_beta: Fraction = 1.0) -> None:
+    def __init__(self, depth_tolerance: Length = 0.1, sqrt_beta: Fraction = 1.0) -> None:
         super().__init__(sqrt_beta)
         self.depth_tolerance = depth_tolerance
 

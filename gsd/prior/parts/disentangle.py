@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
+from annotated_types import Interval
 from jaxtyping import Float
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from gsd.backend.checkpoint import loading
@@ -26,7 +27,7 @@ class Disentangle(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     keyword: str = Field(min_length=1)
-    weight: NonNegativeFloat = 1.0
+    weight: Annotated[float, Interval(ge=0, le=100)] = 1.0
 
 
 class Disentangled:

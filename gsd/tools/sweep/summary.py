@@ -83,7 +83,8 @@ def _in_order(folder: SweepFolder, table: Table) -> list[Group]:
 def _chosen(groups: Sequence[Group], baseline: str | None) -> Group:
     if baseline is None:
         return groups[0]
-    fitting = [group for group in groups if set(baseline.split()) <= set(group.label.split(" "))]
+    exact = [group for group in groups if group.label == baseline]  # a prompt may hold the words of another
+    fitting = exact or [group for group in groups if set(baseline.split()) <= set(group.label.split(" "))]
     if len(fitting) != 1:
         labels = [group.label for group in groups]
         some = "; ".join(labels[:8]) + (" ..." if len(labels) > 8 else "")

@@ -70,6 +70,7 @@ class Sweeper(BasicSweeper):
             config = loader.load_sweep_config(self.config, overrides)
             with open_dict(config):
                 config.hydra.job.num, config.hydra.job.id = number, str(number)
+            _refuse_other_sweeps(self.config, config, overrides)
             name, asked = str(OmegaConf.select(config, "hydra.sweep.subdir")), identity(config)
             if different := asked.unlike(self.asked.setdefault(name, asked)):
                 key, words = next(iter(different.items()))
@@ -157,6 +158,15 @@ def into(path: Path) -> str:
 
 def _quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
+
+
+def _refuse_other_sweeps(sweep: DictConfig, job: DictConfig, overrides: list[str]) -> None:
+    """A preset that is swept over may ask for a launcher or a sweep of its own, which no job can have."""
+    for key in ("hydra.launcher", "hydra.sweeper.params"):
+        if OmegaConf.select(sweep, key) != OmegaConf.select(job, key):
+            asked = job.hydra.runtime.choices["hydra/launcher"]
+            mend = f"add hydra/launcher={asked} to the command line" if key == "hydra.launcher" else "run it on its own"
+            raise GsdError(f"{' '.join(overrides)} sets {key}, which a sweep over presets cannot follow; {mend}.")
 
 
 def _require_plugin(config: DictConfig) -> None:

@@ -8,9 +8,10 @@ from made_sweep import grid, run, sweep
 from scipy import stats
 
 from gsd.errors import GsdError
+from gsd.results.groups import Group
 from gsd.results.sweep_folder import SweepFolder
 from gsd.tools.sweep.close import close
-from gsd.tools.sweep.summary import write
+from gsd.tools.sweep.summary import _chosen, write
 
 RANDOM, CONSISTENT = [20.0, 21.0, 22.5, 20.5], [21.0, 22.2, 23.9, 21.4]
 
@@ -53,6 +54,12 @@ def test_another_baseline(tmp_path):
     assert rows["random"][4] == interval(np.subtract(RANDOM, CONSISTENT), "+") + " *"
     with pytest.raises(GsdError, match=r"fits 0 groups, not one. They are: .*did you mean noising=consistent\?"):
         write(folder, "noising=consistant")
+
+
+def test_a_baseline_that_is_a_label_is_that_group_whatever_else_it_fits():
+    short, longer = Group("prompt=a fox", [0]), Group("prompt=a fox in the snow", [1])
+    assert _chosen([longer, short], "prompt=a fox") is short
+    assert _chosen([longer, short], "in the snow") is longer
 
 
 def test_yes_or_no_has_wilsons_interval_and_mcnemars_test(tmp_path):

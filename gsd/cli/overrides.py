@@ -1,0 +1,148 @@
+"""What is typed, made plain for Hydra: prompts may be any text, and what cannot be meant is refused in a sentence.
+
+Hydra reads KEY=VALUE with a grammar of its own, in which 1e3 is a number, `a, b` a sweep, and ! or an accent no letter.
+A prompt is text: it is quoted here as Hydra would have it, unless it may mean something else.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from functools import cache
+from typing import Any
+
+from gsd.cli.folders import groups, options
+from gsd.errors import GsdError
+
+TEXTS = ("prompt", "prompting.negative")  # any text, as typed
+NAMES = ("name", "objective")  # text that Hydra can read, but not a number; null is none
+LISTED = ("experiment", "loss", "metric", "logger")  # groups of which several options may be chosen
+FUNCTIONS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "sort(", "tag(", "str(")  # of Hydra's grammar
+
+
+def understood(arguments: Iterable[str]) -> list[str]:
+    """The command line as Hydra understands it.
+
+    Raises GsdError for what Hydra cannot read, with what to type instead, and for values that no group can have.
+    """
+    arguments = list(arguments)
+    several = bool({"-m", "--multirun"} & set(arguments))
+    if several and (shows := {"--cfg", "-c", "--info", "-i"} & set(arguments)):
+        raise GsdError(f"{min(shows)} shows what one run makes; leave -m and the values of the sweep out.")
+    return [_understood(each, several) if "=" in each and each[0] != "-" else each for each in arguments]
+
+
+def right(key: str, text: str) -> str:
+    """KEY=TEXT as it must be typed into a shell, for Hydra to read the text as it is."""
+    return f"{key}={shlex.quote(_quoted(text))}"
+
+
+def refusal(argument: str) -> str:
+    """The sentence for an argument that Hydra cannot read."""
+    key, equals, value = argument.partition("=")
+    if not equals:
+        return f'{argument!r} is no KEY=VALUE; a text of several words needs quotes, as in prompt="a cat with a hat".'
+    odd = next((c for c in value if not _readable(c)), None)
+    what = f"the character {odd!r} in" if odd else "the value of"
+    sweep = ", or add -m to run with each of the values" if odd == "," else ""
+    return f"Hydra cannot read {what} {_shown(argument)}; for this text type {right(key, _bare(value))}{sweep}."
+
+
+def _understood(argument: str, several: bool) -> str:
+    key, _, value = argument.partition("=")
+    name = key.lstrip("+")
+    if name in TEXTS:
+        return f"{key}={_text(argument, value, several)}"
+    parsed = _parsed(argument)
+    if parsed is None:
+        raise GsdError(refusal(argument))
+    if name in NAMES and not parsed.is_sweep_override() and type(parsed.value()) in (int, float, bool):
+        return f"{key}={_quoted(value)}"
+    if key in groups() or key.split("/")[0] == "hydra":
+        _check_group(key, parsed)
+    return argument
+
+
+def _text(argument: str, value: str, several: bool) -> str:
+    """The value of a text for Hydra."""
+    parsed = _parsed(argument)
+    if parsed is not None and ("${" in value or value.startswith(FUNCTIONS)):
+        return value
+    if parsed is not None and parsed.is_sweep_override():
+        plain = not set("'\"[](){}\\") & set(value)
+        return ",".join(_plain(piece) for piece in value.split(",")) if several and plain else value
+    if parsed is not None and isinstance(parsed.value(), str) and _is_as_typed(value, parsed.value()):
+        return value
+    if parsed is None and "," in value:
+        if several and not set("'\"[](){}\\") & set(value):
+            return ",".join(_plain(piece) for piece in value.split(","))
+        if value[0] not in "[{":
+            raise GsdError(refusal(argument))
+    if value[0] in "'\"" and value.count(value[0]) % 2:
+        raise GsdError(refusal(argument))  # a quote that was opened in the shell, perhaps, and not closed
+    return _quoted(value)
+
+
+def _is_as_typed(value: str, read: str) -> bool:
+    """Whether Hydra reads what is typed, or what is typed is quoted or escaped for Hydra."""
+    return read == value.strip() or value[0] in "'\"" or "\\," in value
+
+
+def _plain(piece: str) -> str:
+    """One of the texts of a sweep."""
+    parsed = _parsed(f"x={piece}")
+    return piece if parsed is not None and isinstance(parsed.value(), str) else _quoted(piece.strip())
+
+
+def _parsed(argument: str) -> Any:
+    """Hydra's reading of KEY=VALUE; None where it has none."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    try:
+        return OverridesParser.create().parse_override(argument)
+    except HydraException:
+        return None
+    except ValueError as error:  # Python reads whole numbers of up to 4,300 digits
+        raise GsdError(f"{_shown(argument)} has too many digits; give a smaller number.") from error
+
+
+@cache
+def _readable(character: str) -> bool:
+    parsed = _parsed(f"x=a{character}a")
+    return parsed is not None and not parsed.is_sweep_override() and parsed.value() == f"a{character}a"
+
+
+def _quoted(text: str) -> str:
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    return QuotedString(text.replace("${", "\\${"), Quote.double).with_quotes()  # no reference to another setting
+
+
+def _bare(value: str) -> str:
+    """Without quotes at its ends, which were meant for Hydra."""
+    return value.strip(value[0]) if value and value[0] in "'\"" else value
+
+
+def _shown(argument: str, most: int = 120) -> str:
+    return argument if len(argument) <= most else f"{argument[:most]}..."
+
+
+def _check_group(group: str, parsed: Any) -> None:
+    """Refuse values that are no names of options."""
+    for value in _values(parsed):
+        several = isinstance(value, list) and group in LISTED
+        names = value if several else [value]
+        if not all(isinstance(name, str) for name in names):
+            choices = options(group) or ["one of Hydra's"]
+            shown = "null" if value is None else value
+            raise GsdError(f"{group}={shown} is no option; choose {', '.join(choices)}, or leave {group} out.")
+
+
+def _values(parsed: Any) -> Iterator[Any]:
+    """What a group is set to; each in turn where it is swept over."""
+    from hydra.core.override_parser.types import ChoiceSweep
+
+    value = parsed.value()
+    for each in value.list if isinstance(value, ChoiceSweep) else [value]:
+        yield getattr(each, "text", each)

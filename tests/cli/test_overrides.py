@@ -1,0 +1,202 @@
+"""Prompts are the text that is typed, and what Hydra cannot read is put right in one sentence."""
+
+import re
+import shlex
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from launch import ROOT
+from omegaconf import OmegaConf
+
+from gsd.cli.hydra import compose
+from gsd.cli.overrides import right, understood
+from gsd.errors import GsdError
+
+PROMPTS = (
+    "an owl!  and more!",
+    "the dog's bone",
+    "“a fox”, said nobody",
+    "a bear; a hare",
+    "owl #1",
+    "сова в шляпе",
+    "a (small) dog [toy] {x}",
+    "a=b",
+    "$HOME is 100% \\ mine",
+    'a "red" cat',
+    "a cat\nwith a hat",
+    "~",
+    "costs ${5",
+)
+TYPED = (
+    "2e5",
+    "False",
+    "None",
+    "null",
+    "0x1F",
+    "9_999",
+    "2024-02-29",
+    "-.25",
+    "0012",
+    "off",
+    "Yes",
+    "+7",
+    "nan",
+    "[a]",
+)
+
+AMBIGUOUS = "prompt=a dog, barking"
+
+
+def read(argument):
+    """The text that the config then holds."""
+    value = OverridesParser.create().parse_override(*understood([argument])).value()
+    return OmegaConf.create({"text": value}).text
+
+
+def test_a_prompt_comes_into_the_config_as_it_is_typed():
+    text = '007 says: "it\'s ${5 or 1e3!"'
+    assert compose(f"prompt={text}").prompt == text
+
+
+@pytest.mark.parametrize("text", [*(p for p in PROMPTS if "," not in p), *TYPED])
+def test_a_prompt_is_the_text_typed(text):
+    assert read(f"prompt={text}") == text
+
+
+@pytest.mark.parametrize("text", [*PROMPTS, "a cat, sitting", "'", '"a', "a\\", "\\\\'"])
+def test_what_is_put_right_may_be_pasted_into_a_shell(text):
+    (argument,) = shlex.split(right("prompt", text))
+    assert read(argument) == text
+
+
+@pytest.mark.parametrize(
+    ("typed", "odd", "text"),
+    [
+        (AMBIGUOUS, ",", "a dog, barking"),
+        ("prompt=a dog!, barking", "!", "a dog!, barking"),
+        ("prompt='a dog", "'", "a dog"),
+        ("prompt='a dog's bone'", "'", "a dog's bone"),
+        ("name=was ist das für", "ü", "was ist das für"),
+        ("init.path=a&b", "&", "a&b"),
+    ],
+)
+def test_a_refusal_names_the_character_and_gives_the_argument_to_paste(typed, odd, text):
+    with pytest.raises(GsdError) as refused:
+        understood([typed]) if typed != AMBIGUOUS else compose(typed)
+    said = str(refused.value)
+    assert repr(odd) in said
+    assert not re.search(r"Exception|Error|Lexer|\n", said)
+    pasted = re.search(r"for this text type (.*?)(?:, or add -m .*)?\.$", said)[1]
+    (argument,) = shlex.split(pasted)
+    assert [argument] == understood([argument])
+    assert read(argument) == text
+
+
+def test_a_sweep_over_prompts_is_one_of_texts():
+    assert understood(["-m", "prompt=a cat!,12,an owl"]) == ["-m", 'prompt="a cat!","12",an owl']
+    with pytest.raises(GsdError, match="leave -m"):
+        understood(["--multirun", "seed=1,2", "--info"])
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["loss=null", "viewer=7", "init=[shell,menagerie]", "scale=0.5", "prior=true", "logger=[tv,3]", "hydra=1"],
+)
+def test_a_group_set_to_no_name_is_refused_with_the_names(typed):
+    with pytest.raises(GsdError, match=rf"^{typed.split('=')[0]}=.* is no option; choose "):
+        compose(typed)
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        ("seed=" + "7" * 4500, "too many digits"),
+        ("checkpoint_every=" + "7" * 350, "less than or equal"),
+        ('name="a\x07b"', "'\\x07', which is not text"),
+        ('name="' + "n" * 300 + '"', "300 bytes"),
+        ("prompt=\udcff", "not text"),
+        ("+seeed=3", "did you mean seed"),
+        ("+loss.sparsty.weight=1", "did you mean sparsity"),
+        ("+loss.tv.wieght=1", "did you mean weight"),
+        ("+metric.thruth.azimuths=9", "did you mean truth"),
+    ],
+)
+def test_other_values_are_one_sentence(typed, said):
+    with pytest.raises(GsdError, match=re.escape(said)) as refused:
+        compose(typed)
+    assert "\n" not in str(refused.value)
+
+
+def test_presets_are_read_as_they_are_written_or_refused(gsd, tmp_path):
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    first = "# @package _global_\n"
+    texts = {
+        "marked": "\ufeff" + first + "prompt: on\nprompting:\n  negative: 1e-3\n",
+        "dated": first + "prompt: 1999-12-31\n",
+        "bare": "seed: 4\n",
+        "late": "# Mine\n" + first + "seed: 4\n",
+        "tabbed": first + "turntable:\n\tviews: 4\n",
+        "listed": first + "- seed\n",
+        "misspelt": first + "turntabel:\n  views: 4\n",
+        "term": first + "loss:\n  opauqe:\n    weight: 1\n",
+    }
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text, encoding="utf-8")
+    (folder / "latin.yaml").write_bytes(first.encode() + b"prompt: caf\xe9\n")
+
+    def refused(name):
+        with pytest.raises(GsdError) as refusal:
+            compose("--config-dir", str(tmp_path / "mine"), f"experiment={name}")
+        assert "\n" not in str(refusal.value)
+        return str(refusal.value)
+
+    assert "is not '# @package _global_'; add it" in refused("bare")
+    assert "is not '# @package _global_'; add it" in refused("late")
+    assert "tabbed.yaml cannot be read: found character '\\t' that cannot start any token in line 3" in refused(
+        "tabbed"
+    )
+    assert "holds a list" in refused("listed")
+    assert "sets 'turntabel', which does not exist; did you mean turntable?" in refused("misspelt")
+    assert "did you mean opaque?" in refused("term")
+    assert "not in UTF-8" in refused("latin")
+    marked = compose("--config-dir", str(tmp_path / "mine"), "experiment=marked")
+    assert (marked.prompt, marked.prompting.negative) == ("on", "1e-3")
+    assert compose("--config-dir", str(tmp_path / "mine"), "experiment=dated").prompt == "1999-12-31"
+
+
+def test_a_preset_with_a_sweep_of_its_own_is_not_swept_over(gsd, tmp_path):
+    folder = tmp_path / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    text = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n"
+    (folder / "seeds.yaml").write_text(text)
+    code, _, _ = gsd("--config-dir", tmp_path / "mine", "-m", "experiment=seeds,sds")
+    assert "experiment=seeds sets hydra.sweeper.params, which a sweep over presets cannot follow" in code
+    assert not list(tmp_path.glob("multirun/*/*/config.yaml"))
+
+
+def test_ctrl_c_while_it_starts_is_no_traceback(gsd, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gsd.cli.overrides.understood", interrupted)
+    code, _, err = gsd("seed=1")
+    assert (code, err) == (130, "stopped\n")
+
+
+def test_relative_paths_hold_where_hydra_changes_the_folder(gsd, tmp_path):
+    np.savez(tmp_path / "points.npz", xyz=np.random.default_rng(0).normal(size=(40, 3)))
+    typed = ("init=point_cloud", "hydra.job.chdir=true", "metric=none", "prompt=a dragon")  # which the prior refuses
+    said = gsd(*typed, "init.path=points.npz")[0]
+    assert "dragon" in said
+    assert "no such file" not in said
+
+
+def test_the_program_may_be_a_link(tmp_path):
+    link = tmp_path / "linked.py"
+    link.symlink_to(ROOT / "run.py")
+    done = subprocess.run([sys.executable, link, "--cfg", "job"], cwd=tmp_path, stdout=-1, text=True, check=True)
+    assert "_target_: gsd.noising" in done.stdout
