@@ -153,10 +153,8 @@ class _EncodeOnCuda(torch.autograd.Function):
             field_triton.encode, used * count, xyz.contiguous(), table.detach(), *arrays, out,
             out if slopes is None else slopes, count, used, F=features, JACOBIAN=jacobian,
         )  # fmt: skip
-        idle = whole[0] - part[0]
-        if idle:
-            out, slopes = (None if x is None else pad(x, (0, 0, 0, idle)) for x in (out, slopes))
-        return out, slopes
+        idle = (0, 0, 0, whole[0] - part[0])  # rows of the levels that are not in use
+        return pad(out, idle), None if slopes is None else pad(slopes, idle)
 
     @staticmethod
     @once_differentiable
