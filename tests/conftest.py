@@ -9,6 +9,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 import torch
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is first imported
 from jaxtyping import install_import_hook
 
 # A shell starts what runs in its background with SIGINT ignored, and so would every program that a test interrupts

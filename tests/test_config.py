@@ -147,7 +147,7 @@ def test_a_yaml_has_the_options_and_the_defaults_of_its_class(option):
         ("prior=menagerie cat", ["'cat' is no", "needs quotes"]),
         ("loss=[consistency,opaqe]", ["loss=opaqe", "choose consistency, none, opaque,", "did you mean opaque?"]),
         ("camera.resolution=5000", ["camera.resolution=5000", "1 to 4096"]),
-        ("prompt=a cat, sitting", ["quotes inside quotes"]),
+        ("prompt=a cat, sitting", ["prompt='\"a cat, sitting\"'", "add -m"]),
         ("representation.backend=gsplat", ["gsplat", "CUDA"]),
         ("prior=stable_diffusion prior.model=/nowhere", ["/nowhere: no such folder", "hub id"]),
         ("prior=stable_diffusion prior.model=a/b", ["a/b is not on this machine", "network", "prior.model=/path"]),

@@ -10,8 +10,10 @@ from launch import LIGHT, launch, records
 from quick_config import quick
 
 from gsd.experiment import build
+from gsd.identity import identity
 from gsd.loop import optimise, take_step
 from gsd.results.folder import RunFolder
+from gsd.results.owner import sign
 from gsd.runner.recorder import Recorder
 
 FEW = (*LIGHT, "particles=2", "steps=6", "noising=random", "loss=none")
@@ -67,7 +69,9 @@ def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
 
 def stop_after(folder, steps):
     """As a crash right after the checkpoint at `steps` leaves it."""
-    experiment = build(quick(*FEW))
+    cfg = quick(*FEW)
+    sign(RunFolder(folder), identity(cfg))
+    experiment = build(cfg)
     with Recorder(experiment, RunFolder(folder)) as recorder:
         for state in itertools.islice(optimise(experiment), steps):
             recorder.step(state)

@@ -22,11 +22,11 @@ class Shared(Noising):
         self.fresh = fresh
 
     def __call__(self, geometry: Geometry, channels: int, rng: Stream) -> Float[Tensor, "V C h w"]:
-        device, (views, _, height, width) = geometry.depth.device, geometry.depth.shape
-        draws = [rng.sub(name).generator(device) for name in ("shared", "own")]
-        shared = torch.randn(1, channels, height, width, generator=draws[0], device=device)
-        own = torch.randn(views, channels, height, width, generator=draws[1], device=device)
-        return (1 - self.fresh) ** 0.5 * shared + self.fresh**0.5 * own
+        views, _, height, width = geometry.depth.shape
+        draws = [rng.sub(name).generator() for name in ("shared", "own")]  # of the CPU, so that a GPU sees the same
+        shared = torch.randn(1, channels, height, width, generator=draws[0])
+        own = torch.randn(views, channels, height, width, generator=draws[1])
+        return ((1 - self.fresh) ** 0.5 * shared + self.fresh**0.5 * own).to(geometry.depth.device)
 
 
 class SmoothDepth(Loss):

@@ -14,7 +14,7 @@ from gsd.prompting.parts.words import Without, negative_prompt, of_view
 from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
-Number = Annotated[float, Interval(ge=-20, le=20)]
+Number = Annotated[float, Interval(ge=-1000, le=1000)]
 Decay = tuple[Number, Number, Number]  # a, b, c of -(a exp(-b r) + c)
 
 

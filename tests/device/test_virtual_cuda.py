@@ -4,16 +4,15 @@ import re
 
 import pytest
 import torch
-from virtual_cuda import DeviceError, held, virtual_cuda
-
-pytest.importorskip("triton")
-
 from quick_config import quick
+from virtual_cuda import DeviceError, held, virtual_cuda
 
 from gsd.cli.folders import files
 from gsd.experiment import build
 from gsd.loop import take_step
 
+pytest.importorskip("triton")
+pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a real one")
 NOT_OURS = ("prior/", "menagerie/", "gsplat_cuda")  # lines of the prior and of gsplat's call
 WAITS, LAUNCHES, MOST_LAUNCHES = 3, 250, 400
 ALONE = {"guidance=sdi": ["noising=random"], "guidance=ism": ["noising=random"]}
@@ -137,5 +136,5 @@ def test_the_virtual_device_refuses_what_cuda_refuses():
         assert x.cpu().tolist() == [1, 1, 1]
         assert book.count("wait") == before + 2
         y = x.clone().requires_grad_()
-        (y.cpu().square().sum() + (y**3).sum()).backward()
-        assert held(y.grad).tolist() == [5, 5, 5]
+        (y.cpu().sum() + (y**3).sum().cpu()).backward()
+        assert held(y.grad).tolist() == [4, 4, 4]

@@ -8,15 +8,13 @@ what a GPU would launch, copy, and wait for. Values are those of the CPU, so tha
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
-
-os.environ.setdefault("TRITON_INTERPRET", "1")  # read when the kernels are imported
 
 import torch
 from torch import Tensor
@@ -392,7 +390,8 @@ def _rasterization(
 @contextmanager
 def virtual_cuda() -> Iterator[Book]:
     """On this thread there is one CUDA device; yields what is booked on it."""
-    stock = {name: getattr(torch.cuda, name) for name in ("is_available", "device_count", "synchronize", "_lazy_init")}
+    replaced = ("is_available", "device_count", "synchronize", "_lazy_init", "get_device_properties")
+    stock = {name: getattr(torch.cuda, name) for name in replaced}
     overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     import gsplat
@@ -400,6 +399,7 @@ def virtual_cuda() -> Iterator[Book]:
     rasterization, gsplat.rasterization = gsplat.rasterization, _rasterization
     torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 1
     torch.cuda.synchronize = torch.cuda._lazy_init = lambda *_: None
+    torch.cuda.get_device_properties = lambda *_: SimpleNamespace(total_memory=80 * 2**30, name="virtual")
     _book.entries.clear()
     try:
         with _triton(), _backward(), _Mode():

@@ -201,6 +201,8 @@ def test_what_killed_writers_leave_is_swept(stopped):
 @pytest.mark.parametrize("name", [".lock", "metrics.jsonl", "strips", "run.log"])
 def test_nothing_is_written_through_a_link_that_leads_out(stopped, name, tmp_path):
     outside = tmp_path / "outside"
+    if name == "run.log":  # which a short run may not have begun
+        (stopped / name).touch()
     (stopped / name).rename(outside)
     (stopped / name).symlink_to(outside)
     before = [p.name for p in outside.iterdir()] if outside.is_dir() else outside.read_bytes()

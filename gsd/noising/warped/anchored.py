@@ -58,9 +58,9 @@ class Sparse:
         return Sparse(self.column, self.row, self.weight, self.shape[::-1])
 
     def coo(self) -> Float[Tensor, "R M"]:
-        return torch.sparse_coo_tensor(
-            torch.stack([self.row, self.column]), self.weight, self.shape, check_invariants=True
-        ).coalesce()
+        some = self.weight != 0
+        entries = torch.stack([self.row, self.column])[:, some]
+        return torch.sparse_coo_tensor(entries, self.weight[some], self.shape, check_invariants=True).coalesce()
 
 
 @dataclass(frozen=True)

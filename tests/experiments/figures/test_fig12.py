@@ -6,6 +6,7 @@ import fig12_clip as fig12
 import numpy as np
 import pytest
 from made_figure_runs import TURNTABLE, make
+from omegaconf import OmegaConf
 from PIL import Image
 from scipy import stats
 
@@ -89,7 +90,9 @@ def test_the_known_animals_are_seen_as_the_runs_are(made, monkeypatch):
 
     monkeypatch.setattr(fig12.calibration, "known", known)
     run = find_runs(["multirun/fig12"])[0]
-    run.config["metric"] = {"clip_view": {"_target_": "gsd.metric.clip_view.ClipView", "chunk": 3}}
+    config = run.config | {"metric": {"clip_view": {"_target_": "gsd.metric.clip_view.ClipView", "chunk": 3}}}
+    OmegaConf.save(config, run.path / "config.yaml")
+    run = Run(run.path)
     rows = fig12.known(run, ["a wombat", "an owl"], 12)
     assert seen["true"] == seen["two-faced"] == (["an owl"], 12, 32, 2.2, 3)
     assert [row["janus"] for title in fig12.KNOWN.values() for row in rows[title]] == [0, 1]

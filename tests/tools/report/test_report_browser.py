@@ -69,7 +69,7 @@ def test_it_opens_with_pictures_then_the_result_and_the_rest_is_folded(shown):
     folded = shown.page.locator("main > section:not([hidden]):has(> details:not([open])) h2").all_inner_texts()
     assert folded == titles[2:]
     shown.page.click("nav a:has-text('Runs')")
-    assert shown.page.inner_text(".facts").startswith("5 runs: 4 done, 1 failed · commit ")
+    assert shown.page.inner_text(".facts").startswith("5 runs: 4 done, 1 failed · 4 done but empty · commit ")
     assert "RuntimeError: out of memory" in shown.page.inner_text("#runs .failed")
     assert cells(shown, "noising") == ["consistent", "consistent", "random", "random", "random"]
 
