@@ -168,13 +168,15 @@ def test_presets_are_read_as_they_are_written_or_refused(gsd, tmp_path):
     assert compose("--config-dir", str(tmp_path / "mine"), "experiment=dated").prompt == "1999-12-31"
 
 
-def test_a_preset_with_a_sweep_of_its_own_is_not_swept_over(gsd, tmp_path):
+def test_a_preset_with_a_sweep_of_its_own_is_not_swept_over(tmp_path):
     folder = tmp_path / "mine" / "experiment"
     folder.mkdir(parents=True)
     text = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n"
     (folder / "seeds.yaml").write_text(text)
-    code, _, _ = gsd("--config-dir", tmp_path / "mine", "-m", "experiment=seeds,sds")
-    assert "experiment=seeds sets hydra.sweeper.params, which a sweep over presets cannot follow" in code
+    command = [sys.executable, ROOT / "run.py", "--config-dir", tmp_path / "mine", "-m", "experiment=seeds,sds"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)  # Hydra makes one sweeper
+    assert done.returncode == 1
+    assert "experiment=seeds sets hydra.sweeper.params, which a sweep over presets cannot follow" in done.stderr
     assert not list(tmp_path.glob("multirun/*/*/config.yaml"))
 
 
