@@ -45,7 +45,7 @@ def agree(there, here):
         differ = (there[name] - x).abs()
         if name in ("rgb", "depth", "latents", "noise"):
             assert (differ > 1e-3 * x.abs().max()).float().mean() < 0.02, name
-        assert differ.mean() <= 0.05 * x.abs().mean() + 1e-6, (name, float(differ.mean() / x.abs().mean()))
+        assert differ.mean() <= 0.1 * x.abs().mean() + 1e-6, (name, float(differ.mean() / x.abs().mean()))
 
 
 def check(*overrides):
@@ -97,7 +97,7 @@ def test_guidances(option):
 
 @pytest.mark.parametrize("option", ["guidance=vsd", "guidance=esd", "prior=tiny"])
 def test_a_network(option):
-    check(option, *NETWORK.get(option, []))
+    check(option, *NETWORK.get(option, []), "prior.dtype=fp32")
 
 
 @pytest.mark.parametrize(

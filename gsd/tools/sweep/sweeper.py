@@ -160,10 +160,16 @@ def _quoted(text: str) -> str:
     return QuotedString(text, Quote.single).with_quotes()
 
 
+def _written(config: DictConfig, key: str) -> Any:
+    """As it is written, unresolved: folders and names in it follow from the rest of a job's config."""
+    found = OmegaConf.select(config, key)
+    return OmegaConf.to_container(found, resolve=False) if OmegaConf.is_config(found) else found
+
+
 def _refuse_other_sweeps(sweep: DictConfig, job: DictConfig, overrides: list[str]) -> None:
     """A preset that is swept over may ask for a launcher or a sweep of its own, which no job can have."""
     for key in ("hydra.launcher", "hydra.sweeper.params"):
-        if OmegaConf.select(sweep, key) != OmegaConf.select(job, key):
+        if _written(sweep, key) != _written(job, key):
             asked = job.hydra.runtime.choices["hydra/launcher"]
             mend = f"add hydra/launcher={asked} to the command line" if key == "hydra.launcher" else "run it on its own"
             raise GsdError(f"{' '.join(overrides)} sets {key}, which a sweep over presets cannot follow; {mend}.")
