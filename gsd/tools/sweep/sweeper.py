@@ -7,6 +7,7 @@ import time
 import traceback
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
