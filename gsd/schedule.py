@@ -30,10 +30,6 @@ from gsd.ranges import StepNumber
 class _Piece(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    def bends(self) -> list[int]:
-        """The steps at which it may jump or change its slope."""
-        raise NotImplementedError
-
     @model_validator(mode="before")
     @classmethod
     def _without_another_kind(cls, data: Any) -> Any:
@@ -52,6 +48,7 @@ class Linear(_Piece):
     until: StepNumber
 
     def bends(self) -> list[int]:
+        """The steps at which it may jump or change its slope."""
         return [self.begin, self.until]
 
     def __call__(self, step: int) -> float:
@@ -66,6 +63,7 @@ class _Table(_Piece):
     at: list[StepNumber]
 
     def bends(self) -> list[int]:
+        """The steps at which it may jump or change its slope."""
         return self.at
 
 

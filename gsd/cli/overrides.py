@@ -34,7 +34,7 @@ def understood(arguments: Iterable[str]) -> list[str]:
 
 def right(key: str, text: str) -> str:
     """KEY=TEXT as it must be typed into a shell, for Hydra to read the text as it is."""
-    return f"{key}={shlex.quote(_quoted(text))}"
+    return f"{key}={shlex.quote(quoted(text))}"
 
 
 def refusal(argument: str) -> str:
@@ -57,9 +57,10 @@ def _understood(argument: str, several: bool) -> str:
     if parsed is None:
         raise GsdError(refusal(argument))
     if name in NAMES and not parsed.is_sweep_override() and type(parsed.value()) in (int, float, bool):
-        return f"{key}={_quoted(value)}"
-    if key in groups() or key.split("/")[0] == "hydra":
-        _check_group(key, parsed)
+        return f"{key}={quoted(value)}"
+    group = name.partition("@")[0]
+    if group in groups() or group.split("/")[0] == "hydra":
+        _check_group(group, parsed)
     return argument
 
 
@@ -80,7 +81,7 @@ def _text(argument: str, value: str, several: bool) -> str:
             raise GsdError(refusal(argument))
     if value[0] in "'\"" and value.count(value[0]) % 2:
         raise GsdError(refusal(argument))  # a quote that was opened in the shell, perhaps, and not closed
-    return _quoted(value)
+    return quoted(value)
 
 
 def _is_as_typed(value: str, read: str) -> bool:
@@ -91,7 +92,7 @@ def _is_as_typed(value: str, read: str) -> bool:
 def _plain(piece: str) -> str:
     """One of the texts of a sweep."""
     parsed = _parsed(f"x={piece}")
-    return piece if parsed is not None and isinstance(parsed.value(), str) else _quoted(piece.strip())
+    return piece if parsed is not None and isinstance(parsed.value(), str) else quoted(piece.strip())
 
 
 def _parsed(argument: str) -> Any:
@@ -113,7 +114,8 @@ def _readable(character: str) -> bool:
     return parsed is not None and not parsed.is_sweep_override() and parsed.value() == f"a{character}a"
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text as Hydra reads it back, letter by letter."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     return QuotedString(text.replace("${", "\\${"), Quote.double).with_quotes()  # no reference to another setting

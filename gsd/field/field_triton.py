@@ -17,6 +17,15 @@ def _row(x, y, z, resolution, size, hashed):
 
 
 @triton.jit
+def _level(sizes, scales, level, live):
+    """Of every element's level: sizes [L, 4] are resolution, first row, rows, hashed; scales [L, 2] scale, weight."""
+    scale, weight = tl.load(scales + level * 2, live, 0.0), tl.load(scales + level * 2 + 1, live, 0.0)
+    resolution, first = tl.load(sizes + level * 4, live, 0).to(tl.uint32), tl.load(sizes + level * 4 + 1, live, 0)
+    size, hashed = tl.load(sizes + level * 4 + 2, live, 1).to(tl.uint32), tl.load(sizes + level * 4 + 3, live, 0) != 0
+    return scale, weight, resolution, first, size, hashed
+
+
+@triton.jit
 def _cell(xyz, m, M, scale, live):
     """The lowest corner of a point's cell, and the point's place in it."""
     x = tl.load(xyz + m, live, 0.0) * scale + 0.5
@@ -39,14 +48,12 @@ def _corner(
 def encode(xyz, table, sizes, scales, out, slopes, M, L, F: tl.constexpr, JACOBIAN: tl.constexpr, B: tl.constexpr):
     """Features out [L F, M] of points xyz [3, M], and their derivatives slopes [3, L F, M], of the first L levels.
 
-    table [T, F]; sizes [L, 4]: resolution, first row, rows, hashed; scales [L, 2]: scale, weight.
+    table [T, F]; sizes and scales as in `_level`.
     """
     at = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     live = at < M * L
     level, m = at // M, at % M
-    scale, weight = tl.load(scales + level * 2, live, 0.0), tl.load(scales + level * 2 + 1, live, 0.0)
-    resolution, first = tl.load(sizes + level * 4, live, 0).to(tl.uint32), tl.load(sizes + level * 4 + 1, live, 0)
-    size, hashed = tl.load(sizes + level * 4 + 2, live, 1).to(tl.uint32), tl.load(sizes + level * 4 + 3, live, 0) != 0
+    scale, weight, resolution, first, size, hashed = _level(sizes, scales, level, live)
     i, j, k, u, v, w = _cell(xyz, m, M, scale, live)
     for f in tl.static_range(F):
         total, along_x, along_y, along_z = u * 0, u * 0, u * 0, u * 0
@@ -78,9 +85,7 @@ def encode_backward(
     at = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
     live = at < M * L
     level, m = at // M, at % M
-    scale, weight = tl.load(scales + level * 2, live, 0.0), tl.load(scales + level * 2 + 1, live, 0.0)
-    resolution, first = tl.load(sizes + level * 4, live, 0).to(tl.uint32), tl.load(sizes + level * 4 + 1, live, 0)
-    size, hashed = tl.load(sizes + level * 4 + 2, live, 1).to(tl.uint32), tl.load(sizes + level * 4 + 3, live, 0) != 0
+    scale, weight, resolution, first, size, hashed = _level(sizes, scales, level, live)
     i, j, k, u, v, w = _cell(xyz, m, M, scale, live)
     for f in tl.static_range(F):
         place = (level * F + f) * M + m

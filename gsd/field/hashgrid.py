@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -128,6 +129,16 @@ def _kernels_of(table: Tensor) -> Any:
     return _EncodeOnCuda if on_triton(table) else None
 
 
+@lru_cache(maxsize=4)  # of the calls of a step
+def _on_device(
+    levels: tuple[Level, ...], weights: tuple[float, ...], device: torch.device
+) -> tuple[Int[Tensor, "L 4"], Float[Tensor, "L 2"]]:
+    """sizes and scales, as the Triton kernels take them."""
+    sizes = torch.tensor([[x.resolution, x.first, x.size, x.hashed] for x in levels], dtype=torch.int64)
+    scales = torch.tensor([[level.scale, weight] for level, weight in zip(levels, weights, strict=True)])
+    return sizes.to(device), scales.to(device)
+
+
 class _EncodeOnCuda(torch.autograd.Function):
     """The Triton kernels: one launch for all levels in use, the coarsest ones."""
 
@@ -137,9 +148,7 @@ class _EncodeOnCuda(torch.autograd.Function):
 
         features, count, device = table.shape[1], xyz.shape[1], table.device
         used = sum(weight > 0 for weight in weights)
-        sizes = torch.tensor([[x.resolution, x.first, x.size, x.hashed] for x in levels[:used]], dtype=torch.int64)
-        scales = torch.tensor([[x.scale, w] for x, w in zip(levels[:used], weights, strict=False)])
-        arrays = sizes.to(device), scales.to(device)
+        arrays = _on_device(levels[:used], tuple(weights[:used]), device)
         ctx.set_materialize_grads(False)
         ctx.save_for_backward(xyz, *arrays)
         ctx.kept = (table.shape, used)

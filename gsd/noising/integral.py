@@ -73,9 +73,8 @@ class Owned:
 
     def _count(self) -> Int[Tensor, " VP"]:
         owner = self.owner.flatten().long() + 1
-        return torch.zeros(self.pixels + 1, dtype=torch.int64, device=owner.device).index_add_(0, owner, owner.sign())[
-            1:
-        ]
+        count = torch.zeros(self.pixels + 1, dtype=torch.int64, device=owner.device)
+        return count.index_add_(0, owner, owner.sign())[1:]
 
     def __matmul__(self, x: Float[Tensor, "M C"]) -> Float[Tensor, "VP C"]:
         subs, own = x.split([self._drawn, self.pixels])

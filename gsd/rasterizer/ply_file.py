@@ -52,7 +52,7 @@ def vertices(path: Path) -> dict[str, np.ndarray]:
     Raises GsdError, in a sentence, for a file that is damaged, or holds fewer vertices than it declares.
     """
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             order, elements, start = _header(file.read(LONGEST))
             size = file.seek(0, 2)
             before, vertex = _parted(elements)

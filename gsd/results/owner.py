@@ -11,10 +11,12 @@ import json
 import shutil
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from gsd.errors import GsdError
 from gsd.identity import MEASURED, Identity, of_settings
 from gsd.results.folder import RunFolder
+from gsd.results.reading import checked, read_json
 from gsd.results.runs import Run
 
 FILE = "identity.json"
@@ -38,14 +40,11 @@ def stored(folder: Path, device: str = "") -> Identity | None:
     """
     if (folder / FILE).exists():
         try:
-            content = json.loads((folder / FILE).read_text(encoding="utf-8"))
-            content.pop("signature")
-            found = Identity(**content)
-            if isinstance(found.settings, dict) and isinstance(found.files, dict):
-                return found
-        except (OSError, ValueError, TypeError, AttributeError, KeyError):
-            pass
-        raise GsdError(f"{folder / FILE} is damaged; delete it, and config.yaml is compared in its place.")
+            content = read_json(folder / FILE, dict[str, Any])
+            found: Identity = checked(folder / FILE, content, Identity, strict=False)
+        except GsdError as error:
+            raise GsdError(f"{error} Delete it, and config.yaml is compared in its place.") from error
+        return found
     config = Run(folder).config
     return of_settings(config, device, with_files=False) if config else None
 

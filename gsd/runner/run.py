@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
+from gsd.backend.film import SPACE
 from gsd.cli.hydra import choices, plain, run_folder
 from gsd.errors import GsdError
 from gsd.identity import Identity, identity
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from gsd.experiment import Experiment
     from gsd.runner.recorder import Recorder
     from gsd.runner.watch import Watcher
-
-SPACE = 2**20  # bytes: a disk with less than this is full
 
 
 def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:

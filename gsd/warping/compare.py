@@ -116,8 +116,13 @@ class Compared(torch.autograd.Function):
         warp: Sampler,
         tolerance: float,
     ) -> Tensor:
+        i, j = pairs
+        framed = F.pad(maps.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
+        depths, alphas = depth.detach()[:, 0].contiguous(), alpha[:, 0].contiguous()
+        rays, shifts = relative_projection(cameras.on_cpu[i], cameras.on_cpu[j])
         by_kernel = _by_triton if maps.is_cuda else _by_numba
-        total, ctx.grad = by_kernel(maps, depth.detach(), alpha, cameras, pairs, warp == "bilinear", tolerance)
+        total, slopes = by_kernel(framed, depths, alphas, pairs, rays, shifts, warp == "bilinear", tolerance)
+        ctx.grad = slopes.view_as(depth)
         if warp == "nearest":
             ctx.mark_non_differentiable(total)
         return total
@@ -128,57 +133,44 @@ class Compared(torch.autograd.Function):
 
 
 def _by_numba(
-    maps: Float[Tensor, "V C h w"],
-    depth: Float[Tensor, "V 1 H W"],
-    alpha: Float[Tensor, "V 1 H W"],
-    cameras: Cameras,
+    framed: Float[Tensor, "V h w C"],
+    depth: Float[Tensor, "V H W"],
+    alpha: Float[Tensor, "V H W"],
     pairs: tuple[Int[Tensor, " P"], Int[Tensor, " P"]],
+    rays: Float[Tensor, "P 3 3"],
+    shifts: Float[Tensor, "P 3"],
     bilinear: bool,
     tolerance: float,
-) -> tuple[Float[Tensor, ""], Float[Tensor, "V 1 H W"]]:
-    i, j = pairs
-    rays, shifts = relative_projection(cameras[i], cameras[j])
-    grad = torch.zeros(depth[:, 0].shape)
-    total = kernels.compare(
-        F.pad(maps.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).numpy(),
-        depth[:, 0].contiguous().numpy(),
-        alpha[:, 0].contiguous().numpy(),
-        i.contiguous().numpy(),
-        j.contiguous().numpy(),
-        rays.contiguous().numpy(),
-        shifts.contiguous().numpy(),
-        np.float32(NEAR),
-        np.float32(tolerance),
-        np.float32(VANISHING),
-        bilinear,
-        grad.numpy(),
-    )
-    return torch.tensor(total, dtype=torch.float32), grad.view_as(depth)
+) -> tuple[Float[Tensor, ""], Float[Tensor, "V H W"]]:
+    """The sum and its derivative by the depth; arguments as of compare_kernel.compare."""
+    grad = torch.zeros(depth.shape)
+    arrays = [t.contiguous().numpy() for t in (framed, depth, alpha, *pairs, rays, shifts)]
+    numbers = map(np.float32, (NEAR, tolerance, VANISHING))
+    total = kernels.compare(*arrays, *numbers, bilinear, grad.numpy())
+    return torch.tensor(total, dtype=torch.float32), grad
 
 
 def _by_triton(
-    maps: Float[Tensor, "V C h w"],
-    depth: Float[Tensor, "V 1 H W"],
-    alpha: Float[Tensor, "V 1 H W"],
-    cameras: Cameras,
+    framed: Float[Tensor, "V h w C"],
+    depth: Float[Tensor, "V H W"],
+    alpha: Float[Tensor, "V H W"],
     pairs: tuple[Int[Tensor, " P"], Int[Tensor, " P"]],
+    rays: Float[Tensor, "P 3 3"],
+    shifts: Float[Tensor, "P 3"],
     bilinear: bool,
     tolerance: float,
-) -> tuple[Float[Tensor, ""], Float[Tensor, "V 1 H W"]]:
+) -> tuple[Float[Tensor, ""], Float[Tensor, "V H W"]]:
     from gsd.warping import compare_triton
 
-    device, (views, channels, rows, columns), (height, width) = maps.device, maps.shape, depth.shape[2:]
-    i, j = pairs
-    rays, shifts = relative_projection(cameras.on_cpu[i], cameras.on_cpu[j])
-    framed = F.pad(maps.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
-    terms, slopes = depth.new_empty(2, len(i), height * width)
+    (views, rows, columns, channels), (_, height, width) = framed.shape, depth.shape
+    terms, slopes = depth.new_empty(2, len(rays), height * width)
+    small = (t.to(depth.device) for t in (torch.stack(pairs), rays, shifts))
     launch(
-        compare_triton.compare, terms.numel(), framed, depth.contiguous(), alpha.contiguous(),
-        torch.stack([i, j]).to(device), rays.to(device), shifts.to(device), terms, slopes,
-        NEAR, tolerance, VANISHING, columns / width, rows / height, terms.numel(), width, height, columns + 2, rows + 2,
+        compare_triton.compare, terms.numel(), framed, depth, alpha, *small, terms, slopes, NEAR, tolerance, VANISHING,
+        (columns - 2) / width, (rows - 2) / height, terms.numel(), width, height, columns, rows,
         C=channels, BILINEAR=bilinear,
     )  # fmt: skip
-    owners = F.one_hot(i, views).T.to(slopes)  # sums over the pairs of a view in a fixed order
+    owners = F.one_hot(pairs[0], views).T.to(slopes)  # sums over the pairs of a view in a fixed order
     return terms.sum(), (owners @ slopes).view_as(depth)
 
 

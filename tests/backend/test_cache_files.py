@@ -43,17 +43,6 @@ def test_a_damaged_file_counts_as_missing(tmp_path, damage):
     assert cache.read(file) is None
 
 
-@pytest.fixture
-def full_disk(tmp_path):
-    place = tmp_path / "full"
-    place.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4k", "tmpfs", str(place)], check=False).returncode:
-        pytest.skip("only root can mount a small disk")
-    (place / "filling").write_bytes(bytes(4096))
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
 @pytest.mark.parametrize("kind", ["full", "a file"])
 def test_a_run_goes_on_without_its_cache_and_names_it(full_disk, kind, tmp_path, monkeypatch, caplog):
     (tmp_path / "file").touch()

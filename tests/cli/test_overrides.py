@@ -103,10 +103,14 @@ def test_a_sweep_over_prompts_is_one_of_texts():
 
 @pytest.mark.parametrize(
     "typed",
-    ["loss=null", "viewer=7", "init=[shell,menagerie]", "scale=0.5", "prior=true", "logger=[tv,3]", "hydra=1"],
+    [
+        *("loss=null", "viewer=7", "init=[shell,menagerie]", "scale=0.5", "prior=true", "logger=[tv,3]", "hydra=1"),
+        *("+experiment=-inf", "++scale=nan", "+noising@prior=2"),
+    ],
 )
 def test_a_group_set_to_no_name_is_refused_with_the_names(typed):
-    with pytest.raises(GsdError, match=rf"^{typed.split('=')[0]}=.* is no option; choose "):
+    group = re.split("[=@]", typed.lstrip("+"))[0]
+    with pytest.raises(GsdError, match=rf"^{group}=.* is no option; choose "):
         compose(typed)
 
 

@@ -105,7 +105,7 @@ def test_folders_of_before_are_compared_by_their_config(done, tmp_path, capsys):
     assert "Already done" in capsys.readouterr().out
     assert "seed: 0 -> 1" in refused(folder, *FEW, "seed=1")
     (folder / "identity.json").write_text("[]")
-    with pytest.raises(GsdError, match=r"identity.json is damaged; delete it"):
+    with pytest.raises(GsdError, match=r"identity.json .* Delete it, and config.yaml"):
         launch(folder, *FEW)
     for name in ("identity.json", "config.yaml"):
         (folder / name).unlink()

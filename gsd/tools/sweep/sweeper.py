@@ -11,12 +11,12 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from gsd.cli.errors import missing_plugin
 from gsd.cli.folders import own_folders
+from gsd.cli.overrides import quoted
 from gsd.errors import GsdError
 from gsd.identity import Identity, identity
 from gsd.results.owner import belongs
@@ -114,7 +114,7 @@ class Sweeper(BasicSweeper):
         """The override that puts a run into its folder, where that follows from its number among all runs."""
         assert self.config is not None
         numbered = "hydra.job." in str(OmegaConf.to_container(self.config.hydra.sweep, resolve=False))
-        return [f"hydra.sweep.subdir={_quoted(name)}"] if numbered else []
+        return [f"hydra.sweep.subdir={quoted(name)}"] if numbered else []
 
     def _launch(self, folder: SweepFolder, todo: list[list[str]]) -> None:
         assert self.launcher is not None
@@ -154,11 +154,7 @@ def _refuse_beside_jobs(folder: SweepFolder) -> None:
 
 def into(path: Path) -> str:
     """The override that puts a sweep into a folder."""
-    return f"{INTO}{_quoted(str(path.absolute()))}"
-
-
-def _quoted(text: str) -> str:
-    return QuotedString(text, Quote.single).with_quotes()
+    return f"{INTO}{quoted(str(path.absolute()))}"
 
 
 def _written(config: DictConfig, key: str) -> Any:
