@@ -64,7 +64,7 @@ def test_a_retry_starts_gsd_with_overrides_alone(tmp_path, monkeypatch):
     old = foreign(tmp_path / "old", command=command, overrides=None, cwd="/evil")
     assert control.retry(old, ["threads=1"]) == 3
     ((args,), options) = calls.pop()
-    into = f"hydra.sweep.dir='{tmp_path}/old'"
+    into = f'hydra.sweep.dir="{tmp_path}/old"'
     assert args == [sys.executable, "-m", "gsd", "-m", "seed=0,1", "noising=random", "threads=1", into]
     assert "cwd" not in options
     assert "shell" not in options
