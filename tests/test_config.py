@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from families import MAKERS, random_family
 from hydra.utils import get_class
 from launch import ROOT, SMALL, config, launch, shell
 from omegaconf import OmegaConf
@@ -31,6 +32,7 @@ NEEDS = {
     "prior=stable_diffusion": ("prior.model={folder}/pipeline",),
     "prior=threefuse": ("prior.model={folder}/pipeline", "prior.controlnet={folder}/controlnet"),
     "prior=mvdream": ("prior.model={folder}/multiview", "camera.views=4", "camera.delta_deg=90"),
+    **{f"prior={name}": (f"prior.model={{folder}}/{name}", "prior.resolution=16") for name in MAKERS},
     "guidance=ism": ("noising=random",),
     "guidance=sdi": ("noising=random",),
     "loss=[orient]": ("representation=instant_ngp", "representation.normals=analytic"),
@@ -58,6 +60,8 @@ def weights(tmp_path_factory):
     np.savez(folder / "cloud.npz", xyz=xyz, rgb=np.full((100, 3), 0.2))
     random_controlnet(folder / "controlnet", random_pipeline(folder / "pipeline").unet)
     random_multiview(folder / "multiview")
+    for name in MAKERS:
+        random_family(name, folder / name)
     return folder
 
 
@@ -91,6 +95,7 @@ ALIASES = {
     "guidance=esd": {"lora_scale"},
     "guidance=x0": {"guidance_scale", "rescale", "rescale_of", "weighting"},
     "noising=paper": {"offsets", "upsample"},
+    "prior=flux": {"guidance_scale"},
     "prior=mvdream": {"model"},
     "prior=tiny": {"model", "guidance_scale", "random_background"},
 }

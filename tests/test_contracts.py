@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from families import MAKERS, random_family
 from launch import ROOT
 from quick_config import LISTED, quick
 
@@ -68,7 +69,10 @@ def built(group, name, folder=None, **context):
         section.model, section.sampling_steps = str(folder), 2
     if group == "init" and name == "point_e":
         section.weights, section.clip, section.sampling_steps = str(folder), f"{folder}/clip", 4
-    if group == "prior" and name not in ("menagerie", "tiny"):
+    if group == "prior" and name in MAKERS:
+        random_family(name, folder)
+        section.model, section.resolution = str(folder), 16
+    elif group == "prior" and name not in ("menagerie", "tiny"):
         from pipelines import random_controlnet, random_multiview, random_pipeline
 
         pipeline = (random_multiview if name == "mvdream" else random_pipeline)(folder)

@@ -41,7 +41,7 @@ def locate(model: str, variant: str | None = None) -> Path:
             f"prior=tiny: its weights are not in {TINY}; make them with python experiments/tiny/train_prior.py, "
             "or use prior=menagerie."
         )
-    return _located(TINY if model == "tiny" else model, variant, "prior.model", check)
+    return located(TINY if model == "tiny" else model, variant, "prior.model", check)
 
 
 def locate_controlnet(controlnet: str, variant: str | None = None) -> Path:
@@ -52,16 +52,16 @@ def locate_controlnet(controlnet: str, variant: str | None = None) -> Path:
             "make them with python experiments/tiny/train_controlnet.py, or use prior=tiny."
         )
     shipped = controlnet == "tiny"
-    return _located(TINY_CONTROLNET if shipped else controlnet, variant, "prior.controlnet", check_controlnet)
+    return located(TINY_CONTROLNET if shipped else controlnet, variant, "prior.controlnet", check_controlnet)
 
 
-def _located(model: str | Path, variant: str | None, option: str, check: Callable[[Path, str | None], Path]) -> Path:
+def located(model: str | Path, variant: str | None, option: str, check: Callable[[Path, str | None], Path]) -> Path:
     path = Path(model).expanduser()
     if path.exists() or not HUB_ID.fullmatch(str(model)):
         return check(path, variant)
     folders = "" if option == "prior.controlnet" else "*/"
     weights = f"{folders}*.{variant}*.safetensors" if variant else f"{folders}*.safetensors"
-    wanted = ["model_index.json", f"{folders}*.json", "*/*.txt", weights]
+    wanted = ["model_index.json", f"{folders}*.json", "*/*.txt", "*/*.model", weights]
     unwanted = [] if variant else ["*.fp16*", "*.bf16*", "*.non_ema*", "safety_checker/*"]
     return from_hub(
         str(model),
@@ -135,18 +135,18 @@ def check(folder: Path, variant: str | None = None) -> Path:
         )
     if not folder.exists():
         raise GsdError(f"{name}: no such folder; give the folder of a checkpoint in the diffusers layout, or a hub id.")
-    kind = _json(folder / "model_index.json", name)
+    kind = read_json(folder / "model_index.json", name)
     if "text_encoder_2" in kind:
         raise GsdError(
             f"{name} is a {kind.get('_class_name', 'pipeline of another kind')}; "
             "prior=stable_diffusion reads Stable Diffusion 1.x and 2.x."
         )
-    _json(folder / "scheduler" / "scheduler_config.json", name)
+    read_json(folder / "scheduler" / "scheduler_config.json", name)
     if not any((folder / "tokenizer").glob("*.json")):
         raise GsdError(f"{name}: tokenizer/ is missing or empty; copy the whole checkpoint.")
     for component, stem in WEIGHTS.items():
-        _json(folder / component / "config.json", name)
-        _check_weights(folder / component, stem, variant, name)
+        read_json(folder / component / "config.json", name)
+        check_weights(folder / component, stem, variant, name)
     return folder
 
 
@@ -160,14 +160,14 @@ def check_controlnet(folder: Path, variant: str | None = None) -> Path:
         )
     if not folder.exists():
         raise GsdError(f"{name}: no such folder; give the folder of a ControlNet in the diffusers layout, or a hub id.")
-    kind = _json(folder / "config.json", name).get("_class_name")
+    kind = read_json(folder / "config.json", name).get("_class_name")
     if kind != "ControlNetModel":
         raise GsdError(f"{name} is a {kind or 'model of another kind'}; give a ControlNetModel of diffusers.")
-    _check_weights(folder, "diffusion_pytorch_model", variant, name)
+    check_weights(folder, "diffusion_pytorch_model", variant, name)
     return folder
 
 
-def _json(file: Path, name: str) -> dict[str, object]:
+def read_json(file: Path, name: str) -> dict[str, object]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -182,7 +182,7 @@ def _json(file: Path, name: str) -> dict[str, object]:
     return content
 
 
-def _check_weights(folder: Path, stem: str, variant: str | None, name: str) -> None:
+def check_weights(folder: Path, stem: str, variant: str | None, name: str) -> None:
     """Whether the variant of a component's weights is there as safetensors."""
     pattern = re.compile(rf"{re.escape(stem)}(?:\.(?P<variant>\w+))?(?:-\d+-of-\d+)?\.safetensors")
     files = sorted(folder.iterdir())

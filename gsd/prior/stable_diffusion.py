@@ -81,7 +81,7 @@ class StableDiffusion(Prior):
         if compile:
             _find_compiler()
         self.device = context.device
-        self.dtype = _dtype(dtype, self.device)
+        self.dtype = number_type(dtype, self.device)
         folder = locate(model, variant)
         mend_torchvision()
         from diffusers import AutoencoderKL
@@ -118,7 +118,7 @@ class StableDiffusion(Prior):
             part = kind.from_pretrained(
                 folder, variant=variant, torch_dtype=self.dtype, use_safetensors=True, local_files_only=True
             )
-        with _fits("loading the model"):
+        with fits("loading the model"):
             return part.to(self.device).eval().requires_grad_(False)
 
     def prepare(self, texts: Iterable[str]) -> None:
@@ -130,7 +130,7 @@ class StableDiffusion(Prior):
         if rgb.shape[-1] != self.resolution or rgb.shape[-2] != self.resolution:
             rgb = interpolate(rgb, (self.resolution, self.resolution), mode="bilinear", antialias=True)
         images = (2 * rgb - 1).to(self.dtype)
-        with _fits("encoding"):
+        with fits("encoding"):
             if len(images) <= self.encode_chunk:
                 return self._mean(images).to(rgb)
             chunks = images.split(self.encode_chunk)
@@ -142,7 +142,7 @@ class StableDiffusion(Prior):
     @torch.no_grad()
     def decode(self, z: Float[Tensor, "V 4 h w"]) -> Float[Tensor, "V 3 R R"]:
         """Images in [0, 1]."""
-        with _fits("decoding"):
+        with fits("decoding"):
             parts = (z / self.scaling).to(self.dtype).split(self.encode_chunk)
             rgb = torch.cat([self.vae.decode(part).sample for part in parts]).to(z)
         return (rgb / 2 + 0.5).clamp(0, 1)
@@ -166,7 +166,7 @@ class StableDiffusion(Prior):
     ) -> Float[Tensor, "V 4 h w"]:
         """What the network itself says of x = z + sigma n, noise or velocity, with graph; `labels` are class labels."""
         vp = (x * (1 + sigma**2).rsqrt()[:, None, None, None]).to(self.dtype)
-        with _fits("denoising"):
+        with fits("denoising"):
             text, t = self.embed(condition).to(self.dtype), self.timestep(sigma)
             more = {"class_labels": labels} | self.extra_unet_arguments(vp, t, text, condition)
             # With gradients, as for VSD's LoRA, uncompiled: what PyTorch 2.13 compiles for CPUs there loses some.
@@ -201,7 +201,7 @@ class StableDiffusion(Prior):
         return torch.where((t - t.round()).abs() < SNAP, t.round(), t).float()
 
 
-def _dtype(name: str, device: torch.device) -> torch.dtype:
+def number_type(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
         return torch.float16 if device.type == "cuda" else torch.float32
     if name != "fp32" and device.type == "cpu":
@@ -248,7 +248,7 @@ def _schedule(folder: Path, model: str) -> tuple[str, Float[Tensor, " T"]]:
 
 
 @contextmanager
-def _fits(doing: str) -> Iterator[None]:
+def fits(doing: str) -> Iterator[None]:
     """Say what to lower when the GPU's memory is too small."""
     try:
         yield

@@ -13,7 +13,7 @@ from gsd.protocols import Prior
 from gsd.schedule import Scale, Schedule, Within, at
 from gsd.types import Noised
 
-Weighting = Literal["one_minus_abar", "uniform", "fantasia3d", "sigma", "dmd"]
+Weighting = Literal["one_minus_abar", "uniform", "fantasia3d", "sigma", "velocity", "dmd"]
 LEAST_MEAN = 1e-8  # of a direction's absolute values
 
 
@@ -66,6 +66,8 @@ def weight(
     uniform         1
     fantasia3d      sqrt(abar) (1 - abar)      Fantasia3D
     sigma           sqrt((1 - abar) / abar)    LucidDreamer, CFD; turns a difference of noises into one of latents
+    velocity        1 + sigma                  turns a difference of noises into one of velocities, of rectified flows:
+                    with it, SDS is RFDS (Yang et al. 2024, 2406.03293), the gradient v_hat - (n - z)
     dmd             1 / mean |direction|       DMD2 (Yin et al. 2024) for the direction eps_hat - n: views of equal size
     """
     level = sigma.to(direction)[:, None, None, None]
@@ -73,6 +75,8 @@ def weight(
         return torch.ones_like(level)
     if weighting == "sigma":
         return level
+    if weighting == "velocity":
+        return 1 + level
     if weighting == "dmd":
         return 1 / direction.abs().mean((1, 2, 3), keepdim=True).clamp(min=LEAST_MEAN)
     one_minus_abar = level**2 / (1 + level**2)

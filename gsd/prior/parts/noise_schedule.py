@@ -1,0 +1,88 @@
+"""From gsd's sigma space, x = z + sigma n, to what a network was trained on, and back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gsd.errors import GsdError
+from gsd.noise_levels import step_at
+
+Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
+SNAP = 0.01  # a step this near to a whole one is that one: what is between comes from rounding
+
+
+@dataclass(frozen=True)
+class NoiseSchedule:
+    """How a network sees x = z + sigma n, and what its output says of z.
+
+    vp      x_t = alpha x with alpha = 1 / sqrt(1 + sigma^2), at the step t of the table with that sigma. The network
+            predicts n ("epsilon"), alpha n - sigma alpha z ("v_prediction") or z ("sample")
+    flow    x_t = (1 - t) z + t n = (1 - t) x with t = sigma / (1 + sigma), at the step 1000 t. The network predicts the
+            velocity n - z ("flow"; Lipman et al. 2022, Liu et al. 2022). A shift of the schedule changes which t a
+            sampler visits, not what t means
+    """
+
+    prediction: Prediction
+    log_sigmas: Float[Tensor, " T"]  # of the steps that it was trained at, ascending
+
+    def input(self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
+        """x as the network was trained to see it."""
+        return x * self._alpha(sigma)
+
+    def step(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
+        """The training step of a noise level, whole or between two; the ends of the range beyond them."""
+        if self.prediction == "flow":
+            return len(self.log_sigmas) * sigma / (1 + sigma)
+        t = step_at(sigma, self.log_sigmas)
+        return torch.where((t - t.round()).abs() < SNAP, t.round(), t).float()
+
+    def denoised(
+        self, out: Float[Tensor, "V C h w"], x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
+    ) -> Float[Tensor, "V C h w"]:
+        """D(x; sigma) = E[z | x] from the network's output."""
+        level, alpha = sigma[:, None, None, None], self._alpha(sigma)
+        if self.prediction == "sample":
+            return out
+        if self.prediction == "epsilon":
+            return x - level * out
+        if self.prediction == "v_prediction":
+            return alpha**2 * x - level * alpha * out
+        return alpha * (x - level * out)  # x_t - t v
+
+    def _alpha(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, "V 1 1 1"]:
+        level = sigma[:, None, None, None]
+        return 1 / (1 + level) if self.prediction == "flow" else (1 + level**2).rsqrt()
+
+
+def noise_schedule(config: dict[str, Any], model: str) -> NoiseSchedule:
+    """From a scheduler's config in the layout of diffusers.
+
+    Raises:
+        GsdError: for a kind of prediction that is not known.
+    """
+    kinds = ("epsilon", "v_prediction", "sample", "flow_prediction")
+    is_flow = str(config.get("_class_name", "")).startswith("FlowMatch") or config.get("use_flow_sigmas", False)
+    prediction = "flow_prediction" if is_flow else config.get("prediction_type", "epsilon")
+    if prediction not in kinds:
+        raise GsdError(f"prior.model={model} predicts {prediction!r}; gsd reads {', '.join(kinds)}.")
+    if prediction == "flow_prediction":
+        steps = config.get("num_train_timesteps", 1000)
+        t = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
+        return NoiseSchedule("flow", t.logit())
+    return NoiseSchedule(prediction, vp_log_sigmas(config))
+
+
+def vp_log_sigmas(config: dict[str, Any]) -> Float[Tensor, " T"]:
+    """log sigma(t) for t = 0 ... T - 1 in float64, without a last step at which nothing of the image is left."""
+    from diffusers import DDIMScheduler
+
+    keys = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
+    scheduler: Any = DDIMScheduler(**{key: config[key] for key in keys if key in config})
+    abar = scheduler.alphas_cumprod.double()
+    sigmas = ((1 - abar) / abar).sqrt()
+    return sigmas[sigmas.isfinite()].log()

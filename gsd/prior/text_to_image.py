@@ -1,0 +1,222 @@
+"""Stable Diffusion XL, 3 and 3.5, FLUX, PixArt-Sigma and Sana: any text-to-image pipeline of a known family."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from annotated_types import Interval
+from jaxtyping import Float
+from torch import Tensor
+
+from gsd.backend.checkpoint import loading
+from gsd.backend.digests import digests
+from gsd.backend.pipeline_folder import locate_pipeline, pipeline_name
+from gsd.backend.torchvision_mend import mend_torchvision
+from gsd.errors import GsdError
+from gsd.prior.families import FAMILIES
+from gsd.prior.families.family import States
+from gsd.prior.parts.autoencoder import Autoencoder
+from gsd.prior.parts.noise_schedule import noise_schedule
+from gsd.prior.parts.text_states import TextStates
+from gsd.prior.stable_diffusion import fits, number_type
+from gsd.protocols import Prior
+from gsd.ranges import Few, Fraction, Pixels, Strength
+from gsd.types import Condition, Context
+
+FamilyName = Literal[
+    "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline", "PixArtSigmaPipeline", "SanaPipeline"
+]
+
+
+class TextToImage(Prior):
+    """A pipeline of diffusers in sigma space, x = z + sigma n.
+
+    What its network was trained on, a variance-preserving schedule or a rectified flow, comes from its scheduler
+    (`gsd.prior.parts.noise_schedule`); how it is conditioned from its family (`gsd.prior.families`). Texts are encoded
+    by the pipeline's own code, once, and kept in the cache; then the text encoders are freed.
+
+    model            folder in the layout of diffusers, or hub id
+    family           null: what model_index.json says
+    resolution       pixels the render is resized to; null: what the model was trained at
+    dtype            of the network: fp16 | bf16 | fp32; auto: bf16 on a GPU, fp32 on a CPU. An autoencoder whose config
+                     forces it up stays in fp32
+    text_encoder     device | cpu: where the text encoders run, the largest of which have billions of parameters
+    lora             files of LoRA weights (.safetensors), which are added to the network
+    embedded_guidance  scale that a guidance-distilled network (FLUX.1-dev) is asked to imitate; others ignore it
+    encode_chunk     images encoded at a time; with more, activations are recomputed in the backward pass
+    guidance_scale   of guidances without a number of their own
+    random_background  fraction of training steps in which scenes lie over a random colour
+
+    With a flow, guidance.weighting=velocity and sigma=flow are score distillation as its authors write it.
+    Raises GsdError for a pipeline that is missing, incomplete, of another kind or pickled, for sizes that the network
+    cannot take, for half precision on a CPU, and when the GPU's memory is too small.
+    """
+
+    def __init__(
+        self,
+        context: Context,
+        model: str,
+        family: FamilyName | None = None,
+        variant: str | None = None,
+        resolution: Pixels | None = None,
+        dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
+        text_encoder: Literal["device", "cpu"] = "device",
+        lora: list[str] | None = None,
+        embedded_guidance: Annotated[float, Interval(ge=0, le=100)] = 3.5,
+        encode_chunk: Few = 4,
+        guidance_scale: Strength | None = None,
+        random_background: Fraction = 0.5,
+    ) -> None:
+        self.device, self.variant = context.device, variant
+        self.dtype = number_type("bf16" if dtype == "auto" and self.device.type == "cuda" else dtype, self.device)
+        files = [_lora_file(name) for name in lora or []]
+        self.folder = locate_pipeline(model, variant, FAMILIES, family)
+        self.kind = family or pipeline_name(self.folder)
+        self.family = FAMILIES[self.kind]
+        mend_torchvision()
+        self.network = self._load(self.family.network, self.dtype)
+        for number, file in enumerate(files):
+            self._add_lora(file, f"user{number}")
+        vae = self._load("vae", self.dtype)
+        if vae.config.get("force_upcast"):
+            vae = vae.float()
+        self.resolution = self._resolution(vae, resolution, model)
+        self.autoencoder = Autoencoder(vae, self.resolution, encode_chunk)
+        config = json.loads((self.folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+        self.schedule = noise_schedule(config, model)
+        self.guidance_scale, self.random_background = guidance_scale, random_background
+        self.options = {"resolution": self.resolution, "embedded_guidance": embedded_guidance}
+        where = self.device if text_encoder == "device" else torch.device("cpu")
+        self.states = TextStates(self._fingerprint(), self.device, lambda texts: self._encode(texts, where))
+
+    def _load(self, component: str, dtype: torch.dtype) -> Any:
+        """A frozen part of the pipeline on the device."""
+        import diffusers
+
+        kind = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))[component][1]
+        with loading(self.folder / component):
+            part = getattr(diffusers, kind).from_pretrained(
+                self.folder / component,
+                variant=self.variant,
+                torch_dtype=dtype,
+                use_safetensors=True,
+                local_files_only=True,
+            )
+        with fits("loading the model"):
+            return part.to(self.device).eval().requires_grad_(False)
+
+    def _resolution(self, vae: Any, resolution: int | None, model: str) -> int:
+        """Pixels of the images; a GsdError for a size of which latents are no whole number of patches."""
+        channels = vae.config.get("encoder_block_out_channels") or vae.config["block_out_channels"]
+        factor = 2 ** (len(channels) - 1)
+        config = self.network.config
+        resolution = resolution or factor * (self.family.sample_size or config["sample_size"])
+        halvings = len(config["down_block_types"]) - 1 if "down_block_types" in config else 1
+        whole = factor * 2**halvings
+        if resolution % whole:
+            near = max(whole, round(resolution / whole) * whole)
+            raise GsdError(f"prior.resolution={resolution}: {model} needs a multiple of {whole}, such as {near}.")
+        return resolution
+
+    def _pipeline(self, dtype: torch.dtype, *without: str) -> Any:
+        """The pipeline of diffusers around the network, with none of these parts and no autoencoder."""
+        import diffusers
+        from diffusers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        with loading(self.folder):
+            return getattr(diffusers, self.kind).from_pretrained(
+                self.folder,
+                **dict.fromkeys((*without, "vae")),
+                **{self.family.network: self.network},
+                dtype=dtype,
+                variant=self.variant,
+                use_safetensors=True,
+                local_files_only=True,
+            )
+
+    def _add_lora(self, file: Path, name: str) -> None:
+        """Those of its weights that are for the network, by the pipeline's own reader, which knows several layouts."""
+        from safetensors.torch import load_file
+
+        index = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
+        pipe = self._pipeline(self.dtype, *(part for part in index if part.startswith(("text_encoder", "tokenizer"))))
+        if not hasattr(pipe, "load_lora_weights"):
+            raise GsdError(f"prior.lora: {self.kind} takes no LoRA; set prior.lora=null.")
+        with loading(file):
+            pipe.load_lora_weights(load_file(file), adapter_name=name)
+        if name not in getattr(self.network, "peft_config", {}):
+            raise GsdError(f"prior.lora={file} has no weights for this network; give a LoRA of {self.kind}.")
+
+    @torch.no_grad()
+    def _encode(self, texts: list[str], where: torch.device) -> States:
+        """By the text encoders, which are loaded for it and freed."""
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()
+        pipe = self._pipeline(self.dtype if where.type == "cuda" else torch.float32)
+        with fits("encoding the texts"):
+            for name, part in pipe.components.items():
+                if name.startswith("text_encoder") and part is not None:
+                    part.to(where).eval()
+            states = self.family.encode(pipe, texts, where)
+        del pipe
+        gc.collect()
+        return states
+
+    def _fingerprint(self) -> str:
+        """Of all that decides on a text's states."""
+        parts = sorted(self.folder.glob("tokenizer*")) + sorted(self.folder.glob("text_encoder*"))
+        files = {part.name: digests(part) for part in parts}
+        return hashlib.blake2b(f"{self.kind} {self.variant} {files}".encode(), digest_size=16).hexdigest()
+
+    def prepare(self, texts: Iterable[str]) -> None:
+        """Encode all texts that a run will use in one go; those it is asked for later load the encoders again."""
+        self.states.prepare(["", *texts])
+
+    def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V C h w"]:
+        """Latents of images in [0, 1], with graph, in the precision of the images."""
+        with fits("encoding"):
+            return self.autoencoder.encode(rgb)
+
+    def decode(self, z: Float[Tensor, "V C h w"]) -> Float[Tensor, "V 3 R R"]:
+        """Images in [0, 1]."""
+        with fits("decoding"):
+            return self.autoencoder.decode(z)
+
+    @torch.no_grad()
+    def denoise(
+        self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition
+    ) -> Float[Tensor, "V C h w"]:
+        sigma = sigma.to(x)
+        return self.schedule.denoised(self.predict(x, sigma, condition), x, sigma)
+
+    def predict(
+        self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition
+    ) -> Float[Tensor, "V C h w"]:
+        """What the network itself says of x = z + sigma n, noise or velocity, with graph."""
+        seen, t = self.schedule.input(x, sigma).to(self.dtype), self.schedule.step(sigma)
+        text = {key: value.to(self.dtype) for key, value in self._text(condition).items()}
+        with fits("denoising"):
+            return self.family.predict(self.network, seen, t, text, self.options).to(x)
+
+    def _text(self, condition: Condition) -> States:
+        """What the text encoders make of every view's text, blended where it stands between two."""
+        texts = self.states(condition.texts)
+        if condition.others is None or condition.blend is None:
+            return texts
+        return self.family.blend(texts, self.states(condition.others), condition.blend)
+
+
+def _lora_file(name: str) -> Path:
+    file = Path(name).expanduser()
+    if file.suffix != ".safetensors" or not file.is_file():
+        what = "no such file" if file.suffix == ".safetensors" else "not a .safetensors file"
+        raise GsdError(f"prior.lora={name}: {what}; give LoRA weights for the network as .safetensors.")
+    return file

@@ -1,0 +1,53 @@
+"""Noise levels of rectified flows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import torch
+from annotated_types import Interval
+from jaxtyping import Float
+from torch import Tensor
+
+from gsd.errors import GsdError
+from gsd.protocols import Sigma
+from gsd.random import Stream
+from gsd.schedule import Schedule, Within, at, first_step
+from gsd.types import Cameras, Context
+
+Part = Annotated[Schedule, Within(0.001, 0.999)]
+
+
+@dataclass
+class Flow(Sigma):
+    """t uniform in [t_min, t_max], one per group of views; sigma = shift t / (1 - t).
+
+    A rectified flow sees x_t = (1 - t) z + t n, of which sigma = t / (1 - t). `shift` s is that of Stable Diffusion 3
+    (Esser et al. 2024, section 5.3.2): large images need more noise, so t becomes s t / (1 + (s - 1) t), which
+    multiplies sigma by s. By default the ends of the range are the noise levels of sigma=vp.
+    """
+
+    context: Context
+    t_min: Part
+    t_max: Part
+    shift: Annotated[float, Interval(ge=0.01, le=100)] = 1.0
+
+    def __post_init__(self) -> None:
+        step = first_step(lambda step: not self._ascend(step), (self.t_min, self.t_max), self.context.steps)
+        if step is not None:
+            raise GsdError(
+                f"sigma.t_min={at(self.t_min, step):g} and sigma.t_max={at(self.t_max, step):g} at step {step}: "
+                "need t_min <= t_max."
+            )
+
+    def _ascend(self, step: int) -> bool:
+        return at(self.t_min, step) <= at(self.t_max, step)
+
+    def __call__(self, cameras: Cameras, rng: Stream) -> Float[Tensor, " V"]:
+        """sigma of every view, equal within a group."""
+        group = cameras.on_cpu.group
+        drawn = torch.rand(int(group.max()) + 1, generator=rng.generator(), dtype=torch.float64)
+        low, high = (at(schedule, rng.step) for schedule in (self.t_min, self.t_max))
+        t = low + (high - low) * drawn
+        return (self.shift * t / (1 - t)).float()[group].to(cameras.group.device)
