@@ -396,7 +396,10 @@ def virtual_cuda() -> Iterator[Book]:
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     import gsplat
 
+    from gsd.rasterizer import gsplat_cuda
+
     rasterization, gsplat.rasterization = gsplat.rasterization, _rasterization
+    why_not, gsplat_cuda.why_not = gsplat_cuda.why_not, lambda: ""
     torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 1
     torch.cuda.synchronize = torch.cuda._lazy_init = lambda *_: None
     torch.cuda.get_device_properties = lambda *_: SimpleNamespace(total_memory=80 * 2**30, name="virtual")
@@ -405,7 +408,7 @@ def virtual_cuda() -> Iterator[Book]:
         with _triton(), _backward(), _Mode():
             yield _book
     finally:
-        gsplat.rasterization = rasterization
+        gsplat.rasterization, gsplat_cuda.why_not = rasterization, why_not
         torch.__future__.set_overwrite_module_params_on_conversion(overwrite)
         for name, function in stock.items():
             setattr(torch.cuda, name, function)
