@@ -23,6 +23,8 @@ from gsd.results.owner import belongs, sign
 from gsd.results.runs import Run
 
 if TYPE_CHECKING:
+    import torch
+
     from gsd.experiment import Experiment
     from gsd.runner.recorder import Recorder
     from gsd.runner.watch import Watcher
@@ -53,8 +55,8 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
     """
     if "hydra" not in cfg:
         raise GsdError("This config does not say which options were chosen; make it with gsd.compose.")
-    home = RunFolder(run_folder(cfg) if folder is None else folder)
     asked = identity(cfg)
+    home = RunFolder(run_folder(cfg) if folder is None else folder)
     if belongs(home.path, asked) and home.done:
         print(f"Already done: {home.path}")
         return Run(home.path)
@@ -107,15 +109,22 @@ def _full(error: Exception, folder: RunFolder) -> Path | None:
 
 
 def _run(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
+    from gsd.backend.device import forget_peak, pick_device
     from gsd.experiment import build
     from gsd.loop import optimise
     from gsd.runner.finish import finish
     from gsd.runner.objective import refuse_unknown
     from gsd.runner.recorder import Recorder
 
+    device = pick_device(cfg.device)
+    machine = _machine(device, asked)
+    print(
+        "Device: " + ", ".join(f"{name} {value}" for name, value in machine.items()).removeprefix("device "), flush=True
+    )
+    forget_peak(device)
     experiment = build(cfg)
     refuse_unknown(cfg.objective, experiment)
-    _write_down(cfg, folder, asked)
+    _write_down(cfg, folder, asked, machine)
     recorder = Recorder(experiment, folder)
     watchers = _watchers(experiment, folder, recorder, cfg.hydra.mode == RunMode.MULTIRUN)
 
@@ -136,15 +145,22 @@ def _run(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
                     watcher.checkpoint()
         for watcher in watchers:
             watcher.end()
-        summary = finish(experiment, folder, **recorder.totals)
+        summary = finish(experiment, folder, machine, **recorder.totals)
         for watcher in watchers:
             watcher.done(summary)
 
 
-def _write_down(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
+def _machine(device: torch.device, asked: Identity) -> dict[str, str]:
+    """What computes: the device, and the precision of the prior's network."""
+    from gsd.backend.device import described
+
+    return described(device) | {"dtype": asked.settings.get("prior.dtype", "fp32")}
+
+
+def _write_down(cfg: DictConfig, folder: RunFolder, asked: Identity, machine: dict[str, str]) -> None:
     """What was asked for, so that the folder of a run that is not done says it too."""
     (folder / "FAILED").unlink(missing_ok=True)
-    sign(folder, asked)
+    sign(folder, asked, machine)
     folder.write("config.yaml", OmegaConf.to_yaml(plain(cfg), resolve=True))
     folder.write("overrides.yaml", OmegaConf.to_yaml(cfg.hydra.overrides.task))
     folder.write("choices.yaml", OmegaConf.to_yaml(OmegaConf.create(choices(cfg))))
