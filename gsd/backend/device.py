@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 
@@ -50,6 +51,13 @@ def _no_cuda() -> str:
     except Exception as error:  # a RuntimeError, or what the driver makes of it
         return f"{reason(error)} (PyTorch is built for CUDA {torch.version.cuda})"
     return "this PyTorch sees no CUDA device; check the driver with nvidia-smi"
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that PyTorch sees here, as CUDA_VISIBLE_DEVICES calls them."""
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    count = torch.cuda.device_count()
+    return named.split(",")[:count] if named else [str(k) for k in range(count)]
 
 
 def described(device: torch.device) -> dict[str, str]:
