@@ -20,6 +20,7 @@ from gsd.errors import GsdError
 from gsd.identity import Identity, identity
 from gsd.results.folder import RunFolder
 from gsd.results.owner import belongs, sign
+from gsd.results.reading import there
 from gsd.results.runs import Run
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
             home.fail(f"{error}\n")
             raise
         except Exception as error:
-            sentence = _told(error, home)
+            sentence = _told(error, home, cfg)
             home.fail(f"{sentence}\n" if sentence else traceback.format_exc())
             if sentence:
                 raise GsdError(sentence) from error
@@ -89,8 +90,14 @@ def job(cfg: DictConfig) -> float | None:
     return None if cfg.objective is None else value(made.summary, cfg.objective)
 
 
-def _told(error: Exception, folder: RunFolder) -> str:
-    """What the user can mend, where that is the reason: a full disk, or what lies in the place of a file of the run."""
+def _told(error: Exception, folder: RunFolder, cfg: DictConfig) -> str:
+    """What the user can mend, where that is the reason: a full memory or disk, or what lies in the place of a file of
+    the run."""
+    from gsd.memory import too_little
+
+    if lower := too_little(error, cfg):
+        since = f"from the checkpoint in {folder.path}" if there(folder / "checkpoint.pt") else "from the start"
+        return f"{lower} Where memory is freed instead, the same command continues {since}."
     if full := _full(error, folder):
         return f"No space is left for {full}; once there is some, the same command continues."
     where = error.filename if isinstance(error, OSError) else None
