@@ -23,7 +23,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf
 
 from gsd.errors import GsdError, did_you_mean, reason
-from gsd.identity import signature
+from gsd.identity import device_kind, signature
 from gsd.settings import Config, check_settings
 from gsd.validation import checked
 
@@ -46,6 +46,7 @@ def register() -> None:
         "gsd.step": _step,
         "gsd.scene_steps": _scene_steps,
         "gsd.laptop": _laptop,
+        "gsd.gpus": _gpus,
     }
     for name, resolver in resolvers.items():
         OmegaConf.register_new_resolver(name, resolver, replace=True)
@@ -110,6 +111,11 @@ def _scene_steps(*, _root_: DictConfig) -> int:
 def _laptop(there: str, otherwise: str, *, _root_: DictConfig) -> str:
     """${gsd.laptop:tiny,stable_diffusion}, in a defaults list: what scale=laptop takes, and what is taken otherwise."""
     return there if _root_.scale == "laptop" else otherwise
+
+
+def _gpus(*, _root_: DictConfig) -> int:
+    """${gsd.gpus:}: how many GPUs a run takes."""
+    return int(device_kind(_root_.device) == "cuda")
 
 
 def make(section: Any, where: str, context: Context, kind: type[Part]) -> Part:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gsd.backend.device import pick_device
 from gsd.check import check, chosen
-from gsd.config import make
+from gsd.config import make, options
 from gsd.errors import GsdError, gathered
 from gsd.geometry import turntable
 from gsd.identity import EVERY
@@ -25,6 +25,7 @@ from gsd.protocols import (
     Logger,
     Loss,
     Metric,
+    NeedsKernels,
     Noising,
     Prior,
     Prompting,
@@ -117,6 +118,7 @@ def build(cfg: DictConfig) -> Experiment:
     prompting = make(cfg.prompting, "prompting", context, Prompting)
     if extremes(guidance.view_scale) != (0, 0):
         prompting(camera(Stream(cfg.seed, "camera"))).opposite_view()  # refuses texts without view words
+    _prepare_kernels(cfg, context.device)
     init, prior = gathered(
         lambda: make(cfg.init, "init", context, Init), lambda: make(cfg.prior, "prior", context, Prior)
     )
@@ -158,6 +160,13 @@ def build(cfg: DictConfig) -> Experiment:
 def _seed_of(seed: int, particle: int) -> int:
     """The first scene's is the run's; the others' are no run's, so that seeds stay independent."""
     return seed if particle == 0 else Stream(seed, f"particle {particle}").key()
+
+
+def _prepare_kernels(cfg: DictConfig, device: torch.device) -> None:
+    """Of the scene, which is made last."""
+    kind, values = options(cfg.representation, "representation", Representation)
+    if issubclass(kind, NeedsKernels):
+        kind.prepare(device, values)
 
 
 def make_scene(cfg: DictConfig, context: Context) -> Representation:

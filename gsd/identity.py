@@ -21,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from gsd.backend.checkpoint import TINY, TINY_CONTROLNET
 from gsd.backend.digests import digests
+from gsd.backend.driver import CPU_BUILD, refuse_unused_gpu
 
 EVERY = ("checkpoint_every", "images_every", "evaluate_every")
 # Settings that cannot change a result; of the device, the kind can
@@ -104,6 +105,7 @@ def device_kind(name: str) -> str:
     from importlib.metadata import version
 
     if version("torch").endswith("+cpu"):  # known without importing it, which takes seconds
+        refuse_unused_gpu(CPU_BUILD)
         return "cpu"
     from gsd.backend.device import pick_device
 

@@ -1,4 +1,5 @@
-"""What a run will need of the machine's memory, from its config alone, so that too much is refused before any work.
+"""What a run will need of the machine's memory, from its config alone, so that too much is refused before any work; and
+what to lower where it was too much all the same.
 
 The estimates count the largest tensors and leave the rest out: they are below what a run takes, so that nothing is
 refused that would have fitted.
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from gsd.errors import GsdError
 from gsd.schedule import extremes
@@ -28,6 +29,11 @@ PER_SEEN_POINT = 40  # of a noising: where a sub-point lies in each view
 PER_BANK_PIXEL = 20  # four bytes, and four floats while they are drawn
 PER_ROW = 16  # of a hash grid, per feature: value, gradient and both moments
 PER_CELL = 40  # of the occupancy grid
+FULL = ("out of memory", "can't allocate memory")  # in what CUDA and PyTorch's allocator for CPUs say
+TO_LOWER = (
+    "camera.resolution", "camera.views", "camera.groups", "init.points", "densify.cap_max", "prior.resolution",
+    "prior.encode_chunk",
+)  # fmt: skip
 UNLIMITED = 2**60  # cgroups of version 1 write a number near 2^63 for no limit
 
 
@@ -58,6 +64,20 @@ def check_memory(cfg: DictConfig, parts: dict[str, dict[str, Any]], device: torc
             f"This run needs {total / GB:.3g} GB of memory or more and there are {there / GB:.3g} GB "
             f"({most}); lower these settings."
         )
+
+
+def too_little(error: Exception, cfg: DictConfig) -> str:
+    """Which settings to lower, where the reason of an error is that a memory was full; else ''."""
+    text = str(error).lower()
+    if not isinstance(error, MemoryError) and not (
+        isinstance(error, RuntimeError) and any(map(text.__contains__, FULL))
+    ):
+        return ""
+    on_gpu = "cuda" in text
+    values = {key: OmegaConf.select(cfg, key) for key in TO_LOWER}
+    lower = [f"{key}={value}" if isinstance(value, int) else key for key, value in values.items() if value is not None]
+    half = ", or set prior.dtype=fp16" if on_gpu and OmegaConf.select(cfg, "prior.dtype") in ("fp32", "bf16") else ""
+    return f"The memory of {'the GPU' if on_gpu else 'this machine'} is too small; lower {', '.join(lower)}{half}."
 
 
 def _needs(cfg: DictConfig, parts: dict[str, dict[str, Any]]) -> Iterator[Need]:

@@ -92,6 +92,15 @@ class Representation(Protocol):
 
 
 @runtime_checkable
+class NeedsKernels(Protocol):
+    """A class whose objects run what is compiled on a machine's first run."""
+
+    @staticmethod
+    def prepare(device: torch.device, options: dict[str, Any]) -> None:
+        """Find or compile it, before anything large is loaded. Raises GsdError where neither is possible."""
+
+
+@runtime_checkable
 class OfField(Protocol):
     """A scene that is a density field."""
 

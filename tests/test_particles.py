@@ -70,7 +70,7 @@ def test_a_run_leaves_every_particle_and_continues_to_the_bit(tmp_path):
 def stop_after(folder, steps):
     """As a crash right after the checkpoint at `steps` leaves it."""
     cfg = quick(*FEW)
-    sign(RunFolder(folder), identity(cfg))
+    sign(RunFolder(folder), identity(cfg), {})
     experiment = build(cfg)
     with Recorder(experiment, RunFolder(folder)) as recorder:
         for state in itertools.islice(optimise(experiment), steps):

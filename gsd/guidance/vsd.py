@@ -52,6 +52,10 @@ class VSD(Guidance):
     - lr is 3e-3, for runs of hundreds of steps; theirs is 1e-4 for 25,000. AdamW's other numbers are threestudio's.
     - They lower the upper end of t from 0.98 to 0.5 after 5000 of 25000 steps.
 
+    The loss is a mean over all latents, so that gradients of a network in fp16 would be rounded to 0 on their way back:
+    there the loss is multiplied by a scale first (PyTorch's GradScaler, checkpointed too), and a training step whose
+    gradients overflow is skipped.
+
     `particles=K` on the command line optimises K scenes that share the LoRA.
 
     Raises:
@@ -84,6 +88,7 @@ class VSD(Guidance):
             )
         self.lora = Lora(prior, self.rank, self.camera, rng.sub("lora"))
         self.optimizer = torch.optim.AdamW(self.lora.params.values(), lr=self.lr, betas=(0.9, 0.99), eps=1e-15)
+        self.scaler = torch.amp.GradScaler(prior.device.type, enabled=prior.dtype == torch.float16)
 
     def __call__(self, prior: Prior, given: Noised) -> Score:
         step, condition = given.rng.step, given.condition
@@ -102,7 +107,8 @@ class VSD(Guidance):
 
     def state(self) -> dict[str, Any]:
         params = {name: p.detach() for name, p in self.lora.params.items()}
-        return {"params": params, "optimizer": self.optimizer.state_dict()}
+        scaling = {"scaler": self.scaler.state_dict()} if self.scaler.is_enabled() else {}
+        return {"params": params, "optimizer": self.optimizer.state_dict()} | scaling
 
     def restore(self, state: dict[str, Any]) -> None:
         saved = state["params"]
@@ -111,6 +117,8 @@ class VSD(Guidance):
         for name, p in self.lora.params.items():
             p.data.copy_(saved[name])
         self.optimizer.load_state_dict(state["optimizer"])
+        if "scaler" in state:
+            self.scaler.load_state_dict(state["scaler"])
 
     @torch.no_grad()
     def _predict_adapted(self, given: Noised) -> tuple[Float[Tensor, "V C h w"], int]:
@@ -146,10 +154,11 @@ class VSD(Guidance):
             x = z + sigma[:, None, None, None] * noise
             out = self.lora.prior.predict(x, sigma, self._lora_condition(condition), pose)
             loss = mse_loss(out, self.lora.target(z, noise, sigma))
-            grads = torch.autograd.grad(loss, list(self.lora.params.values()))
+            grads = torch.autograd.grad(self.scaler.scale(loss), list(self.lora.params.values()))
         for p, grad in zip(self.lora.params.values(), grads, strict=True):
             p.grad = grad
-        self.optimizer.step()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
         self.loss = loss.detach()
 
     def _lora_condition(self, condition: Condition) -> Condition:

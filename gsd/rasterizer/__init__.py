@@ -140,7 +140,11 @@ def _choose(backend: str, means: Tensor) -> str:
         choices = ", ".join(BACKENDS)
         raise GsdError(f"There is no rasteriser backend {backend!r}; choose {choices}{did_you_mean(backend, BACKENDS)}")
     if backend == "auto":
-        return "gsplat" if means.is_cuda else "cpu"
+        if not means.is_cuda:
+            return "cpu"
+        from gsd.rasterizer.gsplat_cuda import auto
+
+        return auto()
     if backend == "gsplat" and not means.is_cuda:
         raise GsdError("backend='gsplat' needs CUDA tensors; move the scene to a GPU or take backend='cpu'.")
     return backend

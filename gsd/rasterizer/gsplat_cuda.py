@@ -2,13 +2,54 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack, suppress
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
+from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.errors import GsdError
+from gsd.backend.cache import cache_folder
+from gsd.errors import GsdError, reason
+
+
+def auto() -> str:
+    """The backend that "auto" takes for CUDA tensors."""
+    return "gsplat"
+
+
+def prepare(backend: str) -> None:
+    """Find or compile what a backend needs on CUDA, which takes minutes on a machine's first run.
+
+    Raises GsdError where it can be neither found nor compiled.
+    """
+    if (auto() if backend == "auto" else backend) == "gsplat" and (why := why_not()):
+        raise GsdError(
+            f"gsplat's CUDA kernels can be neither found nor compiled ({why}); install nvcc of CUDA "
+            f"{torch.version.cuda}, which this PyTorch was built with, a C++ compiler and ninja (pip install -e "
+            "'.[gpu]' in a checkout), or a wheel of gsplat 1.5 that holds them (https://docs.gsplat.studio/whl), or "
+            "choose representation.backend=torch, which is slow, or device=cpu."
+        )
+
+
+@cache
+def why_not() -> str:
+    """Why gsplat's CUDA kernels cannot be used, or '' if they can. gsplat compiles them when they are first asked for.
+
+    One process at a time does so: gsplat deletes a build that is not whole, such as that of another process at work.
+    """
+    try:
+        with ExitStack() as held:
+            with suppress(OSError):  # a cache folder that cannot be written
+                cache_folder().mkdir(parents=True, exist_ok=True)
+                held.enter_context(FileLock(cache_folder() / "gsplat.lock"))
+            kernels = import_module("gsplat.cuda._backend")._C
+    except Exception as error:  # of gsplat, PyTorch's builder, the compiler or the loader of libraries
+        return reason(error)
+    return "no nvcc was found" if kernels is None else ""
 
 
 def rasterize_gsplat(
@@ -24,24 +65,20 @@ def rasterize_gsplat(
 
     Unlike on the CPU, info["means2d"] holds the image positions; its gradient is that of the last backward pass.
     """
-    try:
-        from gsplat import rasterization
+    prepare("gsplat")
+    from gsplat import rasterization
 
-        renders, alphas, info = rasterization(
-            **{name: tensor.float() for name, tensor in tensors.items()},
-            width=width,
-            height=height,
-            near_plane=near_plane,
-            far_plane=far_plane,
-            eps2d=eps2d,
-            packed=False,
-            backgrounds=background.float(),
-            render_mode="RGB+ED",
-        )
-    except (ImportError, AttributeError) as error:
-        raise GsdError(
-            f"gsplat's CUDA kernels are not usable ({error}); install gsplat's build requirements."
-        ) from error
+    renders, alphas, info = rasterization(
+        **{name: tensor.float() for name, tensor in tensors.items()},
+        width=width,
+        height=height,
+        near_plane=near_plane,
+        far_plane=far_plane,
+        eps2d=eps2d,
+        packed=False,
+        backgrounds=background.float(),
+        render_mode="RGB+ED",
+    )
     if torch.is_grad_enabled() and info["means2d"].requires_grad:
         positions = info["means2d"]
         info["means2d"] = leaf = positions.detach().requires_grad_()

@@ -78,6 +78,13 @@ class Gaussians(nn.Module, Representation):
         self.optimizer = Adam(groups, eps=1e-15, betas=(0.9, 0.99))
         self.info: dict[str, Any] = {}
 
+    @staticmethod
+    def prepare(device: torch.device, options: dict[str, Any]) -> None:
+        if device.type == "cuda":
+            from gsd.rasterizer.gsplat_cuda import prepare
+
+            prepare(options["backend"])
+
     def render(self, cameras: Cameras) -> Render:
         """Splat the Gaussians; with gradients enabled, also keep what the densifier needs of this render.
 

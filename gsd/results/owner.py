@@ -24,13 +24,16 @@ RESULTS = ("DONE", "checkpoint.pt")  # without these there is nothing to be take
 NAMED = 3  # differences in a sentence
 
 
-def sign(folder: RunFolder, asked: Identity) -> None:
-    """Write down whose folder this is; pictures of another run's attempt that came to nothing are removed."""
+def sign(folder: RunFolder, asked: Identity, machine: dict[str, str]) -> None:
+    """Write down whose folder this is; pictures of another run's attempt that came to nothing are removed.
+
+    machine: what computes there, which makes no run another one.
+    """
     if not has_results(folder.path) and _differences(folder.path, asked):
         for name in ("strips", "frames"):
             if not (folder / name).is_symlink():
                 shutil.rmtree(folder / name, ignore_errors=True)
-    folder.write(FILE, json.dumps({"signature": asked.signature, **asdict(asked)}, indent=1) + "\n")
+    folder.write(FILE, json.dumps({"signature": asked.signature, **asdict(asked), "machine": machine}, indent=1) + "\n")
 
 
 def stored(folder: Path, device: str = "") -> Identity | None:

@@ -32,6 +32,7 @@ class Summary(TypedDict, total=False):
     seed: int
     particles: list[dict[str, Any]]
     seconds: float
+    machine: dict[str, str]
     versions: dict[str, str]
     commit: str | None
 

@@ -17,7 +17,8 @@ from gsd.results.runs import LISTS, Run, Status, find_runs
 
 SEED = "seed"
 COSTS = ("seconds", "prior_calls", "peak_memory_mb")
-NOT_METRICS = frozenset({"prompt", "options", "overrides", "seed", "particles", "versions", "commit", *COSTS})
+MADE_BY = ("machine", "versions")
+NOT_METRICS = frozenset({"prompt", "options", "overrides", "seed", "particles", "commit", *MADE_BY, *COSTS})
 # A run's own choice among equals: shown for each run, but no mean of it says anything.
 NOMINAL = frozenset({"yaw_deg", "clip_yaw_deg", "variant"})
 NO_SETTINGS = frozenset({*NOT_IN_SIGNATURE, "profile", "metric"})  # how a run is done and measured, not what it is
@@ -38,7 +39,7 @@ class Row:
     verdict: str  # how many fronts its scenes have grown; empty where that was not measured
     turns: dict[str, list[float]]  # metrics with a value for each view of the turntable
     cost: dict[str, float]
-    provenance: dict[str, str]  # commit and versions, as "versions.torch"
+    provenance: dict[str, str]  # commit, machine and versions, as "versions.torch"
     numberless: list[str]  # metrics whose value is none: nan, infinity, null
     settings: dict[str, Any] = field(default_factory=dict)
 
@@ -125,7 +126,9 @@ def _row(run: Run, name: str) -> Row:
         turns={k: v for k, v in measured.items() if isinstance(v, list) and v and all(map(finite, v))},
         cost={k: float(summary[k]) for k in COSTS if finite(summary.get(k))},
         numberless=[k for k, v in measured.items() if v is None or (isinstance(v, float | int) and not finite(v))],
-        provenance=_flat({"commit": summary.get("commit"), "versions": summary.get("versions", {})}) if summary else {},
+        provenance=_flat({"commit": summary.get("commit"), **{name: summary.get(name, {}) for name in MADE_BY}})
+        if summary
+        else {},
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.backend import film
+from gsd.backend.device import peak_memory
 from gsd.experiment import Experiment
 from gsd.particles import Particles
 from gsd.protocols import OfGaussians, Representation
@@ -27,7 +27,9 @@ STRIP_VIEWS = 8
 
 
 @torch.no_grad()
-def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_calls: int) -> dict[str, Any]:
+def finish(
+    experiment: Experiment, folder: RunFolder, machine: dict[str, str], seconds: float, prior_calls: int
+) -> dict[str, Any]:
     """Render, measure, export; write summary.json and DONE. Returns the summary. Can be repeated after a crash.
 
     Of several particles, the first one's files are where a single scene's are and the others' in particle_1/ and so on;
@@ -45,7 +47,8 @@ def finish(experiment: Experiment, folder: RunFolder, seconds: float, prior_call
         **(metrics[0] if len(metrics) == 1 else means(metrics) | {"particles": metrics}),
         "prior_calls": prior_calls,
         "seconds": round(seconds, 3),
-        "peak_memory_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+        "peak_memory_mb": round(peak_memory(experiment.device) / 2**20, 1),
+        "machine": machine,
         "versions": versions(),
         "commit": commit(),
     }

@@ -20,9 +20,12 @@ from gsd.errors import GsdError
 from gsd.identity import Identity, identity
 from gsd.results.folder import RunFolder
 from gsd.results.owner import belongs, sign
+from gsd.results.reading import there
 from gsd.results.runs import Run
 
 if TYPE_CHECKING:
+    import torch
+
     from gsd.experiment import Experiment
     from gsd.runner.recorder import Recorder
     from gsd.runner.watch import Watcher
@@ -53,8 +56,8 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
     """
     if "hydra" not in cfg:
         raise GsdError("This config does not say which options were chosen; make it with gsd.compose.")
-    home = RunFolder(run_folder(cfg) if folder is None else folder)
     asked = identity(cfg)
+    home = RunFolder(run_folder(cfg) if folder is None else folder)
     if belongs(home.path, asked) and home.done:
         print(f"Already done: {home.path}")
         return Run(home.path)
@@ -69,7 +72,7 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
             home.fail(f"{error}\n")
             raise
         except Exception as error:
-            sentence = _told(error, home)
+            sentence = _told(error, home, cfg)
             home.fail(f"{sentence}\n" if sentence else traceback.format_exc())
             if sentence:
                 raise GsdError(sentence) from error
@@ -87,8 +90,14 @@ def job(cfg: DictConfig) -> float | None:
     return None if cfg.objective is None else value(made.summary, cfg.objective)
 
 
-def _told(error: Exception, folder: RunFolder) -> str:
-    """What the user can mend, where that is the reason: a full disk, or what lies in the place of a file of the run."""
+def _told(error: Exception, folder: RunFolder, cfg: DictConfig) -> str:
+    """What the user can mend, where that is the reason: a full memory or disk, or what lies in the place of a file of
+    the run."""
+    from gsd.memory import too_little
+
+    if lower := too_little(error, cfg):
+        since = f"from the checkpoint in {folder.path}" if there(folder / "checkpoint.pt") else "from the start"
+        return f"{lower} Where memory is freed instead, the same command continues {since}."
     if full := _full(error, folder):
         return f"No space is left for {full}; once there is some, the same command continues."
     where = error.filename if isinstance(error, OSError) else None
@@ -107,15 +116,22 @@ def _full(error: Exception, folder: RunFolder) -> Path | None:
 
 
 def _run(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
+    from gsd.backend.device import forget_peak, pick_device
     from gsd.experiment import build
     from gsd.loop import optimise
     from gsd.runner.finish import finish
     from gsd.runner.objective import refuse_unknown
     from gsd.runner.recorder import Recorder
 
+    device = pick_device(cfg.device)
+    machine = _machine(device, asked)
+    print(
+        "Device: " + ", ".join(f"{name} {value}" for name, value in machine.items()).removeprefix("device "), flush=True
+    )
+    forget_peak(device)
     experiment = build(cfg)
     refuse_unknown(cfg.objective, experiment)
-    _write_down(cfg, folder, asked)
+    _write_down(cfg, folder, asked, machine)
     recorder = Recorder(experiment, folder)
     watchers = _watchers(experiment, folder, recorder, cfg.hydra.mode == RunMode.MULTIRUN)
 
@@ -136,15 +152,22 @@ def _run(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
                     watcher.checkpoint()
         for watcher in watchers:
             watcher.end()
-        summary = finish(experiment, folder, **recorder.totals)
+        summary = finish(experiment, folder, machine, **recorder.totals)
         for watcher in watchers:
             watcher.done(summary)
 
 
-def _write_down(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
+def _machine(device: torch.device, asked: Identity) -> dict[str, str]:
+    """What computes: the device, and the precision of the prior's network."""
+    from gsd.backend.device import described
+
+    return described(device) | {"dtype": asked.settings.get("prior.dtype", "fp32")}
+
+
+def _write_down(cfg: DictConfig, folder: RunFolder, asked: Identity, machine: dict[str, str]) -> None:
     """What was asked for, so that the folder of a run that is not done says it too."""
     (folder / "FAILED").unlink(missing_ok=True)
-    sign(folder, asked)
+    sign(folder, asked, machine)
     folder.write("config.yaml", OmegaConf.to_yaml(plain(cfg), resolve=True))
     folder.write("overrides.yaml", OmegaConf.to_yaml(cfg.hydra.overrides.task))
     folder.write("choices.yaml", OmegaConf.to_yaml(OmegaConf.create(choices(cfg))))

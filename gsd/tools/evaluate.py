@@ -1,4 +1,4 @@
-"""Measure runs afterwards: gsd evaluate FOLDER... [metric=NAME,NAME] [metric.NAME.KEY=VALUE ...]
+"""Measure runs afterwards: gsd evaluate FOLDER... [metric=NAME,NAME] [metric.NAME.KEY=VALUE ...] [device=NAME]
 
 FOLDER is a run folder or holds such; a run need not be finished, its last checkpoint is measured. Without metric=, the
 metrics of each run's own config are. Writes evaluation.json into each run folder; reports show its numbers with those
@@ -11,13 +11,17 @@ import argparse
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gsd.cli.errors import explained, guarded
 from gsd.cli.folders import options
 from gsd.errors import GsdError, did_you_mean
 from gsd.results.folder import RunFolder
 from gsd.results.runs import Run, find_runs
+from gsd.tools.device import HELP, parted
+
+if TYPE_CHECKING:
+    import torch
 
 NEEDED = {"prompt", "steps", "particles", "turntable", "metric", "representation"}  # of a run's config
 TURNTABLE = {"views", "resolution", "fov", "distance", "elevation"}
@@ -27,7 +31,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="gsd evaluate", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("arguments", nargs="+", metavar="FOLDER | metric=...", help="runs, and what to measure of them")
+    parser.add_argument(
+        "arguments", nargs="+", metavar="FOLDER | metric=...", help=f"runs, what to measure of them; {HELP}"
+    )
     parser.add_argument("--views", type=int, help="of the turntable; without it, as the run's config says")
     parser.add_argument("--resolution", type=int, help="pixels of the turntable; without it, as the run's config says")
     args = parser.parse_intermixed_args()
@@ -35,8 +41,9 @@ def main() -> None:
 
 
 def _run(args: argparse.Namespace) -> None:
-    folders = [a for a in args.arguments if not a.startswith(("metric=", "metric."))]
-    overrides = [a for a in args.arguments if a not in folders]
+    device, words = parted(args.arguments)
+    folders = [word for word in words if not word.startswith(("metric=", "metric."))]
+    overrides = [word for word in words if word not in folders]
     for value, flag, least in ((args.views, "--views", 8), (args.resolution, "--resolution", 8)):
         if value is not None and value < least:
             raise GsdError(f"{flag} {value}: must be at least {least}.")
@@ -47,7 +54,7 @@ def _run(args: argparse.Namespace) -> None:
     for run in runs:
         try:
             section = _of_run(run, overrides) if named is None else named
-            measured[run] = evaluate(run, section, args.views, args.resolution)
+            measured[run] = evaluate(run, section, device, args.views, args.resolution)
         except GsdError as error:
             print(f"{run.path}: {error} Left out.", file=sys.stderr)
     if not measured:
@@ -86,7 +93,9 @@ def _of_run(run: Run, overrides: list[str]) -> Any:
     return OmegaConf.merge(cfg, OmegaConf.from_dotlist(overrides)).metric
 
 
-def evaluate(run: Run, section: Any, views: int | None = None, resolution: int | None = None) -> dict[str, Any]:
+def evaluate(
+    run: Run, section: Any, device: torch.device, views: int | None = None, resolution: int | None = None
+) -> dict[str, Any]:
     """Measure the last checkpoint of a run and add it to evaluation.json: metric -> views, resolution, numbers.
 
     section: metric -> its settings, as in a config. Of several particles, numbers are the mean and "particles" has
@@ -94,7 +103,6 @@ def evaluate(run: Run, section: Any, views: int | None = None, resolution: int |
     """
     import torch
 
-    from gsd.backend.device import pick_device
     from gsd.config import make
     from gsd.geometry import turntable
     from gsd.protocols import Metric
@@ -105,7 +113,7 @@ def evaluate(run: Run, section: Any, views: int | None = None, resolution: int |
     _check(run)
     if not section:
         raise GsdError("no metric is chosen; add for example metric=reprojection.")
-    device, config = pick_device("auto"), run.config
+    config = run.config
     context = Context(config["prompt"], device, config["steps"])
     metrics = {name: make(options, f"metric.{name}", context, Metric) for name, options in section.items()}
     t = config["turntable"] | {k: v for k, v in (("views", views), ("resolution", resolution)) if v is not None}

@@ -1,4 +1,4 @@
-"""Make a start and keep it: gsd init [init=NAME] [prompt=...] [seed=N] [init.KEY=VALUE ...] --out FILE
+"""Make a start and keep it: gsd init [init=NAME] [prompt=...] [seed=N] [init.KEY=VALUE ...] [device=NAME] --out FILE
 
 Writes the cloud as .ply or .npz. init=point_cloud starts from the file: to look at a cloud before it is used, to mend
 it, or to share it between runs.

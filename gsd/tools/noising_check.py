@@ -1,4 +1,5 @@
-"""Hold a noising to what it claims: gsd noising-check [noising=NAME] [noising.KEY=VALUE ...] [--run FOLDER]
+"""Hold a noising to what it claims: gsd noising-check [noising=NAME] [noising.KEY=VALUE ...] [device=NAME]
+[--run FOLDER]
 
 Prints every test with its figure, threshold and verdict. A claim that fails ends in exit code 1; what is not claimed is
 measured all the same. The scene is an ideal one (gsd.noising.check.acceptance) or, with --run, that of a run, with the
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from gsd.cli.errors import guarded
 from gsd.cli.folders import options
 from gsd.errors import GsdError
+from gsd.tools.device import parted
 
 if TYPE_CHECKING:
     from gsd.noising.check.laws import Finding
@@ -40,13 +42,16 @@ def main() -> None:
         prog="gsd noising-check", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--draws", type=int, default=500, help="of 4 channels each")
-    parser.add_argument("--device", default="cpu", help="where the maps are made: cpu or cuda; with --run, the run's")
     parser.add_argument(
         "--run", type=Path, metavar="FOLDER", help="a run, whose scene takes the place of the ideal one"
     )
     parser.add_argument("--at", metavar="STEPS", help="of that run, as 0,15,100 (its checkpoint); 0 is the start")
-    parser.add_argument("overrides", nargs="*", help="noising=a,b for several; none: every option, or the run's")
-    args = parser.parse_args()
+    parser.add_argument(
+        "overrides",
+        nargs="*",
+        help="noising=a,b for several; none: every option, or the run's; device=NAME: cpu, or the run's",
+    )
+    args = parser.parse_intermixed_args()
     guarded(lambda: _run(args))
 
 
@@ -67,20 +72,23 @@ def _run(args: argparse.Namespace) -> None:
 def _ideal(args: argparse.Namespace) -> Iterator[Checked]:
     from gsd.noising.check.acceptance import check
 
-    names, rest = _named(args.overrides)
+    device, words = parted(args.overrides, "cpu")
+    names, rest = _named(words)
     for name in names or options("noising"):
         noising = configured([f"noising={name}", *rest])
-        yield " ".join([name, *rest]), noising, check(noising, args.draws, device=args.device)
+        yield " ".join([name, *rest]), noising, check(noising, args.draws, device=device)
 
 
 def _of_run(args: argparse.Namespace) -> Iterator[Checked]:
     """Every noising named, or the run's, at every step."""
     from gsd.noising.check.sight import check_sight
     from gsd.tools.run_sights import sights
+    from gsd.tools.trust import configuration
 
-    names, rest = _named(args.overrides)
+    device, words = parted(args.overrides, configuration(args.run).get("device", "auto"))
+    names, rest = _named(words)
     noisings = {name: configured([f"noising={name}", *rest]) for name in names} or {"": of_folder(args.run, rest)}
-    for sight in sights(args.run, _steps(args.at)):
+    for sight in sights(args.run, _steps(args.at), device):
         for name, noising in noisings.items():
             title = " ".join([f"{args.run}, step {sight.steps}", *filter(None, [name]), *rest])
             yield title, noising, check_sight(noising, sight, args.draws)

@@ -26,11 +26,13 @@ from gsd.tools.trust import configuration
 from gsd.types import Cameras, Context, Geometry
 
 
-def sights(folder: Path, steps: Sequence[int] = ()) -> Iterator[Sight]:
+def sights(folder: Path, steps: Sequence[int] = (), device: torch.device | None = None) -> Iterator[Sight]:
     """The first scene of a run after so many steps, in ascending order; by default at its checkpoint.
 
     A run keeps its last checkpoint. Other steps are taken again from the start, which makes the same scenes and takes
     as long as the run did; it is one scene that goes on, so look at each before asking for the next.
+
+    device: where they are taken; None: where the run's were.
 
     Raises:
         GsdError: for no run folder, no checkpoint, or steps that the run does not have.
@@ -39,14 +41,16 @@ def sights(folder: Path, steps: Sequence[int] = ()) -> Iterator[Sight]:
     wrong = [step for step in steps if not 0 <= step <= cfg.steps]
     if wrong:
         raise GsdError(f"--at {wrong[0]}: {folder} has {cfg.steps} steps; choose from 0 to {cfg.steps}.")
+    if device is not None:
+        cfg = OmegaConf.merge(cfg, {"device": str(device)})
     if steps:
         yield from _again(cfg, folder, sorted(set(steps)))
         return
-    device = pick_device(cfg.device)
-    scene, taken = load(folder, 0, device)
-    context = Context(cfg.prompt, device, cfg.steps, cfg.seed)
+    there = pick_device(cfg.device)
+    scene, taken = load(folder, 0, there)
+    context = Context(cfg.prompt, there, cfg.steps, cfg.seed)
     camera, prior = make(cfg.camera, "camera", context, Camera), make(cfg.prior, "prior", context, Prior)
-    yield _sight(str(folder), taken, camera, prior, scene, cfg.seed, device)
+    yield _sight(str(folder), taken, camera, prior, scene, cfg.seed, there)
 
 
 def _again(cfg: Any, folder: Path, steps: Sequence[int]) -> Iterator[Sight]:

@@ -12,13 +12,13 @@ from worlds import RNG, TEXTS, exact, network, per_view
 from gsd import protocols
 from gsd.errors import GsdError
 from gsd.guidance.csd import CSD
-from gsd.guidance.parts.lora import poses
+from gsd.guidance.parts.lora import ADAPTER, poses
 from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD
 from gsd.random import Stream
 from gsd.results.folder import RunFolder
 from gsd.runner.recorder import Recorder
-from gsd.types import Condition, Context
+from gsd.types import Condition, Context, Noised
 
 PLAIN = "a corgi"
 
@@ -211,3 +211,65 @@ def test_a_resumed_run_equals_a_straight_one(tmp_path, monkeypatch):
     wrong = one["guidance"] | {"params": {}}
     with pytest.raises(GsdError, match="other parameters"):
         attached(network(tmp_path / "other")).restore(wrong)
+
+
+def lost(got, wanted):
+    """What share of a gradient has become 0 or has the wrong sign."""
+    there = wanted != 0
+    return float((got.sign() != wanted.sign())[there].float().mean())
+
+
+@pytest.fixture
+def large_mean(monkeypatch):
+    """The loss is a mean over the latents of 8 views of 64 x 64, not of 2 of 8 x 8."""
+    monkeypatch.setattr("gsd.guidance.vsd.mse_loss", lambda *given: mse_loss(*given) / 256)
+
+
+@pytest.fixture
+def learner(tmp_path, monkeypatch):
+    """A LoRA on a network, and what one training step gives as its gradient."""
+    monkeypatch.setenv("GSD_CACHE", str(tmp_path / "cache"))
+    world = network(tmp_path / "model")
+    guidance = shaken(attached(world))
+    start, given = copy.deepcopy(guidance.state()), Noised(world.z, world.noise, world.sigma, world.condition, RNG)
+
+    def gradient():
+        guidance.restore(copy.deepcopy(start))
+        guidance._learn(given)
+        return torch.cat([p.grad.flatten() for p in guidance.lora.params.values()])
+
+    return guidance, gradient
+
+
+def in_half(guidance):
+    """As on a GPU, where the network is in half precision and its LoRA is not."""
+    guidance.lora.prior.dtype = torch.float16
+    for name, p in guidance.lora.prior.unet.named_parameters():
+        p.data = p.data if f".{ADAPTER}." in name else p.data.half()
+
+
+def test_a_network_in_half_keeps_the_gradients_of_its_lora(learner, large_mean):
+    guidance, gradient = learner
+    assert not guidance.scaler.is_enabled()
+    wanted = gradient()
+    in_half(guidance)
+    bare = gradient()
+    guidance.scaler = torch.amp.GradScaler("cpu")
+    scaled = gradient()
+    assert lost(scaled, wanted) < 0.003
+    assert lost(bare, wanted) > 0.01
+
+
+def test_a_step_whose_gradients_overflow_is_skipped(learner):
+    guidance, gradient = learner
+    in_half(guidance)
+    guidance.scaler = torch.amp.GradScaler("cpu", init_scale=2.0**40)
+    before = copy.deepcopy(guidance.state())
+    assert not gradient().isfinite().all()
+    after = guidance.state()
+    assert all(torch.equal(p, before["params"][name]) for name, p in after["params"].items())
+    assert after["scaler"]["scale"] == before["scaler"]["scale"] / 2
+    assert guidance.loss.isfinite()
+    guidance.scaler = torch.amp.GradScaler("cpu")
+    guidance.restore(after)
+    assert guidance.scaler.get_scale() == 2.0**39

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_mod
 from torch.utils._pytree import tree_flatten, tree_map_only
 
 CUDA = torch.device("cuda", 0)
+PEAK = 3 * 2**20  # bytes that its tensors have taken at most
 
 # Operations whose result, or its size, the host waits for
 WAITS = {
@@ -390,22 +391,30 @@ def _rasterization(
 @contextmanager
 def virtual_cuda() -> Iterator[Book]:
     """On this thread there is one CUDA device; yields what is booked on it."""
-    replaced = ("is_available", "device_count", "synchronize", "_lazy_init", "get_device_properties")
+    replaced = (
+        "is_available", "device_count", "synchronize", "_lazy_init", "get_device_properties", "max_memory_allocated",
+        "reset_peak_memory_stats",
+    )  # fmt: skip
     stock = {name: getattr(torch.cuda, name) for name in replaced}
     overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     import gsplat
 
+    from gsd.rasterizer import gsplat_cuda
+
     rasterization, gsplat.rasterization = gsplat.rasterization, _rasterization
+    why_not, gsplat_cuda.why_not = gsplat_cuda.why_not, lambda: ""
     torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 1
     torch.cuda.synchronize = torch.cuda._lazy_init = lambda *_: None
     torch.cuda.get_device_properties = lambda *_: SimpleNamespace(total_memory=80 * 2**30, name="virtual")
+    torch.cuda.max_memory_allocated = lambda *_: PEAK
+    torch.cuda.reset_peak_memory_stats = lambda *_: None
     _book.entries.clear()
     try:
         with _triton(), _backward(), _Mode():
             yield _book
     finally:
-        gsplat.rasterization = rasterization
+        gsplat.rasterization, gsplat_cuda.why_not = rasterization, why_not
         torch.__future__.set_overwrite_module_params_on_conversion(overwrite)
         for name, function in stock.items():
             setattr(torch.cuda, name, function)

@@ -30,6 +30,7 @@ class HasNetwork(Protocol):
     prediction: str  # epsilon | v_prediction
     log_sigmas: Float[Tensor, " T"]  # of the steps it was trained at
     device: torch.device
+    dtype: torch.dtype
 
     def predict(
         self,

@@ -1,4 +1,4 @@
-"""The scene of a run as a file: gsd export RUN_FOLDER --format glb|obj|ply|splat|spz
+"""The scene of a run as a file: gsd export RUN_FOLDER --format glb|obj|ply|splat|spz [device=NAME]
 
 glb and obj are meshes with a texture (y up, front along +z): glb holds it, obj has a .mtl and a .png beside it. ply,
 splat and spz are Gaussians (ply and splat: y down, front along -z; spz: y up, front along +z). The last checkpoint is
@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gsd.cli.errors import guarded
 from gsd.errors import GsdError
+from gsd.tools.device import HELP, alone
 
 
 def main() -> None:
@@ -33,12 +34,12 @@ def main() -> None:
     )
     parser.add_argument("--min-opacity", type=float, default=0.02, help="leave out fainter Gaussians (0.02)")
     parser.add_argument("--particle", type=int, default=0, help="which scene of a run with particles=K (0)")
-    args = parser.parse_args()
+    parser.add_argument("words", nargs="*", metavar="device=NAME", help=HELP)
+    args = parser.parse_intermixed_args()
     guarded(lambda: _run(args))
 
 
 def _run(args: argparse.Namespace) -> None:
-    from gsd.backend.device import pick_device
     from gsd.tools.export.scene import FORMATS, Options, export
 
     kind = args.format or (args.out.suffix.lstrip(".") if args.out else "")
@@ -52,7 +53,7 @@ def _run(args: argparse.Namespace) -> None:
     if out.suffix != f".{kind}":
         raise GsdError(f"--out {out} must end in .{kind}, the format asked for.")
     options = Options(kind, args.resolution, args.colors, args.level, args.spz_version, args.min_opacity)
-    step = export(args.folder, out, options, args.particle, pick_device("auto"))
+    step = export(args.folder, out, options, args.particle, alone(args.words))
     print(f"{out} (the scene after {step} steps)")
 
 

@@ -1,4 +1,4 @@
-"""A run in the browser: gsd view RUN_FOLDER
+"""A run in the browser: gsd view RUN_FOLDER [device=NAME]
 
 Shows the scene of the last checkpoint, turntable cameras, the strips of pictures and the curves. A run that is still
 going on is followed from checkpoint to checkpoint; viewer=viser shows it step by step.
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gsd.cli.errors import guarded
 from gsd.errors import GsdError
+from gsd.tools.device import HELP, alone
 
 
 def main() -> None:
@@ -24,7 +25,8 @@ def main() -> None:
         "--allow-host", action="append", default=[], metavar="NAME", help="another name of this machine"
     )
     parser.add_argument("--particle", type=int, default=0, help="which scene of a run with particles=K (0)")
-    args = parser.parse_args()
+    parser.add_argument("words", nargs="*", metavar="device=NAME", help=HELP)
+    args = parser.parse_intermixed_args()
     guarded(lambda: _run(args))
 
 
@@ -34,11 +36,10 @@ def _run(args: argparse.Namespace) -> None:
     from gsd.browser.server import address, require_viser, serving
 
     require_viser("gsd view")
-    from gsd.backend.device import pick_device
     from gsd.tools.view.followed import Followed
     from gsd.tools.view.page import Page
 
-    run = Followed(args.folder, args.particle, pick_device("auto"))
+    run = Followed(args.folder, args.particle, alone(args.words))
     with serving(args.host, args.port, run.prompt, args.allow_host) as server:
         page = Page(server, run)
         print(f"{address(server)} shows {args.folder} after {run.step} steps; Ctrl+C ends this.", flush=True)
