@@ -143,7 +143,10 @@ def usual_step(e: Experiment, step: int) -> int:
     sigma = e.sigma(cameras, e.stream("sigma", step))
     level = sigma[:, None, None, None]
     rgb = e.representation.render(cameras).rgb
-    z = prior.vae.encode((2 * rgb - 1).to(prior.dtype)).latent_dist.sample().to(rgb) * prior.scaling
+    z = (
+        prior.autoencoder.vae.encode((2 * rgb - 1).to(prior.dtype)).latent_dist.sample().to(rgb)
+        * prior.autoencoder.scale
+    )
     told = e.prompting(cameras)
     with torch.no_grad():
         noise = torch.randn_like(z)

@@ -131,7 +131,8 @@ class VSD(Guidance):
             texts = texts + (texts if self.camera else condition.unconditional())
             pose = None if pose is None else torch.cat([pose, torch.zeros_like(pose)])
         with self.lora.on():
-            eps = self.lora.eps(self.lora.prior.predict(x, sigma, texts, pose), x, sigma)
+            out = self.lora.prior.predict(x, sigma, texts, pose)
+            eps = self.lora.prior.schedule.noise(out, x, sigma)
         if scale != 1:
             text, low = eps.chunk(2)
             eps = low + scale * (text - low)
@@ -142,7 +143,7 @@ class VSD(Guidance):
         """Train the LoRA on the renders for one step."""
         z, condition = given.latents, given.condition
         draws = given.rng.sub("lora").generator()
-        levels = self.lora.prior.log_sigmas
+        levels = self.lora.prior.schedule.log_sigmas
         t = torch.randint(len(levels), (len(z),), generator=draws)
         sigma = levels[t.to(levels.device)].exp().to(z)
         noise = torch.randn(z.shape, generator=draws).to(z)
@@ -153,7 +154,7 @@ class VSD(Guidance):
         with self.lora.on():
             x = z + sigma[:, None, None, None] * noise
             out = self.lora.prior.predict(x, sigma, self._lora_condition(condition), pose)
-            loss = mse_loss(out, self.lora.target(z, noise, sigma))
+            loss = mse_loss(out, self.lora.prior.schedule.target(z, noise, sigma))
             grads = torch.autograd.grad(self.scaler.scale(loss), list(self.lora.params.values()))
         for p, grad in zip(self.lora.params.values(), grads, strict=True):
             p.grad = grad

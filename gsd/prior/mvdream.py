@@ -51,7 +51,7 @@ class MVDream(StableDiffusion):
         )
         return unet
 
-    def network(self) -> Any:
+    def network_class(self) -> Any:
         return _Unet
 
     def predict(

@@ -13,21 +13,19 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate
-from torch.utils.checkpoint import checkpoint
 
 from gsd.backend.checkpoint import loading, locate
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
-from gsd.noise_levels import step_at
+from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
 from gsd.prior.parts.disentangle import Disentangle, Disentangled
+from gsd.prior.parts.noise_schedule import noise_schedule
 from gsd.prior.parts.text import Embeddings
 from gsd.protocols import Prior
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context
 
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-SNAP = 0.01  # a step this near to a whole one is that one: what is between comes from rounding
 
 
 class StableDiffusion(Prior):
@@ -86,28 +84,29 @@ class StableDiffusion(Prior):
         mend_torchvision()
         from diffusers import AutoencoderKL
 
-        self.unet = self._load_unet(folder / "unet", variant, attention)
-        self.vae = self._load(AutoencoderKL, folder / "vae", variant)
+        self.network = self._load_unet(folder / "unet", variant, attention)
+        vae = self._load(AutoencoderKL, folder / "vae", variant)
         if compile:
-            self.unet.compile()
-        self.encode_chunk, self.guidance_scale, self.random_background = encode_chunk, guidance_scale, random_background
-        self.scaling: float = self.vae.config.scaling_factor
-        self.resolution = _resolution(self.unet.config, self.vae.config, resolution, model)
-        self.prediction, sigmas = _schedule(folder, model)
-        self.log_sigmas = sigmas.log().to(self.device)
+            self.network.compile()
+        self.guidance_scale, self.random_background = guidance_scale, random_background
+        _check_channels(self.network.config, vae.config, model)
+        self.resolution = resolution_of(self.network.config, vae.config, resolution, model)
+        self.autoencoder = Autoencoder(vae, self.resolution, encode_chunk)
+        config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
+        self.schedule = noise_schedule(config, model).to(self.device)
         self.embeddings = Embeddings(folder, variant, self.device)
         self.disentangled: Disentangled | None = None
         if disentangle is not None:
             self.disentangled = Disentangled(disentangle, self.embeddings, context.prompt)
 
-    def network(self) -> Any:
+    def network_class(self) -> Any:
         """What loads the UNet, by diffusers' `from_pretrained`."""
         from diffusers import UNet2DConditionModel
 
         return UNet2DConditionModel
 
     def _load_unet(self, folder: Path, variant: str | None, attention: str) -> Any:
-        unet = self._load(self.network(), folder, variant)
+        unet = self._load(self.network_class(), folder, variant)
         if attention == "sliced":
             unet.set_attention_slice("auto")
         return unet
@@ -127,35 +126,20 @@ class StableDiffusion(Prior):
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 4 h w"]:
         """Latents of images in [0, 1], with graph, in the precision of the images."""
-        if rgb.shape[-1] != self.resolution or rgb.shape[-2] != self.resolution:
-            rgb = interpolate(rgb, (self.resolution, self.resolution), mode="bilinear", antialias=True)
-        images = (2 * rgb - 1).to(self.dtype)
         with fits("encoding"):
-            if len(images) <= self.encode_chunk:
-                return self._mean(images).to(rgb)
-            chunks = images.split(self.encode_chunk)
-            return torch.cat([checkpoint(self._mean, chunk, use_reentrant=False) for chunk in chunks]).to(rgb)
+            return self.autoencoder.encode(rgb)
 
-    def _mean(self, images: Float[Tensor, "V 3 R R"]) -> Float[Tensor, "V 4 h w"]:
-        return self.scaling * self.vae.encode(images).latent_dist.mean
-
-    @torch.no_grad()
     def decode(self, z: Float[Tensor, "V 4 h w"]) -> Float[Tensor, "V 3 R R"]:
         """Images in [0, 1]."""
         with fits("decoding"):
-            parts = (z / self.scaling).to(self.dtype).split(self.encode_chunk)
-            rgb = torch.cat([self.vae.decode(part).sample for part in parts]).to(z)
-        return (rgb / 2 + 0.5).clamp(0, 1)
+            return self.autoencoder.decode(z)
 
     @torch.no_grad()
     def denoise(
         self, x: Float[Tensor, "V 4 h w"], sigma: Float[Tensor, " V"], condition: Condition
     ) -> Float[Tensor, "V 4 h w"]:
         sigma = sigma.to(x)
-        level = sigma[:, None, None, None]
-        alpha = (1 + level**2).rsqrt()
-        out = self.predict(x, sigma, condition)
-        return alpha**2 * x - level * alpha * out if self.prediction == "v_prediction" else x - level * out
+        return self.schedule.denoised(self.predict(x, sigma, condition), x, sigma)
 
     def predict(
         self,
@@ -165,12 +149,12 @@ class StableDiffusion(Prior):
         labels: Float[Tensor, "V P"] | None = None,
     ) -> Float[Tensor, "V 4 h w"]:
         """What the network itself says of x = z + sigma n, noise or velocity, with graph; `labels` are class labels."""
-        vp = (x * (1 + sigma**2).rsqrt()[:, None, None, None]).to(self.dtype)
+        vp = self.schedule.input(x, sigma).to(self.dtype)
         with fits("denoising"):
-            text, t = self.embed(condition).to(self.dtype), self.timestep(sigma)
+            text, t = self.embed(condition).to(self.dtype), self.schedule.step(sigma)
             more = {"class_labels": labels} | self.extra_unet_arguments(vp, t, text, condition)
             # With gradients, as for VSD's LoRA, uncompiled: what PyTorch 2.13 compiles for CPUs there loses some.
-            unet = self.unet.forward if torch.is_grad_enabled() else self.unet
+            unet = self.network.forward if torch.is_grad_enabled() else self.network
             return unet(vp, t, encoder_hidden_states=text, **more).sample.to(x)
 
     def extra_unet_arguments(
@@ -195,11 +179,6 @@ class StableDiffusion(Prior):
             raise GsdError("prior.disentangle needs the cameras of the views; use a guidance that passes them on.")
         return self.disentangled(values, texts, condition.cameras)
 
-    def timestep(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, " V"]:
-        """The training step t, whole or between two, with noise level sigma; the ends of the range beyond them."""
-        t = step_at(sigma, self.log_sigmas)
-        return torch.where((t - t.round()).abs() < SNAP, t.round(), t).float()
-
 
 def number_type(name: str, device: torch.device) -> torch.dtype:
     if name == "auto":
@@ -216,35 +195,12 @@ def _find_compiler() -> None:
         )
 
 
-def _resolution(unet: Any, vae: Any, resolution: int | None, model: str) -> int:
-    """Pixels of the images. Raises GsdError for parts that do not fit, and for sizes that the UNet cannot halve."""
+def _check_channels(unet: Any, vae: Any, model: str) -> None:
     if unet.in_channels != vae.latent_channels:
         raise GsdError(
             f"prior.model={model}: its UNet takes {unet.in_channels} channels and its VAE makes {vae.latent_channels}; "
             "use a text-to-image checkpoint, not one for inpainting, depth or upscaling."
         )
-    factor = 2 ** (len(vae.block_out_channels) - 1)
-    resolution = resolution or unet.sample_size * factor
-    whole = factor * 2 ** (len(unet.block_out_channels) - 1)
-    if resolution % whole:
-        near = max(whole, round(resolution / whole) * whole)
-        raise GsdError(f"prior.resolution={resolution}: this model needs a multiple of {whole}, such as {near}.")
-    return resolution
-
-
-def _schedule(folder: Path, model: str) -> tuple[str, Float[Tensor, " T"]]:
-    """What the network predicts, and sigma(t) for t = 0 ... T - 1 in float64."""
-    from diffusers import DDIMScheduler
-
-    config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-    prediction = config.get("prediction_type", "epsilon")
-    if prediction not in ("epsilon", "v_prediction"):
-        raise GsdError(f"prior.model={model} predicts {prediction!r}; gsd reads epsilon and v_prediction.")
-    keys = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")
-    scheduler: Any = DDIMScheduler(**{key: config[key] for key in keys if key in config})
-    abar = scheduler.alphas_cumprod.double()
-    sigmas = ((1 - abar) / abar).sqrt()
-    return prediction, sigmas[sigmas.isfinite()]
 
 
 @contextmanager

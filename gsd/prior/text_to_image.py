@@ -21,7 +21,7 @@ from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.prior.families import FAMILIES
 from gsd.prior.families.family import States
-from gsd.prior.parts.autoencoder import Autoencoder
+from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
 from gsd.prior.parts.noise_schedule import noise_schedule
 from gsd.prior.parts.text_states import TextStates
 from gsd.prior.stable_diffusion import fits, number_type
@@ -86,10 +86,11 @@ class TextToImage(Prior):
         vae = self._load("vae", self.dtype)
         if vae.config.get("force_upcast"):
             vae = vae.float()
-        self.resolution = self._resolution(vae, resolution, model)
+        size = self.family.sample_size
+        self.resolution = resolution_of(self.network.config, vae.config, resolution, model, size)
         self.autoencoder = Autoencoder(vae, self.resolution, encode_chunk)
         config = json.loads((self.folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-        self.schedule = noise_schedule(config, model)
+        self.schedule = noise_schedule(config, model).to(self.device)
         self.guidance_scale, self.random_background = guidance_scale, random_background
         self.options = {"resolution": self.resolution, "embedded_guidance": embedded_guidance}
         where = self.device if text_encoder == "device" else torch.device("cpu")
@@ -110,19 +111,6 @@ class TextToImage(Prior):
             )
         with fits("loading the model"):
             return part.to(self.device).eval().requires_grad_(False)
-
-    def _resolution(self, vae: Any, resolution: int | None, model: str) -> int:
-        """Pixels of the images; a GsdError for a size of which latents are no whole number of patches."""
-        channels = vae.config.get("encoder_block_out_channels") or vae.config["block_out_channels"]
-        factor = 2 ** (len(channels) - 1)
-        config = self.network.config
-        resolution = resolution or factor * (self.family.sample_size or config["sample_size"])
-        halvings = len(config["down_block_types"]) - 1 if "down_block_types" in config else 1
-        whole = factor * 2**halvings
-        if resolution % whole:
-            near = max(whole, round(resolution / whole) * whole)
-            raise GsdError(f"prior.resolution={resolution}: {model} needs a multiple of {whole}, such as {near}.")
-        return resolution
 
     def _pipeline(self, dtype: torch.dtype, *without: str) -> Any:
         """The pipeline of diffusers around the network, with none of these parts and no autoencoder."""
@@ -198,13 +186,17 @@ class TextToImage(Prior):
         return self.schedule.denoised(self.predict(x, sigma, condition), x, sigma)
 
     def predict(
-        self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition
+        self,
+        x: Float[Tensor, "V C h w"],
+        sigma: Float[Tensor, " V"],
+        condition: Condition,
+        labels: Float[Tensor, "V P"] | None = None,
     ) -> Float[Tensor, "V C h w"]:
-        """What the network itself says of x = z + sigma n, noise or velocity, with graph."""
+        """What the network itself says of x = z + sigma n, noise or velocity, with graph; `labels` are class labels."""
         seen, t = self.schedule.input(x, sigma).to(self.dtype), self.schedule.step(sigma)
         text = {key: value.to(self.dtype) for key, value in self._text(condition).items()}
         with fits("denoising"):
-            return self.family.predict(self.network, seen, t, text, self.options).to(x)
+            return self.family.predict(self.network, seen, t, text, self.options | {"labels": labels}).to(x)
 
     def _text(self, condition: Condition) -> States:
         """What the text encoders make of every view's text, blended where it stands between two."""

@@ -68,7 +68,7 @@ class ThreeFuse(StableDiffusion):
             self.controlnet.set_attention_slice("auto")
         if compile:
             self.controlnet.compile()
-        _check_fit(self.controlnet.config, self.unet.config, f"prior.controlnet={controlnet}", model)
+        _check_fit(self.controlnet.config, self.network.config, f"prior.controlnet={controlnet}", model)
         self.conditioning_scale, self.radius, self.fill = conditioning_scale, radius, fill
         self.points: Float[Tensor, "N 3"] | None = None
 

@@ -4,8 +4,9 @@ import copy
 
 import pytest
 import torch
+from families import random_family
 from launch import SMALL, launch, records
-from pipelines import random_pipeline
+from pipelines import random_pipeline, relative
 from torch.nn.functional import mse_loss
 from worlds import RNG, TEXTS, exact, network, per_view
 
@@ -15,6 +16,7 @@ from gsd.guidance.csd import CSD
 from gsd.guidance.parts.lora import ADAPTER, poses
 from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD
+from gsd.prior.text_to_image import TextToImage
 from gsd.random import Stream
 from gsd.results.folder import RunFolder
 from gsd.runner.recorder import Recorder
@@ -98,7 +100,7 @@ def test_lora_scale_leads_away_from_the_same_text_without_camera(fresh):
     x, told = fresh.noised(), Condition((PLAIN, PLAIN))
     with torch.no_grad(), guidance.lora.on():
         out = guidance.lora.prior.predict(x, fresh.sigma, told, torch.zeros(2, 16))
-    assert fresh.near(none, scores[1].eps - guidance.lora.eps(out, x, fresh.sigma))
+    assert fresh.near(none, scores[1].eps - guidance.lora.prior.schedule.noise(out, x, fresh.sigma))
 
 
 def test_lora_scale_leads_away_from_no_text_where_there_is_no_camera(fresh):
@@ -107,19 +109,19 @@ def test_lora_scale_leads_away_from_no_text_where_there_is_no_camera(fresh):
 
 
 def test_the_network_itself_is_untouched_bit_for_bit(fresh):
-    before = {name: p.clone() for name, p in fresh.prior.unet.state_dict().items()}
+    before = {name: p.clone() for name, p in fresh.prior.network.state_dict().items()}
     said = fresh.run(SDS()).eps
     guidance = attached(fresh, lr=0.1)
     assert torch.equal(fresh.run(SDS()).eps, said)
     for step in range(3):
         fresh.run(guidance, rng=RNG.at(step))
     assert torch.equal(fresh.run(SDS()).eps, said)
-    after = {name.replace(".base_layer", ""): p for name, p in fresh.prior.unet.state_dict().items()}
+    after = {name.replace(".base_layer", ""): p for name, p in fresh.prior.network.state_dict().items()}
     assert all(torch.equal(after[name], p) for name, p in before.items())
     added = set(after) - set(before)
     assert added
     assert all(".lora_" in name for name in added)
-    assert not any(p.requires_grad for p in fresh.prior.unet.parameters())
+    assert not any(p.requires_grad for p in fresh.prior.network.parameters())
 
 
 def test_the_lora_learns_the_render(fresh):
@@ -134,7 +136,7 @@ def test_the_lora_learns_the_render(fresh):
             out = guidance.lora.prior.predict(
                 x, sigma, guidance._lora_condition(fresh.condition), poses(fresh.condition.cameras)
             )
-        return float(mse_loss(guidance.lora.eps(out, x, sigma), noise))
+        return float(mse_loss(guidance.lora.prior.schedule.noise(out, x, sigma), noise))
 
     first = loss()
     for step in range(20):
@@ -165,8 +167,8 @@ def test_a_dropped_camera_is_zero(fresh, monkeypatch):
 
 def test_the_target_of_a_velocity_means_the_noise(fresh):
     guidance = attached(fresh)
-    out = guidance.lora.target(fresh.z, fresh.noise, fresh.sigma)
-    assert torch.allclose(guidance.lora.eps(out, fresh.noised(), fresh.sigma), fresh.noise, atol=1e-4)
+    out = guidance.lora.prior.schedule.target(fresh.z, fresh.noise, fresh.sigma)
+    assert torch.allclose(guidance.lora.prior.schedule.noise(out, fresh.noised(), fresh.sigma), fresh.noise, atol=1e-4)
 
 
 def test_a_prior_without_a_network_is_refused():
@@ -244,7 +246,7 @@ def learner(tmp_path, monkeypatch):
 def in_half(guidance):
     """As on a GPU, where the network is in half precision and its LoRA is not."""
     guidance.lora.prior.dtype = torch.float16
-    for name, p in guidance.lora.prior.unet.named_parameters():
+    for name, p in guidance.lora.prior.network.named_parameters():
         p.data = p.data if f".{ADAPTER}." in name else p.data.half()
 
 
@@ -273,3 +275,28 @@ def test_a_step_whose_gradients_overflow_is_skipped(learner):
     guidance.scaler = torch.amp.GradScaler("cpu")
     guidance.restore(after)
     assert guidance.scaler.get_scale() == 2.0**39
+
+
+@pytest.mark.parametrize("name", ["sdxl", "sd3", "sana"])
+def test_networks_of_other_families(name, tmp_path):
+    """A flow's LoRA learns velocities; a transformer takes no embedding of the camera."""
+    random_family(name, tmp_path)
+    prior = TextToImage(Context(), str(tmp_path), resolution=16)
+    if name != "sdxl":
+        with pytest.raises(GsdError, match=r"camera=true: .*2DModel takes no .*set guidance.camera=false"):
+            VSD(Context(), camera=True).attach(prior, Stream(0, "guidance"))
+    guidance = VSD(Context(), guidance_scale=3.0, camera=False, weighting="uniform", lr=0.03)
+    guidance.attach(prior, Stream(0, "guidance"))
+    draws = torch.Generator().manual_seed(0)
+    z, noise = torch.randn(2, 2, 4, 8, 8, generator=draws).unbind()
+    condition, sigma = Condition(("an owl", "a cat")), torch.tensor([0.4, 3.0])
+    given = Noised(z, noise, sigma, condition, Stream(0, "guidance", 0))
+    with torch.no_grad():
+        plain = (given.x - prior.denoise(given.x, sigma, condition)) / given.level
+    score = guidance(prior, given)
+    assert relative(score.gradient, score.eps - plain) < 1e-4  # the LoRA begins as nothing
+    before = float(guidance.loss)
+    for step in range(1, 30):
+        guidance(prior, Noised(z, noise, sigma, condition, Stream(0, "guidance", step % 2)))
+    guidance(prior, given)
+    assert float(guidance.loss) < 0.9 * before

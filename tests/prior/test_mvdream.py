@@ -67,7 +67,7 @@ def test_the_network_is_diffusers_with_attention_over_the_group(made):
     """Written out: every self-attention gets the tokens of four views as one sequence; all else is one view's own."""
     folder, pipe = made
     prior = MVDream(Context(), str(folder))
-    t = prior.timestep(SIGMA)
+    t = prior.schedule.step(SIGMA)
     words, _ = pipe.encode_prompt(list(TEXTS), "cpu", 1, do_classifier_free_guidance=False)
     attention = [module for name, module in pipe.unet.named_modules() if name.endswith("attn1")]
 
@@ -123,8 +123,8 @@ def test_cameras_are_told_in_opengl_at_distance_1():
 def test_every_branch_of_guidance_knows_the_cameras(made, monkeypatch):
     prior = MVDream(Context(), str(made[0]))
     told = []
-    forward = prior.unet.forward
-    monkeypatch.setattr(prior.unet, "forward", lambda *a, **k: told.append(k["class_labels"]) or forward(*a, **k))
+    forward = prior.network.forward
+    monkeypatch.setattr(prior.network, "forward", lambda *a, **k: told.append(k["class_labels"]) or forward(*a, **k))
     condition = Condition(
         TEXTS, CAMERAS, negatives=("ugly",) * 8, against=(("dull",) * 8,), against_weights=-torch.ones(1, 8)
     )
@@ -215,7 +215,7 @@ def test_weights_with_the_names_of_ldm_are_the_same_network(tmp_path):
     pipe = _ldm_folder(tmp_path / "ldm")
     pipe.save_pretrained(tmp_path / "diffusers")
     one, other = (MVDream(Context(), str(tmp_path / name), resolution=16) for name in ("ldm", "diffusers"))
-    assert one.unet.config.sample_size == 32
+    assert one.network.config.sample_size == 32
     assert torch.equal(one.predict(X, SIGMA, CONDITION), other.predict(X, SIGMA, CONDITION))
 
 
@@ -228,9 +228,9 @@ def test_the_authors_file_is_converted(tmp_path):
     convert.mvdream(tmp_path / "4view.safetensors", tmp_path / "out", tmp_path / "base")
     prior = MVDream(Context(), str(tmp_path / "out"), resolution=16)
     expected = MVDream(Context(), str(tmp_path / "multiview"), resolution=16)
-    assert torch.equal(prior.unet.conv_in.weight, pipe.unet.conv_in.weight)
-    assert torch.equal(prior.vae.quant_conv.weight, base.vae.quant_conv.weight)
-    ours, theirs = (p.unet.state_dict() for p in (prior, expected))
+    assert torch.equal(prior.network.conv_in.weight, pipe.unet.conv_in.weight)
+    assert torch.equal(prior.autoencoder.vae.quant_conv.weight, base.vae.quant_conv.weight)
+    ours, theirs = (p.network.state_dict() for p in (prior, expected))
     assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
     assert set(ours) == set(theirs)
 

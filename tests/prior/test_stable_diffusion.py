@@ -94,8 +94,8 @@ def test_score_distillation_equals_plain_diffusers_calls(folders, prediction, t,
 
     prior = _prior(folder)
     prior.dtype = dtype
-    prior.unet.to(dtype)
-    prior.vae.to(dtype)
+    prior.network.to(dtype)
+    prior.autoencoder.vae.to(dtype)
     z = prior.encode(rgb)
     sigma = ((1 - abar) / abar).sqrt().repeat(2)
     condition = Condition(("an owl",) * 2, negatives=("blurry",) * 2)
@@ -106,10 +106,10 @@ def test_score_distillation_equals_plain_diffusers_calls(folders, prediction, t,
 def test_steps_follow_the_schedule(folders):
     prior = _prior(folders["epsilon"][0])
     sigmas = vp_sigmas()
-    assert torch.equal(prior.timestep(sigmas), torch.arange(1000.0))
+    assert torch.equal(prior.schedule.step(sigmas), torch.arange(1000.0))
     between = (sigmas[500].log() * 0.75 + sigmas[501].log() * 0.25).exp()
-    assert float(prior.timestep(between[None])) == pytest.approx(500.25, abs=0.01)
-    assert prior.timestep(torch.tensor([1e-4, 1e4])).tolist() == [0, 999]
+    assert float(prior.schedule.step(between[None])) == pytest.approx(500.25, abs=0.01)
+    assert prior.schedule.step(torch.tensor([1e-4, 1e4])).tolist() == [0, 999]
 
 
 def test_views_and_noise_levels_of_a_batch_do_not_mix(folders):
@@ -160,13 +160,13 @@ def test_gradients_reach_the_render_and_chunks_change_nothing(folders):
 def test_gradient_of_encode_is_the_derivative(folders):
     prior = _prior(folders["epsilon"][0])
     rgb, direction = torch.rand(1, 3, 16, 16), torch.randn(1, 3, 16, 16)
-    prior.vae.double()
+    prior.autoencoder.vae.double()
     prior.dtype = torch.float64
     rgb, direction = rgb.double().requires_grad_(), direction.double()
     weight = torch.randn(1, 4, 8, 8).double()
 
     def value(images):
-        return (0.3 * prior.vae.encode(2 * images - 1).latent_dist.mean * weight).sum()
+        return (0.3 * prior.autoencoder.vae.encode(2 * images - 1).latent_dist.mean * weight).sum()
 
     slope = float((torch.autograd.grad((prior.encode(rgb) * weight).sum(), rgb)[0] * direction).sum())
     step = 1e-5
@@ -288,8 +288,8 @@ SPOILT = {
         r"reads Stable Diffusion 1\.x and 2\.x",
     ),
     "another prediction": (
-        lambda f: edit(f / "scheduler" / "scheduler_config.json", prediction_type="sample"),
-        "predicts 'sample'",
+        lambda f: edit(f / "scheduler" / "scheduler_config.json", prediction_type="x"),
+        "predicts 'x'",
     ),
 }
 
@@ -376,7 +376,7 @@ def test_out_of_memory_says_what_to_lower(folders, monkeypatch):
     def full(*args, **kwargs):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(prior.unet, "forward", full)
+    monkeypatch.setattr(prior.network, "forward", full)
     with pytest.raises(GsdError, match=r"too small for denoising; lower camera\.groups.*prior\.attention=sliced"):
         prior.denoise(torch.randn(1, 4, 8, 8), torch.ones(1), Condition(("",)))
 

@@ -56,7 +56,7 @@ def _plain(made, prior, x, sigma, texts, pictures, scale):
     _, pipe, controlnet = made
     out = []
     for i, text in enumerate(texts):
-        vp, t = x[i : i + 1] * (1 + sigma[i] ** 2).rsqrt(), prior.timestep(sigma[i : i + 1])
+        vp, t = x[i : i + 1] * (1 + sigma[i] ** 2).rsqrt(), prior.schedule.step(sigma[i : i + 1])
         words, _ = pipe.encode_prompt(text, "cpu", 1, do_classifier_free_guidance=False)
         down, mid = controlnet(vp, t, words, pictures[i : i + 1], return_dict=False)
         out.append(

@@ -14,21 +14,35 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gsd.errors import GsdError
 from gsd.random import Stream
 from gsd.types import Cameras, Condition
 
 ADAPTER = "vsd"
-TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every attention of the UNet
+TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every attention of the network
 POSE = 16  # numbers of a camera: its camera -> world matrix
+
+
+class Schedule(Protocol):
+    """How a network sees noised latents, as `gsd.prior.parts.noise_schedule.NoiseSchedule`."""
+
+    log_sigmas: Float[Tensor, " T"]  # of the steps it was trained at
+
+    def noise(
+        self, out: Float[Tensor, "V C h w"], x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
+    ) -> Float[Tensor, "V C h w"]: ...
+
+    def target(
+        self, z: Float[Tensor, "V C h w"], noise: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
+    ) -> Float[Tensor, "V C h w"]: ...
 
 
 @runtime_checkable
 class HasNetwork(Protocol):
-    """A prior with a UNet of diffusers, such as `gsd.prior.stable_diffusion`."""
+    """A prior with a network of diffusers, such as `gsd.prior.stable_diffusion`."""
 
-    unet: Any
-    prediction: str  # epsilon | v_prediction
-    log_sigmas: Float[Tensor, " T"]  # of the steps it was trained at
+    network: Any
+    schedule: Schedule
     device: torch.device
     dtype: torch.dtype
 
@@ -52,13 +66,18 @@ class Lora:
         from diffusers.models.embeddings import TimestepEmbedding
         from peft import LoraConfig
 
-        self.prior, unet = prior, prior.unet
+        self.prior, network = prior, prior.network
+        if camera and not hasattr(network, "class_embedding"):
+            raise GsdError(
+                f"guidance.camera=true: a {type(network).__name__} takes no embedding of the camera; "
+                "set guidance.camera=false."
+            )
         adapter = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
         with torch.random.fork_rng(devices=[]):  # the layers are made on the CPU
             torch.manual_seed(rng.key())
-            unet.add_adapter(adapter, adapter_name=ADAPTER)
-            self.camera = TimestepEmbedding(POSE, unet.time_embedding.linear_2.out_features) if camera else None
-        self.params = {name: p for name, p in unet.named_parameters() if f".{ADAPTER}." in name}
+            network.add_adapter(adapter, adapter_name=ADAPTER)
+            self.camera = TimestepEmbedding(POSE, network.time_embedding.linear_2.out_features) if camera else None
+        self.params = {name: p for name, p in network.named_parameters() if f".{ADAPTER}." in name}
         if self.camera is not None:
             nn.init.zeros_(self.camera.linear_2.weight)
             nn.init.zeros_(self.camera.linear_2.bias)
@@ -66,38 +85,22 @@ class Lora:
             self.params |= {f"camera.{name}": p for name, p in self.camera.named_parameters()}
         for p in self.params.values():
             p.data = p.data.float()
-        unet.disable_adapters()
+        network.disable_adapters()
 
     @contextmanager
     def on(self) -> Iterator[None]:
         """Switch the adapters on; inside, gradients reach their parameters."""
-        unet = self.prior.unet
-        own = unet.class_embedding
-        unet.enable_adapters()
-        unet.class_embedding = own if self.camera is None else self.camera
+        network = self.prior.network
+        network.enable_adapters()
+        own = getattr(network, "class_embedding", None)
+        if self.camera is not None:
+            network.class_embedding = self.camera
         try:
             yield
         finally:
-            unet.class_embedding = own
-            unet.disable_adapters()
-
-    def eps(
-        self, out: Float[Tensor, "V C h w"], x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
-    ) -> Float[Tensor, "V C h w"]:
-        """Convert the network's output to noise: eps = alpha v + sigma alpha^2 x for a velocity v."""
-        if self.prior.prediction == "epsilon":
-            return out
-        level = sigma[:, None, None, None]
-        return out * (1 + level**2).rsqrt() + level / (1 + level**2) * x
-
-    def target(
-        self, z: Float[Tensor, "V C h w"], noise: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
-    ) -> Float[Tensor, "V C h w"]:
-        """The training target at z + sigma noise: the noise, or the velocity v = alpha noise - s z."""
-        if self.prior.prediction == "epsilon":
-            return noise
-        level = sigma[:, None, None, None]
-        return (noise - level * z) * (1 + level**2).rsqrt()
+            if self.camera is not None:
+                network.class_embedding = own
+            network.disable_adapters()
 
 
 def poses(cameras: Cameras) -> Float[Tensor, "V 16"]:

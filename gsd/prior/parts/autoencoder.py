@@ -10,6 +10,8 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from torch.utils.checkpoint import checkpoint
 
+from gsd.errors import GsdError
+
 
 class Autoencoder:
     """Latents as the networks of diffusers see them: z = scale (mean - shift), per channel where the config says so.
@@ -24,7 +26,7 @@ class Autoencoder:
 
         def per_channel(name: str, usual: float) -> Float[Tensor, "C 1 1"]:
             value = config.get(name)
-            return torch.as_tensor(usual if value is None else value, device=like.device).float().view(-1, 1, 1)
+            return torch.as_tensor(usual if value is None else value, dtype=torch.float64, device=like.device).view(-1, 1, 1)
 
         self.scale = config["scaling_factor"] / per_channel("latents_std", 1.0)
         self.shift = per_channel("latents_mean", config.get("shift_factor") or 0.0)
@@ -49,3 +51,25 @@ class Autoencoder:
         """Images in [0, 1]."""
         parts = (z / self.scale.to(z) + self.shift.to(z)).to(self.vae.dtype).split(self.chunk)
         return (torch.cat([self.vae.decode(part).sample for part in parts]).to(z) / 2 + 0.5).clamp(0, 1)
+
+
+def resolution_of(network: Any, vae: Any, resolution: int | None, model: str, sample_size: int | None = None) -> int:
+    """Pixels of the images.
+
+    Args:
+        network: config of what denoises.
+        vae: config of the autoencoder.
+        resolution: what the user wants; None: what the network was trained at.
+        model: its name, for messages.
+        sample_size: of latents, where the network's config has none.
+
+    Raises:
+        GsdError: for a size of which latents cannot be halved or cut into patches as often as the network does.
+    """
+    factor = 2 ** (len(vae.get("encoder_block_out_channels") or vae["block_out_channels"]) - 1)
+    resolution = resolution or factor * (sample_size or network["sample_size"])
+    whole = factor * 2 ** (len(network["block_out_channels"]) - 1 if "block_out_channels" in network else 1)
+    if resolution % whole:
+        near = max(whole, round(resolution / whole) * whole)
+        raise GsdError(f"prior.resolution={resolution}: {model} needs a multiple of {whole}, such as {near}.")
+    return resolution

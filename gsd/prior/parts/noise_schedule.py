@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
@@ -53,6 +53,29 @@ class NoiseSchedule:
         if self.prediction == "v_prediction":
             return alpha**2 * x - level * alpha * out
         return alpha * (x - level * out)  # x_t - t v
+
+    def noise(
+        self, out: Float[Tensor, "V C h w"], x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
+    ) -> Float[Tensor, "V C h w"]:
+        """E[n | x] from the network's output."""
+        if self.prediction == "epsilon":
+            return out
+        level = sigma[:, None, None, None]
+        if self.prediction == "v_prediction":
+            return out * (1 + level**2).rsqrt() + level / (1 + level**2) * x
+        return (x - self.denoised(out, x, sigma)) / level
+
+    def target(
+        self, z: Float[Tensor, "V C h w"], noise: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]
+    ) -> Float[Tensor, "V C h w"]:
+        """What the network was trained to say at z + sigma noise."""
+        level = sigma[:, None, None, None]
+        if self.prediction == "v_prediction":
+            return (noise - level * z) * (1 + level**2).rsqrt()
+        return {"epsilon": noise, "sample": z, "flow": noise - z}[self.prediction]
+
+    def to(self, device: torch.device) -> NoiseSchedule:
+        return replace(self, log_sigmas=self.log_sigmas.to(device))
 
     def _alpha(self, sigma: Float[Tensor, " V"]) -> Float[Tensor, "V 1 1 1"]:
         level = sigma[:, None, None, None]

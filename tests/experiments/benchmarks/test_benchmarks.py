@@ -62,8 +62,8 @@ def test_the_usual_step_asks_twice_and_decodes(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment.prior, "denoise", lambda x, *rest: asked.append(len(x)) or denoise(x, *rest))
     monkeypatch.setattr(experiment.prior, "decode", lambda z: decoded.append(len(z)) or decode(z))
     with torch.no_grad():
-        experiment.prior.vae.quant_conv.bias[4:] = -60.0  # log-variance of the posterior
-        experiment.prior.vae.quant_conv.weight[4:] = 0.0
+        experiment.prior.autoencoder.vae.quant_conv.bias[4:] = -60.0  # log-variance of the posterior
+        experiment.prior.autoencoder.vae.quant_conv.weight[4:] = 0.0
     monkeypatch.setattr(
         torch, "randn_like", lambda z: torch.randn(z.shape, generator=ours.stream("noising").generator())
     )

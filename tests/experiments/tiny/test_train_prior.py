@@ -35,7 +35,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(same_bits):
     assert sum(file.stat().st_size for file in (straight / "model").rglob("*") if file.is_file()) < 10e6
 
     prior = StableDiffusion(Context(), str(straight / "model"))
-    assert prior.prediction == "v_prediction"
+    assert prior.schedule.prediction == "v_prediction"
     z = prior.encode(torch.rand(2, 3, 64, 64))
     assert z.shape == (2, 4, 16, 16)
     assert prior.denoise(z.detach(), torch.ones(2), Condition(("an owl", ""))).isfinite().all()
