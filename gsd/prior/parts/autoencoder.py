@@ -25,8 +25,8 @@ class Autoencoder:
         config, like = vae.config, next(vae.parameters())
 
         def per_channel(name: str, usual: float) -> Float[Tensor, "C 1 1"]:
-            value = config.get(name)
-            return torch.as_tensor(usual if value is None else value, dtype=torch.float64, device=like.device).view(-1, 1, 1)
+            value = usual if config.get(name) is None else config[name]
+            return torch.as_tensor(value, dtype=torch.float64, device=like.device).view(-1, 1, 1)
 
         self.scale = config["scaling_factor"] / per_channel("latents_std", 1.0)
         self.shift = per_channel("latents_mean", config.get("shift_factor") or 0.0)
