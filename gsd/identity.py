@@ -28,7 +28,12 @@ EVERY = ("checkpoint_every", "images_every", "evaluate_every")
 NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "objective", "logger", "viewer", "hydra")
 LABELS = ("profile", "experiment", "scale")  # in the name of a folder, but not in what was computed
 MEASURED = ("turntable", "metric")  # of the finished scene alone, which can be measured again
-AUTO = {"dtype": {"cpu": "fp32", "cuda": "fp16"}, "backend": {"cpu": "cpu", "cuda": "gsplat"}}
+AUTO: dict[str, dict[str, str | bool]] = {
+    "dtype": {"cpu": "fp32", "cuda": "fp16"},
+    "backend": {"cpu": "cpu", "cuda": "gsplat"},
+    "compile": {"cpu": False, "cuda": True},
+    "channels_last": {"cpu": False, "cuda": True},
+}
 TEXTS = ("_target_", "kind", "variant", "keyword", "unwanted")  # keys whose words are not looked for on the disk
 # A folder that a config names holds inputs if it has a file of these kinds, and else it is a word
 KINDS = (".json", ".safetensors", ".pt", ".pth", ".npz", ".npy", ".ply", ".png", ".jpg", ".jpeg", ".webp")

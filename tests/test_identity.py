@@ -1,6 +1,7 @@
 """What belongs to a run's identity and what does not, without running anything."""
 
 import itertools
+import json
 import os
 
 import pytest
@@ -46,11 +47,16 @@ def test_the_command_line_makes_numbers_of_either_kind():
 
 
 def test_the_device_counts_by_its_kind_and_auto_by_what_it_makes_of_it():
-    for key, here, there in (("dtype", "fp32", "fp16"), ("backend", "cpu", "gsplat")):
+    autos = [("dtype", "fp32", "fp16"), ("backend", "cpu", "gsplat")]
+    autos += [("compile", False, True), ("channels_last", False, True)]
+    for key, here, there in autos:
         auto, cuda = of({key: "auto"}), of({key: "auto"}, "cuda")
         assert auto.signature == of({key: here}).signature
         assert cuda.signature == of({key: there}, "cuda").signature
-        assert cuda.unlike(auto) == {"device": "cpu -> cuda", f"prior.{key}": f'"{here}" -> "{there}"'}
+        assert cuda.unlike(auto) == {
+            "device": "cpu -> cuda",
+            f"prior.{key}": f"{json.dumps(here)} -> {json.dumps(there)}",
+        }
     one, other, cpu = (identity(quick(f"device={name}")).signature for name in ("cuda:0", "cuda:1", "cpu"))
     assert one == other != cpu
 

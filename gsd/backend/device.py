@@ -33,12 +33,7 @@ def pick_device(name: str) -> torch.device:
     if count == 0:
         raise GsdError(f"device={name}: {_no_cuda()}; or use device=cpu.")
     if int(match[2] or 0) >= count:
-        there = (
-            "is one CUDA device; use cuda:0"
-            if count == 1
-            else f"are {count} CUDA devices; use cuda:0 to cuda:{count - 1}"
-        )
-        raise GsdError(f"device={name}: there {there}.")
+        raise GsdError(f"device={name} is not here; use {', '.join(f'cuda:{k}' for k in range(count))}.")
     return torch.device(name)
 
 

@@ -52,7 +52,9 @@ class StableDiffusion(Prior):
     encode_chunk views that are encoded at a time; with more, each chunk is computed again in the backward pass, so that
                  only one chunk's activations are held
     compile      the UNet by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler.
-                 The encoder gained nothing (tiny, CPU), and gradients must pass through it
+                 The encoder gained nothing (tiny, CPU), and gradients must pass through it. auto: on a GPU, where
+                 there is a compiler
+    channels_last   weights in the order in which a GPU's tensor cores take convolutions; auto: on a GPU
     guidance_scale for sds, sjc and vsd without a number of their own; null: what is usual with each
     random_background    fraction of training steps in which scenes lie over a random colour. The prior is not told it,
                          so a model that was trained on one background alone, such as tiny, must have 0
@@ -71,22 +73,24 @@ class StableDiffusion(Prior):
         dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
         attention: Literal["sdpa", "sliced"] = "sdpa",
         encode_chunk: Few = 4,
-        compile: bool = False,
+        compile: Literal["auto"] | bool = "auto",
+        channels_last: Literal["auto"] | bool = "auto",
         guidance_scale: Strength | None = None,
         random_background: Fraction = 0.5,
         disentangle: Disentangle | None = None,
     ) -> None:
-        if compile:
-            _find_compiler()
         self.device = context.device
         self.dtype = number_type(dtype, self.device)
+        on_gpu = self.device.type == "cuda"
+        self.compiled = _compiles(on_gpu if compile == "auto" else compile, demanded=compile is True)
+        self.channels_last = on_gpu if channels_last == "auto" else channels_last
         folder = locate(model, variant)
         mend_torchvision()
         from diffusers import AutoencoderKL
 
         self.network = self._load_unet(folder / "unet", variant, attention)
         vae = self._load(AutoencoderKL, folder / "vae", variant)
-        if compile:
+        if self.compiled:
             self.network.compile()
         self.guidance_scale, self.random_background = guidance_scale, random_background
         _check_channels(self.network.config, vae.config, model)
@@ -118,7 +122,8 @@ class StableDiffusion(Prior):
                 folder, variant=variant, torch_dtype=self.dtype, use_safetensors=True, local_files_only=True
             )
         with fits("loading the model"):
-            return part.to(self.device).eval().requires_grad_(False)
+            part = part.to(self.device).eval().requires_grad_(False)
+            return part.to(memory_format=torch.channels_last) if self.channels_last else part
 
     def prepare(self, texts: Iterable[str]) -> None:
         """Embed all texts a run will use in one go; those it is asked for later load the text encoder again."""
@@ -188,11 +193,14 @@ def number_type(name: str, device: torch.device) -> torch.dtype:
     return DTYPES[name]
 
 
-def _find_compiler() -> None:
-    if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
+def _compiles(wanted: bool, demanded: bool) -> bool:
+    """Whether the networks are compiled. Raises GsdError where that is demanded and there is no compiler."""
+    found = any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")))
+    if demanded and not found:
         raise GsdError(
             "prior.compile=true needs a C++ compiler, and none was found; install g++, or set prior.compile=false."
         )
+    return wanted and found
 
 
 def _check_channels(unet: Any, vae: Any, model: str) -> None:

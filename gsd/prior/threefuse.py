@@ -54,19 +54,20 @@ class ThreeFuse(StableDiffusion):
         dtype: Literal["auto", "fp32", "fp16", "bf16"] = "auto",
         attention: Literal["sdpa", "sliced"] = "sdpa",
         encode_chunk: Few = 4,
-        compile: bool = False,
+        compile: Literal["auto"] | bool = "auto",
+        channels_last: Literal["auto"] | bool = "auto",
         guidance_scale: Strength | None = None,
         random_background: Fraction = 0.5,
     ) -> None:
         folder, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
-        options = (variant, resolution, dtype, attention, encode_chunk, compile, guidance_scale, random_background)
-        super().__init__(context, model, *options)
+        network = (variant, resolution, dtype, attention, encode_chunk, compile, channels_last)
+        super().__init__(context, model, *network, guidance_scale, random_background)
         from diffusers import ControlNetModel
 
         self.controlnet = self._load(ControlNetModel, folder, variant)
         if attention == "sliced":
             self.controlnet.set_attention_slice("auto")
-        if compile:
+        if self.compiled:
             self.controlnet.compile()
         _check_fit(self.controlnet.config, self.network.config, f"prior.controlnet={controlnet}", model)
         self.conditioning_scale, self.radius, self.fill = conditioning_scale, radius, fill

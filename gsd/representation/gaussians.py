@@ -28,6 +28,7 @@ from gsd.types import Cameras, Context, PointCloud, Render, Scene
 
 SH_C0 = 0.28209479177387814  # the constant basis function
 EMPTY = 0.05  # a pixel with less alpha shows nothing of the object
+ROUND = 1e-5  # a Gaussian whose log-scales differ by no more has no direction that float32 could tell
 NEIGHBOURS = 3  # a new Gaussian is as large as the mean distance to so many
 
 
@@ -126,12 +127,22 @@ class Gaussians(nn.Module, Representation):
     def step(self) -> None:
         for group in self.optimizer.param_groups:
             group["lr"] = at(self.rates[group["name"]], self.steps_taken) * at(self.decay, self.steps_taken)
+        self._hold_round()
         self.optimizer.step()
         if self.densifier is not None:
             rng = Stream(self.seed, "densify", self.steps_taken)
             self.ids = self.densifier(self.params, self.optimizer, self.ids, self.info, self.steps_taken, rng)
         self.optimizer.zero_grad(set_to_none=True)
         self.steps_taken += 1
+
+    @torch.no_grad()
+    def _hold_round(self) -> None:
+        """The image of a round Gaussian does not depend on its quat: the gradient is what rounding left, of which Adam
+        would make whole steps."""
+        log_scales, gradient = self.params["log_scales"], self.params["quats"].grad
+        if gradient is not None:
+            spread = log_scales.amax(1, keepdim=True) - log_scales.amin(1, keepdim=True)
+            gradient.masked_fill_(spread <= ROUND, 0)
 
     @torch.no_grad()
     def finish(self, seen: Sequence[Cameras]) -> None:

@@ -11,6 +11,7 @@ import pytest
 import torch
 from launch import ROOT
 from pipelines import edit, random_pipeline, relative
+from virtual_cuda import CUDA, held, virtual_cuda
 
 from gsd.backend import checkpoint
 from gsd.errors import GsdError
@@ -414,8 +415,30 @@ def test_compiled_networks_say_the_same(folders, model):
         assert relative(seen[1][name], eager) < 1e-4, name
 
 
+def test_by_default_networks_are_compiled_and_channels_last_on_a_gpu_alone(folders, monkeypatch):
+    folder, compiled = str(folders["epsilon"][0]), []
+
+    def note(network):
+        compiled.append(network)
+
+    monkeypatch.setattr(torch.nn.Module, "compile", note)
+    here = _prior(folder)
+    assert here.unet.conv_in.weight.is_contiguous()
+    assert not compiled
+    with virtual_cuda():
+        there = StableDiffusion(Context(device=CUDA), folder, dtype="fp32")
+        assert compiled == [there.unet]
+        for part in (there.unet.conv_in, there.vae.encoder.conv_in):
+            assert held(part.weight).is_contiguous(memory_format=torch.channels_last)
+        rgb = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+        assert torch.allclose(held(there.encode(rgb.to(CUDA))), here.encode(rgb), atol=1e-4)
+        assert not StableDiffusion(Context(device=CUDA), folder, compile=False, channels_last=False).compiled
+
+
 def test_compiling_without_a_compiler_is_refused(folders, monkeypatch):
     monkeypatch.setattr("shutil.which", lambda name: None)
+    with virtual_cuda():
+        assert not StableDiffusion(Context(device=CUDA), str(folders["epsilon"][0])).compiled
     with pytest.raises(GsdError, match=r"C\+\+ compiler.*prior.compile=false"):
         _prior(folders["epsilon"][0], compile=True)
 

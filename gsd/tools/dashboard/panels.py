@@ -147,8 +147,8 @@ def _noise(content: Content) -> Part:
 
 def _cost(content: Content) -> Part:
     text = (
-        "Seconds are those of optimisation; peak_memory_mb is the most that the process held. Below, memory over time "
-        "as W&B measures it."
+        "Seconds are those of optimisation; peak_memory_mb is the most that the process held, on a GPU the most that "
+        "its tensors took. Below, memory over time as W&B measures it."
     )
     bars = [_bars(name, content, by) for by in groupings(content).values() for name in content.costs]
     shown = limit(content.runs)

@@ -2,7 +2,7 @@
 
 A pool of workers, as joblib has, gives up on all runs where one worker is killed, and leaves idle ones behind where the
 sweep is. Here each run is a fork of a server that has imported what a run needs; a run that dies concerns no other, and
-one whose sweep has died stops at a checkpoint. Of several GPUs each run sees one, the least busy.
+one whose sweep has died stops at a checkpoint. Of several GPUs each run sees one.
 """
 
 from __future__ import annotations
@@ -60,9 +60,7 @@ class SideBySide(JoblibLauncher):
         waiting = deque(enumerate(map(list, job_overrides)))
         gpus = self._gpus()
         at_once = len(gpus) if gpus and self.one_per_gpu else self.at_once
-        places = list(
-            range(at_once)
-        )  # that are free: the run in place k sees GPU k, from the first again after the last
+        places = list(range(at_once))  # the free ones; a run in place k sees GPU k modulo their number
         running: dict[Any, tuple[int, int, Any]] = {}  # its end of a pipe -> which run, its place, its process
         results: dict[int, JobReturn] = {}
         try:
