@@ -423,12 +423,12 @@ def test_by_default_networks_are_compiled_and_channels_last_on_a_gpu_alone(folde
 
     monkeypatch.setattr(torch.nn.Module, "compile", note)
     here = _prior(folder)
-    assert here.unet.conv_in.weight.is_contiguous()
+    assert here.network.conv_in.weight.is_contiguous()
     assert not compiled
     with virtual_cuda():
         there = StableDiffusion(Context(device=CUDA), folder, dtype="fp32")
-        assert compiled == [there.unet]
-        for part in (there.unet.conv_in, there.vae.encoder.conv_in):
+        assert compiled == [there.network]
+        for part in (there.network.conv_in, there.autoencoder.vae.encoder.conv_in):
             assert held(part.weight).is_contiguous(memory_format=torch.channels_last)
         rgb = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
         assert torch.allclose(held(there.encode(rgb.to(CUDA))), here.encode(rgb), atol=1e-4)
