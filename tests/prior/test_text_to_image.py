@@ -11,10 +11,12 @@ from pipelines import edit, random_pipeline, relative
 
 from gsd.errors import GsdError
 from gsd.guidance.parts.branches import guide
+from gsd.guidance.sds import SDS
 from gsd.prior.families.family import FAR, bias
 from gsd.prior.text_to_image import TextToImage
 from gsd.protocols import Prior, ReadsTexts
-from gsd.types import Condition, Context
+from gsd.random import Stream
+from gsd.types import Condition, Context, Noised
 
 FLOWS = ("sd3", "flux", "sana")
 PROMPT, SCALE = "an owl, back view", 4.0
@@ -119,6 +121,24 @@ def test_between_two_texts(folders, name):
     middle = seen(0.5)
     assert all(relative(middle, end) > 1e-6 for end in ends)
     assert relative(middle, (ends[0] + ends[1]) / 2) < 2 * relative(ends[0], ends[1])
+
+
+@torch.no_grad()
+def test_score_distillation_of_a_flow_is_a_difference_of_velocities(folders):
+    """v_hat - (n - z), with v_hat from plain calls of the transformer at x_t = (1 - t) z + t n."""
+    folder, pipe = folders["sd3"]
+    z, noise = torch.randn(2, 2, 4, 8, 8, generator=torch.Generator().manual_seed(6)).unbind()
+    t = torch.tensor([0.3, 0.9])
+    noisy = (1 - t)[:, None, None, None] * z + t[:, None, None, None] * noise
+    text, empty, pooled, empty_pooled = pipe.encode_prompt([PROMPT] * 2, None, None, device="cpu")
+    velocity, away = (
+        pipe.transformer(noisy, states, pool, 1000 * t).sample
+        for states, pool in ((text, pooled), (empty, empty_pooled))
+    )
+    expected = away + SCALE * (velocity - away) - (noise - z)
+    given = Noised(z, noise, t / (1 - t), Condition((PROMPT,) * 2), Stream(0, "guidance"))
+    score = SDS(guidance_scale=SCALE, weighting="velocity")(_prior(folder), given)
+    assert relative(score.gradient, expected) < 1e-5
 
 
 def test_a_token_without_weight_is_not_seen():
