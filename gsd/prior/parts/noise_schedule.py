@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
@@ -88,16 +88,16 @@ def noise_schedule(config: dict[str, Any], model: str) -> NoiseSchedule:
     Raises:
         GsdError: for a kind of prediction that is not known.
     """
-    kinds = ("epsilon", "v_prediction", "sample", "flow_prediction")
+    kinds: dict[str, Prediction] = {name: name for name in get_args(Prediction)} | {"flow_prediction": "flow"}
     is_flow = str(config.get("_class_name", "")).startswith("FlowMatch") or config.get("use_flow_sigmas", False)
-    prediction = "flow_prediction" if is_flow else config.get("prediction_type", "epsilon")
-    if prediction not in kinds:
-        raise GsdError(f"prior.model={model} predicts {prediction!r}; gsd reads {', '.join(kinds)}.")
-    if prediction == "flow_prediction":
+    named = "flow_prediction" if is_flow else config.get("prediction_type", "epsilon")
+    if named not in kinds:
+        raise GsdError(f"prior.model={model} predicts {named!r}; gsd reads {', '.join(kinds)}.")
+    if kinds[named] == "flow":
         steps = config.get("num_train_timesteps", 1000)
         t = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
         return NoiseSchedule("flow", t.logit())
-    return NoiseSchedule(prediction, vp_log_sigmas(config))
+    return NoiseSchedule(kinds[named], vp_log_sigmas(config))
 
 
 def vp_log_sigmas(config: dict[str, Any]) -> Float[Tensor, " T"]:
