@@ -142,6 +142,7 @@ class Condition:
     against_weights: Float[Tensor, "K V"] | None = None  # given with against
     background: Float[Tensor, "V 3"] | None = None  # rgb in [0, 1] behind the object; None: unknown
     opposite: Condition | None = None  # texts, others and blend as from the other side; None: no view words
+    turned: Float[Tensor, " V"] | None = None  # degrees from the cameras' azimuth to that of the texts; None: 0
 
     def __add__(self, other: Condition) -> Condition:
         """Both conditions as one batch to denoise, without negatives, against and opposite."""
@@ -149,6 +150,8 @@ class Condition:
         both = Condition(self.texts + other.texts, cameras)
         if self.background is not None and other.background is not None:
             both = replace(both, background=torch.cat([self.background, other.background]))
+        if self.turned is not None or other.turned is not None:
+            both = replace(both, turned=torch.cat([self._turned(), other._turned()]))
         if self.blend is None and other.blend is None:
             return both
         (others, one), (more, other_one) = self._second(), other._second()
@@ -158,6 +161,9 @@ class Condition:
         if self.others is None or self.blend is None:
             return self.texts, torch.zeros(len(self.texts))
         return self.others, self.blend
+
+    def _turned(self) -> Float[Tensor, " V"]:
+        return torch.zeros(len(self.texts)) if self.turned is None else self.turned
 
     def with_texts(self, texts: tuple[str, ...]) -> Condition:
         """Other texts for the same views."""
@@ -178,7 +184,8 @@ class Condition:
                 "guidance.view_scale needs prompts with view words; set prompting=interpolated, view_dependent or "
                 "perp_neg, or guidance.view_scale=0."
             )
-        return replace(self.opposite, cameras=self.cameras, background=self.background)
+        turned = torch.full((len(self.texts),), 180.0)
+        return replace(self.opposite, cameras=self.cameras, background=self.background, turned=turned)
 
 
 @dataclass(frozen=True)

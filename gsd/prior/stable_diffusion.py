@@ -182,7 +182,8 @@ class StableDiffusion(Prior):
             return values
         if condition.cameras is None:
             raise GsdError("prior.disentangle needs the cameras of the views; use a guidance that passes them on.")
-        return self.disentangled(values, texts, condition.cameras)
+        azimuth = condition.cameras.on_cpu.azimuth
+        return self.disentangled(values, texts, azimuth if condition.turned is None else azimuth + condition.turned)
 
 
 def number_type(name: str, device: torch.device) -> torch.dtype:

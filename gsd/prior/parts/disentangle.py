@@ -17,7 +17,6 @@ from gsd.backend.checkpoint import loading
 from gsd.errors import GsdError
 from gsd.geometry import angle_between
 from gsd.prior.parts.text import Embeddings
-from gsd.types import Cameras
 
 WORDS = re.compile(r"\b(back|(?:left |right )?side) view\b")
 
@@ -56,10 +55,10 @@ class Disentangled:
         self.texts = (self.keyword, *map(self._seen_from, ("front", "side", "left side", "right side", "back")))
 
     def __call__(
-        self, values: Float[Tensor, "V L D"], texts: tuple[str, ...], cameras: Cameras
+        self, values: Float[Tensor, "V L D"], texts: tuple[str, ...], azimuth: Float[Tensor, " V"]
     ) -> Float[Tensor, "V L D"]:
-        """The embeddings of these texts, changed."""
-        from_front = angle_between(cameras.azimuth, torch.zeros_like(cameras.azimuth)).abs().tolist()
+        """The embeddings of these texts, changed; azimuth: of the views that they speak of, degrees, on the CPU."""
+        from_front = angle_between(azimuth, torch.zeros_like(azimuth)).abs().tolist()
         return torch.stack([self._change(*each) for each in zip(values, texts, from_front, strict=True)])
 
     def _change(self, value: Float[Tensor, "L D"], text: str, from_front: float) -> Float[Tensor, "L D"]:

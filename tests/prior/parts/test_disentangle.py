@@ -1,5 +1,7 @@
 """ConsDreamer's change of embeddings, against plain calls of the text encoder with token positions by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from pipelines import random_pipeline
@@ -70,6 +72,17 @@ def test_other_texts_stay_and_so_does_a_prior_without_it(model):
     assert torch.equal(made(folder).embed(condition), plain.embed(condition))
     changed = Condition(("an owl, back view",), looking(180.0))
     assert not torch.equal(made(folder).embed(changed), plain.embed(changed))
+
+
+def test_the_other_side_of_view_guidance_is_turned(model):
+    """Its text speaks of a camera at 180 degrees more, also in one batch with the camera's own."""
+    prior, cameras = made(model[0]), looking(0.0, -60.0)
+    here = Condition(("an owl, front view", "an owl, side view"), cameras)
+    behind = ("an owl, back view", "an owl, side view")
+    both = here + replace(here, opposite=Condition(behind)).opposite_view()
+    expected = [prior.embed(here), prior.embed(Condition(behind, looking(180.0, 120.0)))]
+    torch.testing.assert_close(prior.embed(both), torch.cat(expected))
+    assert not torch.allclose(expected[1], prior.embed(Condition(behind, cameras)))
 
 
 def test_both_texts_of_a_blend_and_the_prompts_led_away_from_are_changed(model):
