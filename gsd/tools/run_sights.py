@@ -42,7 +42,7 @@ def sights(folder: Path, steps: Sequence[int] = (), device: torch.device | None 
     if wrong:
         raise GsdError(f"--at {wrong[0]}: {folder} has {cfg.steps} steps; choose from 0 to {cfg.steps}.")
     if device is not None:
-        cfg = OmegaConf.merge(cfg, {"device": str(device)})
+        OmegaConf.update(cfg, "device", str(device), force_add=True)
     if steps:
         yield from _again(cfg, folder, sorted(set(steps)))
         return
