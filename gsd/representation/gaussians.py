@@ -62,6 +62,7 @@ class Gaussians(nn.Module, Representation):
     ) -> None:
         super().__init__()
         self.background, self.backend = background, backend
+        self.exact = backend in ("auto", "cpu") and context.device.type == "cpu"
         self.random_background = context.random_background if random_background is None else random_background
         self.rates: dict[str, Schedule] = {
             "means": means_lr,
@@ -137,10 +138,10 @@ class Gaussians(nn.Module, Representation):
 
     @torch.no_grad()
     def _hold_round(self) -> None:
-        """The image of a round Gaussian does not depend on its quat: the gradient is what rounding left, of which Adam
-        would make whole steps."""
+        """The image of a round Gaussian does not depend on its quat: the gradient is what rounding left, 1e-8 on a GPU,
+        of which Adam would make whole steps. The CPU's rasteriser leaves less than Adam's eps."""
         log_scales, gradient = self.params["log_scales"], self.params["quats"].grad
-        if gradient is not None:
+        if gradient is not None and not self.exact:
             spread = log_scales.amax(1, keepdim=True) - log_scales.amin(1, keepdim=True)
             gradient.masked_fill_(spread <= ROUND, 0)
 

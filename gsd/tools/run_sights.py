@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from gsd.backend.device import pick_device
 from gsd.config import make
@@ -42,7 +42,7 @@ def sights(folder: Path, steps: Sequence[int] = (), device: torch.device | None 
     if wrong:
         raise GsdError(f"--at {wrong[0]}: {folder} has {cfg.steps} steps; choose from 0 to {cfg.steps}.")
     if device is not None:
-        cfg = cast(DictConfig, OmegaConf.merge(cfg, {"device": str(device)}))
+        OmegaConf.update(cfg, "device", str(device), force_add=True)
     if steps:
         yield from _again(cfg, folder, sorted(set(steps)))
         return

@@ -62,6 +62,7 @@ def test_init(on_both, tmp_path):
     assert (clouds[0].xyz == clouds[1].xyz).all()
 
 
+@pytest.mark.slow
 def test_noising_check(folder, on_both, capsys):
     tables = []
     for computed in on_both(noising_check, "noising=random", "--run", folder, "--draws", 2):
