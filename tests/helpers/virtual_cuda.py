@@ -9,6 +9,7 @@ what a GPU would launch, copy, and wait for. Values are those of the CPU, so tha
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -46,6 +47,7 @@ class Book:
     """What the device did: (kind, operation, line) of kernels, waits, uploads."""
 
     entries: list[tuple[str, str, str]] = field(default_factory=list)
+    warns: bool = False  # of waits, as torch.cuda.set_sync_debug_mode("warn") does
 
     def count(self, kind: str, *without: str) -> int:
         """How many, but for those whose line contains one of the words `without`."""
@@ -62,6 +64,8 @@ _book = Book()
 
 def _note(kind: str, op: str) -> None:
     _book.entries.append((kind, op, _line()))
+    if kind == "wait" and _book.warns:
+        warnings.warn(f"called a synchronizing CUDA operation: {op}", stacklevel=2)
 
 
 def _line() -> str:
@@ -390,7 +394,10 @@ def _rasterization(
 @contextmanager
 def virtual_cuda() -> Iterator[Book]:
     """On this thread there is one CUDA device; yields what is booked on it."""
-    replaced = ("is_available", "device_count", "synchronize", "_lazy_init", "get_device_properties")
+    replaced = (
+        "is_available", "device_count", "synchronize", "_lazy_init", "get_device_properties", "set_sync_debug_mode",
+        "reset_peak_memory_stats", "max_memory_allocated",
+    )  # fmt: skip
     stock = {name: getattr(torch.cuda, name) for name in replaced}
     overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
     torch.__future__.set_overwrite_module_params_on_conversion(True)
@@ -399,6 +406,8 @@ def virtual_cuda() -> Iterator[Book]:
     rasterization, gsplat.rasterization = gsplat.rasterization, _rasterization
     torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 1
     torch.cuda.synchronize = torch.cuda._lazy_init = lambda *_: None
+    torch.cuda.set_sync_debug_mode = lambda mode: setattr(_book, "warns", mode == "warn")
+    torch.cuda.reset_peak_memory_stats, torch.cuda.max_memory_allocated = lambda *_: None, lambda *_: 0
     torch.cuda.get_device_properties = lambda *_: SimpleNamespace(total_memory=80 * 2**30, name="virtual")
     _book.entries.clear()
     try:
