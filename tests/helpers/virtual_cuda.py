@@ -276,7 +276,8 @@ class _Mode(TorchFunctionMode):
             raise DeviceError(f"{func.__name__} draws on the device, where numbers differ from the CPU's, at {_line()}")
         if device is None:
             return func(*args, **kwargs)
-        there, kwargs = _is_cuda(device), kwargs | {"device": "cpu"}
+        there = _is_cuda(device)
+        kwargs = kwargs | {"device": "cpu"} if there else kwargs  # else: the CPU, or meta, from which models are loaded
         if virtual:
             made = func(*tree_map_only(VirtualTensor, held, args), **kwargs)
             return _wrapped(made) if there else made

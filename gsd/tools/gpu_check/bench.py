@@ -70,13 +70,13 @@ class Bench:
         return random_controlnet(self.large / "controlnet", self.sizes.network, self.device)
 
     def milliseconds(self, once: Callable[[], Any]) -> float:
-        """Median of some calls, after two that do not count."""
+        """Median of some calls, after a few that do not count."""
         times = []
-        for _ in range(2 + self.sizes.repeats):
+        for _ in range(self.sizes.warm + self.sizes.repeats):
             began = now(self.device)
             once()
             times.append(1e3 * (now(self.device) - began))
-        return statistics.median(times[2:])
+        return statistics.median(times[self.sizes.warm :])
 
     def clear(self) -> None:
         """Give the GPU's memory back."""

@@ -19,6 +19,8 @@ from gsd.tools.gpu_check.result import Outcome, Results
 from gsd.tools.gpu_check.sizes import Sizes
 from gsd.tools.gpu_check.stages import STAGES, Stage
 
+WIDTH = 160  # of tables where there is no terminal
+
 
 def check(
     folder: Path, device: torch.device, minutes: float, sizes: Sizes, stages: Sequence[Stage] = STAGES
@@ -39,8 +41,10 @@ def check(
         What each stage found; `failed` is true of those that did not hold.
     """
     began, results, console = time.monotonic(), Results(folder), Console()
+    console = console if console.is_terminal else Console(width=WIDTH)
     results.about = {"made": datetime.now(timezone.utc).isoformat(timespec="seconds"), "minutes": minutes}
     results.outcomes = [Outcome(stage.name, stage.what) for stage in stages]
+    results.write()  # in the place of an earlier check's
     with Bench(device, sizes, results) as bench:
         for stage, outcome in zip(stages, results.outcomes, strict=True):
             left = 60 * minutes - (time.monotonic() - began)

@@ -10,7 +10,7 @@ from gsd.experiment import Experiment, build
 from gsd.protocols import Prior
 from gsd.tools.gpu_check.bench import Bench, syncs
 from gsd.tools.gpu_check.result import Figure, Row
-from gsd.tools.gpu_check.turns import WARM_UP, Take, measure, step_of, usual_step_of
+from gsd.tools.gpu_check.turns import Take, measure, step_of, usual_step_of
 
 PLAIN = ("noising=random", "loss=none")
 GSD = ("noising=consistent", "loss=[consistency]")
@@ -27,7 +27,7 @@ STAGES = ("render", "encode", "noise", "prior", "loss", "backward")  # of gsd.lo
 def rows(bench: Bench) -> Iterator[Row]:
     prior = built(bench, PLAIN).prior
     takes = {name: _take(name, built(bench, options, prior=prior)) for name, options in IN_TURNS.items()}
-    measured = measure(takes, bench.sizes.steps, bench.device)
+    measured = measure(takes, bench.sizes.steps, bench.device, bench.sizes.warm)
     for name, take in takes.items():
         own, sds = measured[name]["wall_ms"], measured[name]["wall_ratio"]
         ratios: dict[str, Figure] = {"ms": own, "x sds": sds, "x usual sds": sds / measured["usual sds"]["wall_ratio"]}
@@ -66,23 +66,23 @@ def _take(name: str, experiment: Experiment) -> Take:
 
 def _alone(bench: Bench, name: str, experiment: Experiment) -> Row:
     take = step_of(experiment)
-    (measured,) = measure({name: take}, bench.sizes.steps, bench.device).values()
+    (measured,) = measure({name: take}, bench.sizes.steps, bench.device, bench.sizes.warm).values()
     return _row(bench, name, take, {"ms": measured["wall_ms"]})
 
 
 def _row(bench: Bench, name: str, take: Take, ratios: dict[str, Figure]) -> Row:
     """Three more kinds of steps: for the memory, for the shares of the stages, and for the syncs."""
-    step = WARM_UP + bench.sizes.steps
+    step = bench.sizes.warm + bench.sizes.steps
     bench.forget_peak()
     take(step)
     figures = ratios | {"GB": bench.peak_gb()}
     stopwatch = Stopwatch(bench.device)
-    for extra in range(1, 4):
+    for extra in range(1, 3):
         stopwatch.begin()
         take(step + extra, stopwatch.lap)
     shares = stopwatch.summary()
     figures |= {f"{stage} %": 100 * shares[stage]["share"] for stage in STAGES if stage in shares}
     with syncs() as lines:
-        take(step + 4)
+        take(step + 3)
     where = ", ".join(f"{line} ({count})" for line, count in Counter(lines).most_common(4))
     return Row(name, figures | {"host syncs": len(lines)}, note=where)

@@ -120,6 +120,8 @@ def _text_encoder(network: Network) -> Any:
     tokenizer = CLIPTokenizer.from_pretrained(TINY / "tokenizer")
     config = CLIPTextConfig(
         vocab_size=len(tokenizer),
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
         hidden_size=network.text,
         intermediate_size=4 * network.text,
         projection_dim=network.text // 2,

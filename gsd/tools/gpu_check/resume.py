@@ -14,7 +14,6 @@ from gsd.results.folder import RunFolder
 from gsd.tools.gpu_check.bench import Bench
 from gsd.tools.gpu_check.result import Row
 
-SECONDS = 120  # of one process
 COMPARED = ("render/rgb", "noise/std", "score/gradient_rms")
 NEAR = 0.05  # relative: a GPU adds in any order, and the steps amplify the rounding
 FILMS = "imageio_ffmpeg"  # without it a run ends where its films begin, after the last checkpoint
@@ -49,7 +48,7 @@ def _start(bench: Bench, folder: Path) -> subprocess.Popen[str]:
 def _finish(bench: Bench, folder: Path) -> int:
     with _start(bench, folder) as process:
         try:
-            return process.wait(SECONDS)
+            return process.wait(bench.sizes.run_seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
@@ -58,7 +57,7 @@ def _finish(bench: Bench, folder: Path) -> int:
 def _kill(bench: Bench, folder: Path) -> int:
     """kill -9 as soon as there is a checkpoint. Returns the exit code, -9 if the run was not over by then."""
     with _start(bench, folder) as process:
-        ends = time.monotonic() + SECONDS
+        ends = time.monotonic() + bench.sizes.run_seconds
         while process.poll() is None and not (folder / "checkpoint.pt").exists() and time.monotonic() < ends:
             time.sleep(0.01)
         process.kill()

@@ -20,12 +20,14 @@ class Sizes:
     compared_pixels: int = 128
     features: int = 500_000  # points that the hash grid encodes
     levels: tuple[int, int] = (16, 19)  # of that grid, and the logarithm of the rows of each: threestudio's
-    repeats: int = 20  # of what is timed
+    warm: int = 3  # calls and steps before those that are timed
+    repeats: int = 20
     draws: int = 200  # of noising-check
     steps: int = 12  # of Stable Diffusion's size, that are timed
     network: Network = STABLE_DIFFUSION
     batches: tuple[int, ...] = (2, 4, 8, 16)
     whole: tuple[str, ...] = ("init.points=5000", "camera.resolution=64", "turntable.views=8")  # of steps on both
     run: tuple[str, ...] = ("steps=60", "checkpoint_every=20", "turntable.views=8", "images_every=0", "metric=none")
+    run_seconds: float = 120.0  # that such a run may take
     presets: tuple[str, ...] = ()
     tests: Path = field(default=TESTS)

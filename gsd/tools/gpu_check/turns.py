@@ -14,8 +14,6 @@ from gsd.experiment import Experiment
 from gsd.loop import Lap, take_step
 from gsd.types import Condition
 
-WARM_UP = 5  # steps: compilation, caches, the first shape of the scene
-
 
 @runtime_checkable
 class Take(Protocol):
@@ -61,10 +59,10 @@ def usual_step(e: Experiment, step: int, guidance_scale: float) -> int:
     return 2 * len(z)
 
 
-def measure(
-    methods: Mapping[str, Take], steps: int, device: torch.device, warm_up: int = WARM_UP
-) -> dict[str, dict[str, float]]:
+def measure(methods: Mapping[str, Take], steps: int, device: torch.device, warm_up: int) -> dict[str, dict[str, float]]:
     """Prior calls, and the median ms of a step by the wall clock and by the processor; ratios to the first method.
+
+    The first `warm_up` steps do not count: compilation, caches, the first shape of the scene.
 
     A ratio is the median of the ratios of steps that were neighbours in time.
     """

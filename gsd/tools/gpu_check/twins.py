@@ -81,10 +81,10 @@ def rays(device: torch.device, sizes: Sizes) -> Results:
     axis = (torch.arange(CELLS) + 0.5) * (2 * BOUND / CELLS) - BOUND
     ball = (torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).square().sum(0) < 0.36).to(device)
     shift = _drawn(device, len(through.near))
-    samples = march(through, shift, 0.01, ball, BOUND)
+    samples = march(through, shift, BOUND / sizes.latents, ball, BOUND)
     ray, density = samples.rays(), _drawn(device, CELLS, CELLS, CELLS, seed=1).requires_grad_()
     points = through.origins[ray] + samples.times[:, None] * through.directions[ray]
-    thickness = 0.05 * density[cell_of(points, CELLS, BOUND).unbind(-1)]
+    thickness = (4 * BOUND / sizes.latents) * density[cell_of(points, CELLS, BOUND).unbind(-1)]
     weights, _ = weigh(thickness, samples)
     sums = sum_rays(torch.stack([weights, weights * samples.times]), samples, ray)
     sums.square().sum().backward()

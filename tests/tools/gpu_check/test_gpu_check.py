@@ -9,13 +9,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from small_check import SMALL_CHECK
 from virtual_cuda import virtual_cuda
 
 from gsd.backend.device import pick_device
 from gsd.tools.gpu_check import __main__ as command
 from gsd.tools.gpu_check.check import check
 from gsd.tools.gpu_check.goals import GOALS
-from gsd.tools.gpu_check.random_model import Network
 from gsd.tools.gpu_check.result import Row
 from gsd.tools.gpu_check.sizes import Sizes
 from gsd.tools.gpu_check.stages import STAGES, Stage
@@ -23,30 +23,8 @@ from gsd.tools.gpu_check.stages import STAGES, Stage
 pytest.importorskip("triton")
 pytestmark = pytest.mark.skipif(torch.cuda.is_available(), reason="with a GPU, gsd gpu-check itself is the test")
 
-SMALL = Sizes(
-    points=300,
-    many=600,
-    pixels=32,
-    latents=16,
-    compared_points=200,
-    compared_pixels=24,
-    features=300,
-    levels=(3, 9),
-    repeats=1,
-    draws=40,
-    steps=2,
-    network=Network((32, 64), (2, 4), (32, 32), latents=16, text=64, layers=1),
-    batches=(1, 2),
-    whole=("init.points=150", "camera.resolution=16", "turntable.views=2", "threads=1"),
-    run=(
-        *("steps=24", "checkpoint_every=4", "init.points=150", "camera.resolution=16", "turntable.views=8"),
-        *("turntable.resolution=16", "images_every=0", "metric=none", "threads=1"),
-    ),
-    presets=("camera.resolution=32",),
-)
 
-
-def run(folder, *names, minutes=60.0, stages=STAGES, sizes=SMALL):
+def run(folder, *names, minutes=60.0, stages=STAGES, sizes=SMALL_CHECK):
     """The outcomes of some stages by name, with gpu.json, which says the same."""
     with virtual_cuda():
         chosen = [stage for stage in stages if not names or stage.name in names]
@@ -57,17 +35,17 @@ def run(folder, *names, minutes=60.0, stages=STAGES, sizes=SMALL):
     return {outcome.name: outcome for outcome in outcomes}, written
 
 
-def test_kernels_and_noise_agree_with_the_cpu(tmp_path):
-    outcomes, written = run(tmp_path, "machine", "build", "rasterizers", "noisings", "twins")
+def test_rasterisers_agree_with_the_cpu(tmp_path):
+    outcomes, written = run(tmp_path, "machine", "build", "rasterizers")
     for outcome in outcomes.values():
         assert outcome.status == "ok", outcome
     rasterised = [row.name for row in outcomes["rasterizers"].rows]
     assert {"gsplat", "torch", "gsplat, 300 Gaussians, 32 pixels"} <= set(rasterised)
-    assert all(row.figures["share that differs"] < 0.02 for row in outcomes["noisings"].rows)
-    assert {"noise.png", "rasterizers.png", "gpu.md"} <= {path.name for path in tmp_path.iterdir()}
+    assert {"rasterizers.png", "gpu.md"} <= {path.name for path in tmp_path.iterdir()}
     text = (tmp_path / "gpu.md").read_text()
     assert all(goal.what in text for goal in GOALS)
-    assert [row["found"] == "not measured" for row in written["goals"]] == [True, True, False, True]
+    assert all(row["found"] == "not measured" for row in written["goals"])
+    assert written["card"] == "virtual"
 
 
 def broken(bench):
@@ -166,4 +144,5 @@ def test_the_whole_check(tmp_path, monkeypatch, virtual_programs):
     assert len(names["steps"]) == 12
     assert {"sds", "usual sds", "gsd", "vsd", "3dfuse", "gsd, 600 Gaussians"} <= set(names["cost"])
     assert "gaussiandreamer_gsd" in names["presets"]
-    assert (tmp_path / "steps.png").exists()
+    assert all(row.figures["share that differs"] < 0.02 for row in outcomes["noisings"].rows)
+    assert all((tmp_path / f"{name}.png").exists() for name in ("noise", "rasterizers", "steps"))
