@@ -44,12 +44,16 @@ def steps(device, *overrides, count=2):
         yield seen(experiment, take_step(experiment, step))
 
 
+def agree(there, here):
+    assert not disagreements(there, here)
+
+
 def check(*overrides):
     """Two steps on both devices; the book of the second on the virtual one."""
     first, second = steps("cpu", *overrides)
     with virtual_cuda() as book:
         running = steps("cuda", *overrides)
-        assert not disagreements(next(running), first)
+        agree(next(running), first)
         book.entries.clear()
         there = next(running)
     for name in ("rgb", "depth", "latents"):  # after a step of Adam, which turns rounding of small gradients into steps
@@ -121,7 +125,7 @@ def test_densifiers(option):
     here = list(steps("cpu", *growing, *steepest, count=3))
     with virtual_cuda():
         there = list(steps("cuda", *growing, *steepest, count=3))
-    assert not disagreements(there[0], here[0])
+    agree(there[0], here[0])
     counts = [[len(step["shape 0"]) for step in each] for each in (there, here)]
     assert counts[0] == counts[1]
     assert counts[0][-1] > counts[0][0]

@@ -25,4 +25,5 @@ SMALL_CHECK = Sizes(
     ),
     run_seconds=900.0,
     presets=("camera.resolution=32",),
+    fields=("representation.log2_table=10", "representation.samples=24"),
 )

@@ -100,6 +100,10 @@ class VirtualTensor(torch.Tensor):
     def __deepcopy__(self, memo: dict[int, Any]) -> VirtualTensor:
         return VirtualTensor(self.elem.detach().clone()).requires_grad_(self.requires_grad)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """In a file it is what torch.load(map_location="cpu") makes of a CUDA tensor."""
+        return self.elem.detach().__reduce_ex__(protocol)
+
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}

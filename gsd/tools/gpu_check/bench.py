@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import statistics
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -56,10 +56,11 @@ class Bench:
         """Overrides of a run of Gaussians on the device."""
         return [f"device={self.device}", f"representation.backend={self.backends[0]}"]
 
-    def config(self, *overrides: str) -> DictConfig:
-        """A run's config on the device; a radiance field has no rasteriser."""
-        field = "backend" not in plain(compose(*overrides)).representation
-        return plain(compose(*overrides, *(self.options[:1] if field else self.options)))
+    def config(self, *overrides: str, of_field: Sequence[str] = ()) -> DictConfig:
+        """A run's config on the device. A radiance field, which has no rasteriser, gets overrides of its own."""
+        device, rasterizer = self.options
+        field = "backend" not in compose(*overrides).representation
+        return plain(compose(*overrides, device, *(of_field if field else (rasterizer,))))
 
     @cached_property
     def checkpoint(self) -> Path:

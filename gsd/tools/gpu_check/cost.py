@@ -15,6 +15,7 @@ from gsd.tools.gpu_check.turns import Take, measure, step_of, usual_step_of
 PLAIN = ("noising=random", "loss=none")
 GSD = ("noising=consistent", "loss=[consistency]")
 GUIDANCE_SCALE = 7.5
+UNCOMPILED = "prior.compile=false"  # a minute for each prior; gsd.tools.gpu_check.model says what it gains
 IN_TURNS = {  # on one prior
     "sds": PLAIN,
     "usual sds": PLAIN,
@@ -54,6 +55,7 @@ def built(bench: Bench, options: tuple[str, ...], prior: Prior | None = None, po
         f"init.points={points or sizes.points}",
         f"camera.resolution={sizes.pixels}",
         f"guidance.guidance_scale={GUIDANCE_SCALE}",
+        UNCOMPILED,
         "metric=none",
     ]
     return build(bench.config(*overrides), prior)

@@ -38,7 +38,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         same = torch.equal(found.cpu(), again.cpu())
         if setting == SHOWN:
             pictures = [_picture(x, view) for x in (expected, found) for view in (0, 1)]
-            bench.results.picture("noise", pictures)
+            bench.results.picture("noisings", f"{setting}: two views on the CPU, the same on the GPU", pictures)
         milliseconds = bench.milliseconds(lambda: _maps(noising, there))  # noqa: B023  # called at once
         figures = apart | {"same bits again": "yes" if same else "no", "ms on the GPU": milliseconds}
         yield Row(setting, figures, agrees(apart) and same)

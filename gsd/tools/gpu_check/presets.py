@@ -9,6 +9,7 @@ from gsd.cli.hydra import compose, plain
 from gsd.experiment import build
 from gsd.schedule import extremes
 from gsd.tools.gpu_check.bench import Bench
+from gsd.tools.gpu_check.cost import UNCOMPILED
 from gsd.tools.gpu_check.result import Row
 from gsd.tools.gpu_check.turns import step_of
 
@@ -27,7 +28,8 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 def _row(bench: Bench, preset: str) -> Row:
     """Two steps with the largest pictures of the preset; what it starts from needs a download, and is a ball here."""
-    cfg = bench.config(f"experiment={preset}", f"prior.model={bench.checkpoint}", "metric=none", *bench.sizes.presets)
+    given = (f"experiment={preset}", f"prior.model={bench.checkpoint}", UNCOMPILED, "metric=none")
+    cfg = bench.config(*given, *bench.sizes.presets, of_field=bench.sizes.fields)
     cfg.init = compose("init=shell", f"init.points={bench.sizes.points}").init
     cfg.camera.resolution = round(extremes(cfg.camera.resolution)[1])
     if "controlnet" in cfg.prior:

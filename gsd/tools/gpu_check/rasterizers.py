@@ -51,7 +51,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         found = gradients(scene(sizes.compared_points, sizes.compared_pixels, bench.device), backend)
         tiles.append(found["image"][0, ..., :3].permute(2, 0, 1))
         yield _compared(bench, backend, found, expected)
-    bench.results.picture("rasterizers", tiles)
+    bench.results.picture("rasterizers", ", ".join(["CPU", *bench.backends]), tiles)
     for backend in (name for name in bench.backends if name not in SLOW):
         for count in (sizes.points, sizes.many):
             yield _timed(bench, backend, count)

@@ -70,6 +70,7 @@ class Results:
     def __init__(self, folder: Path) -> None:
         self.folder, self.outcomes = folder, list[Outcome]()
         self.about: dict[str, Any] = {}
+        self.captions: dict[str, str] = {}  # of pictures
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -98,6 +99,8 @@ class Results:
         for stage in self.outcomes:
             if stage.rows:
                 parts.append(f"## {stage.what}\n\n{table(stage.lines)}")
+            if caption := self.captions.get(stage.name):
+                parts.append(f"{caption}:\n\n![{caption}]({stage.name}.png)\n")
         return "\n".join(parts)
 
     def overview(self) -> list[dict[str, str]]:
@@ -106,10 +109,11 @@ class Results:
             for each in self.outcomes
         ]
 
-    def picture(self, name: str, tiles: Sequence[Float[Tensor, "3 H W"]]) -> None:
-        """Pictures in [0, 1] of any device side by side, as PNG; small ones are magnified."""
+    def picture(self, name: str, caption: str, tiles: Sequence[Float[Tensor, "3 H W"]]) -> None:
+        """Pictures in [0, 1] of any device side by side, as NAME.png; small ones are magnified."""
         from PIL import Image
 
+        self.captions[name] = caption
         whole = torch.cat([tile.detach().float().cpu().clamp(0, 1) for tile in tiles], 2)
         factor = max(1, 192 // whole.shape[1])
         pixels = (whole * 255).byte().repeat_interleave(factor, 1).repeat_interleave(factor, 2)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from gsd.cli.folders import child_environment
 from gsd.results.folder import RunFolder
@@ -16,47 +18,53 @@ from gsd.tools.gpu_check.result import Row
 
 COMPARED = ("render/rgb", "noise/std", "score/gradient_rms")
 NEAR = 0.05  # relative: a GPU adds in any order, and the steps amplify the rounding
+TINY = 1e-6
 FILMS = "imageio_ffmpeg"  # without it a run ends where its films begin, after the last checkpoint
 
 
 def rows(bench: Bench) -> Iterator[Row]:
-    folders = {name: bench.large / "runs" / name for name in ("straight", "killed")}
-    codes = {"straight": _finish(bench, folders["straight"]), "killed": _kill(bench, folders["killed"])}
-    yield Row("killed", {"exit code": codes["killed"], "steps": _steps(folders["killed"])}, codes["killed"] == -9)
-    codes["killed"] = _finish(bench, folders["killed"])
-    straight, killed = (RunFolder(folder).records() for folder in folders.values())
-    apart = [
-        abs(mine[name] - other[name]) / max(abs(other[name]), 1e-6)
-        for mine, other in zip(killed, straight, strict=False)
-        for name in COMPARED
-    ]
-    whole = bool(straight) and [r["step"] for r in killed] == [r["step"] for r in straight]
+    straight, killed = (bench.large / "runs" / name for name in ("straight", "killed"))
     films = find_spec(FILMS) is not None
-    ended = not films or set(codes.values()) == {0}
-    figures = {"exit code": codes["killed"], "steps": len(killed), "largest difference": max(apart, default=1.0)}
-    note = "" if films else "the films were not tried: imageio-ffmpeg is not installed"
-    yield Row("continued", figures, whole and ended and max(apart) < NEAR, note)
+    for folder in (straight, killed):
+        if folder == killed:
+            code = _kill(bench, folder)
+            yield Row("killed", {"exit code": code, "steps": len(_records(folder))}, code == -9)
+        code, said = _finish(bench, folder)
+        apart = _apart(_records(folder), _records(straight))
+        ok = (code == 0 or not films) and apart < NEAR
+        note = said if code else ""
+        figures = {"exit code": code, "steps": len(_records(folder)), "largest difference": apart}
+        yield Row("undisturbed" if folder == straight else "continued", figures, ok, note)
 
 
-def _start(bench: Bench, folder: Path) -> subprocess.Popen[str]:
+def _apart(mine: list[dict[str, Any]], straight: list[dict[str, Any]]) -> float:
+    """The largest relative difference of any step; infinite if steps are missing."""
+    if not straight or [row["step"] for row in mine] != [row["step"] for row in straight]:
+        return math.inf
+    pairs = [(a[name], b[name]) for a, b in zip(mine, straight, strict=True) for name in COMPARED]
+    return max(abs(a - b) / max(abs(b), TINY) for a, b in pairs)
+
+
+def _start(bench: Bench, folder: Path, stderr: int) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "gsd", *bench.options, *bench.sizes.run, f"hydra.run.dir={folder}"]
-    return subprocess.Popen(
-        command, env=child_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, text=True
-    )
+    pipes: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": stderr, "text": True}
+    return subprocess.Popen(command, env=child_environment(), **pipes)
 
 
-def _finish(bench: Bench, folder: Path) -> int:
-    with _start(bench, folder) as process:
+def _finish(bench: Bench, folder: Path) -> tuple[int, str]:
+    """The exit code, and the last line of what went wrong."""
+    with _start(bench, folder, subprocess.PIPE) as process:
         try:
-            return process.wait(bench.sizes.run_seconds)
+            _, said = process.communicate(timeout=bench.sizes.run_seconds)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
+        return process.returncode, (said.strip().splitlines() or [""])[-1]
 
 
 def _kill(bench: Bench, folder: Path) -> int:
     """kill -9 as soon as there is a checkpoint. Returns the exit code, -9 if the run was not over by then."""
-    with _start(bench, folder) as process:
+    with _start(bench, folder, subprocess.DEVNULL) as process:  # a pipe that nobody reads would stop it
         ends = time.monotonic() + bench.sizes.run_seconds
         while process.poll() is None and not (folder / "checkpoint.pt").exists() and time.monotonic() < ends:
             time.sleep(0.01)
@@ -64,5 +72,5 @@ def _kill(bench: Bench, folder: Path) -> int:
         return process.wait()
 
 
-def _steps(folder: Path) -> int:
-    return len(RunFolder(folder).records()) if folder.exists() else 0
+def _records(folder: Path) -> list[dict[str, Any]]:
+    return RunFolder(folder).records() if folder.exists() else []

@@ -29,5 +29,6 @@ class Sizes:
     whole: tuple[str, ...] = ("init.points=5000", "camera.resolution=64", "turntable.views=8")  # of steps on both
     run: tuple[str, ...] = ("steps=60", "checkpoint_every=20", "turntable.views=8", "images_every=0", "metric=none")
     run_seconds: float = 120.0  # that such a run may take
-    presets: tuple[str, ...] = ()
+    presets: tuple[str, ...] = ()  # overrides of each preset
+    fields: tuple[str, ...] = ()  # and of those with a radiance field
     tests: Path = field(default=TESTS)
