@@ -17,6 +17,7 @@ SMALL_CHECK = Sizes(
     draws=40,
     steps=2,
     network=Network((32, 64), (2, 4), (32, 32), latents=16, text=64, layers=1),
+    dtype="fp32",  # half precision takes fifty times as long on a CPU
     batches=(1, 2),
     whole=("init.points=150", "camera.resolution=16", "turntable.views=2", "threads=1"),
     run=(

@@ -66,6 +66,11 @@ class Bench:
     def checkpoint(self) -> Path:
         return random_checkpoint(self.large / "model", self.sizes.network, self.device)
 
+    @property
+    def prior(self) -> tuple[str, ...]:
+        """Overrides of a prior that reads the random checkpoint."""
+        return f"prior.model={self.checkpoint}", f"prior.dtype={self.sizes.dtype}"
+
     @cached_property
     def controlnet(self) -> Path:
         return random_controlnet(self.large / "controlnet", self.sizes.network, self.device)

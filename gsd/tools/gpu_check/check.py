@@ -60,7 +60,7 @@ def check(
 
 def _take(stage: Stage, outcome: Outcome, bench: Bench, seconds: float) -> None:
     """All rows of a stage; an error is the stage's own, and the next one begins with an empty GPU."""
-    began, outcome.status = time.monotonic(), "ok"
+    began, outcome.status = time.monotonic(), "unfinished"  # as it stays if the process is killed
     try:
         with closing(stage.rows(bench)) as rows:
             for row in rows:
@@ -70,6 +70,8 @@ def _take(stage: Stage, outcome: Outcome, bench: Bench, seconds: float) -> None:
                 if outcome.seconds > seconds:
                     outcome.status, outcome.note = "cut off", "the time was over"
                     break
+            else:
+                outcome.status = "ok"
     except Exception as error:  # of any library, and none may cost what the other stages find
         outcome.status, outcome.note = "FAILED", f"{type(error).__name__}: {reason(error)}"
     if any(row.ok is False for row in outcome.rows):

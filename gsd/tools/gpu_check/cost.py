@@ -51,7 +51,7 @@ def built(bench: Bench, options: tuple[str, ...], prior: Prior | None = None, po
     overrides = [
         *named,
         *options,
-        f"prior.model={bench.checkpoint}",
+        *bench.prior,
         f"init.points={points or sizes.points}",
         f"camera.resolution={sizes.pixels}",
         f"guidance.guidance_scale={GUIDANCE_SCALE}",

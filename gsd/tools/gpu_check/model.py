@@ -35,7 +35,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 def _prior(bench: Bench, switches: dict[str, bool]) -> Prior:
     settings = [f"prior.{name}={str(on).lower()}" for name, on in switches.items()]
-    cfg = bench.config("prior=stable_diffusion", f"prior.model={bench.checkpoint}", *settings)
+    cfg = bench.config("prior=stable_diffusion", *bench.prior, *settings)
     return make(cfg.prior, "prior", context_of(cfg), Prior)
 
 

@@ -28,7 +28,7 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 def _row(bench: Bench, preset: str) -> Row:
     """Two steps with the largest pictures of the preset; what it starts from needs a download, and is a ball here."""
-    given = (f"experiment={preset}", f"prior.model={bench.checkpoint}", UNCOMPILED, "metric=none")
+    given = (f"experiment={preset}", *bench.prior, UNCOMPILED, "metric=none")
     cfg = bench.config(*given, *bench.sizes.presets, of_field=bench.sizes.fields)
     cfg.init = compose("init=shell", f"init.points={bench.sizes.points}").init
     cfg.camera.resolution = round(extremes(cfg.camera.resolution)[1])

@@ -40,7 +40,7 @@ class Row:
 
 @dataclass
 class Outcome:
-    """A stage's rows, and how it ended: ok, FAILED, cut off or not run."""
+    """A stage's rows, and how it ended: ok, FAILED, cut off, unfinished or not run."""
 
     name: str
     what: str

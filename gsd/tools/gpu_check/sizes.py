@@ -25,6 +25,7 @@ class Sizes:
     draws: int = 200  # of noising-check
     steps: int = 12  # of Stable Diffusion's size, that are timed
     network: Network = STABLE_DIFFUSION
+    dtype: str = "auto"  # of it
     batches: tuple[int, ...] = (2, 4, 8, 16)
     whole: tuple[str, ...] = ("init.points=5000", "camera.resolution=64", "turntable.views=8")  # of steps on both
     run: tuple[str, ...] = ("steps=60", "checkpoint_every=20", "turntable.views=8", "images_every=0", "metric=none")

@@ -83,6 +83,19 @@ def test_a_stage_is_cut_off_when_the_time_is_over(tmp_path, monkeypatch):
     assert [row.name for row in outcomes["slow"].rows] == ["one"]
 
 
+def test_what_a_killed_check_leaves(tmp_path):
+    def killed(bench):
+        yield Row("found", {"ms": 2.0})
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, stages=(Stage("killed", "Killed", 0.0, killed), STAGES[0]))
+    left = json.loads((tmp_path / "gpu.json").read_text())["stages"]
+    assert [stage["status"] for stage in left] == ["unfinished", "not run"]
+    assert [row["figures"] for row in left[0]["rows"]] == [{"ms": 2.0}]
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_without_a_gpu_it_says_so(refusal, tmp_path):
     assert "no CUDA device" in refusal(command.main, "--out", tmp_path)
     assert "measures GPUs" in refusal(command.main, "--out", tmp_path, "--device", "cpu")
