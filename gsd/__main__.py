@@ -18,6 +18,7 @@ COMMANDS = {  # name -> module with a main()
     "dashboard": "gsd.tools.dashboard.__main__",
     "evaluate": "gsd.tools.evaluate",
     "export": "gsd.tools.export.__main__",
+    "gpu-check": "gsd.tools.gpu_check.__main__",
     "init": "gsd.tools.init",
     "noising-check": "gsd.tools.noising_check",
     "report": "gsd.tools.report.__main__",

@@ -82,11 +82,13 @@ def context_of(cfg: DictConfig) -> Context:
     return Context(cfg.prompt, pick_device(cfg.device), cfg.steps, cfg.seed)
 
 
-def build(cfg: DictConfig) -> Experiment:
+def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
     """Make every part of an experiment and check them against each other; the only place that instantiates.
 
     Args:
         cfg: from `gsd.compose`.
+        prior: of another experiment with the same settings of the prior and device, so that both share its memory. A
+            guidance that trains a network on its prior (vsd, esd) needs one of its own.
 
     Returns:
         The experiment, for `gsd.optimise`: `experiment.representation` is the scene, `experiment.prior` the prior, and
@@ -119,8 +121,10 @@ def build(cfg: DictConfig) -> Experiment:
     if extremes(guidance.view_scale) != (0, 0):
         prompting(camera(Stream(cfg.seed, "camera"))).opposite_view()  # refuses texts without view words
     _prepare_kernels(cfg, context.device)
+    shared = prior
     init, prior = gathered(
-        lambda: make(cfg.init, "init", context, Init), lambda: make(cfg.prior, "prior", context, Prior)
+        lambda: make(cfg.init, "init", context, Init),
+        lambda: make(cfg.prior, "prior", context, Prior) if shared is None else shared,
     )
     _check_views(prior, camera, guidance)
     if isinstance(guidance, Adapts):

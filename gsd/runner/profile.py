@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import statistics
-import time
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
+from gsd.backend.stopwatch import Stopwatch
 from gsd.results.folder import RunFolder
 from gsd.runner.watch import Watcher
 
@@ -29,50 +28,28 @@ STAGES = {
 class Profile(Watcher):
     """A stopwatch for the stages of a step; writes profile.json after the last one and prints it as a table.
 
-    On a GPU each lap waits for the device, so that time is booked where it is spent; a run that is watched is a little
-    slower than one that is not.
+    On a GPU a run that is watched is a little slower than one that is not.
     """
 
     def __init__(self, device: torch.device, folder: RunFolder) -> None:
-        self.device, self.folder = device, folder
-        self.seconds: dict[str, list[float]] = {stage: [] for stage in STAGES}
+        self.folder, self.stopwatch = folder, Stopwatch(device, STAGES)
 
     def begin(self, taken: int) -> None:
-        self.last = time.perf_counter()
+        self.stopwatch.begin()
 
     def lap(self, stage: str) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-        now = time.perf_counter()
-        self.seconds[stage].append(now - self.last)
-        self.last = now
+        self.stopwatch.lap(stage)
 
     def end(self) -> None:
-        self.folder.write("profile.json", json.dumps(self.summary(), indent=2) + "\n")
+        self.folder.write("profile.json", json.dumps(self.stopwatch.summary(), indent=2) + "\n")
         self.show()
-
-    def summary(self) -> dict[str, dict[str, float]]:
-        """Per stage: its median and its first time in milliseconds, and its share of all steps but the first.
-
-        The first step compiles kernels and fills caches.
-        """
-        later = {stage: s[1:] or s for stage, s in self.seconds.items() if s}
-        total = sum(map(sum, later.values()))
-        return {
-            stage: {
-                "median_ms": 1e3 * statistics.median(s),
-                "first_ms": 1e3 * self.seconds[stage][0],
-                "share": sum(s) / total,
-            }
-            for stage, s in later.items()
-        }
 
     def show(self) -> None:
         """Print the summary as a table."""
         table = Table("stage", "what", title="Where a step's time goes")
         for column in ("median ms", "share", "first, ms"):
             table.add_column(column, justify="right")
-        summary = self.summary()
+        summary = self.stopwatch.summary()
         for stage, row in summary.items():
             figures = (f"{row['median_ms']:.2f}", f"{row['share']:.1%}", f"{row['first_ms']:.0f}")
             table.add_row(stage, STAGES[stage], *figures)

@@ -10,6 +10,8 @@ from virtual_cuda import DeviceError, held, virtual_cuda
 from gsd.cli.folders import files
 from gsd.experiment import build
 from gsd.loop import take_step
+from gsd.results.measure import measure, render_turntable
+from gsd.tools.gpu_check.steps import disagreements
 
 pytest.importorskip("triton")
 pytestmark = pytest.mark.skipif(
@@ -43,12 +45,7 @@ def steps(device, *overrides, count=2):
 
 
 def agree(there, here):
-    """The same to rounding, but for pixels where a point lies on an edge; what the prior makes of them follows."""
-    for name, x in here.items():
-        differ = (there[name] - x).abs()
-        if name in ("rgb", "depth", "latents", "noise"):  # of 512 pixels or more, ten may be of such points
-            assert (differ > 1e-3 * x.abs().max()).float().mean() < 0.02, name
-        assert differ.mean() <= 0.1 * x.abs().mean() + 1e-6, (name, float(differ.mean() / x.abs().mean()))
+    assert not disagreements(there, here)
 
 
 def check(*overrides):
@@ -108,8 +105,6 @@ def test_a_network(option):
     [
         ["loss=[opaque,sparsity,tv]"],
         ["loss.consistency.resolution=render", "loss.consistency.warp=straight_through"],
-        ["densify=default"],
-        ["densify=mcmc"],
         ["particles=2"],
         ["guidance.view_scale=2"],
         ["prompting=perp_neg", "guidance.guidance_scale=7.5"],
@@ -121,6 +116,44 @@ def test_a_network(option):
 )
 def test_other_parts(overrides):
     check(*overrides)
+
+
+@pytest.mark.parametrize("option", options("densify", "none"))
+def test_densifiers(option):
+    growing = (option, "densify.start=0", "densify.every=1", "densify.cap_max=300")
+    steepest = ["densify.grow_gradient=1e-9"] if option == "densify=default" else []
+    here = list(steps("cpu", *growing, *steepest, count=3))
+    with virtual_cuda():
+        there = list(steps("cuda", *growing, *steepest, count=3))
+    agree(there[0], here[0])
+    counts = [[len(step["shape 0"]) for step in each] for each in (there, here)]
+    assert counts[0] == counts[1]
+    assert counts[0][-1] > counts[0][0]
+    for name in ("rgb", "depth", "latents"):
+        assert (there[-1][name] - here[-1][name]).abs().mean() < 2e-2 * here[-1][name].abs().mean(), name
+
+
+SMALL_TRUTH = ("metric.truth.resolution=16", "metric.truth.variants=1", "metric.truth.azimuths=12")
+
+
+@pytest.mark.parametrize("option", options("metric", "none"))
+def test_metrics(option):
+    given = [option, "init=menagerie", "init.points=400", "turntable.views=8", "turntable.resolution=32"]
+    given += SMALL_TRUTH if option == "metric=truth" else []
+
+    def measured(device):
+        experiment = build(quick(*given, f"device={device}"))
+        with torch.no_grad():
+            show = render_turntable(experiment.representation, experiment.turntable)
+            return measure(experiment.metrics, show, experiment.turntable, experiment.prompt)
+
+    here = measured("cpu")
+    with virtual_cuda():
+        there = measured("cuda")
+    assert there.keys() == here.keys()
+    assert here
+    for name, value in here.items():
+        assert there[name] == pytest.approx(value, rel=1e-3, abs=1e-4), name
 
 
 def test_the_virtual_device_refuses_what_cuda_refuses():

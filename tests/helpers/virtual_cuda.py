@@ -9,6 +9,7 @@ what a GPU would launch, copy, and wait for. Values are those of the CPU, so tha
 from __future__ import annotations
 
 import sys
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -47,6 +48,7 @@ class Book:
     """What the device did: (kind, operation, line) of kernels, waits, uploads."""
 
     entries: list[tuple[str, str, str]] = field(default_factory=list)
+    warns: bool = False  # of waits, as torch.cuda.set_sync_debug_mode("warn") does
 
     def count(self, kind: str, *without: str) -> int:
         """How many, but for those whose line contains one of the words `without`."""
@@ -63,6 +65,8 @@ _book = Book()
 
 def _note(kind: str, op: str) -> None:
     _book.entries.append((kind, op, _line()))
+    if kind == "wait" and _book.warns:
+        warnings.warn(f"called a synchronizing CUDA operation: {op}", stacklevel=2)
 
 
 def _line() -> str:
@@ -96,6 +100,10 @@ class VirtualTensor(torch.Tensor):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> VirtualTensor:
         return VirtualTensor(self.elem.detach().clone()).requires_grad_(self.requires_grad)
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        """In a file it is what torch.load(map_location="cpu") makes of a CUDA tensor."""
+        return self.elem.detach().__reduce_ex__(protocol)
 
     @classmethod
     def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -273,7 +281,8 @@ class _Mode(TorchFunctionMode):
             raise DeviceError(f"{func.__name__} draws on the device, where numbers differ from the CPU's, at {_line()}")
         if device is None:
             return func(*args, **kwargs)
-        there, kwargs = _is_cuda(device), kwargs | {"device": "cpu"}
+        there = _is_cuda(device)
+        kwargs = kwargs | {"device": "cpu"} if there else kwargs  # else: the CPU, or meta, from which models are loaded
         if virtual:
             made = func(*tree_map_only(VirtualTensor, held, args), **kwargs)
             return _wrapped(made) if there else made
@@ -393,7 +402,7 @@ def virtual_cuda() -> Iterator[Book]:
     """On this thread there is one CUDA device; yields what is booked on it."""
     replaced = (
         "is_available", "device_count", "synchronize", "_lazy_init", "get_device_properties", "max_memory_allocated",
-        "reset_peak_memory_stats",
+        "reset_peak_memory_stats", "set_sync_debug_mode",
     )  # fmt: skip
     stock = {name: getattr(torch.cuda, name) for name in replaced}
     overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
@@ -406,6 +415,7 @@ def virtual_cuda() -> Iterator[Book]:
     why_not, gsplat_cuda.why_not = gsplat_cuda.why_not, lambda: ""
     torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 1
     torch.cuda.synchronize = torch.cuda._lazy_init = lambda *_: None
+    torch.cuda.set_sync_debug_mode = lambda mode: setattr(_book, "warns", mode == "warn")
     torch.cuda.get_device_properties = lambda *_: SimpleNamespace(total_memory=80 * 2**30, name="virtual")
     torch.cuda.max_memory_allocated = lambda *_: PEAK
     torch.cuda.reset_peak_memory_stats = lambda *_: None

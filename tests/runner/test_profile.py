@@ -23,9 +23,9 @@ def test_time_is_booked_on_the_stage_that_ends(profile):
         time.sleep(0.03)
         profile.lap("render")
     elapsed = time.perf_counter() - began
-    booked = sum(map(sum, profile.seconds.values()))
+    booked = sum(map(sum, profile.stopwatch.seconds.values()))
     assert booked == pytest.approx(elapsed, rel=0.2)
-    summary = profile.summary()
+    summary = profile.stopwatch.summary()
     assert summary.keys() == {"camera", "render"}
     assert summary["render"]["median_ms"] >= 30
     assert summary["render"]["share"] > 0.9
@@ -36,7 +36,7 @@ def test_the_first_step_is_told_apart(profile):
     for pause in (0.05, 0.0, 0.0):
         time.sleep(pause)
         profile.lap("render")
-    row = profile.summary()["render"]
+    row = profile.stopwatch.summary()["render"]
     assert row["first_ms"] >= 50 > row["median_ms"]
 
 

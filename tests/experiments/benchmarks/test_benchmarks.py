@@ -11,6 +11,8 @@ from launch import SMALL, config
 from pipelines import random_pipeline
 
 from gsd.experiment import build
+from gsd.loop import take_step
+from gsd.tools.gpu_check.turns import usual_step
 
 TINY_SCENE = [o for o in SMALL if o.startswith(("init", "camera", "threads"))]
 
@@ -52,6 +54,16 @@ def test_memory_grows_with_the_scene():
     assert large - small > 400_000 * 14 * 4 * 3 / 2**20  # parameters, gradients and a moment of Adam
 
 
+def test_methods_share_one_prior(monkeypatch):
+    built = []
+    monkeypatch.setattr(benchmark, "build", lambda *given: built.append(build(*given)) or built[-1])
+    benchmark.steppers(["sds", "gsd", "guidance vsd", "usual sds"], "tiny", TINY_SCENE)
+    sds, gsd, vsd, usual = (experiment.prior for experiment in built)
+    assert sds is gsd is usual
+    assert vsd is not sds
+    assert not any("lora" in name for name, _ in sds.network.named_parameters())
+
+
 def test_the_usual_step_asks_twice_and_decodes(tmp_path, monkeypatch):
     """It moves the scene as ours does when the encoder has no spread and the noise is the same."""
     random_pipeline(tmp_path / "model")
@@ -64,13 +76,9 @@ def test_the_usual_step_asks_twice_and_decodes(tmp_path, monkeypatch):
     with torch.no_grad():
         experiment.prior.autoencoder.vae.quant_conv.bias[4:] = -60.0  # log-variance of the posterior
         experiment.prior.autoencoder.vae.quant_conv.weight[4:] = 0.0
-    monkeypatch.setattr(
-        torch, "randn_like", lambda z: torch.randn(z.shape, generator=ours.stream("noising").generator())
-    )
-    assert benchmark.usual_step(experiment, 0) == 4
+    assert usual_step(experiment, 0, 7.5) == 4
     assert asked == [2, 2]
     assert decoded == [2]
-    monkeypatch.undo()
-    benchmark.take_step(ours, 0)
+    take_step(ours, 0)
     for name, p in ours.representation.params.items():
         assert torch.allclose(p, experiment.representation.params[name], atol=2e-3), name
