@@ -20,9 +20,9 @@ from gsd.backend.stopwatch import now
 from gsd.cli.hydra import compose, plain
 from gsd.rasterizer import BACKENDS
 from gsd.tools.gpu_check.random_model import random_checkpoint, random_controlnet
-from gsd.tools.gpu_check.rasterizers import ELSEWHERE, SLOW, first_call
 from gsd.tools.gpu_check.result import Figure, Results
 from gsd.tools.gpu_check.sizes import Sizes
+from gsd.tools.gpu_check.splats import ELSEWHERE, SLOW, first_call
 
 GB = 1e9
 EDGE = 0.02  # share of pixels that may differ: a point that lies on an edge of two falls into the other
