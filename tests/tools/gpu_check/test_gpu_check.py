@@ -72,7 +72,7 @@ def test_a_stage_that_fails_leaves_the_others_alone(tmp_path, capsys):
     assert written["stages"][1]["rows"][0]["figures"]["largest"] == "nan"
     shown = capsys.readouterr().out
     assert "out of luck" in shown
-    assert "do not fit into the 1.0" in written["stages"][3]["note"]
+    assert "do not fit into the" in written["stages"][3]["note"]
 
 
 def test_a_stage_is_cut_off_when_the_time_is_over(tmp_path, monkeypatch):
@@ -97,7 +97,7 @@ def test_what_a_killed_check_leaves(tmp_path):
 
 
 def test_without_a_gpu_it_says_so(refusal, tmp_path):
-    assert "no CUDA device" in refusal(command.main, "--out", tmp_path)
+    assert refusal(command.main, "--out", tmp_path).startswith("error: device=cuda: ")
     assert "measures GPUs" in refusal(command.main, "--out", tmp_path, "--device", "cpu")
 
 
