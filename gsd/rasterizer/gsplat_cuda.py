@@ -2,13 +2,39 @@
 
 from __future__ import annotations
 
+from functools import cache
+from importlib import import_module
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.errors import GsdError
+from gsd.backend.notice import notice
+from gsd.backend.triton import installed
+from gsd.errors import GsdError, reason
+
+
+def auto() -> str:
+    """The backend that "auto" takes for CUDA tensors; gsplat says what it lacks where there is no Triton either."""
+    why = why_not()
+    return _instead(why) if why and installed() else "gsplat"
+
+
+@cache
+def _instead(why: str) -> str:
+    notice(f"gsplat's CUDA kernels cannot be used ({why}); backend=triton takes their place.")
+    return "triton"
+
+
+@cache
+def why_not() -> str:
+    """Why gsplat's CUDA kernels cannot be used, or '' if they can. gsplat compiles them when first asked for."""
+    try:
+        kernels = import_module("gsplat.cuda._backend")._C
+    except Exception as error:  # of gsplat, PyTorch's builder, the compiler or the loader of libraries
+        return reason(error)
+    return "no nvcc was found" if kernels is None else ""
 
 
 def rasterize_gsplat(

@@ -291,9 +291,11 @@ def _triton() -> Iterator[None]:
         yield
         return
     from gsd.backend import triton as ours
+    from gsd.rasterizer import triton_cuda as splatting
 
-    stock, block = GridExecutor.__call__, ours.BLOCK
+    stock, block, tile, together = GridExecutor.__call__, ours.BLOCK, splatting.TILE, splatting.TOGETHER
     ours.BLOCK = 1 << 14  # the interpreter's cost is that of the programs
+    splatting.TILE, splatting.TOGETHER = 32, 64
 
     def call(self: Any, *args: Any, **kwargs: Any) -> None:
         sides = {isinstance(x, VirtualTensor) for x in args if isinstance(x, Tensor)}
@@ -309,7 +311,7 @@ def _triton() -> Iterator[None]:
     try:
         yield
     finally:
-        GridExecutor.__call__, ours.BLOCK = stock, block
+        GridExecutor.__call__, ours.BLOCK, splatting.TILE, splatting.TOGETHER = stock, block, tile, together
 
 
 @contextmanager
@@ -396,7 +398,10 @@ def virtual_cuda() -> Iterator[Book]:
     torch.__future__.set_overwrite_module_params_on_conversion(True)
     import gsplat
 
+    from gsd.rasterizer import gsplat_cuda
+
     rasterization, gsplat.rasterization = gsplat.rasterization, _rasterization
+    why_not, gsplat_cuda.why_not = gsplat_cuda.why_not, lambda: ""
     torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 1
     torch.cuda.synchronize = torch.cuda._lazy_init = lambda *_: None
     torch.cuda.get_device_properties = lambda *_: SimpleNamespace(total_memory=80 * 2**30, name="virtual")
@@ -405,7 +410,7 @@ def virtual_cuda() -> Iterator[Book]:
         with _triton(), _backward(), _Mode():
             yield _book
     finally:
-        gsplat.rasterization = rasterization
+        gsplat.rasterization, gsplat_cuda.why_not = rasterization, why_not
         torch.__future__.set_overwrite_module_params_on_conversion(overwrite)
         for name, function in stock.items():
             setattr(torch.cuda, name, function)
