@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map_only
@@ -43,9 +44,31 @@ class DeviceError(RuntimeError):
 
 @dataclass
 class Book:
-    """What the device did: (kind, operation, line) of kernels, waits, uploads."""
+    """What the device did: (kind, operation, line) of kernels, waits, uploads; and the most bytes it held at once."""
 
     entries: list[tuple[str, str, str]] = field(default_factory=list)
+    peak: int = 0
+    total: int = 0  # bytes of `live`, whose storages may be gone
+    live: dict[int, tuple[StorageWeakRef, int]] = field(default_factory=dict)
+
+    def hold(self, elem: Tensor) -> None:
+        storage = elem.untyped_storage()
+        self.total += storage.nbytes() - self.live.get(storage._cdata, (None, 0))[1]
+        self.live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        if self.total > self.peak:
+            self.forget()
+            self.peak = max(self.peak, self.total)
+
+    def forget(self) -> None:
+        self.live = {key: held for key, held in self.live.items() if not held[0].expired()}
+        self.total = sum(size for _, size in self.live.values())
+
+    def start_again(self) -> int:
+        """Forget all but what is held now; returns how many bytes that is."""
+        self.entries.clear()
+        self.forget()
+        self.peak = self.total
+        return self.peak
 
     def count(self, kind: str, *without: str) -> int:
         """How many, but for those whose line contains one of the words `without`."""
@@ -85,6 +108,7 @@ class VirtualTensor(torch.Tensor):
     @staticmethod
     def __new__(cls, elem: Tensor) -> VirtualTensor:
         assert not isinstance(elem, VirtualTensor)
+        _book.hold(elem)
         layout = {"strides": elem.stride(), "storage_offset": elem.storage_offset(), "dtype": elem.dtype}
         made = torch.Tensor._make_wrapper_subclass(cls, elem.size(), **layout, device=elem.device)
         made.elem = elem
@@ -405,7 +429,7 @@ def virtual_cuda() -> Iterator[Book]:
     torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 1
     torch.cuda.synchronize = torch.cuda._lazy_init = lambda *_: None
     torch.cuda.get_device_properties = lambda *_: SimpleNamespace(total_memory=80 * 2**30, name="virtual")
-    _book.entries.clear()
+    _book.start_again()
     try:
         with _triton(), _backward(), _Mode():
             yield _book
