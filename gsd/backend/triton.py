@@ -14,11 +14,11 @@ BLOCK = 256  # elements per program
 
 def on_triton(x: Tensor, dtype: torch.dtype = torch.float32) -> bool:
     """Whether the Triton kernels take x: on CUDA, of the dtype or integer, where Triton is installed."""
-    return x.is_cuda and (x.dtype == dtype or not x.is_floating_point()) and _installed()
+    return x.is_cuda and (x.dtype == dtype or not x.is_floating_point()) and installed()
 
 
 @cache
-def _installed() -> bool:
+def installed() -> bool:
     return find_spec("triton") is not None
 
 

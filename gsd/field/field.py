@@ -81,25 +81,22 @@ class RadianceField(nn.Module):
             return s.blob_density * (1 - squared.clamp_min(1e-12).sqrt() / s.blob_radius)
         return s.blob_density * torch.exp(squared / (-2 * s.blob_radius**2))
 
-    def normals(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
+    def normals(self, points: Float[Tensor, "3 M"], known: Float[Tensor, "K M"] | None = None) -> Float[Tensor, "3 M"]:
         """Unit vectors against the gradient of the density, differentiable; 0 where the density is flat.
 
-        The gradient is that of the activation's argument. The activation rises everywhere, so the direction is the
-        same, and the argument never saturates. The hash encoding and its derivative with respect to the point are both
-        linear in the table, so no second derivative of a kernel is needed.
+        `known` are the points' features. The gradient is that of the activation's argument. The activation rises
+        everywhere, so the direction is the same, and the argument never saturates. It is linear in the hash grid's
+        table, and to the features it passes no gradient, since the network is linear between its kinks.
         """
-        slope = self._slope(points)
+        slope = self._slope(points, self.encode(points) if known is None else known)
         return -slope / slope.square().sum(0).clamp_min(1e-12).sqrt()
 
-    def _slope(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
-        features, jacobian = self.grid.jacobian(self._unit(points), self.active_levels)
+    def _slope(self, points: Float[Tensor, "3 M"], features: Float[Tensor, "K M"]) -> Float[Tensor, "3 M"]:
         with torch.enable_grad():
-            features = features if features.requires_grad else features.requires_grad_()
-            raw = self.density_net.plain(features)[0]
-            (by_feature,) = torch.autograd.grad(raw.sum(), features, create_graph=True)
             place = points.detach().requires_grad_()
             (blob,) = torch.autograd.grad(self.blob(place).sum(), place)
-        return (jacobian * by_feature).sum(1) / (2 * self.shape.bound) + blob
+        along = self.grid.slope(self._unit(points), self.active_levels, self.density_net.slope(features))
+        return along / (2 * self.shape.bound) + blob
 
     def _unit(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
         return (points * (0.5 / self.shape.bound) + 0.5).clamp(0, 1)

@@ -107,6 +107,61 @@ def encode_backward(
 
 
 @triton.jit
+def slope(xyz, table, sizes, scales, pull, out, M, L, F: tl.constexpr, B: tl.constexpr):
+    """out [3, M] = the derivative of the sum of pull [L F, M] times the features of `encode`, of the first L levels."""
+    m = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
+    live = m < M
+    sum_x, sum_y, sum_z = tl.zeros([B], tl.float32), tl.zeros([B], tl.float32), tl.zeros([B], tl.float32)
+    for number in range(L):
+        level = m * 0 + number
+        scale, weight, resolution, first, size, hashed = _level(sizes, scales, level, live)
+        i, j, k, u, v, w = _cell(xyz, m, M, scale, live)
+        along_x, along_y, along_z = u * 0, u * 0, u * 0
+        for corner in tl.static_range(8):
+            row, pu, pv, pw = _corner(
+                i, j, k, u, v, w, first, resolution, size, hashed, corner % 2, corner // 2 % 2, corner // 4
+            )
+            value = u * 0
+            for f in tl.static_range(F):
+                factor = tl.load(pull + (level * F + f) * M + m, live, 0.0)
+                value += factor * tl.load(table + row * F + f, live, 0.0)
+            along_x += value * pv * pw * (2 * (corner % 2) - 1)
+            along_y += value * pu * pw * (2 * (corner // 2 % 2) - 1)
+            along_z += value * pu * pv * (2 * (corner // 4) - 1)
+        sum_x += weight * scale * along_x
+        sum_y += weight * scale * along_y
+        sum_z += weight * scale * along_z
+    tl.store(out + m, sum_x, live)
+    tl.store(out + M + m, sum_y, live)
+    tl.store(out + 2 * M + m, sum_z, live)
+
+
+@triton.jit
+def slope_backward(xyz, table, sizes, scales, pull, g_out, grad, g_pull, M, L, F: tl.constexpr, B: tl.constexpr):
+    """Adds to grad [T, F] what `slope` passes back to the table; g_pull [L F, M] = what it passes back to pull."""
+    at = tl.program_id(0).to(tl.int64) * B + tl.arange(0, B)
+    live = at < M * L
+    level, m = at // M, at % M
+    scale, weight, resolution, first, size, hashed = _level(sizes, scales, level, live)
+    i, j, k, u, v, w = _cell(xyz, m, M, scale, live)
+    gx = weight * scale * tl.load(g_out + m, live, 0.0)
+    gy = weight * scale * tl.load(g_out + M + m, live, 0.0)
+    gz = weight * scale * tl.load(g_out + 2 * M + m, live, 0.0)
+    for f in tl.static_range(F):
+        place = (level * F + f) * M + m
+        factor, total = tl.load(pull + place, live, 0.0), u * 0
+        for corner in tl.static_range(8):
+            row, pu, pv, pw = _corner(
+                i, j, k, u, v, w, first, resolution, size, hashed, corner % 2, corner // 2 % 2, corner // 4
+            )
+            along = gx * pv * pw * (2 * (corner % 2) - 1) + gy * pu * pw * (2 * (corner // 2 % 2) - 1)
+            along += gz * pu * pv * (2 * (corner // 4) - 1)
+            total += along * tl.load(table + row * F + f, live, 0.0)
+            tl.atomic_add(grad + row * F + f, factor * along, live, sem="relaxed")
+        tl.store(g_pull + place, total, live)
+
+
+@triton.jit
 def march(
     origins, directions, near, far, shift, occupied, counts, offsets, times, step, scale, half, R, cells,
     WRITE: tl.constexpr, B: tl.constexpr,

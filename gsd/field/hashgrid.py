@@ -86,6 +86,14 @@ class HashGrid(nn.Module):
             return encode.apply(self.table, xyz, self.levels, weights(self.levels, active_levels), True, None)
         return encode_torch(self.table, xyz, self.levels, weights(self.levels, active_levels))
 
+    def slope(
+        self, xyz: Float[Tensor, "3 M"], active_levels: float, pull: Float[Tensor, "K M"]
+    ) -> Float[Tensor, "3 M"]:
+        """The derivative of <pull, features> by xyz; passes gradients to the table and to pull."""
+        if on_triton(self.table):
+            return _SlopeOnCuda.apply(self.table, xyz, self.levels, weights(self.levels, active_levels), pull)
+        return (self.jacobian(xyz, active_levels)[1] * pull).sum(1)
+
 
 def weights(levels: tuple[Level, ...], active_levels: float) -> list[float]:
     return [min(max(active_levels - number, 0.0), 1.0) for number in range(len(levels))]
@@ -154,16 +162,15 @@ class _EncodeOnCuda(torch.autograd.Function):
         ctx.kept = (table.shape, used)
         if known is not None:
             return known.view_as(known), None
-        whole = (len(levels) * features, count)
         part = (used * features, count)
-        out = torch.empty(part, device=device)
+        out = torch.empty(len(levels) * features, count, device=device)
+        out[part[0] :] = 0  # of the levels that are not in use
         slopes = torch.empty(3, *part, device=device) if jacobian else None
         launch(
             field_triton.encode, used * count, xyz.contiguous(), table.detach(), *arrays, out,
             out if slopes is None else slopes, count, used, F=features, JACOBIAN=jacobian,
         )  # fmt: skip
-        idle = (0, 0, 0, whole[0] - part[0])  # rows of the levels that are not in use
-        return pad(out, idle), None if slopes is None else pad(slopes, idle)
+        return out, None if slopes is None else pad(slopes, (0, 0, 0, len(out) - part[0]))
 
     @staticmethod
     @once_differentiable
@@ -183,6 +190,38 @@ class _EncodeOnCuda(torch.autograd.Function):
                 xyz.shape[1], used, F=shape[1], OUT=g_out is not None, JACOBIAN=g_slopes is not None,
             )  # fmt: skip
         return grad, None, None, None, None, None
+
+
+class _SlopeOnCuda(torch.autograd.Function):
+    """The derivative of <pull, features> without the Jacobian, which would take three times the memory of features."""
+
+    @staticmethod
+    def forward(ctx, table, xyz, levels, weights, pull):
+        from gsd.field import field_triton
+
+        used, xyz, pull = sum(weight > 0 for weight in weights), xyz.contiguous(), pull.contiguous()
+        arrays = _on_device(levels[:used], tuple(weights[:used]), table.device)
+        out = torch.empty_like(xyz)
+        launch(
+            field_triton.slope, xyz.shape[1], xyz, table.detach(), *arrays, pull.detach(), out, xyz.shape[1], used,
+            F=table.shape[1],
+        )  # fmt: skip
+        ctx.save_for_backward(table, xyz, pull, *arrays)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g_out):
+        from gsd.field import field_triton
+
+        table, xyz, pull, *arrays = (t.detach() for t in ctx.saved_tensors)
+        used, grad, g_pull = len(arrays[0]), torch.zeros_like(table), torch.empty_like(pull)
+        g_pull[used * table.shape[1] :] = 0
+        launch(
+            field_triton.slope_backward, used * xyz.shape[1], xyz, table, *arrays, pull, g_out.contiguous(), grad,
+            g_pull, xyz.shape[1], used, F=table.shape[1],
+        )  # fmt: skip
+        return grad, None, None, None, g_pull
 
 
 class _Encode(torch.autograd.Function):

@@ -12,9 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.backend.triton import installed
 from gsd.errors import GsdError, did_you_mean
 
-BACKENDS = ("auto", "cpu", "torch", "gsplat")
+BACKENDS = ("auto", "cpu", "torch", "gsplat", "triton")
 
 
 def rasterize(
@@ -56,7 +57,8 @@ def rasterize(
         eps2d: added to the variances of the projected covariance, square pixels.
         background: one colour or one per view; default black.
         backend: "cpu", compiled, float32 for any input; "torch", plain tensors in the given dtype on any device, slow;
-            "gsplat", for CUDA; "auto", gsplat for CUDA tensors, else cpu.
+            "gsplat", for CUDA, compiled by nvcc; "triton", for CUDA without nvcc, float32 for any input; "auto", gsplat
+            for CUDA tensors or triton where gsplat cannot be compiled, else cpu.
         threads: at most so many for "cpu" (default: GSD_THREADS, else torch's, 1 for small scenes); the result does not
             depend on it.
 
@@ -100,9 +102,9 @@ def rasterize(
         from gsd.backend.threads import default_threads
         from gsd.rasterizer.cpu import Options, Rasterize
 
-        if means.is_cuda:
-            raise GsdError("backend='cpu' got CUDA tensors; move them to the CPU or take backend='gsplat'.")
-        means2d = torch.zeros(C, N, 2, requires_grad=track)
+        if chosen == "triton":
+            from gsd.rasterizer.triton_cuda import Rasterize
+        means2d = torch.zeros(C, N, 2, device=means.device).requires_grad_(track)
         planes = float(near_plane), float(far_plane)
         options = Options(int(width), int(height), *planes, float(eps2d), threads or default_threads(N))
         splats = [means, quats, scales, opacities, colors]
@@ -140,11 +142,13 @@ def _choose(backend: str, means: Tensor) -> str:
         choices = ", ".join(BACKENDS)
         raise GsdError(f"There is no rasteriser backend {backend!r}; choose {choices}{did_you_mean(backend, BACKENDS)}")
     if backend == "auto":
-        if not means.is_cuda:
-            return "cpu"
         from gsd.rasterizer.gsplat_cuda import auto
 
-        return auto()
-    if backend == "gsplat" and not means.is_cuda:
-        raise GsdError("backend='gsplat' needs CUDA tensors; move the scene to a GPU or take backend='cpu'.")
+        return auto() if means.is_cuda else "cpu"
+    if backend == "cpu" and means.is_cuda:
+        raise GsdError("backend='cpu' got CUDA tensors; move them to the CPU or take backend='auto'.")
+    if backend in ("gsplat", "triton") and not means.is_cuda:
+        raise GsdError(f"backend={backend!r} needs CUDA tensors; move the scene to a GPU or take backend='cpu'.")
+    if backend == "triton" and not installed():
+        raise GsdError("backend='triton' needs Triton; install PyTorch's CUDA build, which brings it.")
     return backend

@@ -181,6 +181,7 @@ def project_backward(  # noqa: PLR0915
     flat_means, flat_quats, flat_scales = means.reshape(-1), quats.reshape(-1), scales.reshape(-1)
     out_quats = g_quats.reshape(-1)
     parts, zero = np.empty((3, 16), np.float32), splat4(0.0)
+    numbers = np.arange(4).astype(np.float32)
     p0, p1, p2 = parts[0], parts[1], parts[2]
     for start in range(first, stop, 4):
         i, j, k, m = four_from(start, stop - 1)
@@ -236,6 +237,7 @@ def project_backward(  # noqa: PLR0915
             hz = gz - (fx * j00 + fy * j11 - fx * tx * j02 - fy * ty * j12) * iz * iz - (hx * x + hy * y) * iz
             hx, hy, hz = select(seen, hx, zero), select(seen, hy, zero), select(seen, hz, zero)
             if g_viewmats is not None:
+                once = seen & (gather(numbers, 0, 1, 2, 3) < splat4(float(stop - start)))  # the last is repeated
                 jx, jy = fx * iz, fy * iz
                 back = (
                     add_row(hx, mean, jx, d0, zero, d1),
@@ -244,10 +246,10 @@ def project_backward(  # noqa: PLR0915
                 )
                 for e in range(3):
                     for d in range(3):
-                        g_viewmats[c, 4 * e + d] += total4(select(seen, back[e][d], zero))
-                g_viewmats[c, 3] += total4(hx)
-                g_viewmats[c, 7] += total4(hy)
-                g_viewmats[c, 11] += total4(hz)
+                        g_viewmats[c, 4 * e + d] += total4(select(once, back[e][d], zero))
+                g_viewmats[c, 3] += total4(select(once, hx, zero))
+                g_viewmats[c, 7] += total4(select(once, hy, zero))
+                g_viewmats[c, 11] += total4(select(once, hz, zero))
             dx = dx + V[0, 0] * hx + V[1, 0] * hy + V[2, 0] * hz
             dy = dy + V[0, 1] * hx + V[1, 1] * hy + V[2, 1] * hz
             dz = dz + V[0, 2] * hx + V[1, 2] * hy + V[2, 2] * hz

@@ -41,7 +41,7 @@ class Gaussians(nn.Module, Representation):
     colour for each group of views (None: what suits the prior). `context.densifier` (a member of conf/densify, or None)
     grows and prunes; ids stay with their Gaussians. After the last step those fainter than `min_opacity` are removed,
     and those apart from the object (0: none), which no view shows but viewers frame. backend: auto is gsplat on CUDA,
-    the CPU rasteriser elsewhere.
+    or triton where gsplat cannot be compiled, and the CPU rasteriser elsewhere.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Gaussians(nn.Module, Representation):
         log_scales_lr: Rate = 0.008,
         quats_lr: Rate = 0.01,
         opacity_lr: Rate = 0.04,
-        backend: Literal["auto", "cpu", "torch", "gsplat"] = "auto",
+        backend: Literal["auto", "cpu", "torch", "gsplat", "triton"] = "auto",
     ) -> None:
         super().__init__()
         self.background, self.backend = background, backend

@@ -173,7 +173,7 @@ class InstantNGP(nn.Module, Representation):
         depth = torch.where(alpha > LEAST_ALPHA, reach / safe, 0.0)
         planes = [color, depth, alpha.clamp(max=1.0)]
         if training and self.normals != "none":
-            towards = (self.radiance.normals(points) * rays.directions[ray].T).sum(0).clamp_min(0)
+            towards = (self.radiance.normals(points, features) * rays.directions[ray].T).sum(0).clamp_min(0)
             planes.append(sum_rays((weight.detach() * towards.square())[None], samples, ray))
         return torch.cat(planes)
 

@@ -19,12 +19,12 @@ F, D, L, I, B = "*fp32", "*fp64", "*i64", "*i32", "*i1"
 f, d, i, u = "fp32", "fp64", "i32", "u64"
 
 
-def check(kernel, types, **constants):
+def check(kernel, types, options=None, **constants):
     names = kernel.arg_names[: len(types)]
     assert kernel.arg_names[len(types) :] == list(constants), (kernel.__name__, kernel.arg_names, list(constants))
     signature = dict(zip(names, types)) | dict.fromkeys(constants, "constexpr")
     source = ASTSource(fn=kernel, signature=signature, constexprs=constants)
-    made = triton.compile(source, target=GPUTarget("cuda", int(sys.argv[1]), 32))
+    made = triton.compile(source, target=GPUTarget("cuda", int(sys.argv[1]), 32), options=options)
     assert len(made.asm["cubin"]) > 1000
     print(kernel.__name__, len(made.asm["cubin"]), made.metadata.shared)
 
@@ -32,6 +32,8 @@ def check(kernel, types, **constants):
 from gsd.field import field_triton as field
 from gsd.noising.points import paint_triton as points
 from gsd.noising.warped import cover_triton as warped
+from gsd.rasterizer import composite_triton, project_backward_triton, project_triton
+from gsd.rasterizer.triton_cuda import TILE, TOGETHER, WARPS
 from gsd.warping import compare_triton as warping
 
 check(points.fill_normal, [u, L, F, i, i], B=256)
@@ -49,11 +51,26 @@ for bilinear in (False, True):
 for jacobian in (False, True):
     check(field.encode, [F, F, L, F, F, F, i, i], F=2, JACOBIAN=jacobian, B=256)
     check(field.encode_backward, [F, F, L, F, F, F, i, i], F=2, OUT=True, JACOBIAN=jacobian, B=256)
+check(field.slope, [F, F, L, F, F, F, i, i], F=2, B=256)
+check(field.slope_backward, [F, F, L, F, F, F, F, F, i, i], F=2, B=256)
 for write in (False, True):
     check(field.march, [F, F, F, F, F, B, L, L, F, f, f, f, i, i], WRITE=write, B=256)
 check(field.weights, [F, L, F, F, i], B=256)
 check(field.weights_backward, [F, F, L, F, F, i], B=256)
 check(field.sum_rays, [F, L, F, i, i, i], B=256)
+wide, one = {"num_warps": WARPS}, {"num_warps": 1}
+for own in (False, True):
+    check(
+        project_triton.project, [*[F] * 9, I, I, I, I, f, f, f, *[i] * 6], options=wide,
+        TILE=TILE, OWN=own, B=256,
+    )
+    check(
+        project_backward_triton.project_backward, [*[F] * 6, I, L, *[F] * 7, D, f, *[i] * 4], options=wide,
+        OWN=own, POSES=own, B=256,
+    )
+check(composite_triton.assign, [I, L, I, I, I, F, L, i, i], B=256)
+check(composite_triton.composite, [F, I, L, *[F] * 4, *[i] * 4], options=one, TILE=TILE, K=TOGETHER)
+check(composite_triton.composite_backward, [F, I, L, L, *[F] * 7, *[i] * 4], options=one, TILE=TILE, K=TOGETHER)
 """
 
 
@@ -65,4 +82,4 @@ def test_every_kernel_becomes_machine_code(arch, tmp_path):
     command = [sys.executable, "-c", COMPILE, str(arch)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("\n") >= 16
+    assert done.stdout.count("\n") >= 25

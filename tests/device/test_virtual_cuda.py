@@ -48,16 +48,16 @@ def agree(there, here):
     assert not disagreements(there, here)
 
 
-def check(*overrides):
-    """Two steps on both devices; the book of the second on the virtual one."""
+def check(*overrides, there=()):
+    """Two steps on both devices, on the virtual one with further overrides; the book of its second."""
     first, second = steps("cpu", *overrides)
     with virtual_cuda() as book:
-        running = steps("cuda", *overrides)
+        running = steps("cuda", *overrides, *there)
         agree(next(running), first)
         book.entries.clear()
-        there = next(running)
+        made = next(running)
     for name in ("rgb", "depth", "latents"):  # after a step of Adam, which turns rounding of small gradients into steps
-        assert (there[name] - second[name]).abs().mean() < 1e-2 * second[name].abs().mean(), name
+        assert (made[name] - second[name]).abs().mean() < 1e-2 * second[name].abs().mean(), name
     return book
 
 
@@ -72,6 +72,14 @@ def test_the_default_step_is_short():
     book = check()
     assert book.count("wait", *NOT_OURS) == 0, book.table("wait")
     assert book.count("kernel", *NOT_OURS) <= LAUNCHES, book.table("kernel")
+
+
+def test_the_triton_rasteriser_agrees_in_few_launches():
+    small = ["init.points=200", "camera.resolution=32", "representation.sh_degree=1", "densify=default"]
+    book = check(*small, there=["representation.backend=triton"])
+    lines = ("rasterizer/triton_cuda", "backend/triton")  # also of the noising's and the loss's kernels
+    assert book.count("kernel") - book.count("kernel", *lines) <= 25, book.table("kernel")
+    assert book.count("wait") - book.count("wait", *lines) == 1, book.table("wait")
 
 
 @pytest.mark.parametrize(

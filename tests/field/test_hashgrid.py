@@ -1,5 +1,6 @@
 import pytest
 import torch
+from virtual_cuda import held, virtual_cuda
 
 from gsd.errors import GsdError
 from gsd.field.hashgrid import HashGrid, encode_torch, make_levels, row_of, weights
@@ -115,3 +116,20 @@ def test_no_points():
     ours = grid()
     ours(torch.zeros(3, 0), 4).sum().backward()
     assert (ours.table.grad == 0).all()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="the tests marked gpu compare whole steps")
+def test_slopes_on_a_virtual_gpu_equal_those_of_the_jacobian():
+    pytest.importorskip("triton")
+    ours, xyz = grid(2), points()
+    pull = torch.randn(ours.width, xyz.shape[1]).requires_grad_()
+    expected = ours.slope(xyz, 2.3, pull)
+    push = torch.randn_like(expected)
+    by_table, by_pull = torch.autograd.grad((expected * push).sum(), [ours.table, pull])
+    with virtual_cuda():
+        there = ours.to("cuda")
+        pulled = pull.detach().to("cuda").requires_grad_()
+        made = there.slope(xyz.to("cuda"), 2.3, pulled)
+        (made * push.to("cuda")).sum().backward()
+        for x, wanted in ((made.detach(), expected), (there.table.grad, by_table), (pulled.grad, by_pull)):
+            assert (held(x) - wanted).norm() < 1e-5 * wanted.norm()

@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes, return_and_correct_aliasing
 from torch.utils._pytree import tree_flatten, tree_map_only
@@ -45,10 +46,32 @@ class DeviceError(RuntimeError):
 
 @dataclass
 class Book:
-    """What the device did: (kind, operation, line) of kernels, waits, uploads."""
+    """What the device did: (kind, operation, line) of kernels, waits, uploads; and the most bytes it held at once."""
 
     entries: list[tuple[str, str, str]] = field(default_factory=list)
     warns: bool = False  # of waits, as torch.cuda.set_sync_debug_mode("warn") does
+    peak: int = 0
+    total: int = 0  # bytes of `live`, whose storages may be gone
+    live: dict[int, tuple[StorageWeakRef, int]] = field(default_factory=dict)
+
+    def hold(self, elem: Tensor) -> None:
+        storage = elem.untyped_storage()
+        self.total += storage.nbytes() - self.live.get(storage._cdata, (None, 0))[1]
+        self.live[storage._cdata] = StorageWeakRef(storage), storage.nbytes()
+        if self.total > self.peak:
+            self.forget()
+            self.peak = max(self.peak, self.total)
+
+    def forget(self) -> None:
+        self.live = {key: held for key, held in self.live.items() if not held[0].expired()}
+        self.total = sum(size for _, size in self.live.values())
+
+    def start_again(self) -> int:
+        """Forget all but what is held now; returns how many bytes that is."""
+        self.entries.clear()
+        self.forget()
+        self.peak = self.total
+        return self.peak
 
     def count(self, kind: str, *without: str) -> int:
         """How many, but for those whose line contains one of the words `without`."""
@@ -90,6 +113,7 @@ class VirtualTensor(torch.Tensor):
     @staticmethod
     def __new__(cls, elem: Tensor) -> VirtualTensor:
         assert not isinstance(elem, VirtualTensor)
+        _book.hold(elem)
         layout = {"strides": elem.stride(), "storage_offset": elem.storage_offset(), "dtype": elem.dtype}
         made = torch.Tensor._make_wrapper_subclass(cls, elem.size(), **layout, device=elem.device)
         made.elem = elem
@@ -301,9 +325,11 @@ def _triton() -> Iterator[None]:
         yield
         return
     from gsd.backend import triton as ours
+    from gsd.rasterizer import triton_cuda as splatting
 
-    stock, block = GridExecutor.__call__, ours.BLOCK
+    stock, block, tile, together = GridExecutor.__call__, ours.BLOCK, splatting.TILE, splatting.TOGETHER
     ours.BLOCK = 1 << 14  # the interpreter's cost is that of the programs
+    splatting.TILE, splatting.TOGETHER = 32, 64
 
     def call(self: Any, *args: Any, **kwargs: Any) -> None:
         sides = {isinstance(x, VirtualTensor) for x in args if isinstance(x, Tensor)}
@@ -319,7 +345,7 @@ def _triton() -> Iterator[None]:
     try:
         yield
     finally:
-        GridExecutor.__call__, ours.BLOCK = stock, block
+        GridExecutor.__call__, ours.BLOCK, splatting.TILE, splatting.TOGETHER = stock, block, tile, together
 
 
 @contextmanager
@@ -419,7 +445,7 @@ def virtual_cuda() -> Iterator[Book]:
     torch.cuda.get_device_properties = lambda *_: SimpleNamespace(total_memory=80 * 2**30, name="virtual")
     torch.cuda.max_memory_allocated = lambda *_: PEAK
     torch.cuda.reset_peak_memory_stats = lambda *_: None
-    _book.entries.clear()
+    _book.start_again()
     try:
         with _triton(), _backward(), _Mode():
             yield _book
