@@ -9,11 +9,9 @@ from gsd.tools.gpu_check.bench import Bench
 from gsd.tools.gpu_check.result import Row
 from gsd.tools.noising_check import configured
 
-SETTINGS = ("consistent", "consistent noising.kernel=tent", "integral", "lattice", "split_nearest")
-
 
 def rows(bench: Bench) -> Iterator[Row]:
-    for setting in SETTINGS:
+    for setting in bench.sizes.checked:
         noising = configured(f"noising={setting}".split())
         findings = check(noising, bench.sizes.draws, device=bench.device)
         failed = [f"{each.test}: {each.figure:.3g}, not {each.threshold}" for each in findings if each.failed]

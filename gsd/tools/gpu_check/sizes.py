@@ -23,6 +23,13 @@ class Sizes:
     warm: int = 3  # calls and steps before those that are timed
     repeats: int = 20
     draws: int = 200  # of noising-check
+    checked: tuple[str, ...] = (  # by it
+        "consistent",
+        "consistent noising.kernel=tent",
+        "integral",
+        "lattice",
+        "split_nearest",
+    )
     steps: int = 12  # of Stable Diffusion's size, that are timed
     network: Network = STABLE_DIFFUSION
     dtype: str = "auto"  # of it
