@@ -43,9 +43,15 @@ def test_without_nvcc_a_run_is_refused_in_a_sentence_before_the_prior_is_loaded(
         with pytest.raises(GsdError, match="/nowhere"):
             build(quick("device=cuda", *missing))
         monkeypatch.setattr(gsplat_cuda, "why_not", why_not.__wrapped__)
-        with pytest.raises(GsdError, match=r"no nvcc was found.*representation\.backend=torch.*device=cpu") as refused:
-            build(quick("device=cuda", *missing))
+        words = r"no nvcc was found.*representation\.backend=triton.*device=cpu"
+        with pytest.raises(GsdError, match=words) as refused:
+            build(quick("device=cuda", "representation.backend=gsplat", *missing))
         assert "\n" not in str(refused.value)
+        with pytest.raises(GsdError, match="/nowhere"):  # Triton takes its place
+            build(quick("device=cuda", *missing))
+        monkeypatch.setattr(gsplat_cuda, "installed", lambda: False)
+        with pytest.raises(GsdError, match=words):
+            build(quick("device=cuda", *missing))
         with pytest.raises(GsdError, match="/nowhere"):
             build(quick("device=cuda", "representation=instant_ngp", *missing))
         with pytest.raises(GsdError, match="/nowhere"):
