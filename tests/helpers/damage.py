@@ -84,7 +84,14 @@ def marked(rng, path):
 
 
 def mutated(rng, path):
-    """One value of JSON or YAML is another, of any type."""
+    """One value of JSON or YAML is another, of any type; bits are flipped in a file that is damaged already."""
+    try:
+        _mutate(rng, path)
+    except (ValueError, yaml.YAMLError):
+        flipped(rng, path)
+
+
+def _mutate(rng, path):
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".yaml":
         path.write_text(yaml.dump(_mutant(rng, yaml.safe_load(text)), allow_unicode=False), encoding="utf-8")
