@@ -100,16 +100,19 @@ def rasterize(
         )  # fmt: skip
     else:
         from gsd.backend.threads import default_threads
-        from gsd.rasterizer.cpu import Options, Rasterize
+        from gsd.rasterizer import cpu
 
+        kernels: type[torch.autograd.Function] = cpu.Rasterize
         if chosen == "triton":
-            from gsd.rasterizer.triton_cuda import Rasterize
+            from gsd.rasterizer import triton_cuda
+
+            kernels = triton_cuda.Rasterize
         means2d = torch.zeros(C, N, 2, device=means.device).requires_grad_(track)
         planes = float(near_plane), float(far_plane)
-        options = Options(int(width), int(height), *planes, float(eps2d), threads or default_threads(N))
+        options = cpu.Options(int(width), int(height), *planes, float(eps2d), threads or default_threads(N))
         splats = [means, quats, scales, opacities, colors]
         single = [t if t.dtype == torch.float32 else t.float() for t in splats]
-        out = Rasterize.apply(*single, means2d, viewmats, Ks, background, options)
+        out = kernels.apply(*single, means2d, viewmats, Ks, background, options)
     render, alpha, radii, depths = out
     info = {"means2d": means2d, "radii": radii, "depths": depths, "width": width, "height": height, "n_cameras": C}
     return render, alpha, info
