@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -62,7 +63,8 @@ def _take(stage: Stage, outcome: Outcome, bench: Bench, seconds: float) -> None:
     """All rows of a stage; an error is the stage's own, and the next one begins with an empty GPU."""
     began, outcome.status = time.monotonic(), "unfinished"  # as it stays if the process is killed
     try:
-        with closing(stage.rows(bench)) as rows:
+        rows: Any = stage.rows(bench)
+        with closing(rows):
             for row in rows:
                 outcome.rows.append(row)
                 outcome.seconds = time.monotonic() - began

@@ -16,7 +16,7 @@ from gsd.tools.gpu_check.bench import Bench
 from gsd.tools.gpu_check.result import Row
 from gsd.types import Condition
 
-SWITCHES = [name for name in ("channels_last", "compile") if name in options_of(StableDiffusion)]
+SWITCHES: list[str] = [name for name in ("channels_last", "compile") if name in options_of(StableDiffusion)]
 BATCH = 4  # two views with two branches
 
 

@@ -69,7 +69,7 @@ def random_controlnet(folder: Path, network: Network, device: torch.device) -> P
     from diffusers import ControlNetModel
 
     with device:
-        made = ControlNetModel(
+        made: Any = ControlNetModel(
             conditioning_embedding_out_channels=HINT[: len(network.vae)],
             down_block_types=_down(network),
             **_common(network),

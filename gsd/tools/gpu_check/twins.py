@@ -15,7 +15,7 @@ from gsd.noising.check.acceptance import to_device
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.noising.points.counter import normal
 from gsd.tools.gpu_check.bench import Bench, agrees, differences
-from gsd.tools.gpu_check.result import Row
+from gsd.tools.gpu_check.result import Figure, Row
 from gsd.tools.gpu_check.sizes import Sizes
 from gsd.warping.compare import Compared, ordered_pairs
 
@@ -30,7 +30,7 @@ def rows(bench: Bench) -> Iterator[Row]:
         milliseconds = bench.milliseconds(lambda: twin(bench.device, bench.sizes))  # noqa: B023  # called at once
         for part, value in expected.items():
             apart = differences(found[part], value)
-            time = {"ms, all of it": milliseconds} if part == next(iter(expected)) else {}
+            time: dict[str, Figure] = {"ms, all of it": milliseconds} if part == next(iter(expected)) else {}
             yield Row(f"{name}: {part}", apart | time, agrees(apart))
 
 
