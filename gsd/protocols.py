@@ -203,7 +203,7 @@ class Noising(Protocol):
         return None
 
     def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "R M"] | None:
-        """The sparse float64 matrix A of maps = A values, for independent N(0, 1) values, before any blend.
+        """The sparse float64 matrix A of maps = A values, on the CPU, for independent N(0, 1) values, before any blend.
 
         Rows are the pixels, numbered by view, row and column. None where there is no such matrix at hand.
         """

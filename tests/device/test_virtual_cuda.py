@@ -11,8 +11,11 @@ from gsd.cli.folders import files
 from gsd.experiment import build
 from gsd.loop import take_step
 from gsd.metric.parts.clip import _opened
+from gsd.noising.check.acceptance import Bench
+from gsd.random import Stream
 from gsd.results.measure import measure, render_turntable
 from gsd.tools.gpu_check.steps import disagreements
+from gsd.tools.noising_check import configured
 
 pytest.importorskip("triton")
 pytestmark = pytest.mark.skipif(
@@ -184,3 +187,19 @@ def test_the_virtual_device_refuses_what_cuda_refuses():
         y = x.clone().requires_grad_()
         (y.cpu().sum() + (y**3).sum().cpu()).backward()
         assert held(y.grad).tolist() == [4, 4, 4]
+
+
+@pytest.mark.parametrize("option", ["nearest", "split_nearest"])
+def test_the_exact_matrix_of_a_noising_is_the_cpus(option):
+    """It is made on the CPU, where it is looked at."""
+    noising = configured([f"noising={option}"])
+
+    def matrix(device):
+        bench = Bench(noising, 2, 0, torch.device(device))
+        return noising.operator(bench.geometry(bench.neighbours, 200), Stream(0, "noising")).coalesce()
+
+    here = matrix("cpu")
+    with virtual_cuda():
+        there = matrix("cuda")
+    assert torch.equal(there.indices(), here.indices())
+    torch.testing.assert_close(there.values(), here.values())

@@ -69,7 +69,7 @@ def check_sight(noising: Noising, sight: Sight, draws: int = 500) -> list[Findin
     findings += independence(pair[1], "", patches(seen))
     matrix = noising.operator(seen, sight.rng)
     if matrix is not None:
-        findings += exactness(Operator(matrix.cpu(), seen.depth[0].numel()))
+        findings += exactness(Operator(matrix, seen.depth[0].numel()))
     return [replace(f, claimed=f.claim is None or f.claim in noising.claims) for f in findings]
 
 

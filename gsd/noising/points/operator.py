@@ -10,7 +10,7 @@ from gsd.noising.points.canvas import Layer, reach
 
 
 def integral(layers: list[Layer], rows: int) -> Float[Tensor, "R M"]:
-    """The matrix of a box canvas with these layers: sparse, float64, rows of unit length, R = V h w.
+    """The matrix of a box canvas with these layers: sparse, float64, on the CPU, rows of unit length, R = V h w.
 
     Its columns are the sub-points of the layers, one layer after the other, then one fresh value per pixel, used where
     no sub-point fell.
@@ -27,4 +27,4 @@ def integral(layers: list[Layer], rows: int) -> Float[Tensor, "R M"]:
     empty = (count == 0).nonzero()[:, 0]
     entries = torch.stack([torch.cat([row, empty]), torch.cat([column, start + empty])])
     values = count.clamp_min(1).double().rsqrt()[entries[0]]
-    return torch.sparse_coo_tensor(entries, values, (rows, start + rows), check_invariants=True)
+    return torch.sparse_coo_tensor(entries.cpu(), values.cpu(), (rows, start + rows), check_invariants=True)

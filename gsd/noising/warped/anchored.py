@@ -59,8 +59,8 @@ class Sparse:
 
     def coo(self) -> Float[Tensor, "R M"]:
         some = self.weight != 0
-        entries = torch.stack([self.row, self.column])[:, some]
-        return torch.sparse_coo_tensor(entries, self.weight[some], self.shape, check_invariants=True).coalesce()
+        entries, weights = torch.stack([self.row, self.column])[:, some].cpu(), self.weight[some].cpu()
+        return torch.sparse_coo_tensor(entries, weights, self.shape, check_invariants=True).coalesce()
 
 
 @dataclass(frozen=True)
