@@ -3,8 +3,9 @@
 The signature, which names the run's folder, is a hash of it. identity.json in that folder has it in full (see
 `gsd.results.owner`), so that a folder is believed or continued by the same run alone, whatever its name is.
 
-Numbers are what they are worth: 7 is 7.0, but neither true nor "7". "auto" is what the device makes of it. A file or a
-folder of weights counts by its content, wherever it lies; what is no file here, as a hub id, counts by its text.
+Numbers are what they are worth: 7 is 7.0, but neither true nor "7". "auto" is what the device makes of it, where the
+device alone decides. A file or a folder of weights counts by its content, wherever it lies; what is no file here, as a
+hub id, counts by its text.
 """
 
 from __future__ import annotations
@@ -29,8 +30,8 @@ NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "objective", "logger", 
 LABELS = ("profile", "experiment", "scale")  # in the name of a folder, but not in what was computed
 MEASURED = ("turntable", "metric")  # of the finished scene alone, which can be measured again
 AUTO: dict[str, dict[str, str | bool]] = {
-    "dtype": {"cpu": "fp32", "cuda": "fp16"},
-    "backend": {"cpu": "cpu", "cuda": "gsplat"},
+    "dtype": {"cpu": "fp32"},  # on a GPU it is the prior's choice
+    "backend": {"cpu": "cpu"},  # on a GPU it is gsplat if that can be compiled
     "compile": {"cpu": False, "cuda": True},
     "channels_last": {"cpu": False, "cuda": True},
 }
