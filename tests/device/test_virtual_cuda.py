@@ -122,7 +122,10 @@ def test_a_network(option):
         ["prompting=perp_neg", "guidance.guidance_scale=7.5"],
         ["camera.views=3"],
         ["representation=instant_ngp"],
-        ["representation=instant_ngp", "representation.normals=analytic", "loss=orient"],
+        [
+            *("representation=instant_ngp", "representation.normals=analytic", "loss=orient"),
+            *("camera.resolution=12", "representation.samples=24"),
+        ],
     ],
     ids=" ".join,
 )
