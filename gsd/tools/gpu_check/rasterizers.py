@@ -12,6 +12,7 @@ from torch import Tensor
 from gsd.errors import GsdError, reason
 from gsd.noising.check.reference import cameras, surface
 from gsd.rasterizer import BACKENDS, rasterize
+from gsd.tools.gpu_check.compare import agrees, differences
 from gsd.tools.gpu_check.result import Figure, Row
 
 if TYPE_CHECKING:
@@ -58,8 +59,6 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def _compared(bench: Bench, backend: str, found: dict[str, Tensor], expected: dict[str, Tensor]) -> Row:
-    from gsd.tools.gpu_check.bench import agrees, differences
-
     image = differences(found["image"], expected["image"])
     slopes = {name: differences(found[name], expected[name])["relative"] for name in SPLATS}
     name, worst = max(slopes.items(), key=lambda item: float(item[1] or 0))
