@@ -14,8 +14,10 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is first imported
 from jaxtyping import install_import_hook
 
-# A shell starts what runs in its background with SIGINT ignored, and so would every program that a test interrupts
+# A shell starts what runs in its background with SIGINT ignored, nohup with SIGHUP, and so would every program that a
+# test interrupts
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 pytest_plugins = ["browser", "programs"]
 ROOT = Path(__file__).resolve().parents[1]

@@ -121,7 +121,7 @@ def test_a_network(option):
         ["guidance.view_scale=2"],
         ["prompting=perp_neg", "guidance.guidance_scale=7.5"],
         ["camera.views=3"],
-        ["representation=instant_ngp"],
+        ["representation=instant_ngp", "camera.resolution=24", "representation.samples=48"],
         [
             *("representation=instant_ngp", "representation.normals=analytic", "loss=orient"),
             *("camera.resolution=12", "representation.samples=24"),

@@ -14,18 +14,16 @@ from typing import Any
 
 import torch
 from omegaconf import DictConfig
-from torch import Tensor
 
 from gsd.backend.stopwatch import now
 from gsd.cli.hydra import compose, plain
 from gsd.rasterizer import BACKENDS
 from gsd.tools.gpu_check.random_model import random_checkpoint, random_controlnet
-from gsd.tools.gpu_check.result import Figure, Results
+from gsd.tools.gpu_check.rasterizers import ELSEWHERE, SLOW, first_call
+from gsd.tools.gpu_check.result import Results
 from gsd.tools.gpu_check.sizes import Sizes
-from gsd.tools.gpu_check.splats import ELSEWHERE, SLOW, first_call
 
 GB = 1e9
-EDGE = 0.02  # share of pixels that may differ: a point that lies on an edge of two falls into the other
 
 
 class Bench:
@@ -110,21 +108,3 @@ def syncs() -> Iterator[list[str]]:
             torch.cuda.set_sync_debug_mode("default")
             told = [each for each in warned if "synchroniz" in str(each.message)]
             lines += [f"{'/'.join(Path(each.filename).parts[-2:])}:{each.lineno}" for each in told]
-
-
-def differences(there: Tensor, here: Tensor) -> dict[str, Figure]:
-    """Of a result of the GPU from the CPU's: the largest, the relative one in L2, and the share beyond a thousandth."""
-    here = here.detach().double()
-    apart = (there.detach().cpu().double() - here).abs()
-    scale = float(here.abs().max()) or 1.0
-    return {
-        "largest": float(apart.max()) if apart.numel() else 0.0,
-        "relative": float(apart.norm() / here.norm().clamp_min(1e-30)),
-        "share that differs": float((apart > 1e-3 * scale).double().mean()) if apart.numel() else 0.0,
-    }
-
-
-def agrees(found: dict[str, Figure], most: float = EDGE) -> bool:
-    """Whether so few elements differ; not a number differs."""
-    share, largest = found["share that differs"], found["largest"]
-    return isinstance(share, float) and share <= most and isinstance(largest, float) and largest < float("inf")

@@ -14,7 +14,8 @@ from gsd.noising.check.acceptance import to_device
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.protocols import Noising
 from gsd.random import Stream
-from gsd.tools.gpu_check.bench import Bench, agrees, differences
+from gsd.tools.gpu_check.bench import Bench
+from gsd.tools.gpu_check.compare import agrees, differences
 from gsd.tools.gpu_check.result import Row
 from gsd.tools.noising_check import configured
 from gsd.types import Geometry

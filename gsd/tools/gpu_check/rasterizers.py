@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from gsd.errors import GsdError, reason
+from gsd.noising.check.reference import cameras, surface
 from gsd.rasterizer import BACKENDS, rasterize
-from gsd.tools.gpu_check.bench import Bench
+from gsd.tools.gpu_check.compare import agrees, differences
 from gsd.tools.gpu_check.result import Figure, Row
-from gsd.tools.gpu_check.splats import ELSEWHERE, SLOW, first_call, scene
 
+if TYPE_CHECKING:
+    from gsd.tools.gpu_check.bench import Bench
+
+ELSEWHERE = ("auto", "cpu")  # no backends of a GPU's own
+SLOW = ("torch",)  # plain tensors: compared, and not timed at real size
 SPLATS = ("means", "quats", "scales", "opacities", "colors")
 GRADIENTS = 0.02  # relative in L2: pixels on the edge of a Gaussian are few, and their gradients are not small
 
@@ -24,6 +30,17 @@ def build(bench: Bench) -> Iterator[Row]:
         began = time.monotonic()
         fault = first_call(name, bench.device)
         yield Row(name, {"first call, s": time.monotonic() - began}, None if fault else True, fault)
+
+
+def first_call(backend: str, device: torch.device) -> str:
+    """Why a backend does not work on a device; empty if it does."""
+    try:
+        rasterize(**scene(8, 16, device), backend=backend)
+    except GsdError as error:
+        return str(error)
+    except Exception as error:  # of a compiler, a driver or a library
+        return f"{type(error).__name__}: {reason(error)}"
+    return ""
 
 
 def rows(bench: Bench) -> Iterator[Row]:
@@ -42,8 +59,6 @@ def rows(bench: Bench) -> Iterator[Row]:
 
 
 def _compared(bench: Bench, backend: str, found: dict[str, Tensor], expected: dict[str, Tensor]) -> Row:
-    from gsd.tools.gpu_check.bench import agrees, differences
-
     image = differences(found["image"], expected["image"])
     slopes = {name: differences(found[name], expected[name])["relative"] for name in SPLATS}
     name, worst = max(slopes.items(), key=lambda item: float(item[1] or 0))
@@ -57,6 +72,23 @@ def _timed(bench: Bench, backend: str, count: int) -> Row:
     bench.forget_peak()
     figures: dict[str, Figure] = {"ms": bench.milliseconds(lambda: gradients(large, backend)), "GB": bench.peak_gb()}
     return Row(f"{backend}, {count:,} Gaussians, {bench.sizes.pixels} pixels", figures)
+
+
+def scene(count: int, pixels: int, device: torch.device) -> dict[str, Any]:
+    """Arguments of `rasterize`: discs on the spheres of `gsd.noising.check.reference`, in two views."""
+    discs, generator = surface(count), torch.Generator().manual_seed(0)
+    views = cameras(0.0, 5.0, size=pixels)
+    tensors = {
+        "means": discs.points,
+        "quats": discs.quats,
+        "scales": discs.scales,
+        "opacities": 0.1 + 0.8 * torch.rand(count, generator=generator),
+        "colors": torch.rand(count, 3, generator=generator),
+        "viewmats": views.viewmats,
+        "Ks": views.Ks,
+    }
+    moved = {name: tensor.to(device) for name, tensor in tensors.items() if tensor is not None}
+    return moved | {"width": pixels, "height": pixels}
 
 
 def gradients(given: dict[str, Any], backend: str) -> dict[str, Tensor]:

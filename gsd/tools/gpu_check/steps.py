@@ -12,7 +12,8 @@ from torch import Tensor
 from gsd.cli.hydra import compose, plain
 from gsd.experiment import Experiment, build
 from gsd.loop import optimise
-from gsd.tools.gpu_check.bench import EDGE, Bench, differences
+from gsd.tools.gpu_check.bench import Bench
+from gsd.tools.gpu_check.compare import EDGE, differences
 from gsd.tools.gpu_check.result import Row
 from gsd.types import StepState
 

@@ -14,7 +14,8 @@ from gsd.geometry import geometry_at
 from gsd.noising.check.acceptance import to_device
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.noising.points.counter import normal
-from gsd.tools.gpu_check.bench import Bench, agrees, differences
+from gsd.tools.gpu_check.bench import Bench
+from gsd.tools.gpu_check.compare import agrees, differences
 from gsd.tools.gpu_check.result import Figure, Row
 from gsd.tools.gpu_check.sizes import Sizes
 from gsd.warping.compare import Compared, ordered_pairs
