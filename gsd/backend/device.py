@@ -31,7 +31,7 @@ def pick_device(name: str) -> torch.device:
         raise GsdError(f"device={name} is not a device; use auto, cpu or cuda.")
     count = torch.cuda.device_count() if match[1] == "cuda" else 1
     if count == 0:
-        raise GsdError(f"device={name}: {_no_cuda()}; or use device=cpu.")
+        raise GsdError(f"device={name}: {_no_cuda()}, or use device=cpu.")
     if int(match[2] or 0) >= count:
         raise GsdError(f"device={name} is not here; use {', '.join(f'cuda:{k}' for k in range(count))}.")
     return torch.device(name)
