@@ -93,7 +93,7 @@ def test_a_run_says_what_computed_it_and_is_not_continued_on_another_device(tmp_
     assert on_gpu["peak_memory_mb"] == PEAK / 2**20
     stored = json.loads((there / "identity.json").read_text())
     assert (stored["device"], stored["machine"]) == ("cuda", on_gpu["machine"])
-    assert stored["settings"]["representation.backend"] == "gsplat"
+    assert stored["settings"]["representation.backend"] == "auto"
     (there / "DONE").unlink()
     with pytest.raises(GsdError, match=r"another run, which differs in device: cuda -> cpu"):
         launch(there, *FEW, "device=cpu")
