@@ -167,7 +167,7 @@ def check_controlnet(folder: Path, variant: str | None = None) -> Path:
     return folder
 
 
-def read_json(file: Path, name: str) -> dict[str, object]:
+def read_json(file: Path, name: str) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -30,11 +30,6 @@ def locate_pipeline(model: str, variant: str | None, families: Collection[str], 
     return located(model, variant, "prior.model", partial(check_pipeline, families=families, family=family))
 
 
-def pipeline_name(folder: Path) -> str:
-    """The name of the pipeline's class."""
-    return str(read_json(folder / "model_index.json", f"prior.model={folder}").get("_class_name"))
-
-
 def check_pipeline(
     folder: Path, variant: str | None = None, *, families: Collection[str], family: str | None = None
 ) -> Path:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,16 +18,14 @@ from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
 from gsd.prior.parts.disentangle import Disentangle, Disentangled
+from gsd.prior.parts.latent import Latent, fits, number_type
 from gsd.prior.parts.noise_schedule import noise_schedule
 from gsd.prior.parts.text import Embeddings
-from gsd.protocols import Prior
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context
 
-DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
-
-class StableDiffusion(Prior):
+class StableDiffusion(Latent):
     """A frozen Stable Diffusion 1.x or 2.x checkpoint in the layout of diffusers, predicting noise or velocity.
 
     Its network was trained on x_vp = alpha z + s n with alpha^2 + s^2 = 1. With x = z + sigma n as everywhere in gsd,
@@ -129,23 +126,6 @@ class StableDiffusion(Prior):
         """Embed all texts a run will use in one go; those it is asked for later load the text encoder again."""
         self.embeddings.prepare(["", *texts, *(self.disentangled.texts if self.disentangled else ())])
 
-    def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 4 h w"]:
-        """Latents of images in [0, 1], with graph, in the precision of the images."""
-        with fits("encoding"):
-            return self.autoencoder.encode(rgb)
-
-    def decode(self, z: Float[Tensor, "V 4 h w"]) -> Float[Tensor, "V 3 R R"]:
-        """Images in [0, 1]."""
-        with fits("decoding"):
-            return self.autoencoder.decode(z)
-
-    @torch.no_grad()
-    def denoise(
-        self, x: Float[Tensor, "V 4 h w"], sigma: Float[Tensor, " V"], condition: Condition
-    ) -> Float[Tensor, "V 4 h w"]:
-        sigma = sigma.to(x)
-        return self.schedule.denoised(self.predict(x, sigma, condition), x, sigma)
-
     def predict(
         self,
         x: Float[Tensor, "V 4 h w"],
@@ -186,14 +166,6 @@ class StableDiffusion(Prior):
         return self.disentangled(values, texts, azimuth if condition.turned is None else azimuth + condition.turned)
 
 
-def number_type(name: str, device: torch.device) -> torch.dtype:
-    if name == "auto":
-        return torch.float16 if device.type == "cuda" else torch.float32
-    if name != "fp32" and device.type == "cpu":
-        raise GsdError(f"prior.dtype={name} needs a GPU; on a CPU use prior.dtype=fp32, or auto.")
-    return DTYPES[name]
-
-
 def _compiles(wanted: bool, demanded: bool) -> bool:
     """Whether the networks are compiled. Raises GsdError where that is demanded and there is no compiler."""
     found = any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")))
@@ -210,15 +182,3 @@ def _check_channels(unet: Any, vae: Any, model: str) -> None:
             f"prior.model={model}: its UNet takes {unet.in_channels} channels and its VAE makes {vae.latent_channels}; "
             "use a text-to-image checkpoint, not one for inpainting, depth or upscaling."
         )
-
-
-@contextmanager
-def fits(doing: str) -> Iterator[None]:
-    """Say what to lower when the GPU's memory is too small."""
-    try:
-        yield
-    except torch.cuda.OutOfMemoryError as error:
-        raise GsdError(
-            f"The GPU's memory is too small for {doing}; lower camera.groups, prior.encode_chunk or prior.resolution, "
-            "or set prior.dtype=fp16 and prior.attention=sliced."
-        ) from error

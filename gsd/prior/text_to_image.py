@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,27 +15,22 @@ from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.backend.checkpoint import loading
+from gsd.backend.checkpoint import loading, read_json
 from gsd.backend.digests import digests
-from gsd.backend.pipeline_folder import locate_pipeline, pipeline_name
+from gsd.backend.pipeline_folder import locate_pipeline
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
-from gsd.prior.families import FAMILIES
+from gsd.prior.families import FAMILIES, FamilyName
 from gsd.prior.families.family import States
 from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
+from gsd.prior.parts.latent import Latent, fits, number_type
 from gsd.prior.parts.noise_schedule import noise_schedule
 from gsd.prior.parts.text_states import TextStates
-from gsd.prior.stable_diffusion import fits, number_type
-from gsd.protocols import Prior
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context
 
-FamilyName = Literal[
-    "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline", "PixArtSigmaPipeline", "SanaPipeline"
-]
 
-
-class TextToImage(Prior):
+class TextToImage(Latent):
     """A pipeline of diffusers in sigma space, x = z + sigma n.
 
     What its network was trained on, a variance-preserving schedule or a rectified flow, comes from its scheduler
@@ -77,7 +73,8 @@ class TextToImage(Prior):
         self.dtype = number_type("bf16" if dtype == "auto" and self.device.type == "cuda" else dtype, self.device)
         files = [_lora_file(name) for name in lora or []]
         self.folder = locate_pipeline(model, variant, FAMILIES, family)
-        self.kind = family or pipeline_name(self.folder)
+        self.index = read_json(self.folder / "model_index.json", f"prior.model={model}")
+        self.kind: FamilyName = family or self.index["_class_name"]
         self.family = FAMILIES[self.kind]
         mend_torchvision()
         self.network = self._load(self.family.network, self.dtype)
@@ -100,7 +97,7 @@ class TextToImage(Prior):
         """A frozen part of the pipeline on the device."""
         import diffusers
 
-        kind = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))[component][1]
+        kind = self.index[component][1]
         with loading(self.folder / component):
             part = getattr(diffusers, kind).from_pretrained(
                 self.folder / component,
@@ -118,12 +115,14 @@ class TextToImage(Prior):
         from diffusers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        with loading(self.folder):
+        with loading(self.folder), warnings.catch_warnings():
+            # Later versions of diffusers call it dtype, which earlier ones pass over
+            warnings.filterwarnings("ignore", ".*torch_dtype", FutureWarning)
             return getattr(diffusers, self.kind).from_pretrained(
                 self.folder,
                 **dict.fromkeys((*without, "vae")),
                 **{self.family.network: self.network},
-                dtype=dtype,
+                torch_dtype=dtype,
                 variant=self.variant,
                 use_safetensors=True,
                 local_files_only=True,
@@ -133,8 +132,8 @@ class TextToImage(Prior):
         """Those of its weights that are for the network, by the pipeline's own reader, which knows several layouts."""
         from safetensors.torch import load_file
 
-        index = json.loads((self.folder / "model_index.json").read_text(encoding="utf-8"))
-        pipe = self._pipeline(self.dtype, *(part for part in index if part.startswith(("text_encoder", "tokenizer"))))
+        unneeded = (part for part in self.index if part.startswith(("text_encoder", "tokenizer")))
+        pipe = self._pipeline(self.dtype, *unneeded)
         if not hasattr(pipe, "load_lora_weights"):
             raise GsdError(f"prior.lora: {self.kind} takes no LoRA; set prior.lora=null.")
         with loading(file):
@@ -167,23 +166,6 @@ class TextToImage(Prior):
     def prepare(self, texts: Iterable[str]) -> None:
         """Encode all texts that a run will use in one go; those it is asked for later load the encoders again."""
         self.states.prepare(["", *texts])
-
-    def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V C h w"]:
-        """Latents of images in [0, 1], with graph, in the precision of the images."""
-        with fits("encoding"):
-            return self.autoencoder.encode(rgb)
-
-    def decode(self, z: Float[Tensor, "V C h w"]) -> Float[Tensor, "V 3 R R"]:
-        """Images in [0, 1]."""
-        with fits("decoding"):
-            return self.autoencoder.decode(z)
-
-    @torch.no_grad()
-    def denoise(
-        self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition
-    ) -> Float[Tensor, "V C h w"]:
-        sigma = sigma.to(x)
-        return self.schedule.denoised(self.predict(x, sigma, condition), x, sigma)
 
     def predict(
         self,

@@ -10,10 +10,10 @@ from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.errors import GsdError
 from gsd.protocols import Sigma
 from gsd.random import Stream
-from gsd.schedule import Schedule, Within, at, first_step
+from gsd.schedule import Schedule, Within, at
+from gsd.sigma.parts.ends import refuse_descending
 from gsd.types import Cameras, Context
 
 Part = Annotated[Schedule, Within(0.001, 0.999)]
@@ -34,15 +34,7 @@ class Flow(Sigma):
     shift: Annotated[float, Interval(ge=0.01, le=100)] = 1.0
 
     def __post_init__(self) -> None:
-        step = first_step(lambda step: not self._ascend(step), (self.t_min, self.t_max), self.context.steps)
-        if step is not None:
-            raise GsdError(
-                f"sigma.t_min={at(self.t_min, step):g} and sigma.t_max={at(self.t_max, step):g} at step {step}: "
-                "need t_min <= t_max."
-            )
-
-    def _ascend(self, step: int) -> bool:
-        return at(self.t_min, step) <= at(self.t_max, step)
+        refuse_descending(self.t_min, self.t_max, self.context.steps)
 
     def __call__(self, cameras: Cameras, rng: Stream) -> Float[Tensor, " V"]:
         """sigma of every view, equal within a group."""

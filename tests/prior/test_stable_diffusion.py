@@ -378,7 +378,7 @@ def test_out_of_memory_says_what_to_lower(folders, monkeypatch):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(prior.network, "forward", full)
-    with pytest.raises(GsdError, match=r"too small for denoising; lower camera\.groups.*prior\.attention=sliced"):
+    with pytest.raises(GsdError, match=r"too small for denoising; lower camera\.groups.*prior\.dtype=fp16"):
         prior.denoise(torch.randn(1, 4, 8, 8), torch.ones(1), Condition(("",)))
 
 

@@ -11,7 +11,6 @@ from torch import Tensor
 
 States = dict[str, Tensor]  # what the text encoders make of B texts: tensors with one row per text
 FAR = -10_000.0  # what diffusers adds to the attention's logits of a token that is not to be seen
-LEAST = 1e-9  # weight of a token, whose logarithm is added
 
 
 class Family(Protocol):
@@ -45,6 +44,10 @@ class Masked(Family, Protocol):
     In between, the network attends to the tokens of both, and their shares add to the attention's logits as logarithms.
     """
 
+    def encode(self, pipe: Any, texts: list[str], device: torch.device) -> States:
+        text, mask, _, _ = pipe.encode_prompt(texts, do_classifier_free_guidance=False, device=device)
+        return {"text": text, "mask": mask.to(text)}
+
     def blend(self, one: States, other: States, weight: Float[Tensor, " V"]) -> States:
         share = _column(weight, one["mask"])
         both = torch.cat([one["mask"] * (1 - share), other["mask"] * share], 1)
@@ -53,7 +56,7 @@ class Masked(Family, Protocol):
 
 def bias(mask: Float[Tensor, "V L"]) -> Float[Tensor, "V 1 L"]:
     """What is added to the logits of attention: log of a token's weight, as good as -infinity where it is 0."""
-    return torch.where(mask > 0, mask.clamp(min=LEAST).log(), FAR)[:, None]
+    return torch.where(mask > 0, mask.log(), FAR)[:, None]
 
 
 def without_variance(out: Float[Tensor, "V K h w"], channels: int) -> Float[Tensor, "V C h w"]:

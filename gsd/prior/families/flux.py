@@ -27,7 +27,8 @@ class Flux(Family):
     ) -> Float[Tensor, "V C h w"]:
         patches = pixel_unshuffle(x, 2)
         rows, columns = patches.shape[-2:]
-        places = torch.cartesian_prod(torch.arange(1), torch.arange(rows), torch.arange(columns)).to(x)
+        axes = (torch.arange(size, device=x.device) for size in (1, rows, columns))
+        places = torch.cartesian_prod(*axes).to(x)
         scale = x.new_full((len(x),), options["embedded_guidance"]) if network.config.guidance_embeds else None
         out = network(
             hidden_states=patches.flatten(2).mT,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,10 +12,6 @@ from gsd.prior.families.family import Masked, States, bias, without_variance
 
 class PixArt(Masked):
     network = "transformer"
-
-    def encode(self, pipe: Any, texts: list[str], device: torch.device) -> States:
-        text, mask, _, _ = pipe.encode_prompt(texts, do_classifier_free_guidance=False, device=device)
-        return {"text": text, "mask": mask.to(text)}
 
     def predict(
         self, network: Any, x: Float[Tensor, "V C h w"], t: Float[Tensor, " V"], text: States, options: dict[str, Any]

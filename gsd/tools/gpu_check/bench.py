@@ -23,8 +23,6 @@ from gsd.tools.gpu_check.rasterizers import ELSEWHERE, SLOW, first_call
 from gsd.tools.gpu_check.result import Results
 from gsd.tools.gpu_check.sizes import Sizes
 
-GB = 1e9
-
 
 class Bench:
     """The device under test. As a context it has a folder for what is large and not kept."""
@@ -86,13 +84,6 @@ class Bench:
         """Give the GPU's memory back."""
         gc.collect()
         torch.cuda.empty_cache()
-
-    def peak_gb(self) -> float:
-        """The most memory that tensors took since `forget_peak`."""
-        return torch.cuda.max_memory_allocated(self.device) / GB
-
-    def forget_peak(self) -> None:
-        torch.cuda.reset_peak_memory_stats(self.device)
 
 
 @contextmanager

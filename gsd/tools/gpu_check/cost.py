@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from gsd.backend.device import forget_peak, peak_memory
 from gsd.backend.stopwatch import Stopwatch
 from gsd.experiment import Experiment, build
+from gsd.memory import GB
 from gsd.protocols import Prior
 from gsd.tools.gpu_check.bench import Bench, syncs
 from gsd.tools.gpu_check.result import Figure, Row
@@ -75,9 +77,9 @@ def _alone(bench: Bench, name: str, experiment: Experiment) -> Row:
 def _row(bench: Bench, name: str, take: Take, ratios: dict[str, Figure]) -> Row:
     """Three more kinds of steps: for the memory, for the shares of the stages, and for the syncs."""
     step = bench.sizes.warm + bench.sizes.steps
-    bench.forget_peak()
+    forget_peak(bench.device)
     take(step)
-    figures = ratios | {"GB": bench.peak_gb()}
+    figures = ratios | {"GB": peak_memory(bench.device) / GB}
     stopwatch = Stopwatch(bench.device)
     for extra in range(1, 3):
         stopwatch.begin()

@@ -11,8 +11,9 @@ from collections.abc import Iterator
 import torch
 
 from gsd import __version__
+from gsd.memory import GB
 from gsd.results.provenance import commit
-from gsd.tools.gpu_check.bench import GB, Bench
+from gsd.tools.gpu_check.bench import Bench
 from gsd.tools.gpu_check.result import Row
 
 PACKAGES = ("torch", "triton", "gsplat", "diffusers", "transformers", "peft", "numba", "numpy", "hydra-core")

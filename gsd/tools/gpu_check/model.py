@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 import torch
 
+from gsd.backend.device import forget_peak, peak_memory
 from gsd.backend.stopwatch import now
 from gsd.config import make, options_of
 from gsd.experiment import context_of
+from gsd.memory import GB
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.protocols import Prior
 from gsd.tools.gpu_check.bench import Bench
@@ -44,10 +46,10 @@ def _row(bench: Bench, prior: Prior, name: str, batch: int) -> Row:
     side = bench.sizes.network.latents
     x = torch.randn(batch, 4, side, side, generator=torch.Generator().manual_seed(0)).to(bench.device)
     sigma, condition = torch.ones(batch).to(bench.device), Condition(("a corgi",) * batch)
-    bench.forget_peak()
+    forget_peak(bench.device)
     began = now(bench.device)
     prior.denoise(x, sigma, condition)
     first = now(bench.device) - began
     milliseconds = bench.milliseconds(lambda: prior.denoise(x, sigma, condition))
     figures = {"ms": milliseconds, "ms per image": milliseconds / batch, "first call, s": first}
-    return Row(name, figures | {"GB": bench.peak_gb()})
+    return Row(name, figures | {"GB": peak_memory(bench.device) / GB})

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from gsd.backend.device import forget_peak, peak_memory
 from gsd.cli.folders import options
 from gsd.cli.hydra import compose, plain
 from gsd.experiment import build
+from gsd.memory import GB
 from gsd.schedule import extremes
 from gsd.tools.gpu_check.bench import Bench
 from gsd.tools.gpu_check.cost import UNCOMPILED
@@ -34,8 +36,8 @@ def _row(bench: Bench, preset: str) -> Row:
     cfg.camera.resolution = round(extremes(cfg.camera.resolution)[1])
     if "controlnet" in cfg.prior:
         cfg.prior.controlnet = str(bench.controlnet)
-    bench.forget_peak()
+    forget_peak(bench.device)
     take = step_of(build(cfg))
     for step in range(STEPS):
         take(step)
-    return Row(preset, {"GB": bench.peak_gb(), "pixels": cfg.camera.resolution})
+    return Row(preset, {"GB": peak_memory(bench.device) / GB, "pixels": cfg.camera.resolution})

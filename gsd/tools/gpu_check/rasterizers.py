@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from gsd.backend.device import forget_peak, peak_memory
 from gsd.errors import GsdError, reason
+from gsd.memory import GB
 from gsd.noising.check.reference import cameras, surface
 from gsd.rasterizer import BACKENDS, rasterize
 from gsd.tools.gpu_check.compare import agrees, differences
@@ -69,8 +71,11 @@ def _compared(bench: Bench, backend: str, found: dict[str, Tensor], expected: di
 def _timed(bench: Bench, backend: str, count: int) -> Row:
     """Two views, forward and backward."""
     large = scene(count, bench.sizes.pixels, bench.device)
-    bench.forget_peak()
-    figures: dict[str, Figure] = {"ms": bench.milliseconds(lambda: gradients(large, backend)), "GB": bench.peak_gb()}
+    forget_peak(bench.device)
+    figures: dict[str, Figure] = {
+        "ms": bench.milliseconds(lambda: gradients(large, backend)),
+        "GB": peak_memory(bench.device) / GB,
+    }
     return Row(f"{backend}, {count:,} Gaussians, {bench.sizes.pixels} pixels", figures)
 
 
