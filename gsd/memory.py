@@ -26,6 +26,8 @@ PER_TURNTABLE_PIXEL = 80  # colour, depth and alpha of every view are kept for t
 PER_POINT = 300  # a Gaussian with its gradient and both moments of Adam, and the point that it starts from
 PER_DRAWN_POINT = 60  # of init.grow
 PER_SEEN_POINT = 40  # of a noising: where a sub-point lies in each view
+PER_SUB_PIXEL = 20  # of noising=integral, that of the warped image
+LATENT = 8  # pixels to a side of a latent, of priors whose latents are not pixels
 PER_BANK_PIXEL = 20  # four bytes, and four floats while they are drawn
 PER_ROW = 16  # of a hash grid, per feature: value, gradient and both moments
 PER_CELL = 40  # of the occupancy grid
@@ -99,6 +101,11 @@ def _needs(cfg: DictConfig, parts: dict[str, dict[str, Any]]) -> Iterator[Need]:
         f"camera.groups x camera.views x init.points x noising.upsample = {views} x {points}",
         views * points * PER_SEEN_POINT * ("upsample" in parts["noising"]),
     )
+    if parts["noising"].get("algorithm") == "chang":
+        side = (parts["prior"].get("resolution") or pixels) // (1 if "azimuths" in parts["prior"] else LATENT)
+        parted = 2 ** parts["noising"]["k"]
+        what = f"camera.groups x camera.views x (latents x 2^noising.k)^2 = {views} x ({side} x {parted})^2"
+        yield Need(what, views * (side * parted) ** 2 * PER_SUB_PIXEL)
     yield from _banks(parts, pixels)
     if "log2_table" in scene:
         rows = scene["levels"] * min(2 ** scene["log2_table"], _finest(scene))

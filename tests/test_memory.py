@@ -24,6 +24,7 @@ CPU = torch.device("cpu")
         ("representation=instant_ngp representation.log2_table=24 representation.levels=30 representation.growth=1.5 "
          "representation.features=8 particles=9", "2^24"),
         ("representation=instant_ngp representation.occupancy_cells=512 particles=20", "512^3"),
+        ("noising=integral noising.k=5 prior.resolution=512 camera.groups=4", "8 x (512 x 32)^2"),
     ],
 )  # fmt: skip
 def test_more_than_the_machine_has_is_refused_with_the_numbers(typed, said, monkeypatch):

@@ -205,6 +205,20 @@ def told(cfg):
     return None
 
 
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "guidance.guidance_scale=true",
+        "camera.elevation=[true,30]",
+        "prior.variants=false",
+        "guidance.guidance_scale={kind: linear, start: true, end: 2}",
+    ],
+)
+def test_true_is_no_number(setting):
+    with pytest.raises(GsdError, match="true and false are not among its values"):
+        check(quick(setting), CPU)
+
+
 def test_schedules_obey_the_range_of_a_number():
     for bad in (
         {"kind": "linear", "start": 0.2, "end": -0.1, "until": 5},

@@ -2,7 +2,10 @@
 
 Without view words a creature is seen from azimuth a with weight exp(2 cos a), as on the web; with view words by
 exp(2 cos a + 4 f(a)), where f is what `gsd.prior.menagerie.Menagerie` makes of the words. These are the defaults of
-prior=menagerie, so that the network learns the distribution whose exact denoiser is at hand.
+prior=menagerie, so that the network learns the distribution whose exact denoiser is at hand. A caption that says
+"view bias 8" has 8 for the first 2. What names no creature has no bias unless it says so, and "" never has one.
+
+Half of the pictures are over white, the others over any colour, which the caption names.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from torch import Tensor
 
 from gsd.geometry import orbit
 from gsd.menagerie import Creature, load, trace
+from gsd.prior.parts.captions import COLOURS, background_words, with_background, with_bias
 from gsd.types import Cameras
 
 RESOLUTION = 64  # pixels
@@ -27,12 +31,15 @@ VARIANTS = 4  # individuals of a creature, as in prior=menagerie
 AZIMUTHS = 72
 ELEVATIONS = (0.0, 7.5, 15.0, 22.5, 30.0, 50.0, 70.0)  # degrees
 LEVEL = 5  # of them: all but those of an "overhead view"
-VIEW_BIAS, VIEW_WORDS = 2.0, 4.0
+VIEW_BIAS, VIEW_WORDS = 2, 4.0
+VIEW_BIASES = (0, 1, 2, 4, 8)  # that a caption may ask for
 VIEWS = ("front", "side", "left side", "right side", "back", "overhead")
 
 UNCONDITIONAL = 0.12  # of the captions are empty
 SUBJECTLESS = 0.03  # name no creature: any may be in the picture
 WITH_VIEW = 0.4  # of the captions say where the camera stands
+WITH_BIAS = 0.6  # of the captions that are not empty say how strong the view bias is
+COLOURED = 0.5  # of the pictures are over another colour than white
 TEMPLATES = (
     *("{}",) * 4, *("a full body of {}",) * 3, *("a photo of {}",) * 2, "a full body photo of {}",
     "a DSLR photo of {}", "a zoomed out DSLR photo of {}", "a picture of {}", "an image of {}", "a drawing of {}",
@@ -52,6 +59,7 @@ class Item:
 
     caption: str
     image: int  # index into images()
+    background: tuple[float, float, float] = (1.0, 1.0, 1.0)  # rgb in [0, 1]
 
 
 class Captions:
@@ -70,25 +78,34 @@ class Captions:
             "overhead": torch.zeros_like(azimuth),
         }
         self.azimuths = {
-            word: torch.softmax(VIEW_BIAS * azimuth.cos() + VIEW_WORDS * f, 0).cumsum(0) for word, f in heard.items()
+            (bias, word): torch.softmax(bias * azimuth.cos() + VIEW_WORDS * f, 0).cumsum(0)
+            for bias in VIEW_BIASES
+            for word, f in heard.items()
         }
 
     def draw(self, rng: torch.Generator) -> Item:
         creature = integer(len(self.creatures), rng)
         view = VIEWS[integer(len(VIEWS), rng)] if uniform(rng) < WITH_VIEW else None
-        kind = uniform(rng)
+        kind, bias = uniform(rng), choice(VIEW_BIASES, rng) if uniform(rng) < WITH_BIAS else None
         if kind < UNCONDITIONAL:
-            caption, view = "", None
+            caption, view, bias = "", None, None
         elif kind < UNCONDITIONAL + SUBJECTLESS:
             caption = ", ".join(choice(STYLES, rng) for _ in range(1 + integer(4, rng)))
         else:
             caption = describe(self.creatures[creature], rng)
         if view is not None:
             caption = f"{view} view of {caption}" if uniform(rng) < 0.15 else f"{caption}, {view} view"
+        caption = with_bias(caption, bias)
+        background = (1.0, 1.0, 1.0)
+        if uniform(rng) < COLOURED:
+            background = (uniform(rng), uniform(rng), uniform(rng))
+            caption = with_background(caption, background_words(torch.tensor([background]))[0])
+        if bias is None:
+            bias = 0 if kind < UNCONDITIONAL + SUBJECTLESS else VIEW_BIAS
         steep = len(ELEVATIONS) - LEVEL
         elevation = LEVEL + integer(steep, rng) if view == "overhead" else integer(LEVEL, rng)
-        azimuth = min(int((self.azimuths[view] < uniform(rng)).sum()), AZIMUTHS - 1)
-        return Item(caption, index(creature, integer(VARIANTS, rng), elevation, azimuth))
+        azimuth = min(int((self.azimuths[bias, view] < uniform(rng)).sum()), AZIMUTHS - 1)
+        return Item(caption, index(creature, integer(VARIANTS, rng), elevation, azimuth), background)
 
 
 def describe(creature: Creature, rng: torch.Generator) -> str:
@@ -117,12 +134,19 @@ def index(creature: int, variant: int, elevation: int, azimuth: int) -> int:
     return ((creature * VARIANTS + variant) * len(ELEVATIONS) + elevation) * AZIMUTHS + azimuth
 
 
-def images() -> UInt8[Tensor, "M 3 R R"]:
-    """Every image, creature by creature, then variant, elevation, azimuth (fastest); about a minute."""
+def images() -> UInt8[Tensor, "M 4 R R"]:
+    """Every image over white, with its alpha: creature by creature, then variant, elevation, azimuth (fastest)."""
     grid = torch.cartesian_prod(torch.tensor(ELEVATIONS), torch.arange(AZIMUTHS) * (360 / AZIMUTHS))
     cameras = around(grid[:, 1], grid[:, 0])
     figures = (creature.figure(variant) for creature in load().values() for variant in range(VARIANTS))
-    return torch.cat([(trace(figure, cameras).rgb * 255).round().to(torch.uint8) for figure in figures])
+    traced = (trace(figure, cameras) for figure in figures)
+    return torch.cat([(torch.cat([seen.rgb, seen.alpha], 1) * 255).round().to(torch.uint8) for seen in traced])
+
+
+def over(rgba: UInt8[Tensor, "B 4 R R"], background: Float[Tensor, "B 3"]) -> Float[Tensor, "B 3 R R"]:
+    """Images over colours in [0, 1]; in [-1, 1]."""
+    rgb, alpha = rgba[:, :3].float() / 255, rgba[:, 3:].float() / 255
+    return 2 * (rgb + (1 - alpha) * (background[:, :, None, None] - 1)) - 1
 
 
 def around(azimuth: Float[Tensor, " V"], elevation: Float[Tensor, " V"]) -> Cameras:
@@ -143,7 +167,7 @@ def make_tokenizer(length: int) -> Any:
     from transformers import CLIPTokenizer
 
     names = [word for creature in load().values() for word in creature.words]
-    texts = (*TEMPLATES, *ADJECTIVES, *STYLES, *VIEWS, *names, "a an the of view")
+    texts = (*TEMPLATES, *ADJECTIVES, *STYLES, *VIEWS, *COLOURS, *names, "a an the of view bias background")
     corpus = sorted({word for text in texts for word in re.findall(r"[a-z]+", text.lower())})
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     letters += [f"{letter}</w>" for letter in letters]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import prior_data as data
@@ -149,6 +150,13 @@ def scheduler() -> Any:
     )
 
 
+def flow_scheduler() -> Any:
+    """Straight lines from data to noise. A UNet's pipeline wants this scheduler for them, not the one of flow models."""
+    from diffusers import DPMSolverMultistepScheduler
+
+    return DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0)
+
+
 class Denoiser(nn.Module):
     """What the second stage trains."""
 
@@ -162,7 +170,31 @@ class Denoiser(nn.Module):
         return self.unet(x, t, self.text_encoder(tokens)[0]).sample
 
 
-def pipeline(vae: Any, unet: Any, text_encoder: Any, tokenizer: Any) -> Any:
+@torch.no_grad()
+def take_weights(model: Denoiser, tokenizer: Any, folder: Path) -> None:
+    """Start from a finished model; words it did not know keep their first values."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(folder / "unet").float().state_dict())
+    theirs: Any = CLIPTextModel.from_pretrained(folder / "text_encoder").float()
+    vocabulary = CLIPTokenizer.from_pretrained(folder / "tokenizer").get_vocab()
+    state, table = theirs.state_dict(), model.text_encoder.get_input_embeddings().weight
+    for word, number in tokenizer.get_vocab().items():
+        if word in vocabulary:
+            table[number] = theirs.get_input_embeddings().weight[vocabulary[word]]
+    (name,) = (name for name in state if name.endswith("token_embedding.weight"))
+    model.text_encoder.load_state_dict(state | {name: table.clone()})
+
+
+def take_autoencoder(model: Any, folder: Path) -> None:
+    """Start from a finished model's autoencoder."""
+    from diffusers import AutoencoderKL
+
+    model.load_state_dict(AutoencoderKL.from_pretrained(folder / "vae").float().state_dict())
+
+
+def pipeline(vae: Any, unet: Any, text_encoder: Any, tokenizer: Any, scheduler: Any) -> Any:
     """In the layout of diffusers, without what judges pictures."""
     from diffusers import StableDiffusionPipeline
 
@@ -171,7 +203,7 @@ def pipeline(vae: Any, unet: Any, text_encoder: Any, tokenizer: Any) -> Any:
         unet=unet,
         text_encoder=text_encoder,
         tokenizer=tokenizer,
-        scheduler=scheduler(),
+        scheduler=scheduler,
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

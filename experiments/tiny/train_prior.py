@@ -3,16 +3,20 @@
     python experiments/tiny/train_prior.py               # the autoencoder, then the UNet with the text encoder
     python experiments/tiny/train_prior.py --export      # write the averaged weights as they are now to --to, in fp16
     python experiments/tiny/train_prior.py --evaluate    # sample from --to with plain diffusers and judge the samples
+    python experiments/tiny/train_prior.py --start FOLDER   # begin with a finished model's weights
+    python experiments/tiny/train_prior.py --start gsd/prior/tiny --vae-steps 0 --flow    # prior=tiny_flow
 
 The first command again continues where it was stopped (SIGINT, SIGTERM, or the last checkpoint, at most three minutes
 old). Everything is a function of (seed, step), so a training that was stopped, however often, ends with the same bits.
-The learning rate falls over the last 30 % of --unet-steps; a larger number later raises it again.
+The learning rate falls over the last 30 % of --unet-steps; a larger number later raises it again. With --flow the UNet
+learns the velocity of straight lines from data to noise (rectified flow) in place of the one of Stable Diffusion 2.1.
 --out holds the checkpoints, the cached images and latents, and the learning curve.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +24,9 @@ import prior_data as data
 import torch
 from jaxtyping import Float, Int, UInt8
 from prior_evaluate import evaluate
-from prior_networks import PROMPT_TOKENS, SCALING, Denoiser, pipeline, scheduler, start_from_colours, vae
+from prior_networks import (
+    PROMPT_TOKENS, SCALING, Denoiser, flow_scheduler, pipeline, scheduler, start_from_colours, take_autoencoder, take_weights, vae,
+)  # fmt: skip
 from torch import Tensor
 from torch.nn.functional import interpolate, l1_loss, mse_loss
 from training import Training, begin, options, plot, ship, write
@@ -31,22 +37,27 @@ PACKAGED = Path(__file__).resolve().parents[2] / "gsd" / "prior" / "tiny"
 VAE_BATCH, VAE_RATE, VAE_KL = 8, 1e-3, 5e-4
 CROP, CROPPED = 32, 0.8  # pixels; the part of the autoencoder's steps that see crops from the middle of the images
 UNET_BATCH, UNET_RATE = 32, 6e-4
+FINE_RATE = 3e-4  # of a UNet that is trained already
 
 
-def train_vae(folder: Path, steps: int, seed: int) -> Any:
-    """The trained autoencoder; its latents have mean 0 and standard deviation 1 / SCALING in every channel."""
+def train_vae(folder: Path, steps: int, seed: int, start: Path | None) -> Any:
+    """The trained autoencoder; over white its latents have mean 0 and standard deviation 1 / SCALING in every channel."""
     file = folder / "vae_final.pt"
     model = vae()
     if file.exists():
         model.load_state_dict(torch.load(file, weights_only=True))
         return model.eval()
     pictures = _pictures(folder)
-    start_from_colours(model, pictures[:: max(1, len(pictures) // 200)].float() / 127.5 - 1)
-    training = Training("vae", model, steps, VAE_RATE, folder)
+    if start is None:
+        start_from_colours(model, pictures[:: max(1, len(pictures) // 200), :3].float() / 127.5 - 1)
+    else:
+        take_autoencoder(model, start)
+    training = Training("vae", model, steps, VAE_RATE if start is None else FINE_RATE, folder)
 
     def loss(step: int) -> Float[Tensor, ""]:
         rng = Stream(seed, "vae", step).generator()
-        rgb = _varied(pictures[torch.randint(len(pictures), (VAE_BATCH,), generator=rng)], rng)
+        drawn = pictures[torch.randint(len(pictures), (VAE_BATCH,), generator=rng)]
+        rgb = _varied(data.over(drawn, _grounds(VAE_BATCH, rng)), rng)
         if step < CROPPED * steps:  # a quarter of the work
             top, left = torch.randint(8, 57 - CROP, (2,), generator=rng).tolist()
             rgb = rgb[:, :, top : top + CROP, left : left + CROP]
@@ -63,17 +74,22 @@ def train_vae(folder: Path, steps: int, seed: int) -> Any:
     return model
 
 
-def _pictures(folder: Path) -> UInt8[Tensor, "M 3 R R"]:
-    """All images of the menagerie, rendered once."""
+def _grounds(count: int, rng: torch.Generator) -> Float[Tensor, "count 3"]:
+    """White, or as often as the UNet's captions say any other colour."""
+    any_colour = torch.rand(count, 3, generator=rng)
+    return torch.where(torch.rand(count, 1, generator=rng) < data.COLOURED, any_colour, 1.0)
+
+
+def _pictures(folder: Path) -> UInt8[Tensor, "M 4 R R"]:
+    """All images of the menagerie with their alpha, rendered once."""
     file = folder / "images.pt"
     if not file.exists():
         write(file, data.images())
     return torch.load(file, weights_only=True)
 
 
-def _varied(pixels: UInt8[Tensor, "B 3 R R"], rng: torch.Generator) -> Float[Tensor, "B 3 R R"]:
+def _varied(rgb: Float[Tensor, "B 3 R R"], rng: torch.Generator) -> Float[Tensor, "B 3 R R"]:
     """Images in [-1, 1]; a quarter of them unlike the menagerie, as renders are while a scene is still forming."""
-    rgb = pixels.float() / 127.5 - 1
     for i in range(len(rgb) // 4):
         kind = int(torch.randint(4, (), generator=rng))
         if kind == 0:  # other colours, mirrored
@@ -93,9 +109,9 @@ def _varied(pixels: UInt8[Tensor, "B 3 R R"], rng: torch.Generator) -> Float[Ten
 
 
 @torch.no_grad()
-def _encode(model: Any, pictures: UInt8[Tensor, "M 3 R R"]) -> Float[Tensor, "M 4 r r"]:
-    """The means of the latents, before scaling."""
-    return torch.cat([model.encode(part.float() / 127.5 - 1).latent_dist.mean for part in pictures.split(64)])
+def _encode(model: Any, pictures: UInt8[Tensor, "M 4 R R"]) -> Float[Tensor, "M 4 r r"]:
+    """The means of the latents over white, before scaling."""
+    return torch.cat([model.encode(part[:, :3].float() / 127.5 - 1).latent_dist.mean for part in pictures.split(64)])
 
 
 @torch.no_grad()
@@ -117,7 +133,7 @@ def latents(folder: Path, model: Any) -> Float[Tensor, "M 4 r r"]:
     if not file.exists():
         pictures = _pictures(folder)
         z = SCALING * _encode(model, pictures)
-        error = [_reconstruction_error(model, z[i : i + 64], pictures[i : i + 64]) for i in range(0, len(z), 6400)]
+        error = [_reconstruction_error(model, z[i : i + 64], pictures[i : i + 64, :3]) for i in range(0, len(z), 6400)]
         psnr = -10 * math.log10(sum(error) / len(error))
         print(
             f"latents: mean {float(z.mean()):.3f}, std {float(z.std()):.3f}, reconstruction {psnr:.1f} dB", flush=True
@@ -133,20 +149,43 @@ def _reconstruction_error(model: Any, z: Float[Tensor, "B 4 r r"], pictures: UIn
     return float((rgb - pictures.float() / 255).square().mean())
 
 
-def train_unet(folder: Path, steps: int, seed: int, z: Float[Tensor, "M 4 h w"] | None) -> Training:
-    """The UNet and the text encoder, trained together; with z None, as the last checkpoint has them."""
+@dataclass(frozen=True)
+class Pairs:
+    """What the UNet is shown: captions, and latents of the pictures they describe."""
+
+    pictures: UInt8[Tensor, "M 4 R R"]
+    z: Float[Tensor, "M 4 r r"]  # of all pictures over white
+    autoencoder: Any
+    captions: data.Captions = field(default_factory=data.Captions)
+
+    @torch.no_grad()
+    def draw(self, count: int, rng: torch.Generator) -> tuple[list[str], Float[Tensor, "count 4 r r"]]:
+        items = [self.captions.draw(rng) for _ in range(count)]
+        clean = self.z[torch.tensor([item.image for item in items])]
+        coloured = [i for i, item in enumerate(items) if item.background != (1.0, 1.0, 1.0)]
+        if coloured:
+            images = torch.tensor([items[i].image for i in coloured])
+            rgb = data.over(self.pictures[images], torch.tensor([items[i].background for i in coloured]))
+            clean[coloured] = SCALING * self.autoencoder.encode(rgb).latent_dist.mean
+        return [item.caption for item in items], clean
+
+
+def train_unet(folder: Path, steps: int, seed: int, pairs: Pairs | None, start: Path | None, flow: bool) -> Training:
+    """The UNet and the text encoder, trained together; with pairs None, as the last checkpoint has them."""
     tokenizer = data.make_tokenizer(PROMPT_TOKENS)
     model = Denoiser(tokenizer)
-    training = Training("unet", model, steps, UNET_RATE, folder)
-    if z is None:
+    if start is not None:
+        take_weights(model, tokenizer, start)
+    training = Training("unet", model, steps, UNET_RATE if start is None else FINE_RATE, folder)
+    if pairs is None:
         return training
-    captions, abar = data.Captions(), scheduler().alphas_cumprod
+    abar = scheduler().alphas_cumprod
 
     def loss(step: int) -> Float[Tensor, ""]:
         rng = Stream(seed, "unet", step).generator()
-        items = [captions.draw(rng) for _ in range(UNET_BATCH)]
-        noisy, t, velocity = noised(z[torch.tensor([item.image for item in items])], abar, rng)
-        return mse_loss(model(noisy, t, data.tokens([item.caption for item in items], tokenizer)), velocity)
+        captions, clean = pairs.draw(UNET_BATCH, rng)
+        noisy, t, velocity = flowed(clean, rng) if flow else noised(clean, abar, rng)
+        return mse_loss(model(noisy, t, data.tokens(captions, tokenizer)), velocity)
 
     training.advance(loss)
     return training
@@ -166,28 +205,42 @@ def noised(
     return signal_share * clean + noise_share * noise, t, signal_share * noise - noise_share * clean
 
 
-def export(folder: Path, to: Path) -> None:
+def flowed(
+    clean: Float[Tensor, "B 4 h w"], rng: torch.Generator
+) -> tuple[Float[Tensor, "B 4 h w"], Float[Tensor, " B"], Float[Tensor, "B 4 h w"]]:
+    """Points (1 - t) clean + t noise on straight lines, the steps 1000 t, and the velocity noise - clean."""
+    count = len(clean)
+    t = (torch.arange(count) + torch.rand(count, generator=rng)) / count
+    noise = torch.randn(clean.shape, generator=rng)
+    return torch.lerp(clean, noise, t[:, None, None, None]), 1000 * t, noise - clean
+
+
+def export(folder: Path, to: Path, flow: bool) -> None:
     """The averaged weights as a diffusers pipeline in half precision."""
     autoencoder = vae()
     autoencoder.load_state_dict(torch.load(folder / "vae_final.pt", weights_only=True))
-    denoiser: Any = train_unet(folder, 0, 0, None).average
+    denoiser: Any = train_unet(folder, 0, 0, None, None, flow).average
     tokenizer = data.make_tokenizer(PROMPT_TOKENS)
-    ship(pipeline(autoencoder.half(), denoiser.unet.half(), denoiser.text_encoder.half(), tokenizer), to)
+    levels = flow_scheduler() if flow else scheduler()
+    ship(pipeline(autoencoder.half(), denoiser.unet.half(), denoiser.text_encoder.half(), tokenizer, levels), to)
 
 
 def main() -> None:
     parser = options(__doc__, "prior", PACKAGED)
     parser.add_argument("--vae-steps", type=int, default=5000)
     parser.add_argument("--unet-steps", type=int, default=11000)
+    parser.add_argument("--start", type=Path, help="a finished model whose weights are the beginning")
+    parser.add_argument("--flow", action="store_true", help="learn rectified flow")
     args = begin(parser)
     if args.evaluate:
         evaluate(args.to, args.out)
         return
     if not args.export:
-        autoencoder = train_vae(args.out, args.vae_steps, args.seed)
-        train_unet(args.out, args.unet_steps, args.seed, latents(args.out, autoencoder))
-        plot(args.out, ("vae", "unet"))
-    export(args.out, args.to)
+        autoencoder = train_vae(args.out, args.vae_steps, args.seed, args.start)
+        pairs = Pairs(_pictures(args.out), latents(args.out, autoencoder), autoencoder)
+        train_unet(args.out, args.unet_steps, args.seed, pairs, args.start, args.flow)
+        plot(args.out, ("vae", "unet") if args.vae_steps else ("unet",))
+    export(args.out, args.to, args.flow)
 
 
 if __name__ == "__main__":

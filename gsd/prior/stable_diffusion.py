@@ -17,6 +17,7 @@ from gsd.backend.checkpoint import loading, locate
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
+from gsd.prior.parts.captions import COLOURS, ViewBias, background_words, with_background, with_bias
 from gsd.prior.parts.disentangle import Disentangle, Disentangled
 from gsd.prior.parts.latent import Latent, fits, number_type
 from gsd.prior.parts.noise_schedule import noise_schedule
@@ -53,9 +54,12 @@ class StableDiffusion(Latent):
                  there is a compiler
     channels_last   weights in the order in which a GPU's tensor cores take convolutions; auto: on a GPU
     guidance_scale for sds, sjc and vsd without a number of their own; null: what is usual with each
-    random_background    fraction of training steps in which scenes lie over a random colour. The prior is not told it,
-                         so a model that was trained on one background alone, such as tiny, must have 0
+    random_background    fraction of training steps in which scenes lie over a random colour
     disentangle  {keyword: WORD, weight: w}: ConsDreamer's change of the embeddings of view words, see `Disentangled`
+    view_bias    for a model that was trained to be told (tiny): how much more often the prompt shows a front than a
+                 back, as in `gsd.prior.menagerie`; "" stays unbiased. null: nothing is said
+    name_background  whether texts end in the nearest colour's name ("red background") where scenes lie over another
+                 colour than white
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.
@@ -75,7 +79,10 @@ class StableDiffusion(Latent):
         guidance_scale: Strength | None = None,
         random_background: Fraction = 0.5,
         disentangle: Disentangle | None = None,
+        view_bias: ViewBias | None = None,
+        name_background: bool = False,
     ) -> None:
+        self.view_bias, self.name_background = view_bias, name_background
         self.device = context.device
         self.dtype = number_type(dtype, self.device)
         on_gpu = self.device.type == "cuda"
@@ -124,7 +131,10 @@ class StableDiffusion(Latent):
 
     def prepare(self, texts: Iterable[str]) -> None:
         """Embed all texts a run will use in one go; those it is asked for later load the text encoder again."""
-        self.embeddings.prepare(["", *texts, *(self.disentangled.texts if self.disentangled else ())])
+        told = [with_bias(text, self.view_bias) for text in ("", *texts)]
+        if self.name_background and self.random_background > 0:
+            told += [with_background(text, f"{name} background") for text in told for name in COLOURS]
+        self.embeddings.prepare([*told, *(self.disentangled.texts if self.disentangled else ())])
 
     def predict(
         self,
@@ -157,6 +167,9 @@ class StableDiffusion(Latent):
         return torch.lerp(texts, others, condition.blend.to(texts)[:, None, None])
 
     def _embed(self, texts: tuple[str, ...], condition: Condition) -> Float[Tensor, "V L D"]:
+        texts = tuple(with_bias(text, self.view_bias) for text in texts)
+        if self.name_background and condition.background is not None:
+            texts = tuple(map(with_background, texts, background_words(condition.background)))
         values = self.embeddings(texts)
         if self.disentangled is None:
             return values

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gsd.backend.checkpoint import locate, locate_controlnet
 from gsd.errors import GsdError, gathered
+from gsd.prior.parts.captions import ViewBias
 from gsd.prior.parts.depth import cloud_depth
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.ranges import Few, Fraction, Pixels, Strength
@@ -58,10 +59,12 @@ class ThreeFuse(StableDiffusion):
         channels_last: Literal["auto"] | bool = "auto",
         guidance_scale: Strength | None = None,
         random_background: Fraction = 0.5,
+        view_bias: ViewBias | None = None,
+        name_background: bool = False,
     ) -> None:
         folder, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
         network = (variant, resolution, dtype, attention, encode_chunk, compile, channels_last)
-        super().__init__(context, model, *network, guidance_scale, random_background)
+        super().__init__(context, model, *network, guidance_scale, random_background, None, view_bias, name_background)
         from diffusers import ControlNetModel
 
         self.controlnet = self._load(ControlNetModel, folder, variant)
