@@ -19,7 +19,9 @@ def checked(model: Any, values: Mapping[Any, Any], where: str, name: str) -> Any
     for key, value in values.items():
         field = model.model_fields.get(str(key))
         if field is not None and _has_flag(value) and not _takes_flags(field.annotation):
-            raise GsdError(f"{'.'.join(filter(None, [where, str(key)]))}={_shown(value)}: true and false are not among its values.")
+            raise GsdError(
+                f"{'.'.join(filter(None, [where, str(key)]))}={_shown(value)}: true and false are not among its values."
+            )
     try:
         return model(**{str(key): value for key, value in values.items()})
     except pydantic.ValidationError as error:

@@ -8,6 +8,7 @@ POST /api/participants/ID/answers   an answer -> 201 and the standing; 409 for o
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Collection
 from mimetypes import guess_type
@@ -26,12 +27,14 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gsd.browser.hosts import refusal
+from gsd.errors import GsdError
 from gsd.tools.study.patience import Patient
 from gsd.tools.study.study import MEDIA, QUESTIONS, Study, complaint, trials
 from gsd.tools.study.votes import Answer, RefusedError, Votes
 
 ENROL, PER_ADDRESS = "/api/participants", 100
 FULL = "No more participants can begin from this network at the moment."
+UNUSABLE = "Answers cannot be kept at the moment; please tell whoever invited you."
 ASSETS = Path(__file__).with_name("assets")
 HEADERS = {
     # Films are fetched whole and shown as blobs, so that any angle can be shown at once
@@ -101,6 +104,11 @@ def server(
             raise HTTPException(422, complaint(error)) from error
         return await run_in_threadpool(lambda: told(votes.answer(request.path_params["id"], given), 201))
 
+    def unusable(_: Request, error: Exception) -> Response:
+        """The rater is told nothing of files; whoever runs the study is told in the terminal."""
+        print(f"error: {error}", file=sys.stderr, flush=True)
+        return PlainTextResponse(UNUSABLE, 503)
+
     page = Starlette(
         routes=[  # what is not async runs in a thread
             Route("/api/study", lambda request: JSONResponse({"consent": study.consent, "questions": QUESTIONS})),
@@ -111,6 +119,7 @@ def server(
         ],
         exception_handlers={
             RefusedError: lambda _, error: PlainTextResponse(*error.args),
+            GsdError: unusable,
             ClientDisconnect: lambda _, error: Response(),  # nobody is there to be told
         },
         max_body_size=4096,

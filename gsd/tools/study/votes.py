@@ -5,7 +5,8 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import threading
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -65,14 +66,12 @@ class Votes:
     """
 
     def __init__(self, folder: Path, study: Study, most: int = MOST) -> None:
-        self.study, self.most, self._lock = study, most, threading.Lock()
-        try:
-            self._database = sqlite3.connect(folder / VOTES, timeout=30, check_same_thread=False)
+        self.file, self.study, self.most, self._lock = folder / VOTES, study, most, threading.Lock()
+        with _usable(self.file):
+            self._database = sqlite3.connect(self.file, timeout=30, check_same_thread=False)
             # FULL: a commit waits for the disk, so that not even a power failure takes an acknowledged vote
             self._database.executescript("PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;" + SCHEMA)
-        except sqlite3.Error as error:
-            raise GsdError(f"{folder / VOTES} cannot be used: {error}.") from error
-        _check(self._database, study)
+            _check(self._database, study)
 
     def close(self) -> None:
         with self._lock:
@@ -81,7 +80,7 @@ class Votes:
     def enrol(self) -> str:
         """A new rater's id. The first one fixes the study. Raises RefusedError where there are enough."""
         name = secrets.token_hex(8)
-        with self._lock, self._database as database:  # a transaction: all of it is kept, or nothing
+        with self._transaction() as database:
             database.execute("INSERT INTO study SELECT ? WHERE NOT EXISTS (SELECT * FROM study)", [self.study.digest])
             _check(database, self.study)
             if database.execute("SELECT count(*) FROM raters").fetchone()[0] >= self.most:
@@ -92,8 +91,8 @@ class Votes:
     def standing(self, name: str) -> tuple[int, int]:
         """The number of the rater with this id, and how many trials are answered. Raises RefusedError."""
         query = "SELECT number, count(position) FROM raters LEFT JOIN votes ON rater = number WHERE id = ?"
-        with self._lock:
-            found = self._database.execute(query + " GROUP BY number", [name]).fetchone()
+        with self._transaction() as database:
+            found = database.execute(query + " GROUP BY number", [name]).fetchone()
         if not found:
             raise RefusedError("No participant has this id.", 404)
         return found
@@ -106,12 +105,27 @@ class Votes:
             raise refused
         trial = trials(self.study, number)[answered]
         row = (number, answered, *trial, *(answer.choices[question] for question in QUESTIONS), answer.seconds)
-        try:
-            with self._lock, self._database as database:
+        with self._transaction() as database:
+            try:
                 database.execute(f"INSERT INTO votes VALUES ({', '.join('?' * len(row))})", row)
-        except sqlite3.IntegrityError:  # another window was faster
-            raise refused from None
+            except sqlite3.IntegrityError:  # another window was faster
+                raise refused from None
         return name
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of it is kept, or nothing. Raises GsdError where the file has been damaged meanwhile."""
+        with self._lock, _usable(self.file), self._database as database:
+            yield database
+
+
+@contextmanager
+def _usable(file: Path) -> Iterator[None]:
+    """Raises GsdError for what the database says of a damaged file, or the system of its path."""
+    try:
+        yield
+    except (sqlite3.Error, UnicodeError, OSError) as error:
+        raise GsdError(f"{file} cannot be used: {error}.") from error
 
 
 def _check(database: sqlite3.Connection, study: Study) -> None:
@@ -123,15 +137,14 @@ def _check(database: sqlite3.Connection, study: Study) -> None:
 def read(folder: Path, study: Study) -> list[Vote]:
     """All votes, by rater and in order; a study that goes on is not disturbed.
 
-    Raises GsdError where nobody has taken part, or study.json has changed since the first vote.
+    Raises GsdError where nobody has taken part, the file is damaged, or study.json has changed since the first vote.
     """
-    try:
-        file = (folder / VOTES).resolve().as_uri()
-        with closing(sqlite3.connect(f"{file}?mode=ro", uri=True, timeout=30)) as database:
-            _check(database, study)
-            rows = database.execute("SELECT * FROM votes ORDER BY rater, position").fetchall()
-    except sqlite3.Error as error:
-        raise GsdError(f"{folder} has no votes ({error}); they come with gsd study serve {folder}.") from error
+    file = folder / VOTES
+    if not file.is_file():
+        raise GsdError(f"{folder} has no votes; they come with gsd study serve {folder}.")
+    with _usable(file), closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as votes:
+        _check(votes, study)
+        rows = votes.execute("SELECT * FROM votes ORDER BY rater, position").fetchall()
     return _checked(folder, study, rows)
 
 

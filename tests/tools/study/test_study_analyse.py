@@ -226,7 +226,7 @@ def test_the_csv_has_every_trial():
 def test_a_study_from_the_first_vote_to_the_table(folder, monkeypatch, capsys):
     """Made-up raters, some of them careless, through the real server, read while it goes on; then the command."""
     plan = load(folder)
-    with pytest.raises(GsdError, match=r"has no votes .* gsd study serve"):
+    with pytest.raises(GsdError, match=r"has no votes; .* gsd study serve"):
         write(folder)
     with served(folder) as (url, _):
         with pytest.raises(GsdError, match="No rater counts yet, of 0"):

@@ -272,3 +272,23 @@ def test_connections_that_say_too_little_are_closed(serving, monkeypatch):
         assert kept.getresponse().read()
         time.sleep(0.3)
     kept.close()
+
+
+def test_a_rater_is_told_when_votes_can_no_longer_be_kept(made, tmp_path, capsys):
+    """And the terminal says why; the request leaves no traceback."""
+    folder = shutil.copytree(made, tmp_path / "study")
+    study, listener = load(folder), socket.create_server(("127.0.0.1", 0))
+    with closing(Votes(folder, study)) as votes:
+        running = server(folder, study, votes)
+        thread = threading.Thread(target=running.run, args=([listener],))
+        thread.start()
+        there = Served(listener.getsockname(), votes)
+        enrol(there)
+        votes._database.close()  # as good as a disk that is gone
+        status, _, body = ask(there, "POST", "/api/participants")
+        running.should_exit = True
+        thread.join()
+    assert (status, body) == (503, b"Answers cannot be kept at the moment; please tell whoever invited you.")
+    told = capsys.readouterr().err
+    assert "votes.sqlite cannot be used" in told
+    assert "Traceback" not in told

@@ -1,0 +1,104 @@
+"""Damaged studies of raters, taken up by the server's votes and by the analysis: a result or a sentence."""
+
+import json
+import shutil
+import sqlite3
+import traceback
+from contextlib import closing
+
+import pytest
+from damage import VALUES, flipped, hurt
+from fuzzing import HangError, at_most, fault, gathered, report
+from launch import SMALL, launch
+
+from gsd.__main__ import main
+from gsd.errors import GsdError
+from gsd.tools.study.make import make
+from gsd.tools.study.study import QUESTIONS, load
+from gsd.tools.study.votes import VOTES, Answer, RefusedError, Votes, read
+
+RATERS = 3
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A study of four pairs that three raters have voted on."""
+    root = tmp_path_factory.mktemp("studies")
+    size = (*SMALL, "turntable.views=12", "turntable.resolution=16", "metric=none", "steps=1")
+    for method in ("random", "consistent"):
+        for seed in range(4):
+            launch(root / method / f"run{seed}", *size, f"noising={method}", "loss=none", f"seed={seed}")
+    folder = root / "study"
+    make([str(root / "random"), str(root / "consistent")], folder)
+    vote(folder, RATERS)
+    return folder
+
+
+def vote(folder, raters):
+    """New raters answer all that they are asked."""
+    study = load(folder)
+    with closing(Votes(folder, study)) as votes:
+        for _ in range(raters):
+            name = votes.enrol()
+            for position in range(study.total):
+                votes.answer(name, Answer(position=position, choices=dict.fromkeys(QUESTIONS, "left"), seconds=5.0))
+    return len(read(folder, study))
+
+
+def mutated_votes(rng, folder):
+    """A value of the database is another, a row is there twice, or bits are flipped."""
+    file = folder / VOTES
+    with closing(sqlite3.connect(file)) as database, database:
+        database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        if rng.random() < 0.7:
+            column = rng.choice(["rater", "position", "kind", "scene", "left", "geometry", "overall", "seconds"])
+            value = rng.choice([value for value in VALUES if not isinstance(value, list | dict)])
+            if isinstance(value, int) and abs(value) > 2**62:
+                value = str(value)
+            try:
+                database.execute(f"UPDATE OR IGNORE votes SET {column} = ? WHERE rater = 1 AND position = 2", [value])
+            except (sqlite3.Error, UnicodeError):
+                database.execute("UPDATE raters SET number = 900 WHERE number = 1")
+            return f"a vote's {column} is {value!r}"
+    flipped(rng, file)
+    return "bits of the votes are flipped"
+
+
+def taken_up(folder):
+    """What a server does that starts on it again."""
+    try:
+        with at_most():
+            vote(folder, 1)
+    except (GsdError, RefusedError):
+        return None
+    except (Exception, HangError):
+        return f"served\n{traceback.format_exc()[-1500:]}"
+    return None
+
+
+def tried(number, rng, template, tmp_path):
+    """The faults of one case; votes that were cast before are never fewer in a result."""
+    folder = tmp_path / f"{number}"
+    shutil.copytree(template, folder, symlinks=True)
+    what = mutated_votes(rng, folder) if rng.random() < 0.5 else hurt(rng, folder)
+    faults = [fault(main, "study", "analyse", folder), taken_up(folder), fault(main, "study", "analyse", folder)]
+    result = folder / "result.json"
+    if faults == [None] * 3 and "votes" not in what and VOTES not in what and result.is_file():
+        try:
+            raters = json.loads(result.read_text())["raters"]
+        except (ValueError, KeyError, TypeError):
+            raters = RATERS  # the damage came after it
+        faults.append(f"lost\n{raters} raters" if raters < RATERS else None)
+    shutil.rmtree(folder, ignore_errors=True)
+    return [f"{what}: {each}" for each in faults if each]
+
+
+def test_a_few_damaged_studies(template, tmp_path):
+    found = gathered(tried, "studies", 10, template, tmp_path)
+    assert not found, report(found)
+
+
+@pytest.mark.slow
+def test_three_hundred_damaged_studies(template, tmp_path):
+    found = gathered(tried, "studies", 300, template, tmp_path)
+    assert not found, report(found)
