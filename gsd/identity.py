@@ -20,7 +20,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from gsd.backend.checkpoint import TINY, TINY_CONTROLNET
+from gsd.backend.checkpoint import MODELS, PACKAGED, TINY_CONTROLNET
 from gsd.backend.digests import digests
 from gsd.backend.driver import CPU_BUILD, refuse_unused_gpu
 
@@ -38,10 +38,11 @@ AUTO: dict[str, dict[str, str | bool]] = {
 TEXTS = ("_target_", "kind", "variant", "keyword", "unwanted")  # keys whose words are not looked for on the disk
 # A folder that a config names holds inputs if it has a file of these kinds, and else it is a word
 KINDS = (".json", ".safetensors", ".pt", ".pth", ".npz", ".npy", ".ply", ".png", ".jpg", ".jpeg", ".webp")
-SHIPPED = {
-    "prior.model": TINY,
-    "prior.controlnet": TINY_CONTROLNET,
-    **{f"metric.{name}.model": TINY.parents[1] / "metric" / "tiny_clip" for name in ("clip_score", "clip_view")},
+CLIP = PACKAGED.parent / "metric" / "tiny_clip"
+SHIPPED = {  # what names instead of paths stand for
+    **{("prior.model", name): PACKAGED / name for name in MODELS},
+    ("prior.controlnet", "tiny"): TINY_CONTROLNET,
+    **{(f"metric.{name}.model", "tiny"): CLIP for name in ("clip_score", "clip_view")},
 }
 
 
@@ -155,8 +156,8 @@ def _place(key: str, text: str) -> Path | None:
     group, _, name = key.partition(".")
     if group == "prompting" or not name or name.rpartition(".")[2] in TEXTS or not any(map(str.isalnum, text)):
         return None
-    if text == "tiny" and key in SHIPPED:
-        return SHIPPED[key]
+    if (key, text) in SHIPPED:
+        return SHIPPED[key, text]
     try:
         place = Path(text.removeprefix("local-dir:")).expanduser()
         if place.is_file():

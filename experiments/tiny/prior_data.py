@@ -15,7 +15,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -23,16 +23,18 @@ from torch import Tensor
 
 from gsd.geometry import orbit
 from gsd.menagerie import Creature, load, trace
-from gsd.prior.parts.captions import COLOURS, background_words, with_background, with_bias
+from gsd.prior.parts.captions import COLOURS, ViewBias, background_words, with_background, with_bias
 from gsd.types import Cameras
 
+Some = TypeVar("Some")
 RESOLUTION = 64  # pixels
 VARIANTS = 4  # individuals of a creature, as in prior=menagerie
 AZIMUTHS = 72
 ELEVATIONS = (0.0, 7.5, 15.0, 22.5, 30.0, 50.0, 70.0)  # degrees
 LEVEL = 5  # of them: all but those of an "overhead view"
-VIEW_BIAS, VIEW_WORDS = 2, 4.0
-VIEW_BIASES = (0, 1, 2, 4, 8)  # that a caption may ask for
+VIEW_BIAS: ViewBias = 2
+VIEW_WORDS = 4.0
+VIEW_BIASES: tuple[ViewBias, ...] = get_args(ViewBias)  # that a caption may ask for
 VIEWS = ("front", "side", "left side", "right side", "back", "overhead")
 
 UNCONDITIONAL = 0.12  # of the captions are empty
@@ -195,5 +197,5 @@ def integer(below: int, rng: torch.Generator) -> int:
     return int(torch.randint(below, (), generator=rng))
 
 
-def choice(options: Sequence[str], rng: torch.Generator) -> str:
+def choice(options: Sequence[Some], rng: torch.Generator) -> Some:
     return options[integer(len(options), rng)]

@@ -24,9 +24,8 @@ import prior_data as data
 import torch
 from jaxtyping import Float, Int, UInt8
 from prior_evaluate import evaluate
-from prior_networks import (
-    PROMPT_TOKENS, SCALING, Denoiser, flow_scheduler, pipeline, scheduler, start_from_colours, take_autoencoder, take_weights, vae,
-)  # fmt: skip
+from prior_networks import PROMPT_TOKENS, SCALING, Denoiser, flow_scheduler, pipeline, scheduler, vae
+from prior_starts import start_from_colours, take_autoencoder, take_weights
 from torch import Tensor
 from torch.nn.functional import interpolate, l1_loss, mse_loss
 from training import Training, begin, options, plot, ship, write
@@ -41,7 +40,7 @@ FINE_RATE = 3e-4  # of a UNet that is trained already
 
 
 def train_vae(folder: Path, steps: int, seed: int, start: Path | None) -> Any:
-    """The trained autoencoder; over white its latents have mean 0 and standard deviation 1 / SCALING in every channel."""
+    """The trained autoencoder; over white its latents have mean 0 and standard deviation 1 / SCALING."""
     file = folder / "vae_final.pt"
     model = vae()
     if file.exists():

@@ -17,6 +17,7 @@ from typing import Any
 from gsd.errors import GsdError, reason
 
 PACKAGED = Path(__file__).parents[1] / "prior"
+MODELS = {"tiny": "train_prior.py", "tiny_flow": "train_prior.py --flow"}  # shipped, and what makes them
 TINY = PACKAGED / "tiny"
 TINY_CONTROLNET = PACKAGED / "tiny_controlnet"
 
@@ -35,13 +36,17 @@ PICKLES = {".bin", ".pt", ".pth", ".ckpt"}
 
 
 def locate(model: str, variant: str | None = None) -> Path:
-    """The folder of a checkpoint: "tiny" (shipped with gsd), a folder, or a hub id, downloaded on first use."""
-    if model == "tiny" and not (TINY / "model_index.json").exists():
+    """The folder of a checkpoint: "tiny" or "tiny_flow" (shipped with gsd), a folder, or a hub id, downloaded on first
+    use."""
+    if model not in MODELS:
+        return located(model, variant, "prior.model", check)
+    folder = PACKAGED / model
+    if not (folder / "model_index.json").exists():
         raise GsdError(
-            f"prior=tiny: its weights are not in {TINY}; make them with python experiments/tiny/train_prior.py, "
+            f"prior={model}: its weights are not in {folder}; make them with python experiments/tiny/{MODELS[model]}, "
             "or use prior=menagerie."
         )
-    return located(TINY if model == "tiny" else model, variant, "prior.model", check)
+    return located(folder, variant, "prior.model", check)
 
 
 def locate_controlnet(controlnet: str, variant: str | None = None) -> Path:
