@@ -20,6 +20,7 @@ from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD
 from gsd.menagerie import load, trace
 from gsd.noise_levels import vp_sigmas
+from gsd.prior.parts.captions import with_bias
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.protocols import Prior
 from gsd.random import Stream
@@ -458,3 +459,21 @@ def test_the_shipped_model_knows_every_creature():
     mine, other = (prior.denoise(x, sigma, Condition(t)) for t in (texts, (*texts[1:], texts[0])))
     closer = (mine - z).square().mean((1, 2, 3)) < (other - z).square().mean((1, 2, 3))
     assert closer.sum() >= 19
+
+
+def test_texts_say_the_view_bias_and_the_colour_behind():
+    """Of every text but the empty one the bias; of each view its own colour, and nothing of white."""
+    plain, told = StableDiffusion(Context(), "tiny"), StableDiffusion(
+        Context(), "tiny", random_background=0.3, view_bias=4, name_background=True
+    )  # fmt: skip
+    behind = torch.tensor([[0.9, 0.1, 0.05], [1.0, 1.0, 1.0], [0.1, 0.2, 0.9], [0.6, 0.5, 0.4]])
+    texts = ("an owl", "an owl", "", "an owl, back view")
+    said = (
+        "an owl, view bias 4, red background", "an owl, view bias 4", "blue background",
+        "an owl, back view, view bias 4, grey background",
+    )  # fmt: skip
+    assert torch.equal(told.embed(Condition(texts, background=behind)), plain.embed(Condition(said)))
+    biased = tuple(with_bias(text, 4) for text in texts)
+    assert torch.equal(told.embed(Condition(texts)), plain.embed(Condition(biased)))
+    told.prepare(["an owl"])
+    assert {"an owl, view bias 4, magenta background", "black background"} <= told.embeddings.known.keys()

@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from collections import defaultdict
 
 import prior_data as data
 import prior_starts as starts
@@ -12,6 +14,7 @@ from prior_evaluate import evaluate
 from torch.nn.functional import avg_pool2d
 
 from gsd.menagerie import find
+from gsd.prior.parts.captions import background_words
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.types import Condition, Context
 
@@ -68,22 +71,67 @@ def test_latents_are_normalised_without_changing_the_images():
 
 
 def test_captions_name_what_is_in_the_picture():
+    """The creature, the side it is seen from as often as the bias says, and the colour behind it."""
     rng, captions = torch.Generator().manual_seed(0), data.Captions()
-    named, fronts, backs = 0, [], []
-    for _ in range(2000):
+    named, seen, grounds = 0, defaultdict(list), 0
+    for _ in range(4000):
         item = captions.draw(rng)
-        creature, azimuth = item.image // 8, item.image % 4
-        if captions.creatures[creature].words[0].lower() in item.caption.lower():
+        creature, azimuth = captions.creatures[item.image // 8], item.image % 4
+        knows = any(word.lower() in item.caption.lower() for word in creature.words)
+        if creature.words[0].lower() in item.caption.lower():
             named += 1
-            assert find(item.caption).name == captions.creatures[creature].name
-        if item.caption.endswith(", back view"):
-            backs.append(azimuth == 2)
-        elif "view" not in item.caption:
-            fronts.append(azimuth == 0)
-    assert named > 600
-    share = math.exp(2) / (math.exp(2) + 2 + math.exp(-2))  # of four azimuths by exp(2 cos a), or exp(-2 cos a)
-    for hits in (fronts, backs):
-        assert abs(sum(hits) / len(hits) - share) < 4 * (share * (1 - share) / len(hits)) ** 0.5
+            assert find(item.caption).name == creature.name
+        coloured = item.background != (1.0, 1.0, 1.0)
+        grounds += coloured
+        assert item.caption.endswith(background_words(torch.tensor([item.background]))[0])
+        bias = re.search(r"view bias (\d)", item.caption)
+        bias = int(bias[1]) if bias else 2 if knows else 0
+        view = re.search(r"\b(front|side|back|overhead) view\b", item.caption)
+        if view is None or view[1] == "back":
+            seen[bias - (4 if view else 0)].append(azimuth == 0)
+    assert named > 1200
+    assert abs(grounds / 4000 - data.COLOURED) < 4 * 0.5 / 4000**0.5
+    assert len(seen) >= 8
+    for slope, hits in seen.items():  # of four azimuths by exp(slope cos a)
+        share = math.exp(slope) / (math.exp(slope) + 2 + math.exp(-slope))
+        assert abs(sum(hits) / len(hits) - share) < 4 * (share * (1 - share) / len(hits)) ** 0.5 + 1e-9
+
+
+def test_pictures_lie_over_the_colour_that_is_said():
+    rgba, red = data.images()[:8], torch.tensor([1.0, 0.0, 0.0]).expand(8, 3)
+    pictures = data.over(rgba, red)
+    empty = rgba[:, 3] == 0
+    assert (pictures.movedim(1, -1)[empty] == torch.tensor([1.0, -1.0, -1.0])).all()
+    white = data.over(rgba, torch.ones(8, 3))
+    assert torch.allclose(white, rgba[:, :3].float() / 127.5 - 1, atol=1e-6)
+    opaque = (rgba[:, 3] == 255)[:, None].expand_as(white)
+    assert torch.equal(pictures[opaque], white[opaque])
+
+
+def test_a_flow_is_a_straight_line():
+    clean = torch.randn(8, 4, 2, 2)
+    x, step, velocity = training.flowed(clean, torch.Generator().manual_seed(0))
+    t = (step / 1000)[:, None, None, None]
+    assert torch.allclose(x - t * velocity, clean, atol=1e-5)
+    assert (step.sort().values == step).all()
+
+
+def test_weights_of_a_finished_model_are_a_beginning_whatever_words_are_new():
+    """The same answer as the shipped model's to words that both know."""
+    from diffusers import UNet2DConditionModel
+    from transformers import CLIPTextModel, CLIPTokenizer
+
+    theirs = CLIPTokenizer.from_pretrained(training.PACKAGED / "tokenizer")
+    encoder = CLIPTextModel.from_pretrained(training.PACKAGED / "text_encoder").float()
+    unet = UNet2DConditionModel.from_pretrained(training.PACKAGED / "unet").float()
+    ours = data.make_tokenizer(training.PROMPT_TOKENS)
+    model = training.Denoiser(ours)
+    starts.take_weights(model, ours, training.PACKAGED)
+    x, t, captions = torch.randn(2, 4, 16, 16), torch.tensor([100, 700]), ["a cat, back view", ""]
+    with torch.no_grad():
+        wanted = unet(x, t, encoder(data.tokens(captions, theirs))[0]).sample
+        found = model.eval()(x, t, data.tokens(captions, ours))
+    assert torch.allclose(found, wanted, atol=1e-5)
 
 
 def test_the_tokenizer_knows_its_words_and_copes_with_others():
