@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -11,8 +12,13 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from gsd.backend.triton import BLOCK, launch, on_triton
+
 CHUNK = 4096  # samples whose hidden layers are in the cache together
 CHUNK_ON_CUDA = 2**22  # of which a hidden layer of 64 takes a GiB
+WIDTH = 8  # programs take BLOCK / WIDTH samples, whose layers fit into the fast memory of any GPU
+PROGRAMS = 1024  # that share the samples where gradients of weights are summed
+WIDEST = {2: 64, 3: 32}  # inputs and units of a layer that the Triton kernels take, by the number of matrices
 
 
 class MLP(nn.Module):
@@ -27,14 +33,14 @@ class MLP(nn.Module):
         )
 
     def forward(self, x: Float[Tensor, "I M"]) -> Float[Tensor, "O M"]:
-        return _Chunked.apply(x, *self.weights)
+        return (_Fused if _fuses(x, *self.weights) else _Chunked).apply(x, *self.weights)
 
     def slope(self, x: Float[Tensor, "I M"]) -> Float[Tensor, "I M"]:
         """The derivative of the first output by x, which passes gradients to the weights.
 
         To x it passes none, for it has none: between the kinks of the rectifiers the network is linear.
         """
-        return _Slope.apply(x, *self.weights)
+        return (_FusedSlope if _fuses(x, *self.weights) else _Slope).apply(x, *self.weights)
 
     def plain(self, x: Float[Tensor, "I M"]) -> Float[Tensor, "O M"]:
         """The same as separate operations, which may be differentiated twice."""
@@ -98,6 +104,85 @@ class _Slope(torch.autograd.Function):
                 push = torch.where(held[i + 1] > 0, weights[i] @ push, 0.0)
             g_weights[-1][0] += push.sum(1)
         return None, *g_weights
+
+
+class _Fused(torch.autograd.Function):
+    """All layers by one Triton kernel."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
+        from gsd.field import mlp_triton
+
+        x, flat = x.detach().contiguous(), torch.cat([w.detach().flatten() for w in weights])
+        out, sizes = x.new_empty(weights[-1].shape[0], x.shape[1]), _sizes(weights)
+        launch(mlp_triton.forward, x.shape[1], x, flat, out, x.shape[1], width=WIDTH, **sizes)
+        ctx.save_for_backward(x, flat)
+        ctx.shapes, ctx.sizes = [w.shape for w in weights], sizes
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_out: Tensor) -> tuple[Tensor, ...]:
+        from gsd.field import mlp_triton
+
+        x, flat = ctx.saved_tensors
+        g_x, programs = torch.empty_like(x), _programs(x)
+        sums = x.new_empty(programs, len(flat))
+        mlp_triton.backward[(programs,)](
+            x, flat, g_out.contiguous(), g_x, sums, x.shape[1], **ctx.sizes, B=BLOCK // WIDTH
+        )
+        return g_x, *_parted(sums.sum(0), ctx.shapes)
+
+
+class _FusedSlope(torch.autograd.Function):
+    """As _Fused, of the network's derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
+        from gsd.field import mlp_triton
+
+        x, flat = x.detach().contiguous(), torch.cat([w.detach().flatten() for w in weights])
+        out, sizes = torch.empty_like(x), _sizes(weights)
+        launch(mlp_triton.slope, x.shape[1], x, flat, out, x.shape[1], width=WIDTH, **sizes)
+        ctx.save_for_backward(x, flat)
+        ctx.shapes, ctx.sizes = [w.shape for w in weights], sizes
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_out: Tensor) -> tuple[Tensor | None, ...]:
+        from gsd.field import mlp_triton
+
+        x, flat = ctx.saved_tensors
+        programs = _programs(x)
+        sums = x.new_empty(programs, len(flat))
+        mlp_triton.slope_backward[(programs,)](
+            x, flat, g_out.contiguous(), sums, x.shape[1], **ctx.sizes, B=BLOCK // WIDTH
+        )
+        return None, *_parted(sums.sum(0), ctx.shapes)
+
+
+def _fuses(x: Tensor, *weights: Tensor) -> bool:
+    """Whether the Triton kernels take a network: on CUDA, of one or two hidden layers that are small enough."""
+    widest = max(weights[0].shape[1], len(weights[0]))
+    return on_triton(x) and widest <= WIDEST.get(len(weights), 0) and len(weights[-1]) <= 16
+
+
+def _sizes(weights: Sequence[Tensor]) -> dict[str, int]:
+    """The kernels' constants: matrix units take powers of two from 16 on."""
+    (hidden, inputs), outputs = weights[0].shape, len(weights[-1])
+    padded = (max(16, 1 << (size - 1).bit_length()) for size in (inputs, hidden, outputs))
+    sizes = {"IN": inputs, "H": hidden, "OUT": outputs} | dict(zip(("IP", "HP", "OP"), padded, strict=True))
+    return sizes | {"LAYERS": len(weights) - 1}
+
+
+def _programs(x: Tensor) -> int:
+    return max(1, min(PROGRAMS, -(-x.shape[1] * WIDTH // BLOCK)))
+
+
+def _parted(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:
+    parts = flat.split([shape.numel() for shape in shapes])
+    return [part.view(shape) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def _pulls(held: list[Tensor], weights: list[Tensor] | tuple[Tensor, ...]) -> list[Tensor]:

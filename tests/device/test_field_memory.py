@@ -1,5 +1,7 @@
 """What a step of a radiance field takes of a GPU at its authors' size, counted on a smaller picture."""
 
+import gc
+
 import pytest
 import torch
 from launch import config
@@ -29,6 +31,7 @@ def test_dreamfusion_with_3dfuse_and_gsd_fits_16_gb(monkeypatch):
         assert cameras.width == AUTHORS
         scene = make(cfg.representation, "representation", context, Representation)
         cameras = cameras.resized(SIDE, SIDE).to("cuda")
+        gc.collect()  # else what the interpreter of Triton still holds of the last call counts as held
         before = book.start_again()
         shown = scene.render(cameras)
         (shown.rgb.sum() + shown.depth.sum() + shown.alpha.sum() + shown.orientation.sum()).backward()
@@ -38,4 +41,4 @@ def test_dreamfusion_with_3dfuse_and_gsd_fits_16_gb(monkeypatch):
         # The table with both moments of Adam, and at most three gradients that are being added
         assert large + 6 * TABLE < 16e9, f"{large / 1e9:.1f} GB"
         scene.step()
-    assert book.count("kernel") <= 520, book.table("kernel")
+    assert book.count("kernel") <= 320, book.table("kernel")

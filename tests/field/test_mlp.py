@@ -1,6 +1,8 @@
 import pytest
 import torch
+from virtual_cuda import virtual_cuda
 
+from gsd.field import mlp
 from gsd.field.mlp import CHUNK, MLP
 
 
@@ -34,3 +36,27 @@ def test_the_slope_is_the_derivative_and_teaches_the_weights(layers):
     ours, theirs = (torch.autograd.grad((y * pull).sum(), list(net.weights)) for y in (made, expected))
     for one, other in zip(ours, theirs, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(("sizes", "layers"), [((32, 64, 1), 1), ((10, 20, 3), 1), ((16, 16, 3), 2), ((5, 31, 16), 2)])
+@pytest.mark.parametrize("count", [1, 64, 200])
+def test_triton_equals_the_plain_network(sizes, layers, count, monkeypatch):
+    """Values, and gradients by the input and all weights, of the network and of its slope; programs share blocks."""
+    pytest.importorskip("triton")
+    monkeypatch.setattr(mlp, "PROGRAMS", 2)
+    net = MLP(sizes[0], sizes[1], layers, sizes[2], torch.Generator().manual_seed(0))
+    x = torch.randn(sizes[0], count, generator=torch.Generator().manual_seed(1)).requires_grad_()
+    pulls = [torch.randn(size, count, generator=torch.Generator().manual_seed(2)) for size in (sizes[2], sizes[0])]
+    out = net.plain(x)
+    expected = [out, *torch.autograd.grad((out * pulls[0]).sum(), [x, *net.weights])]
+    (along,) = torch.autograd.grad(net.plain(x)[0].sum(), x, create_graph=True)
+    expected += [along, *torch.autograd.grad((along * pulls[1]).sum(), list(net.weights))]
+    with virtual_cuda() as book:
+        there, held = net.to("cuda"), x.detach().to("cuda").requires_grad_()
+        out, along = there(held), there.slope(held)
+        found = [out, *torch.autograd.grad((out * pulls[0].to("cuda")).sum(), [held, *there.weights])]
+        found += [along, *torch.autograd.grad((along * pulls[1].to("cuda")).sum(), list(there.weights))]
+        found = [value.cpu().clone() for value in found]
+    assert "triton forward" in book.table("kernel")
+    for one, other in zip(found, expected, strict=True):
+        assert torch.allclose(one, other.detach(), rtol=1e-4, atol=1e-4)
