@@ -10,7 +10,7 @@ import torch
 from gsd.errors import GsdError
 from gsd.experiment import make_scene
 from gsd.results.folder import RunFolder
-from gsd.tools.trust import configuration
+from gsd.results.trust import configuration
 from gsd.types import Context, PointCloud
 
 NEEDED = {"prompt", "steps", "seed", "particles", "turntable", "representation"}  # of a run's config
