@@ -148,13 +148,12 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
     for scene, start in zip(scenes, starts, strict=True):
         if start.whole is not None:
             scene.adopt(start.whole)
-    whole: Any = scenes[0] if len(scenes) == 1 else Particles(scenes)
     t = cfg.turntable
     return Experiment(
         **{key: cfg[key] for key in ("prompt", "seed", "steps", *EVERY, "profile")},
         **vars(light),
         device=context.device,
-        representation=whole,
+        representation=scenes[0] if len(scenes) == 1 else Particles(scenes),
         prior=prior,
         shares=Shares(losses),
         metrics=metrics,

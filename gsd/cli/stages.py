@@ -34,12 +34,12 @@ def planned(cfg: DictConfig) -> dict[str, DictConfig]:
     """
     stages = {name: _composed(cfg, name, overrides) for name, overrides in stages_of(cfg).items()}
     if stages:
-        _refuse_unused(cfg, stages)
         for name, config in stages.items():
             _of_stage(name, refuse, config)
             _of_stage(name, _check_start, config, stages)
         refuse(cfg)
         _check_start(cfg, stages)
+        _refuse_unused(cfg, stages)
     return stages
 
 
@@ -74,10 +74,13 @@ def _check_start(cfg: DictConfig, stages: dict[str, DictConfig]) -> None:
 def _composed(cfg: DictConfig, name: str, overrides: list[str]) -> DictConfig:
     typed = [word for word in cfg.hydra.overrides.task if _root(word) != "stages"]
     settings = [word for word in typed if "." in _key(word) and _root(word) in groups()]
-    bare = [word for word in typed if word not in settings]
-    stage: DictConfig = _of_stage(name, compose, *bare, *overrides, *NOT_HERE)
-    if kept := [word for word in settings if _same_option(_key(word), cfg, stage)]:
-        left = [word for word in typed if word in bare or word in kept]
+    try:
+        stage, refused = compose(*typed, *overrides, *NOT_HERE), False
+    except GsdError:  # perhaps since some of it is of another option
+        bare = [word for word in typed if word not in settings]
+        stage, refused = _of_stage(name, compose, *bare, *overrides, *NOT_HERE), True
+    left = [word for word in typed if word not in settings or _same_option(_key(word), cfg, stage)]
+    if refused or left != typed:
         stage = _of_stage(name, compose, *left, *overrides, *NOT_HERE)
     own = set(map(_key, overrides))
     with open_dict(stage):

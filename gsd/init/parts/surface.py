@@ -13,7 +13,7 @@ from gsd.types import Cameras, PointCloud, Render
 
 ELEVATIONS = (-60.0, -30.0, 0.0, 30.0, 60.0)  # degrees
 AZIMUTHS = 12
-PIXELS = 128
+PIXELS = 96
 DISTANCE, FOV = 3.0, 40.0  # world units, degrees: each view holds the unit ball
 SOLID = 0.5  # alpha above which a ray ends
 
