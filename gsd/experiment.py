@@ -37,7 +37,7 @@ from gsd.protocols import (
 )
 from gsd.random import Stream
 from gsd.schedule import extremes
-from gsd.settings import check_settings
+from gsd.settings import check_settings, start_of
 from gsd.shares import Shares
 from gsd.types import Cameras, Context
 
@@ -162,8 +162,11 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
 
 
 def refuse(cfg: DictConfig) -> None:
-    """Raise what `build` raises before anything large is loaded."""
-    _light_parts(cfg)
+    """Raise what `build` raises before anything large is loaded; the folder of a stage does not exist yet."""
+    context, _ = _light_parts(cfg)
+    if start_of(cfg) is None:
+        kind = options(cfg.representation, "representation", Representation)
+        _light_init(cfg, replace(context, representation=kind))
 
 
 def _light_parts(cfg: DictConfig) -> tuple[Context, _Light]:

@@ -105,9 +105,29 @@ def stages_of(cfg: Mapping[Any, Any]) -> dict[str, list[str]]:
         raise GsdError(f"stages={given!r} should be NAME: [OVERRIDE, ...] for each stage, or null for none.")
     for name, overrides in given.items():
         _check_stage(name, overrides)
-        _check_start(_start_in(overrides), f"stages.{name}", list(given), before=name)
-    _check_start(_start_of(cfg), "The run", list(given))
+        check_order(_start_in(overrides), f"stages.{name}", list(given), before=name)
+    check_order(start_of(cfg), "The run", list(given))
     return given
+
+
+def start_of(cfg: Mapping[Any, Any]) -> str | None:
+    """The stage that a config starts from; None: from no stage."""
+    init = OmegaConf.to_container(cfg["init"]) if "init" in cfg and OmegaConf.is_config(cfg["init"]) else None
+    return _named(init.get("path")) if isinstance(init, dict) else None
+
+
+def check_order(start: str | None, who: str, names: list[str], before: str | None = None) -> None:
+    """Refuse a stage to start from that does not exist, or does not come before the stage `before`."""
+    if start is not None and start not in names:
+        raise GsdError(f"{who} starts from stage {start}, which does not exist; there are {', '.join(names)}.")
+    if start is not None and before is not None and names.index(start) >= names.index(before):
+        order = "itself" if start == before else f"stage {start}, which comes later"
+        raise GsdError(f"{who} starts from {order}; a stage can start from an earlier one alone.")
+
+
+def _named(path: Any) -> str | None:
+    """The stage that an init.path names."""
+    return path.removeprefix(STAGE) if isinstance(path, str) and path.startswith(STAGE) else None
 
 
 def _check_stage(name: Any, overrides: Any) -> None:
@@ -129,27 +149,9 @@ def _check_stage(name: Any, overrides: Any) -> None:
 
 
 def _start_in(overrides: list[str]) -> str | None:
-    """The last init.path that they set."""
+    """The stage in the last init.path that they set."""
     paths = [each.partition("=")[2].strip("'\"") for each in overrides if each.lstrip("+").startswith("init.path=")]
-    return paths[-1] if paths else None
-
-
-def _start_of(cfg: Mapping[Any, Any]) -> Any:
-    """The init.path of a config, if it has one."""
-    init = OmegaConf.to_container(cfg["init"]) if "init" in cfg and OmegaConf.is_config(cfg["init"]) else None
-    return init.get("path") if isinstance(init, dict) else None
-
-
-def _check_start(path: Any, who: str, names: list[str], before: str | None = None) -> None:
-    """Refuse a path to a stage that does not exist, or does not come before the stage `before`."""
-    if not isinstance(path, str) or not path.startswith(STAGE):
-        return
-    start = path.removeprefix(STAGE)
-    if start not in names:
-        raise GsdError(f"{who} starts from stage {start}, which does not exist; there are {', '.join(names)}.")
-    if before is not None and names.index(start) >= names.index(before):
-        order = "itself" if start == before else f"stage {start}, which comes later"
-        raise GsdError(f"{who} starts from {order}; a stage can start from an earlier one alone.")
+    return _named(paths[-1]) if paths else None
 
 
 @cache

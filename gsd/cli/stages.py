@@ -18,7 +18,7 @@ from gsd.config import options
 from gsd.errors import GsdError
 from gsd.experiment import continues, refuse
 from gsd.protocols import Representation
-from gsd.settings import STAGE, stages_of
+from gsd.settings import STAGE, check_order, stages_of, start_of
 
 OF_THE_WHOLE = ("prompt", "seed", "device", "threads")  # also where a config was changed after it was composed
 NOT_HERE = ("stages=null", "objective=null")
@@ -35,18 +35,13 @@ def planned(cfg: DictConfig) -> dict[str, DictConfig]:
     stages = {name: _composed(cfg, name, overrides) for name, overrides in stages_of(cfg).items()}
     if stages:
         for name, config in stages.items():
+            check_order(start_of(config), f"stages.{name}", list(stages), before=name)
             _of_stage(name, refuse, config)
             _of_stage(name, _check_start, config, stages)
         refuse(cfg)
         _check_start(cfg, stages)
         _refuse_unused(cfg, stages)
     return stages
-
-
-def start_of(cfg: DictConfig) -> str | None:
-    """The stage that a config starts from."""
-    path = cfg.init.get("path")
-    return path.removeprefix(STAGE) if isinstance(path, str) and path.startswith(STAGE) else None
 
 
 def _refuse_unused(cfg: DictConfig, stages: dict[str, DictConfig]) -> None:
@@ -87,7 +82,7 @@ def _composed(cfg: DictConfig, name: str, overrides: list[str]) -> DictConfig:
         for key in OF_THE_WHOLE:
             if key not in own:
                 stage[key] = cfg[key]
-        if start_of(stage) and "init.path" not in own:  # where the run itself starts
+        if start_of(stage) and not own & {"init.path", "experiment"}:  # where the run itself starts
             del stage.init.path
         stage.hydra.mode = cfg.hydra.mode
     return stage

@@ -23,6 +23,7 @@ from gsd.results.folder import STAGES, RunFolder
 from gsd.results.owner import belongs, sign
 from gsd.results.reading import there
 from gsd.results.runs import Run
+from gsd.settings import start_of
 
 if TYPE_CHECKING:
     import torch
@@ -106,8 +107,6 @@ def _through_stages(cfg: DictConfig, home: RunFolder, asked: Identity) -> DictCo
 
 def _started(cfg: DictConfig, home: RunFolder) -> DictConfig:
     """The config with the folder of the stage that it starts from."""
-    from gsd.cli.stages import start_of
-
     start = start_of(cfg)
     if start is None:
         return cfg

@@ -179,6 +179,7 @@ COMPOSED = {  # refused before the first stage begins
     ),
     "sizes": (of(COARSE, SHARP.replace("levels=3", "levels=4")), "stages.sharp: .* set representation.levels=3"),
     "a field from Gaussians": (of('coarse: ["init=shell"]', SHARP), "stages.sharp: .* does not start at points"),
+    "a file": (of(COARSE.replace("init=shell", 'init=run","init.path=/not/there'), SHARP), "stages.coarse: .* no such"),
     "the last": ((*of(COARSE, SHARP), "sigma.t_min=7"), "sigma.t_min=7"),
 }
 
