@@ -23,8 +23,8 @@ class AnotherRun(Init):
 
     A run with the same representation goes on from the whole scene: means, quats, scales, opacities, colours and ids of
     Gaussians; hash grid, networks, occupancy and points of a field. Its optimiser starts fresh. Gaussians start from a
-    field at `points` points of its surface, which is where rays of views all around end, in the colours seen there;
-    their opacity is `representation.opacity`. A field does not start from Gaussians.
+    field at `points` points of its surface, which is where rays of views all around end, in its colours there; their
+    opacity is `representation.opacity`. A field does not start from Gaussians.
 
     particle: which scene of a run that has several. All scenes of this run start from it.
     """
@@ -46,7 +46,7 @@ class AnotherRun(Init):
             splats = self.scene.splats()
             return PointCloud(splats.means.cpu(), (0.5 + SH_C0 * splats.sh[:, 0]).clamp(0, 1).cpu(), state)
         if state is None:
-            return surface_points(self.scene.render, self.points, self.context.device, rng, f"init.path={self.path}")
+            return surface_points(self.scene, self.points, self.context.device, rng, f"init.path={self.path}")
         xyz = self.scene.scene().points.cpu()
         rgb = self.scene.field(xyz)[1].clamp(0, 1) if isinstance(self.scene, OfField) else torch.full_like(xyz, GREY)
         return PointCloud(xyz, rgb, state)
