@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -36,9 +37,11 @@ from gsd.protocols import (
 )
 from gsd.random import Stream
 from gsd.schedule import extremes
-from gsd.settings import check_settings
+from gsd.settings import check_settings, start_of
 from gsd.shares import Shares
 from gsd.types import Cameras, Context
+
+Described = tuple[Any, dict[str, Any]]  # a class and its checked options, from `gsd.config.options`
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,20 @@ class Experiment:
 
     def stream(self, name: str, step: int = 0) -> Stream:
         return Stream(self.seed, name, step)
+
+
+@dataclass(frozen=True)
+class _Light:
+    """The parts of an experiment that load nothing."""
+
+    camera: Camera
+    prompting: Prompting
+    sigma: Sigma
+    guidance: Guidance
+    noising: Noising
+    losses: dict[str, Loss]
+    loggers: dict[str, Logger]
+    viewer: Viewer | None
 
 
 def context_of(cfg: DictConfig) -> Context:
@@ -104,26 +121,13 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
         >>> experiment.steps
         50
     """
-    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
-    if missing:
-        raise GsdError(f"{missing[0]} has no value; add {missing[0]}=... to the command line.")
-    context = context_of(cfg)
-    check(cfg, context.device)
-    camera = make(cfg.camera, "camera", context, Camera)
-    guidance = make(cfg.guidance, "guidance", context, Guidance)
-    noising = make(cfg.noising, "noising", context, Noising)
-    losses = {k: make(v, f"loss.{k}", context, Loss) for k, v in chosen(cfg, "loss").items()}
-    _check_pairs(guidance, camera, noising, losses)
-    loggers = {k: make(v, f"logger.{k}", context, Logger) for k, v in chosen(cfg, "logger").items()}
-    viewer = make(cfg.viewer, "viewer", context, Viewer) if cfg.viewer else None
-    sigma = make(cfg.sigma, "sigma", context, Sigma)
-    prompting = make(cfg.prompting, "prompting", context, Prompting)
-    if extremes(guidance.view_scale) != (0, 0):
-        prompting(camera(Stream(cfg.seed, "camera"))).opposite_view()  # refuses texts without view words
-    _prepare_kernels(cfg, context.device)
-    shared = prior
+    context, light = _light_parts(cfg)
+    camera, guidance, losses, prompting = light.camera, light.guidance, light.losses, light.prompting
+    scene_kind = options(cfg.representation, "representation", Representation)
+    _prepare_kernels(scene_kind, context.device)
+    made, shared = _light_init(cfg, for_scene := replace(context, representation=scene_kind)), prior
     init, prior = gathered(
-        lambda: make(cfg.init, "init", context, Init),
+        lambda: made or make(cfg.init, "init", for_scene, Init),
         lambda: make(cfg.prior, "prior", context, Prior) if shared is None else shared,
     )
     _check_views(prior, camera, guidance)
@@ -141,24 +145,49 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
     scenes = [
         make_scene(cfg, replace(each, seed=seed, points=points)) for seed, points in zip(seeds, starts, strict=True)
     ]
+    for scene, start in zip(scenes, starts, strict=True):
+        if start.whole is not None:
+            scene.adopt(start.whole)
     t = cfg.turntable
     return Experiment(
         **{key: cfg[key] for key in ("prompt", "seed", "steps", *EVERY, "profile")},
+        **vars(light),
         device=context.device,
-        camera=camera,
-        prompting=prompting,
-        sigma=sigma,
         representation=scenes[0] if len(scenes) == 1 else Particles(scenes),
         prior=prior,
-        guidance=guidance,
-        noising=noising,
-        losses=losses,
         shares=Shares(losses),
         metrics=metrics,
-        loggers=loggers,
-        viewer=viewer,
         turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(context.device),
     )
+
+
+def refuse(cfg: DictConfig) -> None:
+    """Raise what `build` raises before anything large is loaded; the folder of a stage does not exist yet."""
+    context, _ = _light_parts(cfg)
+    if start_of(cfg) is None:
+        kind = options(cfg.representation, "representation", Representation)
+        _light_init(cfg, replace(context, representation=kind))
+
+
+def _light_parts(cfg: DictConfig) -> tuple[Context, _Light]:
+    """The parts that cost nothing, checked against each other, after all types and ranges of the config."""
+    missing = sorted(str(key) for key in OmegaConf.missing_keys(cfg))
+    if missing:
+        raise GsdError(f"{missing[0]} has no value; add {missing[0]}=... to the command line.")
+    context = context_of(cfg)
+    check(cfg, context.device)
+    camera = make(cfg.camera, "camera", context, Camera)
+    guidance = make(cfg.guidance, "guidance", context, Guidance)
+    noising = make(cfg.noising, "noising", context, Noising)
+    losses = {k: make(v, f"loss.{k}", context, Loss) for k, v in chosen(cfg, "loss").items()}
+    _check_pairs(guidance, camera, noising, losses)
+    loggers = {k: make(v, f"logger.{k}", context, Logger) for k, v in chosen(cfg, "logger").items()}
+    viewer = make(cfg.viewer, "viewer", context, Viewer) if cfg.viewer else None
+    sigma = make(cfg.sigma, "sigma", context, Sigma)
+    prompting = make(cfg.prompting, "prompting", context, Prompting)
+    if extremes(guidance.view_scale) != (0, 0):
+        prompting(camera(Stream(cfg.seed, "camera"))).opposite_view()  # refuses texts without view words
+    return context, _Light(camera, prompting, sigma, guidance, noising, losses, loggers, viewer)
 
 
 def _seed_of(seed: int, particle: int) -> int:
@@ -166,11 +195,37 @@ def _seed_of(seed: int, particle: int) -> int:
     return seed if particle == 0 else Stream(seed, f"particle {particle}").key()
 
 
-def _prepare_kernels(cfg: DictConfig, device: torch.device) -> None:
+def _prepare_kernels(scene_kind: Described, device: torch.device) -> None:
     """Of the scene, which is made last."""
-    kind, values = options(cfg.representation, "representation", Representation)
+    kind, values = scene_kind
     if issubclass(kind, NeedsKernels):
         kind.prepare(device, values)
+
+
+def _light_init(cfg: DictConfig, context: Context) -> Init | None:
+    """The start, if it loads no model; None for one that is made beside the prior."""
+    light = options(cfg.init, "init", Init)[0].light
+    return make(cfg.init, "init", context, Init) if light else None
+
+
+def continues(theirs: Described, ours: Described, where: str) -> bool:
+    """Whether a scene is taken up whole by a run whose scene is `ours`, being of the same class; False: its surface is
+    where that starts.
+
+    where: what leads to the scene, for messages. Raises GsdError where it can be neither.
+    """
+    (their_class, have), (our_class, want) = theirs, ours
+    if their_class is not our_class:
+        if our_class.starts_at_points:
+            return False
+        raise GsdError(
+            f"{where} leads to a scene of {their_class.__name__}, and {our_class.__name__} does not start at points; "
+            "take the same representation, or start Gaussians from a field."
+        )
+    if other := {key: have[key] for key in our_class.sizes if have[key] != want[key]}:
+        mend = " ".join(f"representation.{key}={value}" for key, value in other.items())
+        raise GsdError(f"{where} leads to a scene of other sizes than this run's; set {mend}.")
+    return True
 
 
 def make_scene(cfg: DictConfig, context: Context) -> Representation:

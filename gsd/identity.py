@@ -27,6 +27,7 @@ from gsd.backend.driver import CPU_BUILD, refuse_unused_gpu
 EVERY = ("checkpoint_every", "images_every", "evaluate_every")
 # Settings that cannot change a result; of the device, the kind can
 NOT_IN_SIGNATURE = ("name", "device", "threads", *EVERY, "objective", "logger", "viewer", "hydra")
+NO_STAGES = ("stages", None)  # a run without is what it was before there were any
 LABELS = ("profile", "experiment", "scale")  # in the name of a folder, but not in what was computed
 MEASURED = ("turntable", "metric")  # of the finished scene alone, which can be measured again
 AUTO: dict[str, dict[str, str | bool]] = {
@@ -38,6 +39,7 @@ AUTO: dict[str, dict[str, str | bool]] = {
 TEXTS = ("_target_", "kind", "variant", "keyword", "unwanted")  # keys whose words are not looked for on the disk
 # A folder that a config names holds inputs if it has a file of these kinds, and else it is a word
 KINDS = (".json", ".safetensors", ".pt", ".pth", ".npz", ".npy", ".ply", ".png", ".jpg", ".jpeg", ".webp")
+OF_STAGES = "stages."
 CLIP = PACKAGED.parent / "metric" / "tiny_clip"
 SHIPPED = {  # what names instead of paths stand for
     **{("prior.model", name): PACKAGED / name for name in MODELS},
@@ -94,7 +96,7 @@ def of_settings(config: Any, device: str, with_files: bool = True) -> Identity:
     settings = {
         key: AUTO.get(key.rpartition(".")[2], {}).get(device, value) if value == "auto" else value
         for key, value in _flat(config)
-        if key.partition(".")[0] not in NOT_IN_SIGNATURE
+        if key.partition(".")[0] not in NOT_IN_SIGNATURE and (key, value) != NO_STAGES
     }
     named = {key: place for key, text in _texts(settings.items()) if (place := _place(key, text))}
     return Identity(device, settings, {key: digests(place) for key, place in named.items()} if with_files else None)
@@ -142,10 +144,12 @@ def _text(value: Any) -> str:
 
 
 def _texts(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
-    """The strings in values, those in lists by key.number."""
+    """The strings in values, those in lists by key.number, those in a stage's overrides by stages.NAME.KEY."""
     for key, value in values:
         if isinstance(value, str):
             yield key, value
+        elif key.startswith(OF_STAGES):
+            yield from ((f"{key}.{name}", text) for name, _, text in (str(each).partition("=") for each in value))
         elif isinstance(value, dict | list):
             inner = value.items() if isinstance(value, dict) else enumerate(value)
             yield from _texts((f"{key}.{name}", each) for name, each in inner)
@@ -153,6 +157,7 @@ def _texts(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
 
 def _place(key: str, text: str) -> Path | None:
     """The file or folder that the value of an option names, if it is there."""
+    key = key.split(".", 2)[2] if key.startswith(OF_STAGES) else key
     group, _, name = key.partition(".")
     if group == "prompting" or not name or name.rpartition(".")[2] in TEXTS or not any(map(str.isalnum, text)):
         return None

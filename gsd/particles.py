@@ -11,7 +11,7 @@ from gsd.protocols import Representation
 from gsd.types import Cameras, Render, Scene
 
 
-class Particles:
+class Particles(Representation):
     """K scenes that take turns, one step each: the particles of ProlificDreamer (Wang et al. 2023, algorithm 1).
 
     They differ in their start and in the cameras they get. They share the guidance, so that with vsd one LoRA learns

@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from gsd.errors import GsdError
 from gsd.random import Stream
 from gsd.ranges import Fraction
 from gsd.schedule import Schedule, Weight
@@ -56,6 +57,8 @@ class Sigma(Protocol):
 
 @runtime_checkable
 class Init(Protocol):
+    light: bool = False  # making it loads no model: it is made first, so that its refusals cost nothing
+
     @abstractmethod
     def __call__(self, rng: Stream) -> PointCloud: ...
 
@@ -63,6 +66,9 @@ class Init(Protocol):
 @runtime_checkable
 class Representation(Protocol):
     """A scene with its own optimisers. It is an nn.Module in practice, but nothing here relies on that."""
+
+    starts_at_points: bool = True  # the points it is given are where its surface is at first
+    sizes: tuple[str, ...] = ()  # options on which the meaning of its parameters depends
 
     @abstractmethod
     def render(self, cameras: Cameras) -> Render:
@@ -89,6 +95,14 @@ class Representation(Protocol):
         """Everything needed to go on bit for bit: tensors, numbers and strings only."""
 
     def restore(self, state: dict[str, Any]) -> None: ...
+
+    def adopt(self, state: dict[str, Any]) -> None:
+        """Start as the scene of another run, of the same class and `sizes`, whose state this is; the optimiser stays
+        fresh. Raises GsdError where the class cannot."""
+        raise GsdError(
+            f"{type(self).__name__} cannot start from another run's scene; give it a method adopt, or start from the "
+            "points of its scene.ply: init=point_cloud init.path=RUN_FOLDER/scene.ply."
+        )
 
 
 @runtime_checkable

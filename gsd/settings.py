@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -9,12 +10,15 @@ from functools import cache
 from typing import Annotated, Any, get_type_hints
 
 from annotated_types import Interval
-from omegaconf import MISSING
+from omegaconf import MISSING, OmegaConf
 
 from gsd.errors import GsdError, did_you_mean
 from gsd.ranges import Count, Degrees, Distance, Few, Fov, Pixels, Seed, StepNumber
 from gsd.validation import checked
 
+STAGE = "stage:"  # begins an init.path that is the folder of a stage of the run's own
+STAGE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+NOT_OF_STAGES = ("stages", "hydra", "name", "device", "threads", "objective")
 MOST_IN_PROMPT = 10_000  # bytes
 MOST_IN_NAME = 120  # so that file names and units of systemd made from it are short enough
 
@@ -61,6 +65,7 @@ class Config:
     metric: Any = field(default_factory=dict)
     logger: Any = field(default_factory=dict)
     viewer: Any = None
+    stages: Any = None  # name -> overrides, of the runs that come before; see `stages_of`
     experiment: Any = None
     scale: Any = None
 
@@ -79,6 +84,74 @@ def check_settings(cfg: Mapping[Any, Any]) -> None:
     _check_text("name", settings["name"] or "x")
     if not settings["prompt"].strip():
         raise GsdError('The prompt is empty; say for example prompt="a cute meercat".')
+    stages_of(cfg)
+
+
+def stages_of(cfg: Mapping[Any, Any]) -> dict[str, list[str]]:
+    """The stages that a run goes through before it begins itself, in their order: name -> overrides, as typed.
+
+    A stage is a run of its own. One that starts from an earlier one says so, as the run itself does:
+    init=run init.path=stage:NAME.
+
+    Raises:
+        GsdError: one sentence for what is no list of stages, for names that are no folders, for overrides that cannot
+            be meant, and where a stage starts from itself, from a later one or from none.
+    """
+    given = cfg.get("stages")
+    if given is None:
+        return {}
+    given = OmegaConf.to_container(given, resolve=False) if OmegaConf.is_config(given) else given
+    if not isinstance(given, dict) or not given:
+        raise GsdError(f"stages={given!r} should be NAME: [OVERRIDE, ...] for each stage, or null for none.")
+    for name, overrides in given.items():
+        _check_stage(name, overrides)
+        check_order(_start_in(overrides), f"stages.{name}", list(given), before=name)
+    check_order(start_of(cfg), "The run", list(given))
+    return given
+
+
+def start_of(cfg: Mapping[Any, Any]) -> str | None:
+    """The stage that a config starts from; None: from no stage."""
+    init = OmegaConf.to_container(cfg["init"]) if "init" in cfg and OmegaConf.is_config(cfg["init"]) else None
+    return _named(init.get("path")) if isinstance(init, dict) else None
+
+
+def check_order(start: str | None, who: str, names: list[str], before: str | None = None) -> None:
+    """Refuse a stage to start from that does not exist, or does not come before the stage `before`."""
+    if start is not None and start not in names:
+        raise GsdError(f"{who} starts from stage {start}, which does not exist; there are {', '.join(names)}.")
+    if start is not None and before is not None and names.index(start) >= names.index(before):
+        order = "itself" if start == before else f"stage {start}, which comes later"
+        raise GsdError(f"{who} starts from {order}; a stage can start from an earlier one alone.")
+
+
+def _named(path: Any) -> str | None:
+    """The stage that an init.path names."""
+    return path.removeprefix(STAGE) if isinstance(path, str) and path.startswith(STAGE) else None
+
+
+def _check_stage(name: Any, overrides: Any) -> None:
+    """Refuse a name that is no folder's, and what is no list of overrides that a stage can have."""
+    if not isinstance(name, str) or not STAGE_NAME.fullmatch(name):
+        raise GsdError(f"stages: {name!r} is no name of a stage; take letters, digits, '_' and '-'.")
+    if not isinstance(overrides, list) or not overrides:
+        raise GsdError(f"stages.{name}={overrides!r} should be a list of at least one override: [steps=100, ...].")
+    for each in overrides:
+        if not isinstance(each, str) or not (each.startswith("~") or "=" in each):
+            raise GsdError(f"stages.{name}: {each!r} is no override; write KEY=VALUE, as one text.")
+        if "${" in each:
+            raise GsdError(
+                f"stages.{name}: {each!r} would be looked up in the wrong config; put it into a preset of its own and "
+                "name that: experiment=NAME."
+            )
+        if re.split("[./=]", each.lstrip("+~"))[0] in NOT_OF_STAGES:
+            raise GsdError(f"stages.{name}: {each!r} belongs to the whole run; leave it out of its stages.")
+
+
+def _start_in(overrides: list[str]) -> str | None:
+    """The stage in the last init.path that they set."""
+    paths = [each.partition("=")[2].strip("'\"") for each in overrides if each.lstrip("+").startswith("init.path=")]
+    return _named(paths[-1]) if paths else None
 
 
 @cache

@@ -99,6 +99,7 @@ class PointCloud:
 
     xyz: Float[Tensor, "N 3"]  # world units, inside the unit ball
     rgb: Float[Tensor, "N 3"]  # [0, 1]
+    whole: dict[str, Any] | None = None  # state of a scene of the run's own kind, of which these are the points
 
 
 @dataclass(frozen=True)
@@ -269,6 +270,7 @@ class Context:
     points: PointCloud | None = None  # a representation's start
     random_background: float = 0.0  # what suits the prior, see `gsd.protocols.Prior`
     densifier: Any = None  # a representation's, see `gsd.protocols.Densifier`
+    representation: tuple[type, dict[str, Any]] | None = None  # a start's: class and options of the scene it is for
 
 
 @dataclass(frozen=True)

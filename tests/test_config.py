@@ -27,6 +27,7 @@ from gsd.types import Condition, Context
 # Options that need something of the user's, and what the test gives them.
 NEEDS = {
     "init=point_cloud": ("init.path={folder}/cloud.npz",),
+    "init=run": ("init.path={folder}/run",),
     "init=shap_e": ("init.model={folder}/shap_e", "init.sampling_steps=2"),
     "init=point_e": ("init.weights={folder}", "init.clip={folder}/clip", "init.sampling_steps=4"),
     "prior=stable_diffusion": ("prior.model={folder}/pipeline",),
@@ -60,6 +61,7 @@ def weights(tmp_path_factory):
     np.savez(folder / "cloud.npz", xyz=xyz, rgb=np.full((100, 3), 0.2))
     random_controlnet(folder / "controlnet", random_pipeline(folder / "pipeline").unet)
     random_multiview(folder / "multiview")
+    launch(folder / "run", *SMALLEST, "metric=none")
     for name in MAKERS:
         random_family(name, folder / name)
     return folder

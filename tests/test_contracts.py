@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 import torch
 from families import MAKERS, random_family
-from launch import ROOT
-from quick_config import LISTED, quick
+from launch import ROOT, launch
+from quick_config import LISTED, SMALLEST, quick
 
 from gsd import protocols
 from gsd.camera.orbit import Orbit
@@ -65,6 +65,8 @@ def built(group, name, folder=None, **context):
     section = cfg[group][name] if group in LISTED else cfg[group]
     if group == "init" and name == "point_cloud":
         section.path = str(folder / "cloud.npz")
+    if group == "init" and name == "run":
+        section.path = str(launch(folder / "run", *SMALLEST, "metric=none"))
     if group == "init" and name == "shap_e":
         section.model, section.sampling_steps = str(folder), 2
     if group == "init" and name == "point_e":

@@ -24,13 +24,13 @@ MAY_IMPORT = (
     | dict.fromkeys(CORE, VOCABULARY | {"backend"} | CORE)
     | {
         "cli": VOCABULARY | CORE,
-        "results": BELOW | CORE,
+        "results": BELOW | CORE | {"cli"},  # cli: the user's own folders of options
         "runner": BELOW | CORE | {"cli", "results"},
         "tools": BELOW | CORE | {"cli", "results", "noising"},  # noising: the bench of gsd noising-check
     }
 )
 # Programs around one group: gsd convert, gsd init, gsd view-words
-EXTRA = {("tools", "prior"), ("tools", "init"), ("tools", "guidance")}
+EXTRA = {("tools", "prior"), ("tools", "init"), ("tools", "guidance")} | {("init", "results")}  # init=run
 TOP = {"__main__", "__init__"}  # the command, and the names that `import gsd` offers
 
 

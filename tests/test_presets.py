@@ -13,7 +13,14 @@ from gsd.experiment import build
 
 PRESETS = sorted(f.stem for f in (CONF / "experiment").glob("*.yaml"))
 BASES = [name.removesuffix("_gsd") for name in PRESETS if name.endswith("_gsd")]
-LENGTHS = {"gaussiandreamer": 1200, "dreamfusion_3dfuse": 10000, "prolificdreamer_3dfuse": 14000, "mvdream": 10000}
+LENGTHS = {
+    "gaussiandreamer": 1200,
+    "dreamfusion_3dfuse": 10000,
+    "prolificdreamer_3dfuse": 14000,
+    "prolificdreamer": 25000,
+    "mvdream": 10000,
+}
+IN_STAGES = ("steps=2", "camera.resolution=16", "representation.log2_table=10", "representation.samples=24")
 OWN = {  # what the program comes with, in the place of downloads
     "StableDiffusion": ("prior.model={folder}/pipeline",),
     "ThreeFuse": ("prior.model={folder}/pipeline", "prior.controlnet={folder}/controlnet"),
@@ -37,6 +44,8 @@ def runs(folder, weights, *overrides, metric=()):
     small = [*metric, *(o for o in SMALLEST if not o.startswith("init."))]
     if "points" in cfg.init:
         small.append("init.points=150")
+    for name in cfg.stages or ():
+        cfg.stages[name] += IN_STAGES
     if "InstantNGP" in cfg.representation["_target_"]:
         small += ["representation.log2_table=10", "representation.samples=24"]
     launch(folder, *small, *(o.format(folder=weights) for o in OWN.get(prior, ())), base=cfg)
@@ -56,7 +65,7 @@ def test_preset_runs_with_its_own_numbers(preset, weights, tmp_path):
 @pytest.mark.parametrize("preset", sorted(f.stem for f in (CONF / "scale" / "laptop").glob("*.yaml")))
 def test_preset_runs_on_a_laptop(preset, weights, tmp_path):
     cfg = runs(tmp_path / "run", weights, f"experiment={preset}", "scale=laptop", metric=["metric=none"])
-    assert cfg.init["_target_"].startswith(("gsd.init.menagerie", "gsd.init.shell"))
+    assert cfg.init["_target_"].startswith(("gsd.init.menagerie", "gsd.init.shell", "gsd.init.run"))
     assert cfg.prior.get("model", "tiny") == cfg.prior.get("controlnet", "tiny") == "tiny"
     assert "truth" in cfg.metric
     assert cfg.camera.resolution == 64
@@ -99,6 +108,7 @@ def test_noising_and_loss_of_a_preset_can_be_exchanged(preset):
         ("dreamfusion_3dfuse_gsd", "loss.orient.weight.until", 5000),
         ("prolificdreamer_3dfuse", "loss.opaque.weight.at[0]", 10000),
         ("prolificdreamer_3dfuse_gsd", "sigma.t_max.at[0]", 5000),
+        ("prolificdreamer", "loss.opaque.weight.at[0]", 10000),
         ("mvdream", "sigma.t_min.until", 8000),
     ],
 )

@@ -30,9 +30,9 @@ from torch.nn.functional import interpolate
 
 from gsd.geometry import co_visible, correspond, sample, turntable
 from gsd.results.measure import render_turntable
+from gsd.results.scene import load
 from gsd.tools.noising_check import configured, of_folder
 from gsd.tools.run_sights import sights
-from gsd.tools.scene import load
 from gsd.types import Cameras, Geometry, Render
 
 FIGURE = gallery.Gallery(

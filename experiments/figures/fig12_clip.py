@@ -46,10 +46,10 @@ from gsd.metric.clip_view import WORDS, ClipView
 from gsd.results import markdown
 from gsd.results.outcome import Outcome, outcome
 from gsd.results.runs import Run
+from gsd.results.trust import configuration
 from gsd.statistics.estimates import Estimate, averaged, band, mean, units
 from gsd.statistics.jackknife import chance
 from gsd.statistics.pairs import holm
-from gsd.tools.trust import configuration
 from gsd.types import Context
 
 FIGURE = gallery.Gallery(

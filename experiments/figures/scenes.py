@@ -10,9 +10,9 @@ from gsd.cli.hydra import compose
 from gsd.experiment import Experiment, build
 from gsd.loop import optimise
 from gsd.noising.check.sight import Sight
+from gsd.results.scene import checkpoint
+from gsd.results.trust import configuration
 from gsd.tools.run_sights import bare, sight
-from gsd.tools.scene import checkpoint
-from gsd.tools.trust import configuration
 
 STEPS = 40  # of the scene that is made here: a rough animal
 MADE = ("init=menagerie", "metric=none", "threads=1")

@@ -31,6 +31,8 @@ class PointCloudFile(Init):
     origin; radius null keeps its place and size. grow: noisy point growing.
     """
 
+    light = True
+
     def __init__(self, path: str, radius: Length | None = 0.6, yaw: Yaw = 0.0, grow: Growing | None = None) -> None:
         self.path, self.radius, self.yaw, self.grow = Path(path), radius, yaw, grow
         self.cloud = self._normalised(self._read())  # at construction: a bad file is refused before the run starts

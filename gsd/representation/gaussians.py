@@ -44,6 +44,8 @@ class Gaussians(nn.Module, Representation):
     or triton where gsplat cannot be compiled, and the CPU rasteriser elsewhere.
     """
 
+    sizes = ("sh_degree",)
+
     def __init__(
         self,
         context: Context,
@@ -182,14 +184,16 @@ class Gaussians(nn.Module, Representation):
             "densify": None if self.densifier is None else self.densifier.state(),
         }
 
+    def adopt(self, state: dict[str, Any]) -> None:
+        for name, p in self.params.items():
+            p.data = state["params"][name].to(p.device, copy=True)  # of any number, and several scenes may start so
+        self.ids = state["ids"].to(self.ids.device)
+
     def restore(self, state: dict[str, Any]) -> None:
         saved = state["params"]
         if {k: v.shape[1:] for k, v in saved.items()} != {k: v.shape[1:] for k, v in self.params.items()}:
             raise GsdError("The checkpoint holds other parameters than this config; delete it to start anew.")
-        for group in self.optimizer.param_groups:
-            p = self.params[group["name"]]
-            p.data = saved[group["name"]].to(p.device)  # densification may have changed their number
-        self.ids = state["ids"].to(self.ids.device)
+        self.adopt(state)
         self.steps_taken = state["steps_taken"]
         self.optimizer.load_state_dict(state["optimizer"])
         if self.densifier is not None:

@@ -55,6 +55,12 @@ class InstantNGP(nn.Module, Representation):
     The points are those the run is conditioned on: they are the scene that noisings see, and stay where they are.
     """
 
+    starts_at_points = False  # but as a blob
+    sizes = (
+        *("bound", "levels", "features", "log2_table", "base_resolution", "growth", "hidden", "layers"),
+        *("activation", "blob", "blob_density", "blob_radius", "occupancy_cells"),
+    )
+
     def __init__(
         self,
         context: Context,
@@ -228,18 +234,22 @@ class InstantNGP(nn.Module, Representation):
             "optimizer": self.optimizer.state_dict(),
         }
 
+    @torch.no_grad()
+    def adopt(self, state: dict[str, Any]) -> None:
+        """Also of a scene with another background: the network of the environment is taken if both have one."""
+        for name, parameter in self.named_parameters():
+            if name in state["params"] or not name.startswith("environment."):
+                parameter.copy_(state["params"][name])
+        self.occupancy.thickness.copy_(state["occupancy"])
+        self.cloud = _as_scene(state["points"].to(self.cloud.points))
+
     def restore(self, state: dict[str, Any]) -> None:
         saved, mine = state["params"], dict(self.named_parameters())
-        kept = self.occupancy.thickness
         if {k: v.shape for k, v in saved.items()} != {k: v.shape for k, v in mine.items()} or (
-            state["occupancy"].shape != kept.shape
+            state["occupancy"].shape != self.occupancy.thickness.shape
         ):
             raise GsdError("The checkpoint holds other parameters than this config; delete it to start anew.")
-        with torch.no_grad():
-            for name, parameter in mine.items():
-                parameter.copy_(saved[name])
-            kept.copy_(state["occupancy"])
-        self.cloud = _as_scene(state["points"].to(self.cloud.points))
+        self.adopt(state)
         self.steps_taken = state["steps_taken"]
         self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # or it would go on with the very tensors given
         self.radiance.active_levels = float(at(self.active_levels, self.steps_taken))

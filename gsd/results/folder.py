@@ -26,6 +26,7 @@ from gsd.errors import GsdError, reason
 from gsd.results.checkpoint import ANEW, LINES, WRITTEN, Checkpoint
 from gsd.results.reading import parse_json, read_rows, there
 
+STAGES = "stages"  # the folder of the runs that a run has come through, each a run folder
 PARTS = ("strips", "frames", "views", "particle_*", "particle_*/views")  # folders in a run's
 # Endings of what is written there, and into the folder of a sweep
 ENDINGS = (

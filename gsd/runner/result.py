@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gsd.results.folder import RunFolder
+from gsd.results.folder import STAGES, RunFolder
 from gsd.results.outcome import outcome, verdict
 from gsd.results.quantities import QUANTITIES
+from gsd.results.runs import Run
 from gsd.runner.watch import Watcher
 
 QUALITY = ("psnr_aligned", "silhouette_iou", "view_error_deg", "foggy_fraction", "clip_score", "clip_r_precision")
@@ -28,9 +29,11 @@ def rows(summary: dict[str, Any], folder: Path) -> list[tuple[str, str]]:
     quality = [(QUANTITIES[name].label, QUANTITIES[name].text(summary[name])) for name in QUALITY if name in summary]
     scenes = summary.get("particles", [summary])
     opened = [name for name in ("turntable.mp4", "scene.ply") if (folder / name).exists()]
+    stages = [(f"stage {name}", str(folder / STAGES / name)) for name in Run(folder).config.get("stages") or ()]
     return [
         *quality,
         *([("verdict", "; ".join(map(verdict, scenes)))] if all(map(outcome, scenes)) else []),
         ("time", f"{summary['seconds']:.1f} s, {summary['prior_calls']} images denoised"),
         *([("open", f"{', '.join(opened)} in {folder}")] if opened else []),
+        *stages,
     ]

@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import traceback
 from contextlib import ExitStack
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,11 @@ from gsd.backend.film import SPACE
 from gsd.cli.hydra import choices, plain, run_folder
 from gsd.errors import GsdError
 from gsd.identity import Identity, identity
-from gsd.results.folder import RunFolder
+from gsd.results.folder import STAGES, RunFolder
 from gsd.results.owner import belongs, sign
 from gsd.results.reading import there
 from gsd.results.runs import Run
+from gsd.settings import start_of
 
 if TYPE_CHECKING:
     import torch
@@ -67,7 +69,7 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
             print(f"The turntable or the metrics have changed: {home.path} is measured anew.")
             (home / "DONE").unlink(missing_ok=True)
         try:
-            _run(cfg, home, asked)
+            _run(_through_stages(cfg, home, asked), home, asked)
         except GsdError as error:
             home.fail(f"{error}\n")
             raise
@@ -79,6 +81,38 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
             raise
     print(f"Done: {home.path}")
     return Run(home.path)
+
+
+def _through_stages(cfg: DictConfig, home: RunFolder, asked: Identity) -> DictConfig:
+    """Take the stages that come before a run to their ends, each in stages/NAME of its folder; returns the config that
+    starts from them. What is done of them is left alone, as any run is.
+    """
+    from gsd.cli.stages import planned
+
+    stages = planned(cfg)
+    if not stages:
+        return cfg
+    _write_down(cfg, home, asked, {})  # so that the folder is seen to be a run's, which has begun
+    RunFolder(home / STAGES).refuse_links()
+    for number, (name, stage) in enumerate(stages.items(), 1):
+        folder = home / STAGES / name
+        print(f"Stage {number} of {len(stages) + 1}, {name}: {folder}", flush=True)
+        try:
+            run(_started(stage, home), folder)
+        except GsdError as error:
+            raise GsdError(f"Stage {name}: {error}") from error
+    print(f"Stage {len(stages) + 1} of {len(stages) + 1}, the run itself: {home.path}", flush=True)
+    return _started(cfg, home)
+
+
+def _started(cfg: DictConfig, home: RunFolder) -> DictConfig:
+    """The config with the folder of the stage that it starts from."""
+    start = start_of(cfg)
+    if start is None:
+        return cfg
+    made = deepcopy(cfg)
+    made.init.path = str(home / STAGES / start)
+    return made
 
 
 def job(cfg: DictConfig) -> float | None:

@@ -82,7 +82,7 @@ def _of_run(run: Run, overrides: list[str]) -> Any:
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
-    from gsd.tools.trust import configuration
+    from gsd.results.trust import configuration
 
     _check(run)
     try:
@@ -107,7 +107,7 @@ def evaluate(
     from gsd.geometry import turntable
     from gsd.protocols import Metric
     from gsd.results.measure import means, measure, render_turntable
-    from gsd.tools.scene import load
+    from gsd.results.scene import load
     from gsd.types import Context
 
     _check(run)

@@ -82,8 +82,8 @@ def _ideal(args: argparse.Namespace) -> Iterator[Checked]:
 def _of_run(args: argparse.Namespace) -> Iterator[Checked]:
     """Every noising named, or the run's, at every step."""
     from gsd.noising.check.sight import check_sight
+    from gsd.results.trust import configuration
     from gsd.tools.run_sights import sights
-    from gsd.tools.trust import configuration
 
     device, words = parted(args.overrides, configuration(args.run).get("device", "auto"))
     names, rest = _named(words)
@@ -106,7 +106,7 @@ def of_folder(folder: Path, overrides: list[str]) -> Noising:
 
     from gsd.config import make
     from gsd.protocols import Noising
-    from gsd.tools.trust import configuration
+    from gsd.results.trust import configuration
     from gsd.types import Context
 
     for override in overrides:

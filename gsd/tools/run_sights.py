@@ -21,8 +21,8 @@ from gsd.particles import Particles
 from gsd.protocols import Camera, Prior, Representation
 from gsd.random import Stream
 from gsd.results.measure import render_turntable
-from gsd.tools.scene import load
-from gsd.tools.trust import configuration
+from gsd.results.scene import load
+from gsd.results.trust import configuration
 from gsd.types import Cameras, Context, Geometry
 
 

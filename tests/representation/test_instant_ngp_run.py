@@ -7,7 +7,7 @@ import torch
 from launch import SMALL, crash, launch, records
 
 from gsd.results.folder import RunFolder
-from gsd.tools.scene import load
+from gsd.results.scene import load
 
 FIELD = (
     *SMALL,

@@ -42,7 +42,7 @@ def test_a_line_and_a_picture_at_the_start_every_so_often_and_at_the_end(tmp_pat
 
 
 def test_the_last_line_is_the_metric_of_the_scene_that_is_left(tmp_path):
-    from gsd.tools.scene import load
+    from gsd.results.scene import load
 
     folder = launch(tmp_path / "run", *SMALL, "steps=3", "evaluate_every=2")
     scene, _ = load(folder, 0, torch.device("cpu"))

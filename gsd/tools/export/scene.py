@@ -16,13 +16,13 @@ from gsd.errors import GsdError
 from gsd.protocols import OfField, OfGaussians
 from gsd.rasterizer.ply import opaque, save_ply
 from gsd.results.folder import RunFolder
+from gsd.results.scene import load
 from gsd.tools.export import mesh_file
 from gsd.tools.export.bake import coloured, textured
 from gsd.tools.export.depth import surface_of_depth
 from gsd.tools.export.field import surface_of_field
 from gsd.tools.export.splat import save_splat
 from gsd.tools.export.spz import save_spz
-from gsd.tools.scene import load
 
 Colors = Literal["texture", "vertex"]
 Format = Literal["glb", "obj", "ply", "splat", "spz"]

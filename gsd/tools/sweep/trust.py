@@ -63,7 +63,7 @@ def harmless(override: str) -> bool:
         return _of_hydra(key, value)
     if "/" in key or key in groups():
         return ".." not in value and CHOICE.fullmatch(value) is not None  # a path may lead to any yaml
-    return True
+    return key.partition(".")[0] != "stages"  # which holds overrides of every kind
 
 
 def _of_hydra(key: str, value: str) -> bool:

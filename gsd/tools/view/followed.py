@@ -11,9 +11,9 @@ import torch
 
 from gsd.results.reading import finite
 from gsd.results.runs import Run
+from gsd.results.scene import load
 from gsd.results.table import NOT_METRICS
 from gsd.results.tail import Tail
-from gsd.tools.scene import load
 
 
 class Followed:

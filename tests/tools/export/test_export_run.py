@@ -6,9 +6,9 @@ from launch import LIGHT, SMALL, launch
 from scipy.spatial import cKDTree
 
 from gsd.rasterizer.ply import load_ply
+from gsd.results.scene import load
 from gsd.tools.export import bake, views
 from gsd.tools.export.__main__ import main
-from gsd.tools.scene import load
 from gsd.types import Render
 
 

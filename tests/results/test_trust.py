@@ -12,12 +12,12 @@ from launch import SMALL, launch
 
 from gsd.cli.folders import VARIABLE
 from gsd.errors import GsdError
+from gsd.results.scene import load
+from gsd.results.trust import configuration
 from gsd.tools import evaluate, noising_check
 from gsd.tools.export.__main__ import main as export
 from gsd.tools.report.__main__ import main as report
 from gsd.tools.run_sights import sights
-from gsd.tools.scene import load
-from gsd.tools.trust import configuration
 from gsd.tools.view.followed import Followed
 
 CPU = torch.device("cpu")
