@@ -14,6 +14,7 @@ from pipelines import random_controlnet, random_multiview, random_pipeline
 from pretrained import random_point_e, random_shap_e
 from pydantic import TypeAdapter
 from quick_config import SMALLEST, quick
+from yardsticks import YARDSTICKS
 
 from gsd.cli.folders import CONF
 from gsd.cli.hydra import choices, plain
@@ -33,6 +34,7 @@ NEEDS = {
     "prior=threefuse": ("prior.model={folder}/pipeline", "prior.controlnet={folder}/controlnet"),
     "prior=mvdream": ("prior.model={folder}/multiview", "camera.views=4", "camera.delta_deg=90"),
     **{f"prior={name}": (f"prior.model={{folder}}/{name}", "prior.resolution=16") for name in MAKERS},
+    **{f"metric=[{name}]": (f"metric.{name}.model={{folder}}/{name}",) for name in YARDSTICKS},
     "guidance=ism": ("noising=random",),
     "guidance=sdi": ("noising=random",),
     "loss=[orient]": ("representation=instant_ngp", "representation.normals=analytic"),
@@ -62,6 +64,8 @@ def weights(tmp_path_factory):
     random_multiview(folder / "multiview")
     for name in MAKERS:
         random_family(name, folder / name)
+    for name, write in YARDSTICKS.items():
+        write(folder / name)
     return folder
 
 
