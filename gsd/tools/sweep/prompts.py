@@ -47,7 +47,7 @@ def prompt_sets(named: str) -> dict[str, list[str]]:
 
 
 def swept(params: Mapping[str, str], arguments: Iterable[str]) -> list[str]:
-    """All overrides of a sweep: the sweeper's own parameters, with files of prompts as their prompts, and what is typed.
+    """All overrides of a sweep: the sweeper's own parameters, files of prompts as their prompts, and what is typed.
 
     Raises GsdError where prompts are given twice, or as `prompt_sets`.
     """
