@@ -34,7 +34,12 @@ NEEDS = {
     "prior=threefuse": ("prior.model={folder}/pipeline", "prior.controlnet={folder}/controlnet"),
     "prior=mvdream": ("prior.model={folder}/multiview", "camera.views=4", "camera.delta_deg=90"),
     **{f"prior={name}": (f"prior.model={{folder}}/{name}", "prior.resolution=16") for name in MAKERS},
-    **{f"metric=[{name}]": (f"metric.{name}.model={{folder}}/{name}",) for name in YARDSTICKS},
+    **{
+        f"metric=[{name}]": tuple(
+            f"metric.{name}.{key}={value.replace('{folder}', f'{{folder}}/{name}')}" for key, value in settings.items()
+        )
+        for name, (_, settings) in YARDSTICKS.items()
+    },
     "guidance=ism": ("noising=random",),
     "guidance=sdi": ("noising=random",),
     "loss=[orient]": ("representation=instant_ngp", "representation.normals=analytic"),
@@ -64,7 +69,7 @@ def weights(tmp_path_factory):
     random_multiview(folder / "multiview")
     for name in MAKERS:
         random_family(name, folder / name)
-    for name, write in YARDSTICKS.items():
+    for name, (write, _) in YARDSTICKS.items():
         write(folder / name)
     return folder
 

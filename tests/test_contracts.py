@@ -74,8 +74,9 @@ def built(group, name, folder=None, **context):
         random_family(name, folder)
         section.model, section.resolution = str(folder), 16
     elif group == "metric" and name in YARDSTICKS:
-        YARDSTICKS[name](folder / name)
-        section.model = str(folder / name)
+        write, settings = YARDSTICKS[name]
+        write(folder / name)
+        section.update({key: value.format(folder=folder / name) for key, value in settings.items()})
     elif group == "prior" and name not in ("menagerie", "tiny"):
         from pipelines import random_controlnet, random_multiview, random_pipeline
 

@@ -95,6 +95,9 @@ QUANTITIES = {
     # metric=pick_score; unbounded, since the model learns the scale of its cosine
     "pick_score": Quantity("PickScore", "", "higher", decimals=2),
     "pick_score_min": Quantity("PickScore, worst view", "", "higher", decimals=2),
+    # metric=image_reward
+    "image_reward": Quantity("ImageReward", "", "higher", decimals=2),
+    "image_reward_min": Quantity("ImageReward, worst view", "", "higher", decimals=2),
     # metric=dino
     "dino_neighbours": Quantity("DINO cosine of neighbouring views", "", "higher", -1, 1),
     "dino_front": Quantity("DINO cosine of views and front", low=-1, high=1),
@@ -119,7 +122,7 @@ QUANTITIES = {
 HEADLINE = (
     "coherent", "janus", "turned", "empty", "psnr_aligned", "view_error_deg", "silhouette_iou", "foggy_fraction",
     "reprojection_error", "see_through", "a_lpips", "dino_neighbours", "clip_view_accuracy", "clip_score",
-    "clip_r_precision", "hps", "pick_score", "seconds",
+    "clip_r_precision", "hps", "pick_score", "image_reward", "seconds",
 )  # fmt: skip
 
 
