@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from gsd.backend.checkpoint import HUB_ID, downloaded, loading
+from gsd.backend.checkpoint import HUB_ID, from_hub, loading
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.metric.parts.blip import RewardNetwork
@@ -76,26 +76,24 @@ def _opened(file: Path) -> RewardNetwork:
 
 
 def _located(tokenizer: str) -> Path:
-    """The folder itself, or that of a hub id."""
-    folder = Path(tokenizer).expanduser()
-    name = f"metric.image_reward.tokenizer={tokenizer}"
-    if not folder.is_dir() and HUB_ID.fullmatch(tokenizer):
-        import huggingface_hub
+    """The folder itself, or that of a hub id, downloaded if it is not here yet."""
+    option, folder = "metric.image_reward.tokenizer", Path(tokenizer).expanduser()
 
-        wanted = ["tokenizer*.json", "vocab.txt", "config.json"]
-        remedy = (
-            "run once with a network (and HF_HUB_OFFLINE unset), or set metric.image_reward.tokenizer=/path/to/a/copy"
-        )
-        folder = downloaded(name, partial(huggingface_hub.snapshot_download, tokenizer, allow_patterns=wanted), remedy)
-    if not any((folder / file).is_file() for file in ("tokenizer.json", "vocab.txt")):
-        raise GsdError(f"{name} has neither tokenizer.json nor vocab.txt; give the folder of {BERT}, or that hub id.")
-    return folder
+    def check(place: Path) -> Path:
+        if any((place / file).is_file() for file in ("tokenizer.json", "vocab.txt")):
+            return place
+        raise GsdError(f"{option}={tokenizer} has neither tokenizer.json nor vocab.txt; give the folder of {BERT}.")
+
+    if folder.is_dir() or not HUB_ID.fullmatch(tokenizer):
+        return check(folder)
+    wanted = ["tokenizer*.json", "vocab.txt", "config.json"]
+    return from_hub(tokenizer, check, f"{option}={tokenizer}", f"{option}=/path/to/a/copy", allow_patterns=wanted)
 
 
 @lru_cache(maxsize=1)
 def _words(folder: Path) -> Any:
     mend_torchvision()
-    from transformers import BertTokenizerFast
+    from transformers import BertTokenizer
 
     with loading(folder):
-        return BertTokenizerFast.from_pretrained(folder, local_files_only=True)
+        return BertTokenizer.from_pretrained(folder, local_files_only=True)

@@ -128,6 +128,9 @@ def test_what_is_another_model_or_missing_is_one_sentence(folder, tmp_path, monk
     with pytest.raises(GsdError, match="is no ImageReward: it has no embeddings"):
         ImageReward(str(tmp_path / "other.safetensors"), str(folder))
     state = load_file(folder / "weights.safetensors")
+    save_file({k: v for k, v in state.items() if "mlp.layers" not in k}, tmp_path / "headless.safetensors")
+    with pytest.raises(GsdError, match="is a BLIP without ImageReward's head"):
+        ImageReward(str(tmp_path / "headless.safetensors"), str(folder))
     save_file({k: v for k, v in state.items() if "blocks.1.norm1" not in k}, tmp_path / "cut.safetensors")
     with pytest.raises(GsdError, match="cannot be loaded") as caught:
         ImageReward(str(tmp_path / "cut.safetensors"), str(folder))

@@ -43,15 +43,15 @@ class RewardNetwork(nn.Module):
         text = {key: value for key, value in _part(state, TEXT).items() if key != "embeddings.position_ids"}
         try:
             patches, places = vision["embeddings.patch_embedding.weight"], vision["embeddings.position_embedding"]
-            words, looked = (
-                text["embeddings.word_embeddings.weight"],
-                text["encoder.layer.0.crossattention.self.key.weight"],
-            )
-            positions = text["embeddings.position_embeddings.weight"]
+            words, positions = (text[f"embeddings.{each}_embeddings.weight"] for each in ("word", "position"))
+            looked = text["encoder.layer.0.crossattention.self.key.weight"]
+            numbers = sorted({int(key.split(".")[0]) for key in _part(state, REWARD)})
+            self.head = [(state[f"{REWARD}{k}.weight"], state[f"{REWARD}{k}.bias"]) for k in numbers]
         except KeyError as error:
-            raise GsdError(
-                f"{name} is no ImageReward: it has no {error.args[0]}; rewrite ImageReward.pt again."
-            ) from None
+            what = f"{name} is no ImageReward: it has no {error.args[0]}"
+            raise GsdError(f"{what}; rewrite ImageReward.pt again.") from None
+        if not numbers:
+            raise GsdError(f"{name} is a BLIP without ImageReward's head ({REWARD}*); rewrite ImageReward.pt again.")
         side = round((places.shape[1] - 1) ** 0.5)
         self.size = side * patches.shape[-1]  # pixels
         self.vision: Any = BlipVisionModel(
@@ -75,8 +75,6 @@ class RewardNetwork(nn.Module):
         with loading(Path(name)):
             self.vision.load_state_dict(vision)
             self.text.load_state_dict(text)
-        numbers = sorted({int(key.split(".")[0]) for key in _part(state, REWARD)})
-        self.head = [(state[f"{REWARD}{k}.weight"], state[f"{REWARD}{k}.bias"]) for k in numbers]
 
     @torch.no_grad()
     def forward(self, seen: Float[Tensor, "V 3 h w"], tokens: Any) -> Float[Tensor, "V 1"]:
@@ -104,7 +102,7 @@ def _renamed(key: str) -> str:
     return key
 
 
-def _sizes(state: dict[str, Tensor], layers: str, wide: str, width: int) -> dict[str, int]:
+def _sizes(state: dict[str, Tensor], layers: str, wide: str, width: int) -> dict[str, Any]:
     """Of a transformer, from its tensors."""
     depth = len({key.removeprefix(f"{layers}.").split(".")[0] for key in state if key.startswith(f"{layers}.")})
     return {
