@@ -30,9 +30,9 @@ class RFDSRev(Guidance):
                         straight line through x_t along v_hat begins, were z its other end
 
     It is no other weight of SDS: the prior is asked at another place. n' is one step from the given noise towards the
-    fixed point k = e(z + sigma k), the noise that SDI looks for, and e_hat - n' has less of the variance that random
-    noise leaves in SDS. Nothing in it needs a flow, so every prior can be asked; weighting=velocity makes it the
-    gradient of velocities, v_hat - (n' - z), and sigma=flow draws t as for one.
+    fixed point k = e(z + sigma k), the noise that SDI looks for. On a prior that is a Gaussian, e_hat - n' varies less
+    with the noise drawn than the gradient of SDS does. Nothing in it needs a flow, so every prior can be asked;
+    weighting=velocity makes it the gradient of velocities, v_hat - (n' - z), and sigma=flow draws t as for one.
 
     n' is no longer N(0, I), nor are the maps of views that share noise the same function of it: what a 3D noising
     promises holds for the first of the two questions. View guidance leads e_hat alone.

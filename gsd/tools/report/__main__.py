@@ -37,7 +37,7 @@ def _run(args: argparse.Namespace) -> None:
 
     table = read(args.folders)
     sets, damaged = prompt_table.sets_of(table)
-    found = prompt_table.prompt_table(table, sets, args.metrics.split(",") if args.metrics else None)
+    found = prompt_table.prompt_table(table, sets, [*map(str.strip, args.metrics.split(","))] if args.metrics else None)
     out = write_table(table, args.out or args.folders[0] / "report.html")
     print(f"{out} ({out.stat().st_size / 1e6:.1f} MB)")
     for sentence in damaged:
@@ -46,7 +46,7 @@ def _run(args: argparse.Namespace) -> None:
         print(found.markdown())
         print(*prompt_table.write(found, out))
     elif args.metrics:
-        raise GsdError("--metrics is of the table over prompts, and these runs have one prompt, or none is done.")
+        raise GsdError("--metrics is of the table over prompts, and these runs have one prompt or no number.")
 
 
 if __name__ == "__main__":

@@ -113,7 +113,7 @@ class PromptTable:
 def prompt_table(
     table: Table, sets: Mapping[str, Iterable[str]], metrics: Sequence[str] | None = None
 ) -> PromptTable | None:
-    """The table of runs that differ in the prompt; None where they do not, or none is done.
+    """The table of runs that differ in the prompt; None where they do not, or nothing is measured.
 
     Args:
         sets: name -> prompts. Where there are several, or prompts in none, one more set has all prompts.
@@ -140,6 +140,8 @@ def prompt_table(
         inside = [row.config.get(PROMPT) in prompts for row in table.rows]
         parts |= {(m, name): part for m, part in _of_set(table, inside, methods, keys, chosen).items()}
     shown = [name for name in chosen if any(name in part.numbers for part in parts.values())]
+    if not shown:
+        return None
     return PromptTable([group.label for group in methods], list(wanted), shown, parts)
 
 

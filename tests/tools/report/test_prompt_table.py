@@ -102,7 +102,7 @@ def test_the_latex_is_whole_and_escaped(folder):
     rows = [line for line in text.splitlines() if line.endswith(r"\\")]
     cells = {len(re.findall(r"(?<!\\)&", row)) for row in rows}
     assert cells == {1 + 2 * 3}
-    assert re.search(r"\\begin\{tabular\}\{lc{6}r\}", text.replace("cccccc", "c{6}"))
+    assert r"\begin{tabular}{l" + 6 * "c" + "r}" in text
 
 
 def test_the_command_prints_it_and_writes_it(folder, monkeypatch, capsys):
@@ -128,6 +128,10 @@ def test_without_several_prompts_there_is_none(tmp_path, monkeypatch, capsys):
     main()
     assert len(capsys.readouterr().out.splitlines()) == 1
     assert not (tmp_path / "report.csv").exists()
+    make(tmp_path / "other", {"prompt": "an owl"})  # several prompts, of which nothing is measured
+    for seed in range(2):
+        (tmp_path / str(seed) / "summary.json").write_text(json.dumps({"prompt": "a cat", "seconds": 1.0}))
+    assert prompt_table(read([tmp_path]), {}) is None
 
 
 def test_a_damaged_record_is_named_and_the_table_stays(folder, monkeypatch, capsys):
