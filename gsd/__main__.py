@@ -94,16 +94,16 @@ def _hydra_main(default: bool) -> Callable[[], Any]:
         from gsd.cli.hydra import of_job
         from gsd.runner import run
 
-        made = of_job(cfg)
-        if HydraConfig.get().job.chdir:
-            os.chdir(HydraConfig.get().runtime.cwd)  # where the paths that were typed begin
-        if default:
-            where = made.hydra.runtime.output_dir
-            print(f"Running the defaults, {cfg.prompt!r}, in {where}; gsd --help lists all else.", flush=True)
         try:
+            made = of_job(cfg)
+            if HydraConfig.get().job.chdir:
+                os.chdir(HydraConfig.get().runtime.cwd)  # where the paths that were typed begin
+            if default:
+                where = made.hydra.runtime.output_dir
+                print(f"Running the defaults, {cfg.prompt!r}, in {where}; gsd --help lists all else.", flush=True)
             return run.job(made)
         except GsdError as error:
-            if made.hydra.mode == RunMode.MULTIRUN:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
                 raise
             sys.exit(f"error: {error}")  # before Hydra repeats the command line
 

@@ -14,6 +14,7 @@ from pipelines import random_controlnet, random_multiview, random_pipeline
 from pretrained import random_point_e, random_shap_e
 from pydantic import TypeAdapter
 from quick_config import SMALLEST, quick
+from yardsticks import YARDSTICKS
 
 from gsd.cli.folders import CONF
 from gsd.cli.hydra import choices, plain
@@ -34,6 +35,12 @@ NEEDS = {
     "prior=threefuse": ("prior.model={folder}/pipeline", "prior.controlnet={folder}/controlnet"),
     "prior=mvdream": ("prior.model={folder}/multiview", "camera.views=4", "camera.delta_deg=90"),
     **{f"prior={name}": (f"prior.model={{folder}}/{name}", "prior.resolution=16") for name in MAKERS},
+    **{
+        f"metric=[{name}]": tuple(
+            f"metric.{name}.{key}={value.replace('{folder}', f'{{folder}}/{name}')}" for key, value in settings.items()
+        )
+        for name, (_, settings) in YARDSTICKS.items()
+    },
     "guidance=ism": ("noising=random",),
     "guidance=sdi": ("noising=random",),
     "loss=[orient]": ("representation=instant_ngp", "representation.normals=analytic"),
@@ -64,6 +71,8 @@ def weights(tmp_path_factory):
     launch(folder / "run", *SMALLEST, "metric=none")
     for name in MAKERS:
         random_family(name, folder / name)
+    for name, (write, _) in YARDSTICKS.items():
+        write(folder / name)
     return folder
 
 

@@ -12,6 +12,7 @@ import torch
 from families import MAKERS, random_family
 from launch import ROOT, launch
 from quick_config import LISTED, SMALLEST, quick
+from yardsticks import YARDSTICKS
 
 from gsd import protocols
 from gsd.camera.orbit import Orbit
@@ -74,6 +75,10 @@ def built(group, name, folder=None, **context):
     if group == "prior" and name in MAKERS:
         random_family(name, folder)
         section.model, section.resolution = str(folder), 16
+    elif group == "metric" and name in YARDSTICKS:
+        write, settings = YARDSTICKS[name]
+        write(folder / name)
+        section.update({key: value.format(folder=folder / name) for key, value in settings.items()})
     elif group == "prior" and name not in ("menagerie", "tiny"):
         from pipelines import random_controlnet, random_multiview, random_pipeline
 
@@ -285,10 +290,10 @@ def test_loss(name):
 
 
 @pytest.mark.parametrize("name", options("metric"))
-def test_metric(name):
+def test_metric(name, folder):
     from gsd.geometry import turntable
 
-    metric = built("metric", name)
+    metric = built("metric", name, folder)
     cams = turntable(12, 16)
     blank = type(render(cams))(torch.ones(12, 3, 16, 16), torch.zeros(12, 1, 16, 16), torch.zeros(12, 1, 16, 16))
     for key, value in metric(blank, cams, "a corgi").items():

@@ -10,6 +10,7 @@ from gsd.errors import GsdError, did_you_mean
 USAGE = """\
 gsd [KEY=VALUE ...]                     one run: outputs/PROMPT/SIGNATURE/ (python run.py in a checkout)
 gsd -m noising=random,consistent        a sweep: multirun/NAME/SIGNATURE/ for each run
+gsd -m prompts=FILE                     a run of each line of a file, as of a benchmark's
 gsd -m ... hydra/launcher=slurm         on a cluster; also joblib, ray; then gsd sweep --help
 gsd experiment=NAME                     a preset;  --cfg job shows the config it makes
 gsd --config-dir FOLDER ...             with options of your own: FOLDER/GROUP/OPTION.yaml (also $GSD_CONF)

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from gsd.cli.errors import explained
 from gsd.cli.folders import CONF, adopt, files, own_folders, use
-from gsd.cli.overrides import understood
+from gsd.cli.overrides import FILES, understood
 from gsd.config import register
 from gsd.errors import GsdError, did_you_mean
 
@@ -51,6 +51,7 @@ def compose(*overrides: str) -> DictConfig:
     try:
         with _hydra():
             cfg = hydra.compose("config", kept, return_hydra_config=True)
+        _refuse_lone_prompts(cfg.hydra)
         made = _with(cfg, cfg.hydra, "sweep.dir", "sweeper.params")
     except (HydraException, OmegaConfBaseException) as error:
         raise GsdError(explained(error)) from error
@@ -84,6 +85,7 @@ def of_job(cfg: DictConfig) -> DictConfig:
     from hydra.core.hydra_config import HydraConfig
 
     use(own_folders())
+    _refuse_lone_prompts(HydraConfig.get())
     _refuse_unknown_terms(cfg)
     return _with(cfg, HydraConfig.get(), "runtime.output_dir")
 
@@ -103,6 +105,15 @@ def choices(cfg: DictConfig) -> dict[str, Any]:
     lists = {group: [name for name, part in cfg[group].items() if "_target_" in part] for group in TERMS[:2]}
     chosen = {k: v for k, v in cfg.hydra.runtime.choices.items() if not (k.startswith("hydra/") or "@" in k)}
     return {k: v for k, v in chosen.items() if k not in ("logger", "viewer")} | lists
+
+
+def _refuse_lone_prompts(hydra: Any) -> None:
+    """Files of prompts are a sweep's; a single run would pass over them."""
+    from hydra.types import RunMode
+
+    files = (hydra.sweeper.get("params") or {}).get(FILES)
+    if files is not None and hydra.mode != RunMode.MULTIRUN:
+        raise GsdError(f'{FILES}={files} makes a run of each line; add -m, or give one prompt as prompt="an owl".')
 
 
 def _refuse_unknown_terms(cfg: DictConfig) -> None:

@@ -15,6 +15,7 @@ from gsd.cli.folders import groups, options
 from gsd.errors import GsdError
 
 TEXTS = ("prompt", "prompting.negative")  # any text, as typed
+FILES = "prompts"  # files of prompts: a run of each line
 NAMES = ("name", "objective")  # text that Hydra can read, but not a number; null is none
 LISTED = ("experiment", "loss", "metric", "logger")  # groups of which several options may be chosen
 FUNCTIONS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "sort(", "tag(", "str(")  # of Hydra's grammar
@@ -29,6 +30,7 @@ def understood(arguments: Iterable[str]) -> list[str]:
     several = bool({"-m", "--multirun"} & set(arguments))
     if several and (shows := {"--cfg", "-c", "--info", "-i"} & set(arguments)):
         raise GsdError(f"{min(shows)} shows what one run makes; leave -m and the values of the sweep out.")
+    _check_sweeper(arguments)
     return [_understood(each, several) if "=" in each and each[0] != "-" else each for each in arguments]
 
 
@@ -53,6 +55,8 @@ def _understood(argument: str, several: bool) -> str:
     name = key.lstrip("+")
     if name in TEXTS:
         return f"{key}={_text(argument, value, several)}"
+    if key == FILES:
+        return f"++hydra.sweeper.params.{FILES}={quoted(value)}"
     parsed = _parsed(argument)
     if parsed is None:
         raise GsdError(refusal(argument))
@@ -124,6 +128,16 @@ def quoted(text: str) -> str:
 def _bare(value: str) -> str:
     """Without quotes at its ends, which were meant for Hydra."""
     return value.strip(value[0]) if value and value[0] in "'\"" else value
+
+
+def _check_sweeper(arguments: list[str]) -> None:
+    """Files of prompts are read by gsd's own sweeper."""
+    named = next((each for each in arguments if each.startswith(f"{FILES}=")), None)
+    sweeper = next((each for each in arguments if each.startswith("hydra/sweeper=")), "hydra/sweeper=gsd")
+    if named == f"{FILES}=":
+        raise GsdError(f"{FILES}= names no file; give a text file with one prompt per line.")
+    if named and sweeper != "hydra/sweeper=gsd":
+        raise GsdError(f"{_shown(named)} makes a grid of runs, which {sweeper} does not; leave one of them out.")
 
 
 def _shown(argument: str, most: int = 120) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from gsd.backend.text_lines import lines
 from gsd.errors import GsdError
 from gsd.menagerie import Creature, find, load
 from gsd.metric.parts.clip import load_clip, warn_of_unknown
@@ -42,7 +43,9 @@ class ClipScore(Metric):
         prompts: str | None = None,
         chunk: Few = 16,
     ) -> None:
-        self.prompts = None if prompts is None else _lines(Path(prompts).expanduser())
+        self.prompts = (
+            None if prompts is None else lines(Path(prompts).expanduser(), f"metric.clip_score.prompts={prompts}")
+        )
         self.model = model
         self.clip, self.chunk = load_clip(model, pretrained, "metric.clip_score"), chunk
 
@@ -84,15 +87,3 @@ def _subject(creature: Creature, prompt: str) -> str:
 
 def _with_article(name: str) -> str:
     return f"{'an' if name[0].lower() in 'aeiou' else 'a'} {name}"
-
-
-def _lines(file: Path) -> list[str]:
-    try:
-        lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise GsdError(
-            f"metric.clip_score.prompts={file} cannot be read ({error}); give a text file with one prompt a line."
-        ) from error
-    if not lines:
-        raise GsdError(f"metric.clip_score.prompts={file} is empty; give a text file with one prompt a line.")
-    return lines

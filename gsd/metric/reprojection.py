@@ -7,12 +7,13 @@ from typing import Annotated
 
 import torch
 from annotated_types import Interval
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn.functional import cosine_similarity, interpolate, max_pool2d
 
 from gsd.geometry import co_visible, correspond, in_bounds, resize_depth, sample
 from gsd.metric.parts.features import gradient_features
+from gsd.metric.parts.turn import neighbours
 from gsd.protocols import Metric
 from gsd.ranges import Length
 from gsd.types import Cameras, Render
@@ -86,14 +87,6 @@ class Reprojection(Metric):
         nearest = sample(-max_pool2d(-solid, 3, 1, 1), coords, "nearest")[:, 0]
         possible = in_bounds(coords, *z.shape[-2:]) & (z > 0) & (alpha[:, 0] > 0.5)
         return possible & (nearest > z + self.tolerance), possible
-
-
-def neighbours(cameras: Cameras, apart_deg: float) -> tuple[Int[Tensor, " P"], Int[Tensor, " P"]]:
-    """(i, j) of every view of a full turn and the two nearest to `apart_deg` away; none of a single view."""
-    order = cameras.azimuth.remainder(360).argsort()
-    shift = max(1, round(apart_deg * len(order) / 360))
-    i, j = order.repeat(2), torch.cat([order.roll(-shift), order.roll(shift)])
-    return i[i != j], j[i != j]
 
 
 def _depth_at(

@@ -40,10 +40,10 @@ def groupings(table: Table) -> list[Grouping]:
     if len(settings) > 2 and "prompt" in settings:
         whole.append(("all settings but seed and prompt", [key for key in settings if key != "prompt"]))
     alone = [(f"{key}, the rest pooled", [key]) for key in settings[:POOLED] if len(settings) > 1]
-    return [Grouping(name, keys, _parted(table.rows, keys)) for name, keys in (*whole, *alone)]
+    return [Grouping(name, keys, parted(table.rows, keys)) for name, keys in (*whole, *alone)]
 
 
-def _parted(rows: Sequence[Row], keys: list[str]) -> list[Group]:
+def parted(rows: Sequence[Row], keys: list[str]) -> list[Group]:
     """In the order in which the rows come."""
     parts: dict[str, list[int]] = {}
     for index, row in enumerate(rows):

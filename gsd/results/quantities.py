@@ -89,6 +89,18 @@ QUANTITIES = {
     "clip_score": Quantity("CLIP score", "", "higher", 0, 100, 1),
     "clip_score_min": Quantity("CLIP score, worst view", "", "higher", 0, 100, 1),
     "clip_r_precision": _share("CLIP R-precision", "higher"),
+    # metric=hps
+    "hps": Quantity("HPS", "", "higher", -100, 100, 2),
+    "hps_min": Quantity("HPS, worst view", "", "higher", -100, 100, 2),
+    # metric=pick_score; unbounded, since the model learns the scale of its cosine
+    "pick_score": Quantity("PickScore", "", "higher", decimals=2),
+    "pick_score_min": Quantity("PickScore, worst view", "", "higher", decimals=2),
+    # metric=image_reward
+    "image_reward": Quantity("ImageReward", "", "higher", decimals=2),
+    "image_reward_min": Quantity("ImageReward, worst view", "", "higher", decimals=2),
+    # metric=dino
+    "dino_neighbours": Quantity("DINO cosine of neighbouring views", "", "higher", -1, 1),
+    "dino_front": Quantity("DINO cosine of views and front", low=-1, high=1),
     # of every step
     "sigma": Quantity("noise level", low=0),
     "noise/std": Quantity("standard deviation of the noise", low=0),
@@ -109,7 +121,8 @@ QUANTITIES = {
 # panels of a dashboard.
 HEADLINE = (
     "coherent", "janus", "turned", "empty", "psnr_aligned", "view_error_deg", "silhouette_iou", "foggy_fraction",
-    "reprojection_error", "see_through", "a_lpips", "clip_view_accuracy", "clip_score", "clip_r_precision", "seconds",
+    "reprojection_error", "see_through", "a_lpips", "dino_neighbours", "clip_view_accuracy", "clip_score",
+    "clip_r_precision", "hps", "pick_score", "image_reward", "seconds",
 )  # fmt: skip
 
 

@@ -41,6 +41,7 @@ class Sweep:
     began: str  # ISO 8601
     jobs: dict[str, Job]  # name of the run's folder -> job
     folders: list[str] = field(default_factory=list)  # of options of the user's own
+    prompts: dict[str, list[str]] = field(default_factory=dict)  # name of a file of prompts -> what it held
 
 
 @dataclass(frozen=True)

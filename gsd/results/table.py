@@ -12,6 +12,7 @@ from typing import Any
 from gsd.errors import GsdError
 from gsd.identity import NOT_IN_SIGNATURE
 from gsd.results.outcome import outcome, shares, verdict
+from gsd.results.quantities import HEADLINE, QUANTITIES
 from gsd.results.reading import finite
 from gsd.results.runs import LISTS, Run, Status, find_runs
 
@@ -22,6 +23,7 @@ NOT_METRICS = frozenset({"prompt", "options", "overrides", "seed", "particles", 
 # A run's own choice among equals: shown for each run, but no mean of it says anything.
 NOMINAL = frozenset({"yaw_deg", "clip_yaw_deg", "variant"})
 NO_SETTINGS = frozenset({*NOT_IN_SIGNATURE, "profile", "metric"})  # how a run is done and measured, not what it is
+OWN = 4  # metrics that gsd does not know, in the headline
 REASON_CHARS = 4000  # of a traceback
 
 
@@ -60,6 +62,14 @@ class Table:
     @cached_property
     def metrics(self) -> list[str]:
         return list(dict.fromkeys(name for row in self.rows for name in row.metrics))
+
+    @property
+    def headline(self) -> list[str]:
+        """What is said first of these runs. Two of the outcomes are only where a run has come to them."""
+        rare = {name for name in ("turned", "empty") if not any(row.metrics.get(name) for row in self.rows)}
+        measured = [name for name in HEADLINE if name in self.metrics and name not in rare]
+        own = [name for name in self.metrics if name not in QUANTITIES][:OWN]
+        return [*measured, *own, *(name for name in HEADLINE if any(name in row.cost for row in self.rows))]
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """One flat dict per run: its name as "run", its status, and the settings, metrics and costs that it has.

@@ -90,5 +90,5 @@ def test_a_bad_file_is_refused(content, words, tmp_path):
     file = tmp_path / "prompts.txt"
     if content is not None:
         file.write_text(content)
-    with pytest.raises(GsdError, match=rf"metric\.clip_score\.prompts=.*{words}.*one prompt a line"):
+    with pytest.raises(GsdError, match=rf"metric\.clip_score\.prompts=.*{words}.*one prompt per line"):
         ClipScore(prompts=str(file))

@@ -15,12 +15,12 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import interpolate
 
 from gsd.backend.checkpoint import from_hub
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError, did_you_mean, reason
 from gsd.menagerie import find
+from gsd.metric.parts.pictures import Pictures, in_chunks
 
 TINY = Path(__file__).parents[1] / "tiny_clip"
 CONFIG = "open_clip_config.json"
@@ -37,22 +37,20 @@ class OpenClip:
     def __init__(self, model: Any, tokenizer: Callable[[list[str]], Tensor], preprocess: dict[str, Any]) -> None:
         self.model, self.tokenizer = model.float().eval().requires_grad_(False), tokenizer
         size = preprocess["size"]
-        self.size: tuple[int, int] = (size, size) if isinstance(size, int) else tuple(size)
-        self.mode = "bilinear" if preprocess["interpolation"] == "bilinear" else "bicubic"
-        self.mean, self.std = (torch.tensor(preprocess[name])[:, None, None] for name in ("mean", "std"))
+        self.pictures = Pictures(
+            (size, size) if isinstance(size, int) else tuple(size),
+            "bilinear" if preprocess["interpolation"] == "bilinear" else "bicubic",
+            preprocess["mean"],
+            preprocess["std"],
+        )
 
     @torch.no_grad()
     def similarity(self, rgb: Float[Tensor, "V 3 H W"], texts: Sequence[str], chunk: int) -> Float[Tensor, "V K"]:
         """Cosine of every image (values in [0, 1]) with every text; `chunk` images are encoded at a time."""
         self.model.to(rgb.device)
-        features = [self.model.encode_image(self._prepared(part), normalize=True) for part in rgb.split(chunk)]
+        features = in_chunks(rgb, self.pictures, chunk, lambda seen: self.model.encode_image(seen, normalize=True))
         tokens = self.tokenizer(list(texts)).to(rgb.device)
-        return (torch.cat(features) @ self.model.encode_text(tokens, normalize=True).T).float().cpu()
-
-    def _prepared(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V 3 h w"]:
-        """Resize without cropping and normalise, as the model's own preprocessing does to square 8-bit images."""
-        small = interpolate(rgb.float(), self.size, mode=self.mode, antialias=True, align_corners=False).clamp(0, 1)
-        return (small - self.mean.to(rgb.device)) / self.std.to(rgb.device)
+        return (features @ self.model.encode_text(tokens, normalize=True).T).float().cpu()
 
 
 def load_clip(model: str, pretrained: str | None, option: str) -> OpenClip:

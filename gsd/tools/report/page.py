@@ -23,7 +23,7 @@ from gsd.errors import GsdError
 from gsd.results.best import Comparison, comparison
 from gsd.results.folder import RunFolder
 from gsd.results.groups import Group, Grouping, estimates, groupings, importance, verdicts
-from gsd.results.quantities import HEADLINE, QUANTITIES, Quantity
+from gsd.results.quantities import QUANTITIES, Quantity
 from gsd.results.table import COSTS, NOMINAL, Row, Table, read
 from gsd.tools.report import curves, media
 
@@ -39,7 +39,6 @@ COMPARED = 60  # groups of which the best is looked for
 TRACEBACKS = 100  # with more failed runs, only the last lines of their tracebacks are shown
 DIGITS = 5  # of numbers in the page
 CHOSEN = 8  # runs shown side by side at first
-OWN = 4  # metrics that gsd does not know, in the first table
 T = TypeVar("T")
 
 
@@ -48,13 +47,13 @@ def write(folders: Iterable[str | Path], out: Path) -> Path:
 
     Raises GsdError for a folder that does not exist or holds no run; damaged runs are left out and named in the page.
     """
-    if out.is_dir():
-        raise GsdError(f"--out {out} is a folder; give a file, as {out / 'report.html'}.")
     return write_table(read(folders), out)
 
 
 def write_table(table: Table, out: Path) -> Path:
-    """The report of runs that have been read."""
+    """The report of runs that have been read. Raises GsdError where `out` cannot be written."""
+    if out.is_dir():
+        raise GsdError(f"--out {out} is a folder; give a file, as {out / 'report.html'}.")
     page = Page(table)
     html = _template().render(
         title=_title(table),
@@ -99,7 +98,7 @@ class Page:
             "title": _title(table),
             "settings": table.settings,
             "metrics": table.metrics,
-            "headline": self.headline,
+            "headline": table.headline,
             "quantities": {name: _words(each) for name, each in QUANTITIES.items()},
             "nominal": sorted(NOMINAL & set(table.metrics)),
             "verdicts": sorted(yes_no),
@@ -114,15 +113,6 @@ class Page:
             "limits": {"media": len(seen), "curves": len(drawn), "bands": BANDS},
             "left_out": self.left_out,
         }
-
-    @property
-    def headline(self) -> list[str]:
-        """The columns of the first table. Two of the outcomes have one only where a run has come to them."""
-        rows = self.table.rows
-        rare = {name for name in ("turned", "empty") if not any(row.metrics.get(name) for row in rows)}
-        measured = [name for name in HEADLINE if name in self.table.metrics and name not in rare]
-        own = [name for name in self.table.metrics if name not in QUANTITIES][:OWN]
-        return [*measured, *own, *(name for name in HEADLINE if any(name in row.cost for row in rows))]
 
     def _first(self) -> int:
         """The grouping that answers the question of the sweep: prompts are pooled, and there are groups to compare."""
@@ -198,7 +188,7 @@ class Page:
                     "bands": {name: _plain_band(each) for name, each in bands.items()},
                 }
             )
-        names = self.headline if len(groups) <= COMPARED else []
+        names = self.table.headline if len(groups) <= COMPARED else []
         compared = {name: comparison(self.table, grouping, name) for name in names if name not in yes_no}
         return {
             "name": grouping.name,

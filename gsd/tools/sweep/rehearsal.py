@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from gsd.errors import GsdError
 from gsd.results.table import SEED
+from gsd.tools.sweep.prompts import swept
 
 GRIDS = ("gsd", "basic")
 LOCAL = ("basic", "joblib")  # launchers whose runs have this machine's devices and packages
@@ -25,9 +26,7 @@ def rehearse(config: DictConfig, overrides: Sequence[str]) -> None:
 
     if config.hydra.runtime.choices.get("hydra/sweeper") not in GRIDS:
         return  # which runs there will be follows from what comes out
-    parsed = OverridesParser.create().parse_overrides(
-        [*(f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()), *overrides]
-    )
+    parsed = OverridesParser.create().parse_overrides(swept(config.hydra.sweeper.params or {}, overrides))
     (grid,) = BasicSweeper.split_arguments(parsed, None)
     alone = {frozenset(word for word in run if not word.startswith(f"{SEED}=")): run for run in reversed(grid)}
     for run in alone.values():
@@ -36,5 +35,5 @@ def rehearse(config: DictConfig, overrides: Sequence[str]) -> None:
             if config.hydra.runtime.choices.get("hydra/launcher") in LOCAL:
                 build(made)
         except GsdError as error:
-            swept = [word for word in run if word not in overrides]
-            raise GsdError(f"{error} (Found in the run {' '.join(swept)}.)") from error
+            varied = [word for word in run if word not in overrides]
+            raise GsdError(f"{error} (Found in the run {' '.join(varied)}.)") from error

@@ -23,6 +23,7 @@ from gsd.results.owner import belongs
 from gsd.results.provenance import commit
 from gsd.results.runs import Run
 from gsd.results.sweep_folder import INTO, Job, Sweep, SweepFolder, count
+from gsd.tools.sweep.prompts import KEY, prompt_sets, swept
 from gsd.tools.sweep.queue import active, told
 
 SIDE_BY_SIDE = "hydra_plugins.gsd_sweep.SideBySide"
@@ -61,7 +62,7 @@ class Sweeper(BasicSweeper):
         assert self.hydra_context is not None
         assert self.config is not None
         loader = self.hydra_context.config_loader
-        parsed = OverridesParser.create(loader).parse_overrides([*self._parse_config(), *arguments])
+        parsed = OverridesParser.create(loader).parse_overrides(swept(self.params, arguments))
         (grid,) = self.split_arguments(parsed, None)
         if len(grid) > MANY:
             print(f"The configs of {len(grid)} runs are composed first.", flush=True)
@@ -93,6 +94,7 @@ class Sweeper(BasicSweeper):
             began=time.strftime("%Y-%m-%dT%H:%M:%S"),
             jobs={name: Job([o for o in overrides if o not in common], n) for name, (overrides, n) in jobs.items()},
             folders=[str(folder) for folder in own_folders()],
+            prompts=prompt_sets(self.params[KEY]) if KEY in self.params else {},
         )
 
     def _missing(self, folder: SweepFolder, jobs: dict[str, tuple[list[str], int]], anew: set[str]) -> list[list[str]]:

@@ -65,7 +65,7 @@ def test_a_name_with_a_file_is_that_model(named, open_clip):
     clip = load_clip(NAME, str(named), "metric.clip_view")
     plain = open_clip.create_model(NAME, pretrained=str(named)).eval()
     assert all(torch.equal(a, b) for a, b in zip(plain.parameters(), clip.model.parameters(), strict=True))
-    assert clip.size == (32, 32)
+    assert clip.pictures.size == (32, 32)
     assert _similarity(clip).abs().max() <= 1 + 1e-5
 
 
@@ -86,8 +86,8 @@ def test_a_tag_is_read_from_the_hub_once_with_its_own_preprocessing(named, monke
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     clip = load_clip(NAME, "some_tag", "metric.clip_view")
     assert asked == [("someone/model", [WEIGHTS[0]], True), ("someone/model", [WEIGHTS[0]], False)]
-    assert clip.mode == "bilinear"
-    assert clip.mean.flatten().tolist() == pytest.approx([0.1, 0.2, 0.3])
+    assert clip.pictures.mode == "bilinear"
+    assert clip.pictures.mean == pytest.approx([0.1, 0.2, 0.3])
     assert any(type(part).__name__ == "QuickGELU" for part in clip.model.modules())
 
 
