@@ -15,6 +15,7 @@ from gsd.errors import GsdError, did_you_mean
 
 COMMANDS = {  # name -> module with a main()
     "convert": "gsd.tools.convert",
+    "convert-3dfuse": "gsd.tools.convert_threefuse",
     "dashboard": "gsd.tools.dashboard.__main__",
     "evaluate": "gsd.tools.evaluate",
     "export": "gsd.tools.export.__main__",
