@@ -6,14 +6,16 @@ import math
 from dataclasses import dataclass, replace
 
 import torch
+from jaxtyping import Float
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from gsd.backend.device import pick_device
 from gsd.check import check, chosen
 from gsd.config import make, options
 from gsd.errors import GsdError, gathered
 from gsd.geometry import turntable
-from gsd.identity import EVERY
+from gsd.identity import EVERY, of_settings
 from gsd.particles import Particles
 from gsd.protocols import (
     Adapts,
@@ -66,6 +68,7 @@ class Experiment:
     loggers: dict[str, Logger]
     viewer: Viewer | None
     turntable: Cameras
+    start_pictures: tuple[Float[Tensor, "4 H W"] | None, ...]  # rgb and alpha that each scene's start was made of
 
     def stream(self, name: str, step: int = 0) -> Stream:
         return Stream(self.seed, name, step)
@@ -123,17 +126,21 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
     _prepare_kernels(cfg, context.device)
     shared = prior
     init, prior = gathered(
-        lambda: make(cfg.init, "init", context, Init),
+        lambda: make_init(cfg, context),
         lambda: make(cfg.prior, "prior", context, Prior) if shared is None else shared,
     )
     _check_views(prior, camera, guidance)
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))
     if isinstance(prior, ReadsTexts):
-        prior.prepare((*prompting.texts, *guidance.texts))
+        prior.prepare((*prompting.texts, *guidance.texts, *init.texts))
     metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in chosen(cfg, "metric").items()}
     seeds = [_seed_of(cfg.seed, k) for k in range(cfg.particles)]
-    starts = [init(Stream(seed, "init")) for seed in seeds]
+    if isinstance(prior, ConditionsOnPoints):
+        prior.condition_on(None)
+    init.ask(prior)
+    made = [(init(Stream(seed, "init")), init.picture) for seed in seeds]
+    starts, pictures = zip(*made, strict=True)
     if isinstance(prior, ConditionsOnPoints):
         prior.condition_on(starts[0])
     steps = math.ceil(cfg.steps / cfg.particles)
@@ -158,7 +165,15 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
         loggers=loggers,
         viewer=viewer,
         turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(context.device),
+        start_pictures=pictures,
     )
+
+
+def make_init(cfg: DictConfig, context: Context) -> Init:
+    """The start, which is told of the prior what decides on its pictures, so that those on disk can be found."""
+    settings = {"prior": OmegaConf.to_container(cfg.prior, resolve=True)}
+    prior = str(of_settings(settings, context.device.type))
+    return make(cfg.init, "init", replace(context, prior_identity=prior), Init)
 
 
 def _seed_of(seed: int, particle: int) -> int:

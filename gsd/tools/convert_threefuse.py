@@ -1,6 +1,6 @@
 """3DFuse's sparse depth injector for prior=threefuse: gsd convert-3dfuse FOLDER [--file FILE]
 
-Downloads the authors' checkpoint from the hub, or takes FILE, and writes its ControlNet to FOLDER as diffusers reads it:
+Downloads the authors' checkpoint from the hub, or takes FILE, and writes its ControlNet to FOLDER for diffusers:
 
     gsd convert-3dfuse injector
     gsd prior=threefuse prior.controlnet=injector prior.radius=0.01 ...
