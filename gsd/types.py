@@ -109,6 +109,7 @@ class Scene:
     ids: Int[Tensor, " N"]  # unique, never reused within a run
     scales: Float[Tensor, "N 3"] | None = None  # standard deviations along the local axes, world units
     quats: Float[Tensor, "N 4"] | None = None  # wxyz, local axes -> world; need not be normalised
+    opacities: Float[Tensor, " N"] | None = None  # in (0, 1)
 
 
 @dataclass(frozen=True)
