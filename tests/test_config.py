@@ -152,7 +152,7 @@ def test_a_yaml_has_the_options_and_the_defaults_of_its_class(option):
         ("prompt=a dragon", ["dragon", "cat", "stable_diffusion"]),
         ("prompt= ", ["prompt is empty"]),
         ("prior=menagerie cat", ["'cat' is no", "needs quotes"]),
-        ("loss=[consistency,opaqe]", ["loss=opaqe", "choose consistency, none, opaque,", "did you mean opaque?"]),
+        ("loss=[consistency,opaqe]", ["loss=opaqe", "choose consistency, none, opacity,", "did you mean opaque?"]),
         ("camera.resolution=5000", ["camera.resolution=5000", "1 to 4096"]),
         ("prompt=a cat, sitting", ["prompt='\"a cat, sitting\"'", "add -m"]),
         ("representation.backend=gsplat", ["gsplat", "CUDA"]),
