@@ -23,6 +23,7 @@ COMMANDS = {  # name -> module with a main()
     "init": "gsd.tools.init",
     "noising-check": "gsd.tools.noising_check",
     "report": "gsd.tools.report.__main__",
+    "semantic-code": "gsd.tools.semantic_code",
     "study": "gsd.tools.study.__main__",
     "sweep": "gsd.tools.sweep.__main__",
     "view": "gsd.tools.view.__main__",

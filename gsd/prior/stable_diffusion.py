@@ -20,6 +20,7 @@ from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
 from gsd.prior.parts.disentangle import Disentangle, Disentangled
 from gsd.prior.parts.latent import Latent, fits, number_type
 from gsd.prior.parts.noise_schedule import noise_schedule
+from gsd.prior.parts.semantic_code import Code, SemanticCode
 from gsd.prior.parts.text import Embeddings
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context
@@ -56,6 +57,7 @@ class StableDiffusion(Latent):
     random_background    fraction of training steps in which scenes lie over a random colour. The prior is not told it,
                          so a model that was trained on one background alone, such as tiny, must have 0
     disentangle  {keyword: WORD, weight: w}: ConsDreamer's change of the embeddings of view words, see `Disentangled`
+    semantic_code  {file: FILE, strength: 0.3}: 3DFuse's token and LoRA of the prompt's object (gsd semantic-code)
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.
@@ -75,7 +77,9 @@ class StableDiffusion(Latent):
         guidance_scale: Strength | None = None,
         random_background: Fraction = 0.5,
         disentangle: Disentangle | None = None,
+        semantic_code: SemanticCode | None = None,
     ) -> None:
+        code = None if semantic_code is None else Code(semantic_code, context.prompt)
         self.device = context.device
         self.dtype = number_type(dtype, self.device)
         on_gpu = self.device.type == "cuda"
@@ -87,6 +91,8 @@ class StableDiffusion(Latent):
 
         self.network = self._load_unet(folder / "unet", variant, attention)
         vae = self._load(AutoencoderKL, folder / "vae", variant)
+        if code is not None:
+            code.merge(self.network)
         if self.compiled:
             self.network.compile()
         self.guidance_scale, self.random_background = guidance_scale, random_background
@@ -95,7 +101,7 @@ class StableDiffusion(Latent):
         self.autoencoder = Autoencoder(vae, self.resolution, encode_chunk)
         config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
         self.schedule = noise_schedule(config, model).to(self.device)
-        self.embeddings = Embeddings(folder, variant, self.device)
+        self.embeddings = Embeddings(folder, variant, self.device, code)
         self.disentangled: Disentangled | None = None
         if disentangle is not None:
             self.disentangled = Disentangled(disentangle, self.embeddings, context.prompt)

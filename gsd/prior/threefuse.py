@@ -12,6 +12,7 @@ from torch import Tensor
 from gsd.backend.checkpoint import locate, locate_controlnet
 from gsd.errors import GsdError, gathered
 from gsd.prior.parts.depth import cloud_depth
+from gsd.prior.parts.semantic_code import SemanticCode
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context, PointCloud
@@ -26,7 +27,7 @@ class ThreeFuse(StableDiffusion):
     `conditioning_scale`, enter every branch of guidance, the unconditional one too, in the one batch of the UNet; with
     vsd also that of the LoRA.
 
-    What 3DFuse does besides, a LoRA and a token made of pictures of the prompt, is not here; neither is it in the
+    What 3DFuse does besides, a LoRA and a token made of pictures of the prompt, is `semantic_code`; it is not in the
     experiments of the paper. Its own ControlNet ("sparse depth injector") was trained with sparse discs; another depth
     ControlNet saw dense depth, which a larger `radius` and `fill` come closer to.
 
@@ -58,10 +59,11 @@ class ThreeFuse(StableDiffusion):
         channels_last: Literal["auto"] | bool = "auto",
         guidance_scale: Strength | None = None,
         random_background: Fraction = 0.5,
+        semantic_code: SemanticCode | None = None,
     ) -> None:
         folder, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
         network = (variant, resolution, dtype, attention, encode_chunk, compile, channels_last)
-        super().__init__(context, model, *network, guidance_scale, random_background)
+        super().__init__(context, model, *network, guidance_scale, random_background, semantic_code=semantic_code)
         from diffusers import ControlNetModel
 
         self.controlnet = self._load(ControlNetModel, folder, variant)
