@@ -15,6 +15,7 @@ from gsd.errors import GsdError, did_you_mean
 
 COMMANDS = {  # name -> module with a main()
     "convert": "gsd.tools.convert",
+    "convert-3dfuse": "gsd.tools.convert_threefuse",
     "dashboard": "gsd.tools.dashboard.__main__",
     "evaluate": "gsd.tools.evaluate",
     "export": "gsd.tools.export.__main__",
@@ -22,6 +23,7 @@ COMMANDS = {  # name -> module with a main()
     "init": "gsd.tools.init",
     "noising-check": "gsd.tools.noising_check",
     "report": "gsd.tools.report.__main__",
+    "semantic-code": "gsd.tools.semantic_code",
     "study": "gsd.tools.study.__main__",
     "sweep": "gsd.tools.sweep.__main__",
     "view": "gsd.tools.view.__main__",

@@ -23,7 +23,7 @@ def gathered(*attempts: Callable[[], Any]) -> list[Any]:
     return done
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """The first line of another library's error, without a full stop, for use inside a sentence."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(".") if lines else type(error).__name__

@@ -7,14 +7,16 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
 
 from gsd.backend.device import pick_device
 from gsd.check import check, chosen
 from gsd.config import make, options
 from gsd.errors import GsdError, gathered
 from gsd.geometry import turntable
-from gsd.identity import EVERY
+from gsd.identity import EVERY, of_settings
 from gsd.particles import Particles
 from gsd.protocols import (
     Adapts,
@@ -69,6 +71,7 @@ class Experiment:
     loggers: dict[str, Logger]
     viewer: Viewer | None
     turntable: Cameras
+    start_pictures: tuple[Float[Tensor, "4 H W"] | None, ...]  # rgb and alpha that each scene's start was made of
 
     def stream(self, name: str, step: int = 0) -> Stream:
         return Stream(self.seed, name, step)
@@ -127,17 +130,21 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
     _prepare_kernels(scene_kind, context.device)
     made, shared = _light_init(cfg, for_scene := replace(context, representation=scene_kind)), prior
     init, prior = gathered(
-        lambda: made or make(cfg.init, "init", for_scene, Init),
+        lambda: made or make_init(cfg, for_scene),
         lambda: make(cfg.prior, "prior", context, Prior) if shared is None else shared,
     )
     _check_views(prior, camera, guidance)
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))
     if isinstance(prior, ReadsTexts):
-        prior.prepare((*prompting.texts, *guidance.texts))
+        prior.prepare((*prompting.texts, *guidance.texts, *init.texts))
     metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in chosen(cfg, "metric").items()}
     seeds = [_seed_of(cfg.seed, k) for k in range(cfg.particles)]
-    starts = [init(Stream(seed, "init")) for seed in seeds]
+    if isinstance(prior, ConditionsOnPoints):
+        prior.condition_on(None)
+    init.ask(prior)
+    begun = [(init(Stream(seed, "init")), init.picture) for seed in seeds]
+    starts, pictures = zip(*begun, strict=True)
     if isinstance(prior, ConditionsOnPoints):
         prior.condition_on(starts[0])
     steps = math.ceil(cfg.steps / cfg.particles)
@@ -158,6 +165,7 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
         shares=Shares(losses),
         metrics=metrics,
         turntable=turntable(t.views, t.resolution, t.fov, t.distance, t.elevation).to(context.device),
+        start_pictures=pictures,
     )
 
 
@@ -188,6 +196,13 @@ def _light_parts(cfg: DictConfig) -> tuple[Context, _Light]:
     if extremes(guidance.view_scale) != (0, 0):
         prompting(camera(Stream(cfg.seed, "camera"))).opposite_view()  # refuses texts without view words
     return context, _Light(camera, prompting, sigma, guidance, noising, losses, loggers, viewer)
+
+
+def make_init(cfg: DictConfig, context: Context) -> Init:
+    """The start, which is told of the prior what decides on its pictures, so that those on disk can be found."""
+    settings = {"prior": OmegaConf.to_container(cfg.prior, resolve=True)}
+    prior = str(of_settings(settings, context.device.type))
+    return make(cfg.init, "init", replace(context, prior_identity=prior), Init)
 
 
 def _seed_of(seed: int, particle: int) -> int:

@@ -1,10 +1,11 @@
-"""Pure functions on cameras, points and maps: orbit, project, unproject, warp, occlusion.
+"""Pure functions on cameras, points and maps: orbit, project, splat, unproject, warp, occlusion.
 
 All are differentiable in points and depth, float32 or float64, on any device.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import torch
@@ -111,6 +112,37 @@ def project(points: Float[Tensor, "N 3"], cameras: Cameras) -> tuple[Float[Tenso
     z = in_camera[..., 2]
     image = torch.einsum("vij,vnj->vni", cameras.Ks, in_camera)
     return image[..., :2] / z[..., None], z
+
+
+def splat(
+    xy: Float[Tensor, "V N 2"], z: Float[Tensor, "V N"], size: tuple[int, int], radius: float
+) -> Float[Tensor, "V H W"]:
+    """The z-buffer of discs of `radius` pixels, as 1 / z; 0 where there is none.
+
+    A pixel belongs to a disc if its centre does; the pixel that holds a point always does.
+    """
+    height, width = size
+    inverse = torch.where(z > NEAR, 1 / z, 0.0)
+    within, outside = xy - xy.floor(), height * width
+    column, row = xy.floor().unbind(-1)
+    buffer = z.new_zeros(len(z), height * width + 1)  # the last takes what is outside
+    for dx, dy in _disc(radius):
+        x, y = column + dx, row + dy
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (z > NEAR)
+        if dx or dy:
+            u, v = within.unbind(-1)
+            inside &= (dx + 0.5 - u) ** 2 + (dy + 0.5 - v) ** 2 <= radius**2
+        buffer.scatter_reduce_(1, torch.where(inside, y * width + x, outside).long(), inverse, "amax")
+    return buffer[:, :-1].unflatten(1, size)
+
+
+def _disc(radius: float) -> list[tuple[int, int]]:
+    """From the pixel that holds a disc's centre to all that the disc can reach: 0.5 pixels from its edge, or more."""
+    far = range(-math.floor(radius + 0.5), math.floor(radius + 0.5) + 1)
+    reach = [max(0.0, abs(d) - 0.5) for d in far]  # to the pixel's centre along one axis, from the nearest edge
+    pairs = [(dx, dy) for dx, u in zip(far, reach, strict=True) for dy, v in zip(far, reach, strict=True)]
+    nearest = [u * u + v * v for u in reach for v in reach]
+    return [pair for pair, square in zip(pairs, nearest, strict=True) if square <= radius**2] or [(0, 0)]
 
 
 def unproject(depth: Float[Tensor, "V 1 H W"], cameras: Cameras) -> Float[Tensor, "V H W 3"]:

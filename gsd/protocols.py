@@ -58,9 +58,16 @@ class Sigma(Protocol):
 @runtime_checkable
 class Init(Protocol):
     light: bool = False  # making it loads no model: it is made first, so that its refusals cost nothing
+    asks_prior: bool = False  # whether ask() must come before the first call
+    texts: tuple[str, ...] = ()  # that it asks the prior about
+    picture: Float[Tensor, "4 H W"] | None = None  # what the last cloud was made of: rgb and alpha in [0, 1]
 
     @abstractmethod
     def __call__(self, rng: Stream) -> PointCloud: ...
+
+    def ask(self, prior: Prior) -> None:
+        """Set the run's prior, of which it wants a picture; `Context.prior_identity` says which one it is."""
+        return None
 
 
 @runtime_checkable
@@ -171,6 +178,10 @@ class Prior(Protocol):
 
     def decode(self, z: Float[Tensor, "V C h w"]) -> Float[Tensor, "V 3 H W"]: ...
 
+    def noise_levels(self) -> tuple[float, float]:
+        """The lowest and the highest sigma of what it was made for; a sampler goes from the second to the first."""
+        return 0.01, 80.0
+
     def denoise(
         self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition
     ) -> Float[Tensor, "V C h w"]:
@@ -196,9 +207,12 @@ class ReadsTexts(Protocol):
 
 @runtime_checkable
 class ConditionsOnPoints(Protocol):
-    """A prior that is conditioned on the points a run starts from; called once, before the first step."""
+    """A prior that is conditioned on the points a run starts from; called before the first step.
 
-    def condition_on(self, points: PointCloud) -> None: ...
+    None: on the text alone, as before it is called.
+    """
+
+    def condition_on(self, points: PointCloud | None) -> None: ...
 
 
 @runtime_checkable

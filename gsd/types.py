@@ -110,6 +110,7 @@ class Scene:
     ids: Int[Tensor, " N"]  # unique, never reused within a run
     scales: Float[Tensor, "N 3"] | None = None  # standard deviations along the local axes, world units
     quats: Float[Tensor, "N 4"] | None = None  # wxyz, local axes -> world; need not be normalised
+    opacities: Float[Tensor, " N"] | None = None  # in (0, 1)
 
 
 @dataclass(frozen=True)
@@ -271,6 +272,7 @@ class Context:
     random_background: float = 0.0  # what suits the prior, see `gsd.protocols.Prior`
     densifier: Any = None  # a representation's, see `gsd.protocols.Densifier`
     representation: tuple[type, dict[str, Any]] | None = None  # a start's: class and options of the scene it is for
+    prior_identity: str = ""  # of a start: all that decides what the run's prior says
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ NEEDS = {
     "init=run": ("init.path={folder}/run",),
     "init=shap_e": ("init.model={folder}/shap_e", "init.sampling_steps=2"),
     "init=point_e": ("init.weights={folder}", "init.clip={folder}/clip", "init.sampling_steps=4"),
+    "init=point_e_image": ("init.weights={folder}", "init.clip={folder}/clip", "init.sampling_steps=4"),
     "prior=stable_diffusion": ("prior.model={folder}/pipeline",),
     "prior=threefuse": ("prior.model={folder}/pipeline", "prior.controlnet={folder}/controlnet"),
     "prior=mvdream": ("prior.model={folder}/multiview", "camera.views=4", "camera.delta_deg=90"),
@@ -80,7 +81,7 @@ def weights(tmp_path_factory):
 def test_every_option_runs(option, weights, tmp_path, monkeypatch):
     if option == "init=shap_e":
         random_shap_e(weights / "shap_e", monkeypatch)
-    if option == "init=point_e":
+    if option.startswith("init=point_e"):
         pytest.importorskip("point_e")
         random_point_e(weights, monkeypatch)
     if option == "logger=[trackio]":
@@ -105,6 +106,7 @@ ALIASES = {
     "camera=orbit": {"resolution"},  # a schedule over the steps of the run
     "guidance=esd": {"lora_scale"},
     "guidance=x0": {"guidance_scale", "rescale", "rescale_of", "weighting"},
+    "init=point_e_image": {"model", "image"},
     "noising=paper": {"offsets", "upsample"},
     "prior=flux": {"guidance_scale"},
     "prior=mvdream": {"model"},
@@ -162,7 +164,7 @@ def test_a_yaml_has_the_options_and_the_defaults_of_its_class(option):
         ("prompt=a dragon", ["dragon", "cat", "stable_diffusion"]),
         ("prompt= ", ["prompt is empty"]),
         ("prior=menagerie cat", ["'cat' is no", "needs quotes"]),
-        ("loss=[consistency,opaqe]", ["loss=opaqe", "choose consistency, none, opaque,", "did you mean opaque?"]),
+        ("loss=[consistency,opaqe]", ["loss=opaqe", "choose consistency, none, opacity,", "did you mean opaque?"]),
         ("camera.resolution=5000", ["camera.resolution=5000", "1 to 4096"]),
         ("prompt=a cat, sitting", ["prompt='\"a cat, sitting\"'", "add -m"]),
         ("representation.backend=gsplat", ["gsplat", "CUDA"]),

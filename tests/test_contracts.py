@@ -70,7 +70,7 @@ def built(group, name, folder=None, **context):
         section.path = str(launch(folder / "run", *SMALLEST, "metric=none"))
     if group == "init" and name == "shap_e":
         section.model, section.sampling_steps = str(folder), 2
-    if group == "init" and name == "point_e":
+    if group == "init" and name.startswith("point_e"):
         section.weights, section.clip, section.sampling_steps = str(folder), f"{folder}/clip", 4
     if group == "prior" and name in MAKERS:
         random_family(name, folder)
@@ -146,18 +146,20 @@ def test_prompting(name):
 
 
 @pytest.mark.parametrize("name", options("init"))
-def test_init(name, folder, monkeypatch):
-    monkeypatch.setattr("gsd.init.parts.sampled._folder", lambda: folder / "kept")
+def test_init(name, folder, prior, monkeypatch):
+    monkeypatch.setenv("GSD_CACHE", str(folder / "kept"))
     if name == "shap_e":
         from pretrained import random_shap_e
 
         random_shap_e(folder, monkeypatch)
-    if name == "point_e":
+    if name.startswith("point_e"):
         pytest.importorskip("point_e")
         from pretrained import random_point_e
 
         random_point_e(folder, monkeypatch)
     init = built("init", name, folder=folder)
+    if init.asks_prior:
+        init.ask(prior)
     cloud = init(Stream(0, "init"))
     assert isinstance(cloud, PointCloud)
     assert cloud.xyz.norm(dim=-1).max() <= 1.0001
@@ -280,7 +282,7 @@ def test_loss(name):
     shown = replace(shown, orientation=0.1 * shown.alpha)
     score = Score(z, torch.randn_like(z), torch.randn_like(z), 2)
     scene = surface(50)
-    scene = type(scene)(scene.points, scene.ids, torch.full((50, 3), 0.1), None)
+    scene = type(scene)(scene.points, scene.ids, torch.full((50, 3), 0.1), None, torch.full((50,), 0.5))
     value = loss(
         StepState(0, cams, geometry_at(scene, shown, cams, 16, 16), z, torch.randn_like(z), torch.ones(2), score)
     )

@@ -14,6 +14,7 @@ from gsd.experiment import build
 PRESETS = sorted(f.stem for f in (CONF / "experiment").glob("*.yaml"))
 BASES = [name.removesuffix("_gsd") for name in PRESETS if name.endswith("_gsd")]
 LENGTHS = {
+    "gsd_authors": 3000,
     "gaussiandreamer": 1200,
     "dreamfusion_3dfuse": 10000,
     "prolificdreamer_3dfuse": 14000,
@@ -70,9 +71,9 @@ def test_preset_runs_on_a_laptop(preset, weights, tmp_path):
     assert "truth" in cfg.metric
     assert cfg.camera.resolution == 64
     assert cfg.prompting.negative == ""
-    if preset.startswith("gaussiandreamer"):
+    if preset.startswith(("gaussiandreamer", "gsd_authors")):
         assert cfg.init.error == "turned"  # or nothing would go wrong
-    if preset.endswith("_gsd"):
+    if "gsd" in preset:
         first = next(iter(records(tmp_path / "run")))
         assert first["loss/consistency/share"] > 0.01
         assert first["noise/coverage"] > 0.95
@@ -110,6 +111,8 @@ def test_noising_and_loss_of_a_preset_can_be_exchanged(preset):
         ("prolificdreamer_3dfuse_gsd", "sigma.t_max.at[0]", 5000),
         ("prolificdreamer", "loss.opaque.weight.at[0]", 10000),
         ("mvdream", "sigma.t_min.until", 8000),
+        ("gsd_authors", "noising.interval.at[1]", 1200),
+        ("gsd_authors", "guidance.guidance_scale.at[0]", 2301),
     ],
 )
 def test_schedules_are_those_of_the_source_and_shrink_with_the_run(preset, key, number):
@@ -118,6 +121,24 @@ def test_schedules_are_those_of_the_source_and_shrink_with_the_run(preset, key, 
     assert OmegaConf.select(cfg, key) == number
     assert OmegaConf.select(quick("steps=200", base=cfg), key) == round(number / length * 200)
     assert OmegaConf.select(quick("steps=1", base=cfg), key) >= 1
+
+
+def test_the_authors_preset_is_what_they_ran():
+    """Of the research code: views, the noise that is kept, the sphere, and what decides on visibility."""
+    built = build(config("experiment=gsd_authors", "init=menagerie", "prior=menagerie", "steps=3000"))
+    assert [built.guidance.guidance_scale(step) for step in (0, 2300, 2301)] == [8.5, 8.5, 101.0]
+    views = [built.camera(built.stream("camera", step)) for step in range(300)]
+    azimuths = sorted({round(float(a), 1) for cams in views for a in cams.azimuth[::3]})
+    assert azimuths == pytest.approx([0.0, *(20 + 320 / 13 * k for k in range(14))], abs=0.06)
+    assert {len(cams) for cams in views} == {6}
+    assert {float(cams.elevation.unique()) for cams in views} == {15.0}
+    interval = built.noising.interval
+    assert [interval(step) for step in (0, 599, 600, 1200)] == [100, 100, 30, 12]
+    noising = built.noising
+    assert (noising.upsample, noising.cells, noising.offsets, noising.spread) == (9, 0, "world", 0.05)
+    assert (noising.visibility, noising.depth_tolerance, noising.background_radius) == ("points", 0.3, 1.9)
+    assert (built.losses["position"].weight, built.losses["tv"].squares) == (10, True)
+    assert float(built.representation.splats().sh.std()) == pytest.approx(0, abs=1e-6)  # grey
 
 
 def test_command_line_beats_scale_beats_preset():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -14,12 +15,19 @@ from gsd.types import StepState
 
 @dataclass
 class TV(Loss):
-    """Total variation: mean absolute difference of the rgb of neighbouring pixels, rows and columns added."""
+    """Total variation: mean absolute difference of the rgb of neighbouring pixels, rows and columns added.
+
+    squares: twice the mean squared difference instead (threestudio).
+    """
 
     weight: Weight = 1.0
+    squares: bool = False
 
     def __call__(self, state: StepState) -> Float[Tensor, ""]:
         rgb = state.render.rgb
         if min(rgb.shape[-2:]) < 2:
             return rgb.sum() * 0.0
-        return rgb.diff(dim=-2).abs().mean() + rgb.diff(dim=-1).abs().mean()
+        differences = rgb.diff(dim=-2), rgb.diff(dim=-1)
+        if self.squares:
+            return 2 * torch.stack([each.square().mean() for each in differences]).sum()
+        return torch.stack([each.abs().mean() for each in differences]).sum()

@@ -15,13 +15,14 @@ from gsd.noising.parts.correlated import Correlated
 from gsd.noising.points.background import background
 from gsd.noising.points.canvas import Canvas, Cloud, Kernel, Layer, Values, reached
 from gsd.noising.points.cells import surface_cells
+from gsd.noising.points.discs import seen_by_discs
 from gsd.noising.points.drift import Drift
 from gsd.noising.points.local import Offsets, frames
 from gsd.noising.points.operator import integral
 from gsd.noising.points.whiten import Ridge
 from gsd.random import Stream
-from gsd.ranges import Count, Few, Fraction, Length
-from gsd.schedule import Schedule, Within
+from gsd.ranges import Few, Fraction, Length
+from gsd.schedule import Schedule, Within, at
 from gsd.types import Geometry
 
 Normalization = Literal["exact", "eq7_8", "sentence"]
@@ -54,12 +55,14 @@ class Consistent(Correlated):
         another variance than 1 and are not independent. `gsd noising-check` shows that the last two are wrong.
     cells: edge of those cells in pixels; 0: the points alone, as in the paper. With cells, sub-points gain nothing.
     offsets, spread: where sub-points lie, see gsd.noising.points.local.frames; spread is in units of the local spacing
-        (of the Gaussian's own size for offsets=covariance).
+        (of the Gaussian's own size for offsets=covariance, world units for world).
+    visibility: what decides which pixels show the object, and at which depth: the render, or the scene's points as
+        discs of the radius `disc` (halves of the image's height) in a z-buffer, as in the authors' code.
     background: pixels without a surface see cells of a sphere, or fresh noise. The sphere lies around the object with
         `background_radius` (world units), or at infinity (None), where it turns with a camera and does not shift.
-    refresh: values are drawn anew at every iteration, every `interval` steps, or drift (ou: gsd.noising.points.drift,
-        with the rate or schedule `gamma`). Maps are N(0, I) at every step in any case, but kept values are not
-        independent of a geometry that was optimised against them.
+    refresh: values are drawn anew at every iteration, at steps that are multiples of the `interval` of their time, or
+        drift (ou: gsd.noising.points.drift, with the rate or schedule `gamma`). Maps are N(0, I) at every step in any
+        case, but kept values are not independent of a geometry that was optimised against them.
     kernel: box as above, or tent: bilinear splats, then whitened (gsd.noising.points.whiten, with `ridge`), so that
         views share more.
     """
@@ -75,14 +78,16 @@ class Consistent(Correlated):
         background: Literal["sphere", "fresh"] = "sphere",
         background_radius: Length | None = None,
         refresh: Refresh = "iteration",
-        interval: Count = 10,
+        interval: Annotated[Schedule, Within(1, 10**9)] = 10,
         gamma: Annotated[Schedule, Within(0, 1)] = 0.01,
         kernel: Kernel = "box",
         ridge: Ridge = 0.01,
         sqrt_beta: Fraction = 1.0,
+        visibility: Literal["render", "points"] = "render",
+        disc: Length = 0.08,
     ) -> None:
         super().__init__(sqrt_beta)
-        self.cells = cells
+        self.cells, self.visibility, self.disc = cells, visibility, disc
         self.upsample, self.normalization, self.offsets, self.spread = upsample, normalization, offsets, spread
         self.depth_tolerance, self.background, self.background_radius = depth_tolerance, background, background_radius
         self.refresh, self.interval = refresh, interval
@@ -111,6 +116,8 @@ class Consistent(Correlated):
 
     def layers(self, geometry: Geometry, rng: Stream) -> dict[str, Layer]:
         """The surface's points, the cells where rays end, and the background."""
+        if self.visibility == "points":
+            geometry = seen_by_discs(geometry, self.disc)
         scene, cameras, depth, alpha = geometry.scene, geometry.cameras, geometry.depth, geometry.alpha
         key = rng.at(0).sub("offset").key()  # the same key for the whole run: sub-points keep their offsets
         points = scene.points.to(depth.dtype)
@@ -127,7 +134,7 @@ class Consistent(Correlated):
     def values(self, part: str, cloud: Cloud, channels: int, rng: Stream) -> Values:
         """The noise of a cloud's sub-points at this step."""
         if self.refresh == "interval":
-            rng = rng.at(rng.step // self.interval)
+            rng = rng.at(_drawn_at(self.interval, rng.step))
         values = Values(rng.sub(part), *COEFFICIENTS[self.normalization](cloud.upsample))
         if self.refresh != "ou":
             return values
@@ -136,3 +143,12 @@ class Consistent(Correlated):
             return replace(values, rng=rng.at(step).sub(part)).of(ids, cloud.upsample, channels)
 
         return replace(values, stored=self.drift(cloud.ids, rng.step, draw))
+
+
+def _drawn_at(interval: Schedule, step: int) -> int:
+    """The last step, at most this one, that is a multiple of what the interval is there."""
+    if isinstance(interval, int | float):
+        return step - step % round(interval)
+    while step % round(at(interval, step)):
+        step -= 1
+    return step

@@ -21,6 +21,7 @@ from gsd.prior.parts.captions import COLOURS, ViewBias, background_words, with_b
 from gsd.prior.parts.disentangle import Disentangle, Disentangled
 from gsd.prior.parts.latent import Latent, fits, number_type
 from gsd.prior.parts.noise_schedule import noise_schedule
+from gsd.prior.parts.semantic_code import Code, SemanticCode
 from gsd.prior.parts.text import Embeddings
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context
@@ -60,6 +61,7 @@ class StableDiffusion(Latent):
                  back, as in `gsd.prior.menagerie`; "" stays unbiased. null: nothing is said
     name_background  whether texts end in the nearest colour's name ("red background") where scenes lie over another
                  colour than white
+    semantic_code  {file: FILE, strength: 0.3}: 3DFuse's token and LoRA of the prompt's object (gsd semantic-code)
 
     Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
     CPU, and when the GPU's memory is too small.
@@ -81,7 +83,9 @@ class StableDiffusion(Latent):
         disentangle: Disentangle | None = None,
         view_bias: ViewBias | None = None,
         name_background: bool = False,
+        semantic_code: SemanticCode | None = None,
     ) -> None:
+        code = None if semantic_code is None else Code(semantic_code, context.prompt)
         self.view_bias, self.name_background = view_bias, name_background
         self.device = context.device
         self.dtype = number_type(dtype, self.device)
@@ -94,6 +98,8 @@ class StableDiffusion(Latent):
 
         self.network = self._load_unet(folder / "unet", variant, attention)
         vae = self._load(AutoencoderKL, folder / "vae", variant)
+        if code is not None:
+            code.merge(self.network)
         if self.compiled:
             self.network.compile()
         self.guidance_scale, self.random_background = guidance_scale, random_background
@@ -102,7 +108,7 @@ class StableDiffusion(Latent):
         self.autoencoder = Autoencoder(vae, self.resolution, encode_chunk)
         config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
         self.schedule = noise_schedule(config, model).to(self.device)
-        self.embeddings = Embeddings(folder, variant, self.device)
+        self.embeddings = Embeddings(folder, variant, self.device, code)
         self.disentangled: Disentangled | None = None
         if disentangle is not None:
             self.disentangled = Disentangled(disentangle, self.embeddings, context.prompt)

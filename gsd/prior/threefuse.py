@@ -13,6 +13,7 @@ from gsd.backend.checkpoint import locate, locate_controlnet
 from gsd.errors import GsdError, gathered
 from gsd.prior.parts.captions import ViewBias
 from gsd.prior.parts.depth import cloud_depth
+from gsd.prior.parts.semantic_code import SemanticCode
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context, PointCloud
@@ -27,7 +28,7 @@ class ThreeFuse(StableDiffusion):
     `conditioning_scale`, enter every branch of guidance, the unconditional one too, in the one batch of the UNet; with
     vsd also that of the LoRA.
 
-    What 3DFuse does besides, a LoRA and a token made of pictures of the prompt, is not here; neither is it in the
+    What 3DFuse does besides, a LoRA and a token made of pictures of the prompt, is `semantic_code`; it is not in the
     experiments of the paper. Its own ControlNet ("sparse depth injector") was trained with sparse discs; another depth
     ControlNet saw dense depth, which a larger `radius` and `fill` come closer to.
 
@@ -61,10 +62,12 @@ class ThreeFuse(StableDiffusion):
         random_background: Fraction = 0.5,
         view_bias: ViewBias | None = None,
         name_background: bool = False,
+        semantic_code: SemanticCode | None = None,
     ) -> None:
         folder, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
         network = (variant, resolution, dtype, attention, encode_chunk, compile, channels_last)
-        super().__init__(context, model, *network, guidance_scale, random_background, None, view_bias, name_background)
+        told = (None, view_bias, name_background, semantic_code)
+        super().__init__(context, model, *network, guidance_scale, random_background, *told)
         from diffusers import ControlNetModel
 
         self.controlnet = self._load(ControlNetModel, folder, variant)
@@ -76,16 +79,16 @@ class ThreeFuse(StableDiffusion):
         self.conditioning_scale, self.radius, self.fill = conditioning_scale, radius, fill
         self.points: Float[Tensor, "N 3"] | None = None
 
-    def condition_on(self, points: PointCloud) -> None:
-        """Set the cloud that the views are conditioned on."""
-        self.points = points.xyz.to(self.device)
+    def condition_on(self, points: PointCloud | None) -> None:
+        """Set the cloud that the views are conditioned on; without one, it is Stable Diffusion."""
+        self.points = None if points is None else points.xyz.to(self.device)
 
     @torch.no_grad()
     def extra_unet_arguments(
         self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition
     ) -> dict[str, Any]:
         """The ControlNet's residuals, for all branches in the one batch of the UNet."""
-        if self.conditioning_scale == 0:
+        if self.conditioning_scale == 0 or self.points is None:
             return {}
         down, mid = self.controlnet(
             vp, t, text, self.picture(condition).to(vp), self.conditioning_scale, return_dict=False
@@ -96,7 +99,7 @@ class ThreeFuse(StableDiffusion):
         """What the ControlNet is shown."""
         if condition.cameras is None:
             raise GsdError("prior=threefuse needs the cameras of the views; use a guidance that passes them on.")
-        assert self.points is not None, "condition_on() comes before the first step"
+        assert self.points is not None
         cameras = condition.cameras.to(self.device).resized(self.resolution, self.resolution)
         return cloud_depth(self.points.to(cameras.Ks), cameras, self.radius, self.fill).expand(-1, 3, -1, -1)
 

@@ -36,7 +36,8 @@ class Gaussians(nn.Module, Representation):
     """N Gaussians with means, quats (wxyz), log-scales, opacity logits and spherical harmonics of `sh_degree`.
 
     Adam with one learning rate a parameter, each a number or schedule, all of them times `decay`; opacity in (0, 1),
-    initial value `opacity`. Schedules count the scene's own steps, of which particles have fewer than the run.
+    initial value `opacity`. Initial colours are those of the points, or `grey` for all. Schedules count the scene's own
+    steps, of which particles have fewer than the run.
     The scene is rendered over `background`, or for a fraction `random_background` of the training steps over one random
     colour for each group of views (None: what suits the prior). `context.densifier` (a member of conf/densify, or None)
     grows and prunes; ids stay with their Gaussians. After the last step those fainter than `min_opacity` are removed,
@@ -61,6 +62,7 @@ class Gaussians(nn.Module, Representation):
         quats_lr: Rate = 0.01,
         opacity_lr: Rate = 0.04,
         backend: Literal["auto", "cpu", "torch", "gsplat", "triton"] = "auto",
+        grey: Fraction | None = None,
     ) -> None:
         super().__init__()
         self.background, self.backend = background, backend
@@ -76,7 +78,10 @@ class Gaussians(nn.Module, Representation):
         self.decay, self.min_opacity = decay, min_opacity
         self.densifier, self.seed, self.steps_taken = context.densifier, context.seed, 0
         assert context.points is not None
-        self.params = nn.ParameterDict(_start(context.points, sh_degree, opacity)).to(context.device)
+        points = context.points
+        if grey is not None:
+            points = PointCloud(points.xyz, torch.full_like(points.rgb, grey))
+        self.params = nn.ParameterDict(_start(points, sh_degree, opacity)).to(context.device)
         self.ids = torch.arange(len(context.points.xyz), device=context.device)
         groups = [{"params": [p], "name": name, "lr": 0.0} for name, p in self.params.items()]
         self.optimizer = Adam(groups, eps=1e-15, betas=(0.9, 0.99))
@@ -122,7 +127,7 @@ class Gaussians(nn.Module, Representation):
 
     def scene(self) -> Scene:
         p = self.params
-        return Scene(p["means"], self.ids, p["log_scales"].exp(), p["quats"])
+        return Scene(p["means"], self.ids, p["log_scales"].exp(), p["quats"], p["opacity_logits"].sigmoid())
 
     def shape_parameters(self) -> Sequence[Tensor]:
         return [self.params["means"]]

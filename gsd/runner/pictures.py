@@ -52,11 +52,12 @@ def grid(tiles: Float[Tensor, "R C 3 H W"]) -> Float[Tensor, "3 RH CW"]:
     return tiles.permute(2, 0, 3, 1, 4).reshape(3, rows * height, columns * width)
 
 
-def uint8(image: Float[Tensor, "3 H W"]) -> UInt8[np.ndarray, "H W 3"]:
+def uint8(image: Float[Tensor, "K H W"]) -> UInt8[np.ndarray, "H W K"]:
+    """K: 3, or 4 with alpha."""
     return (image.clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy()
 
 
-def png(image: Float[Tensor, "3 H W"]) -> bytes:
+def png(image: Float[Tensor, "K H W"]) -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(uint8(image)).save(buffer, "PNG")
     return buffer.getvalue()

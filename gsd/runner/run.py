@@ -155,6 +155,7 @@ def _run(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
     from gsd.loop import optimise
     from gsd.runner.finish import finish
     from gsd.runner.objective import refuse_unknown
+    from gsd.runner.pictures import png
     from gsd.runner.recorder import Recorder
 
     device = pick_device(cfg.device)
@@ -166,6 +167,9 @@ def _run(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
     experiment = build(cfg)
     refuse_unknown(cfg.objective, experiment)
     _write_down(cfg, folder, asked, machine)
+    for number, picture in enumerate(experiment.start_pictures):
+        if picture is not None:
+            folder.write(f"particle_{number}/start.png" if number else "start.png", png(picture))
     recorder = Recorder(experiment, folder)
     watchers = _watchers(experiment, folder, recorder, cfg.hydra.mode == RunMode.MULTIRUN)
 

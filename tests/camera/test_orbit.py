@@ -35,6 +35,24 @@ def test_stratified_anchors_cover_the_circle():
     assert gaps.max() < 90  # neighbouring sectors of 45 degrees
 
 
+def test_anchors_of_a_list_are_its_members_without_repetition():
+    azimuths = (0.0, 20.0, 90.0, -40.0, 200.0)
+    orbit, seen = Orbit(groups=3, views=3, azimuth=azimuths), []
+    for step in range(200):
+        cams = orbit(Stream(0, "camera", step))
+        anchors = cams.azimuth[::3]
+        apart = angle_between(anchors[:, None].expand(3, 5), torch.tensor(azimuths).expand(3, 5)).abs()
+        assert (apart.amin(1) < 1e-4).all()
+        which = apart.argmin(1)
+        assert len(which.unique()) == 3
+        seen.append(which)
+        assert torch.allclose(angle_between(cams.azimuth[1::3], anchors), torch.full((3,), 5.0), atol=1e-3)
+    counts = torch.cat(seen).bincount(minlength=5)
+    assert ((counts - 120) ** 2 / 120).sum() < 18.5  # chi-square, 4 degrees of freedom, p = 0.001
+    with pytest.raises(GsdError, match=r"camera.groups=6 is more than the 5 azimuths in camera.azimuth"):
+        Orbit(groups=Step(kind="step", values=[2, 6], at=[5]), azimuth=azimuths)
+
+
 def test_groups_and_pixels_follow_their_schedules():
     orbit = Orbit(
         resolution=Step(kind="step", values=[64, 256], at=[5]), groups=Step(kind="step", values=[2, 1], at=[5]), views=4
@@ -52,9 +70,13 @@ def test_anchors_are_uniform_over_steps(azimuth):
     assert ((counts - 100) ** 2 / 100).sum() < 31.3  # chi-square, 11 degrees of freedom, p = 0.001
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"elevation": (30, 10)}, {"fov": (0, 40)}, {"distance": (-1, 2)}, {"elevation": (0, 95)}, {"groups": 0}]
-)
+WRONG = [
+    *({"azimuth": "north"}, {"azimuth": []}, {"azimuth": [400]}, {"elevation": (30, 10)}, {"fov": (0, 40)}),
+    *({"distance": (-1, 2)}, {"elevation": (0, 95)}, {"groups": 0}),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
 def test_ranges_are_checked(wrong):
     with pytest.raises(GsdError, match=next(iter(wrong))):
         make(OmegaConf.create({"_target_": "gsd.camera.orbit.Orbit", **wrong}), "camera", Context(), Camera)

@@ -68,7 +68,7 @@ def test_every_command_has_a_help_of_its_own(gsd, name):
 )
 def test_an_unknown_word_is_refused_with_the_nearest_command(gsd, tmp_path, word, nearest):
     code, out, _ = gsd(word)
-    assert code.startswith(f"error: There is no command '{word}'; choose convert, dashboard,")
+    assert code.startswith(f"error: There is no command '{word}'; choose convert, convert-3dfuse, dashboard,")
     assert code.endswith(f"view-words; did you mean {nearest}?" if nearest else "view-words")
     assert out == ""
     assert list(tmp_path.iterdir()) == []

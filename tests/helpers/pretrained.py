@@ -130,7 +130,7 @@ def random_point_e(folder: Path, monkeypatch, seed=0):
     torch.manual_seed(seed)
     small = {"width": 32, "layers": 2, "heads": 2}
     with replace_clip(PointEClip(folder / "clip", torch.device("cpu"))):
-        for name in ("base40M-textvec", "base40M", "upsample"):
+        for name in ("base40M-textvec", "base40M", "base1B", "upsample"):
             points = {"n_ctx": 192, "cond_ctx": 64} if name == "upsample" else {"n_ctx": 64}
             monkeypatch.setitem(MODEL_CONFIGS, name, MODEL_CONFIGS[name] | small | points)
             network = model_from_config(MODEL_CONFIGS[name], torch.device("cpu"))

@@ -3,16 +3,22 @@
 import pickle
 from importlib.util import find_spec
 
+import numpy as np
 import pytest
 import torch
+from launch import SMALL, config, launch, same
 from PIL import Image
 from pretrained import random_clip, random_point_e
 
 from gsd.errors import GsdError
+from gsd.experiment import build
 from gsd.init import point_e
+from gsd.init.parts.picture import Picture, png
 from gsd.init.parts.point_e_clip import PointEClip
 from gsd.init.point_e import PointE, _load
+from gsd.prior.menagerie import Menagerie
 from gsd.random import Stream
+from gsd.tools import init as tool
 from gsd.types import Context, PointCloud
 
 CPU, RNG = torch.device("cpu"), Stream(0, "init")
@@ -65,6 +71,18 @@ def test_prompt_and_image_are_heard(tmp_path, monkeypatch):
 
 
 @with_package
+def test_the_prior_s_picture_is_heard(tmp_path, monkeypatch):
+    random_point_e(tmp_path, monkeypatch)
+    init = small(tmp_path, model="base40M", image="auto", picture=Picture(resolution=32))
+    init.ask(Menagerie(Context("a corgi"), variants=1, azimuths=12, elevations=(15.0,)))
+    cloud = init(RNG)
+    (tmp_path / "start.png").write_bytes(png(init.picture))
+    of_file = small(tmp_path, model="base40M", image=str(tmp_path / "start.png"))
+    assert torch.equal(of_file(RNG).xyz, cloud.xyz)
+    assert not torch.equal(of_file(RNG).xyz, small(tmp_path)(RNG).xyz)
+
+
+@with_package
 def test_wrong_weights_are_refused(tmp_path, monkeypatch):
     random_point_e(tmp_path, monkeypatch)
     torch.save({"a": torch.zeros(2)}, tmp_path / "base_40m_textvec.pt")
@@ -82,7 +100,8 @@ def test_a_kept_cloud_needs_neither_package_nor_weights(tmp_path, monkeypatch):
     assert torch.equal(small(tmp_path)(RNG).xyz, first.xyz)
     for other in ({"guidance_scale": 4.0}, {"upsample": False}):
         with pytest.raises(
-            GsdError, match=r"pip install git\+https.* or start with init=shap_e.* The weights .*either"
+            GsdError,
+            match=r"pip install --no-deps git\+https.*@[0-9a-f]{40}, or start with init=shap_e.* The weights .*",
         ):
             small(tmp_path, **other)  # all that is missing
     with pytest.raises(GsdError, match="pip install"):
@@ -93,7 +112,9 @@ def test_options_that_do_not_fit_together(tmp_path):
     image = picture(tmp_path / "red.png")
     with pytest.raises(GsdError, match=r"reads the prompt, not an image; add init.model=base1B"):
         PointE(Context("a corgi"), image=image)
-    with pytest.raises(GsdError, match=r"add init.image=FILE"):
+    with pytest.raises(GsdError, match=r"reads the prompt, not an image; add init.model=base1B"):
+        PointE(Context("a corgi"), image="auto")
+    with pytest.raises(GsdError, match=r"add init.image=FILE or init.image=auto"):
         PointE(Context("a corgi"), model="base1B")
     with pytest.raises(GsdError, match="no such file"):
         PointE(Context("a corgi"), model="base1B", image=str(tmp_path / "absent.png"))
@@ -151,3 +172,38 @@ def test_pictures_are_prepared_as_clip_does(tmp_path):
         ]
     )
     assert torch.allclose(PointEClip(tmp_path, CPU)._pixels(gradient), theirs(gradient), atol=1e-5)
+
+
+AUTO = ("init=point_e", "init.model=base1B", "init.image=auto", "init.upsample=false", "init.picture.resolution=32")
+BANK = ("prior.variants=1", "prior.azimuths=12", "metric=none")
+RUN = (*(o for o in SMALL if not o.startswith("init.")), *BANK, "steps=2", "turntable.views=2", *AUTO)
+
+
+def stand_in(init, rng):
+    """In the place of Point-E: the object's pixels, as points on a plane with their colours."""
+    shown = torch.from_numpy(np.array(init._shown(), np.float32) / 255)
+    y, x = (shown.amin(-1) < 0.9).nonzero().T
+    place = torch.stack([x / 32 - 0.5, torch.zeros(len(x)), 0.5 - y / 32], 1)
+    return PointCloud(place.float(), shown[y, x])
+
+
+def test_a_run_starts_from_its_own_prior_s_picture(tmp_path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(PointE, "_locate", lambda _: None)
+        patch.setattr(PointE, "_sample", stand_in)
+        launch(tmp_path / "one", *RUN, "particles=2")
+        tool._run([*RUN], tmp_path / "cat.npz")
+    picture = Image.open(tmp_path / "one" / "start.png")
+    assert (picture.mode, picture.size) == ("RGBA", (32, 32))
+    alpha = np.array(picture)[..., 3] / 255
+    assert 0.02 < alpha.mean() < 0.6
+    assert (tmp_path / "cat.png").read_bytes() == (tmp_path / "one" / "start.png").read_bytes()
+    cloud = np.load(tmp_path / "cat.npz")
+    assert len(cloud["xyz"]) == pytest.approx(alpha.sum(), rel=0.1)
+    assert (tmp_path / "one" / "particle_1" / "start.png").exists()
+    # Once made, a start needs neither Point-E nor the prior's picture; another prior's is another one
+    monkeypatch.setattr("gsd.init.parts.picture.draw", lambda *_: pytest.fail("drawn again"))
+    monkeypatch.setattr(point_e, "find_spec", lambda _: None)
+    same(launch(tmp_path / "again", *RUN, "particles=2"), tmp_path / "one")
+    with pytest.raises(GsdError, match="pip install --no-deps"):
+        build(config(*RUN, "prior.view_bias=3"))

@@ -5,8 +5,11 @@ import torch
 
 from gsd.errors import GsdError
 from gsd.geometry import geometry_at
+from gsd.loss.opacity import Opacity
 from gsd.loss.opaque import Opaque
 from gsd.loss.orient import Orient
+from gsd.loss.position import Position
+from gsd.loss.scales import Scales
 from gsd.loss.sparsity import Sparsity
 from gsd.loss.tv import TV
 from gsd.noising.check.reference import cameras
@@ -55,3 +58,23 @@ def test_total_variation_by_hand():
     shown = dataclasses.replace(made.render, rgb=rgb)
     made = dataclasses.replace(made, geometry=dataclasses.replace(made.geometry, render=shown))
     assert torch.isclose(TV()(made), torch.tensor(0.6 + 0.4))
+    assert torch.isclose(TV(squares=True)(made), torch.tensor(2 * (0.36 + (0.4**2 + 0.4**2) / 2)))
+
+
+def test_losses_of_gaussians_by_hand():
+    """And what each of them moves."""
+    points = torch.tensor([[3.0, 0.0, 4.0], [0.0, -1.0, 0.0]], requires_grad=True)
+    scales = torch.tensor([[0.2, 0.1, 0.2], [0.0, 0.6, 0.8]], requires_grad=True)
+    opacities = torch.tensor([0.5, 0.25], requires_grad=True)
+    made = state(ALPHA)
+    scene = Scene(points, torch.arange(2), scales, torch.eye(4)[:2], opacities)
+    made = dataclasses.replace(made, geometry=dataclasses.replace(made.geometry, scene=scene))
+    values = [loss(made) for loss in (Position(), Opacity(), Scales())]
+    assert [float(value) for value in values] == pytest.approx([3.0, 0.3 * 0.5 + 1.0 * 0.25, 1.9])
+    torch.stack(values).sum().backward()
+    assert torch.allclose(points.grad, torch.tensor([[0.3, 0.0, 0.4], [0.0, -0.5, 0.0]]))
+    assert torch.allclose(opacities.grad, torch.tensor([0.3, 1.0]))
+    assert torch.equal(scales.grad, torch.ones(2, 3))
+    for loss in (Opacity(), Scales()):
+        with pytest.raises(GsdError, match="add representation=gaussians, or drop it"):
+            loss(state(ALPHA))

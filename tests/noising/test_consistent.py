@@ -4,6 +4,7 @@ The marginal distribution of every option is held to N(0, I) by tests/noising/te
 """
 
 import dataclasses
+from itertools import pairwise
 
 import pytest
 import torch
@@ -14,10 +15,12 @@ from gsd.experiment import build
 from gsd.geometry import correspond, geometry_at, sample
 from gsd.loop import optimise
 from gsd.noising.check.reference import cameras, render, surface
-from gsd.noising.consistent import Consistent
+from gsd.noising.consistent import Consistent, _drawn_at
 from gsd.noising.points.canvas import reach
+from gsd.noising.points.discs import seen_by_discs
 from gsd.noising.random import Random
 from gsd.random import Stream
+from gsd.schedule import Step
 from gsd.types import Render, Scene
 from gsd.warping.compare import noise_correlation
 
@@ -33,6 +36,7 @@ VARIANTS = {
     "near background": {"background_radius": 4.0},
     "covariance": {"offsets": "covariance"},
     "ou": {"refresh": "ou"},
+    "authors": {**POINTS, "offsets": "world", "spread": 0.05, "visibility": "points", "depth_tolerance": 0.3},
     "half fresh": {"sqrt_beta": 0.7},
 }
 variants = pytest.mark.parametrize("options", VARIANTS.values(), ids=VARIANTS.keys())
@@ -188,6 +192,48 @@ def test_refresh():
     noising = Consistent(**POINTS | drifting)
     straight = [drawn(noising, scene, shown, cams, shape, Stream(3, "x", k)) for k in range(5)]
     assert torch.equal(straight[4][0].flatten(1)[:, seen], at(4, **drifting))  # a resumed run
+
+
+def test_an_interval_may_be_a_schedule():
+    """The twin counts: noise is drawn where the step is a multiple of what the interval is there, and else kept."""
+    schedule = Step(kind="step", values=[10, 3, 4], at=[25, 37])
+    drawn, kept = [], 0
+    for step in range(60):
+        if step % (10 if step < 25 else 3 if step < 37 else 4) == 0:
+            kept = step
+        drawn.append(kept)
+    assert drawn == [_drawn_at(schedule, step) for step in range(60)]
+    assert [_drawn_at(12.0, step) for step in (0, 11, 12, 35)] == [0, 0, 12, 24]
+    cams, scene = cameras(0.0, size=32), surface(2000)
+    noising, shown = Consistent(refresh="interval", interval=schedule), render(cams)
+    maps = [scene_maps(noising, scene, shown, cams, step) for step in range(60)]
+    assert [torch.equal(a, b) for a, b in pairwise(maps)] == [a == b for a, b in pairwise(drawn)]
+
+
+def scene_maps(noising, scene, shown, cams, step):
+    return noising(geometry_at(scene, shown, cams, 32, 32), 1, Stream(3, "x", step))[..., 16, 16]
+
+
+def test_points_as_discs_say_what_is_seen():
+    """Of two discs on one ray the nearer hides the farther; what no disc covers is background."""
+    cams = cameras(0.0, size=32)
+    eye = -cams.viewmats[0, :3, :3].T @ cams.viewmats[0, :3, 3]
+    ahead = cams.viewmats[0, 2, :3]
+    points = torch.stack([eye + 1.3 * ahead, eye + 1.9 * ahead])
+    scene, nothing = Scene(points, torch.arange(2)), render(cams)
+    seen = seen_by_discs(geometry_at(scene, nothing, cams, 32, 32), 0.25)
+    disc = seen.alpha[0, 0] > 0
+    assert seen.depth[0, 0][disc] == pytest.approx(1.3, abs=1e-5)
+    assert int(disc.sum()) == pytest.approx(torch.pi * 4**2, abs=6)
+    assert (seen.depth[0, 0][~disc] == 0).all()
+    options = {"visibility": "points", "disc": 0.25, "upsample": 1, "cells": 0, "depth_tolerance": 0.3}
+    layers = Consistent(**options).layers(geometry_at(scene, nothing, cams, 32, 32), Stream(0, "x"))
+    assert (reach(layers["surface"], "box")[0][0, :, 0] >= 0).tolist() == [True, False]
+    assert torch.equal(layers["background"].accepts[0, 0], ~disc)
+    far = Consistent(**options | {"depth_tolerance": 0.7}).layers(
+        geometry_at(scene, nothing, cams, 32, 32), Stream(0, "x")
+    )
+    assert (reach(far["surface"], "box")[0][0, :, 0] >= 0).all()
 
 
 def _reached(scene, shown, cams):

@@ -53,6 +53,14 @@ def _set(scene, name, rows, value):
         scene.params[name][rows] = torch.tensor(value)
 
 
+def test_a_grey_start_forgets_the_points_colours():
+    shown = [scene.render(AROUND[0]).rgb for scene in (_scene(opacity=0.99, grey=0.4), _scene(opacity=0.99))]
+    covered = [rgb[(rgb < 0.99).any(1, keepdim=True).expand_as(rgb)] for rgb in shown]
+    assert covered[0].min() == pytest.approx(0.4, abs=0.01)  # over white
+    assert torch.allclose(shown[0][:, 0], shown[0][:, 1])
+    assert not torch.allclose(shown[1][:, 0], shown[1][:, 1])
+
+
 def test_faint_gaussians_go_at_the_end():
     scene = _scene(min_opacity=0.05, opacity=0.5)
     _set(scene, "opacity_logits", slice(4), -3.0)

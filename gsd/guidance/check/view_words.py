@@ -27,17 +27,16 @@ from torch import Tensor
 
 from gsd.errors import GsdError
 from gsd.geometry import orbit
-from gsd.guidance.parts.branches import guide, predict
-from gsd.guidance.parts.inversion import follow
+from gsd.guidance.parts.branches import predict
 from gsd.noise_levels import TRAIN_STEPS, sigma_at
 from gsd.protocols import Prior, Prompting
 from gsd.random import Stream
+from gsd.sampling import USUAL, sample
 from gsd.types import Condition
 
 VIEWS = {"front": (0.0, 15.0), "side": (90.0, 15.0), "back": (180.0, 15.0)}  # azimuth, elevation in degrees
 OVERHEAD = (0.0, 89.0)
 SAMPLING_STEPS = 24
-USUAL = 7.5  # guidance scale of pictures, for Stable Diffusion
 LEVELS, LOWEST = 64, 20  # of the classifier: how many, and the training step of the lowest
 SHOWN = (999, 800, 600, 400, 200)  # training steps at which differences are reported
 BINDS = 0.5  # least share of pictures that are heard as asked
@@ -96,7 +95,7 @@ def hearing(
     shares, z = [], torch.empty(0)
     for number, condition in enumerate([*views, overhead, alone]):
         noise = torch.randn(pictures, *shape, generator=rng.sub(f"picture {number}").generator()).to(device)
-        z = sample(prior, noise, condition, scale)
+        z = sample(prior, noise, _repeated(condition, pictures), _levels(SAMPLING_STEPS, 0).tolist(), scale)
         likelihoods = log_likelihoods(prior, z, views, rng.sub(f"classify {number}"), paths)
         shares.append(likelihoods.softmax(1).mean(0))
     sigmas = sigma_at(torch.tensor(SHOWN, dtype=torch.float32))
@@ -104,21 +103,6 @@ def hearing(
     asked = [views[0], views[2], alone, alone.unconditional()]
     differences = torch.stack([_difference(prior, z + sigma * noise, sigma, asked) for sigma in sigmas])
     return Hearing((*VIEWS, "overhead", ""), torch.stack(shares).cpu(), SHOWN, differences.cpu())
-
-
-@torch.no_grad()
-def sample(
-    prior: Prior, noise: Float[Tensor, "V C h w"], condition: Condition, scale: float
-) -> Float[Tensor, "V C h w"]:
-    """Pictures of one text: Euler's method on the probability-flow ODE from pure noise, then D at the lowest level."""
-    sigmas = [noise.new_full((len(noise),), float(sigma)) for sigma in _levels(SAMPLING_STEPS, 0)]
-    many = _repeated(condition, len(noise))
-
-    def eps(x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
-        return guide(prior, x, sigma, many, scale).eps
-
-    x = follow(sigmas[0][:, None, None, None] * noise, sigmas, eps)
-    return x - sigmas[-1][:, None, None, None] * eps(x, sigmas[-1])
 
 
 @torch.no_grad()

@@ -21,7 +21,7 @@ from gsd.noising.points import local_kernels as kernels
 from gsd.noising.points.canvas import SCALE
 from gsd.types import Scene
 
-Offsets = Literal["isotropic", "tangent", "covariance"]
+Offsets = Literal["isotropic", "tangent", "covariance", "world"]
 
 _SAMPLE = 256  # points from which the centre and radius of the cloud are estimated
 _CELL = 2.5  # cell size in expected spacings: the 27 cells around a point of a surface then hold about 60 points
@@ -37,7 +37,8 @@ def frames(scene: Scene, offsets: Offsets, spread: float) -> Float[Tensor, "K 3 
 
     isotropic: spread times the local spacing in every direction. tangent: the same with the component along the
     surface normal removed, as far as the points lie on a surface. covariance: spread times the square root of the
-    Gaussian's own covariance. Raises GsdError for covariance if the points have no scales.
+    Gaussian's own covariance. world: spread itself in every direction. Raises GsdError for covariance if the points
+    have no scales.
     """
     if offsets == "covariance":
         if scene.scales is None or scene.quats is None:
@@ -47,8 +48,8 @@ def frames(scene: Scene, offsets: Offsets, spread: float) -> Float[Tensor, "K 3 
             )
         return spread * rotation_matrices(scene.quats) * scene.scales[:, None]
     points = scene.points.detach()
-    if spread == 0:
-        return points.new_zeros(len(points), 3, 3)
+    if spread == 0 or offsets == "world":
+        return (spread * torch.eye(3).to(points)).expand(len(points), 3, 3)
     centre, size = _grid(points)
     if compiled(points):
         return _frames_compiled(points, centre, size, offsets, spread)

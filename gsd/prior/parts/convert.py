@@ -1,4 +1,5 @@
-"""Checkpoints in the layout of LDM, once converted, are read like any other; the command is `gsd convert`.
+"""Checkpoints in the layout of LDM, once converted, are read like any other; the commands are `gsd convert` and
+`gsd convert-3dfuse`.
 
 The names are translated by diffusers (`from_single_file`).
 """
@@ -11,37 +12,49 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from gsd.backend.torchvision_mend import mend_torchvision
-from gsd.errors import GsdError
+from gsd.errors import GsdError, reason
 
 UNET, CONTROL = "model.diffusion_model.", "control_model."
 CAMERA, CLASS = "camera_embed.", "label_emb.0."  # MVDream's embedding of the camera, LDM's of a class
 HEAD = 64  # channels of an attention head of Stable Diffusion 2.x; 1.x has 8 heads
-REWRITE = (
-    "import sys, torch, safetensors.torch as s; w = torch.load(sys.argv[1], map_location='cpu', weights_only=True); "
-    "s.save_file({k: v.clone().contiguous() for k, v in w.get('state_dict', w).items() "
-    "if torch.is_tensor(v)}, sys.argv[2])"
-)
+PICKLED = {".ckpt", ".pt", ".pth", ".bin"}
 
 
 def read(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file."""
+    """The tensors of a safetensors file, or of a pickle read by PyTorch's restricted unpickler, which runs no code.
+
+    Raises:
+        GsdError: for a file that is missing, damaged or of another kind, and for a pickle of more than weights.
+    """
+    if not file.is_file():
+        raise GsdError(f"{file}: no such file.")
+    if file.suffix in PICKLED:
+        return _unpickled(file)
+    if file.suffix != ".safetensors":
+        raise GsdError(f"{file} is of no kind that holds weights; give a .safetensors or .ckpt file.")
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    if not file.is_file():
-        raise GsdError(f"{file}: no such file.")
-    if file.suffix != ".safetensors":
-        raise GsdError(
-            f"{file} is no .safetensors file but perhaps a pickle, which can run any code when it is read; rewrite it "
-            f'with python -c "{REWRITE}" {file} {file.with_suffix(".safetensors")} and convert that.'
-        )
     try:
         return load_file(file)
     except SafetensorError as error:
         raise GsdError(f"{file} cannot be read ({error}); copy it again.") from None
+
+
+def _unpickled(file: Path) -> dict[str, Tensor]:
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for a damaged file, and pickle's own for what it refuses
+        raise GsdError(
+            f"{file} cannot be read as weights alone ({reason(error)}), and nothing else of a pickle is read, since it "
+            "can run any code; copy it again, or get the weights as .safetensors."
+        ) from None
+    state = content.get("state_dict", content) if isinstance(content, dict) else {}
+    return {str(key): value for key, value in state.items() if torch.is_tensor(value)}
 
 
 def controlnet(file: Path, folder: Path) -> None:

@@ -45,6 +45,11 @@ class Latent(Prior):
         with fits("decoding"):
             return self.autoencoder.decode(z)
 
+    def noise_levels(self) -> tuple[float, float]:
+        """Those of the first and the last training step."""
+        ends = self.schedule.log_sigmas[[0, -1]].exp().tolist()
+        return ends[0], ends[1]
+
     @torch.no_grad()
     def denoise(
         self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition

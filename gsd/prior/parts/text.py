@@ -16,18 +16,24 @@ from torch import Tensor
 from gsd.backend.cache import cache_folder, read, write
 from gsd.backend.checkpoint import loading
 from gsd.backend.digests import digests
+from gsd.prior.parts.semantic_code import Code
 
 
 class Embeddings:
     """Text -> the text encoder's last hidden states, float32.
 
     They are cached by (checkpoint, text) in `gsd.backend.cache.cache_folder()`. The encoder is loaded when a text is
-    new and freed at once: it is as large as the UNet's half and is idle for the rest of the run.
+    new and freed at once: it is as large as the UNet's half and is idle for the rest of the run. With a semantic code,
+    its token stands for the keyword of every text.
     """
 
-    def __init__(self, checkpoint: Path, variant: str | None, device: torch.device | str) -> None:
-        self.checkpoint, self.variant, self.device = checkpoint, variant, device
+    def __init__(
+        self, checkpoint: Path, variant: str | None, device: torch.device | str, code: Code | None = None
+    ) -> None:
+        self.checkpoint, self.variant, self.device, self.code = checkpoint, variant, device, code
         self.fingerprint = _fingerprint(checkpoint, variant)
+        if code is not None:
+            self.fingerprint += f" {code.keyword} {code.embedding.tolist()}"
         self.known: dict[str, Float[Tensor, "L D"]] = {}
 
     def __call__(self, texts: tuple[str, ...]) -> Float[Tensor, "V L D"]:
@@ -56,7 +62,13 @@ class Embeddings:
 
     @torch.no_grad()
     def _encode(self, texts: list[str]) -> Float[Tensor, "N L D"]:
-        """By the encoder in float32, whatever the precision of the rest: it runs once."""
+        tokenizer, encoder = self.load()
+        if self.code is not None:
+            texts = self.code.install(tokenizer, encoder, texts)
+        return encoder(**tokens_of(tokenizer, encoder, texts, self.device))[0]
+
+    def load(self) -> tuple[Any, Any]:
+        """The tokenizer, and the encoder, frozen, in float32, whatever the precision of the rest: it runs once."""
         from transformers import CLIPTextModel, CLIPTokenizer
         from transformers.utils.logging import disable_progress_bar
 
@@ -71,13 +83,16 @@ class Embeddings:
                 use_safetensors=True,
                 local_files_only=True,
             )
-        encoder = encoder.to(self.device).eval()
-        length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
-        _warn_of_cuts(tokenizer, texts, length)
-        tokens = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
-        tokens = tokens.to(self.device)
-        mask = tokens.attention_mask if getattr(encoder.config, "use_attention_mask", None) else None
-        return encoder(tokens.input_ids, attention_mask=mask)[0]
+        return tokenizer, encoder.to(self.device).eval().requires_grad_(False)
+
+
+def tokens_of(tokenizer: Any, encoder: Any, texts: list[str], device: torch.device | str) -> dict[str, Any]:
+    """What a text encoder is called with; one warning where texts are longer than it reads."""
+    length = min(tokenizer.model_max_length, encoder.config.max_position_embeddings)
+    _warn_of_cuts(tokenizer, texts, length)
+    tokens = tokenizer(texts, padding="max_length", max_length=length, truncation=True, return_tensors="pt").to(device)
+    mask = tokens.attention_mask if getattr(encoder.config, "use_attention_mask", None) else None
+    return {"input_ids": tokens.input_ids, "attention_mask": mask}
 
 
 def _warn_of_cuts(tokenizer: Any, texts: list[str], length: int) -> None:

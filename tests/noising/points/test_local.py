@@ -3,6 +3,7 @@ import torch
 
 from gsd.errors import GsdError
 from gsd.noising.check.reference import surface
+from gsd.noising.points.canvas import Cloud
 from gsd.noising.points.local import _grid, frames, frames_torch
 from gsd.types import Scene
 
@@ -28,6 +29,13 @@ def test_spacing_is_that_of_the_surface():
         spacing = radius * (4 * torch.pi / 4000) ** 0.5
         assert found[:, 0, 0].median() == pytest.approx(spacing, rel=0.1)
         assert torch.equal(found[:, 0, 0, None, None] * torch.eye(3), found)
+
+
+def test_in_world_units_the_spread_is_what_it_says():
+    cloud = Cloud(torch.zeros(5000, 3), frames(bare(torch.rand(5000, 3)), "world", 0.05), torch.arange(5000), 4, 7)
+    u = cloud.places().flatten(0, 1)
+    assert u.std(0) == pytest.approx(0.05, rel=0.02)
+    assert torch.equal(frames(bare(100 * torch.rand(3, 3)), "world", 0.05), 0.05 * torch.eye(3).expand(3, 3, 3))
 
 
 def test_tangent_frames_lie_in_the_surface():
