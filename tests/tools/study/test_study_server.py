@@ -25,10 +25,17 @@ class Served(NamedTuple):
     votes: Any
 
 
+ASKED = "Which 3D model has fewer faces?"
+
+
 @pytest.fixture(scope="module")
 def folder(made, tmp_path_factory):
-    """One study for all: every test has a rater of its own."""
-    return shutil.copytree(made, tmp_path_factory.mktemp("server") / "study")
+    """One study for all, with a question of its own: every test has a rater of its own."""
+    copied = shutil.copytree(made, tmp_path_factory.mktemp("server") / "study")
+    whole = json.loads((copied / "study.json").read_text())
+    whole["questions"]["geometry"] = ASKED
+    (copied / "study.json").write_text(json.dumps(whole))
+    return copied
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +68,11 @@ def enrol(serving):
 
 def sent(position=0, **changes):
     return {"position": position, "choices": dict.fromkeys(QUESTIONS, "left"), "seconds": 6.0} | changes
+
+
+def test_the_questions_are_those_of_the_study(serving):
+    status, _, body = ask(serving, "GET", "/api/study")
+    assert (status, json.loads(body)["questions"]) == (200, QUESTIONS | {"geometry": ASKED})
 
 
 def test_no_byte_tells_a_condition(folder, serving):
