@@ -18,14 +18,12 @@ from gsd.tools.study.study import MEDIA, QUESTIONS, load
 from gsd.tools.study.votes import Votes
 
 NAMED = "Study.lab.example"  # by whoever runs it
+ASKED = "Which 3D model has fewer faces?"
 
 
 class Served(NamedTuple):
     address: tuple[str, int]
     votes: Any
-
-
-ASKED = "Which 3D model has fewer faces?"
 
 
 @pytest.fixture(scope="module")
