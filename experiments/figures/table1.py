@@ -35,6 +35,7 @@ from gsd.tools.study.votes import Answer, Choice, Votes
 BASELINES = ("gaussiandreamer", "prolificdreamer_3dfuse")  # of the paper's study
 RUNS = {"prompt": "a full body of a cat with a hat,an owl", "seed": "0", "scale": "laptop"}
 CORRELATION = 0.1  # of a made-up rater's votes
+RATERS = 39  # made-up ones, as many as in the paper
 
 
 def main() -> None:
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("outputs/table1"))
     parser.add_argument("--names", nargs=2, default=["Baseline", "Baseline + GSD (ours)"], metavar=("A", "B"))
     parser.add_argument("--simulate", type=float, metavar="P", help="made-up raters who prefer B with this probability")
-    parser.add_argument("--raters", type=int, default=39, help="made-up ones (39)")
+    parser.add_argument("--raters", type=int, default=RATERS, help="made-up ones (39)")
     args = parser.parse_args()
     guarded(lambda: _run(args))
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gsd.guidance.parts.branches import contrast
+from gsd.guidance.parts.branches import Projection, View, contrast
 from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
 from gsd.protocols import Guidance, Prior
 from gsd.schedule import Scale, at
@@ -34,22 +34,24 @@ class CSD(Guidance):
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance
+    view_projection: Projection = "none"  # of the view's direction, out of that of the text
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
-        scales = (self.guidance_scale, self.negative_scale, self.view_scale)
-        scale, lead, view_scale = (at(each, given.rng.step) for each in scales)
+        step = given.rng.step
+        scale, lead = at(self.guidance_scale, step), at(self.negative_scale, step)
+        view = View(at(self.view_scale, step), self.view_projection)
         condition, negative = given.condition, given.condition.negative()
         if scale == lead or not any(negative.texts):
-            both = contrast(prior, given.x, given.sigma, condition, negative, view_scale=view_scale)
+            both = contrast(prior, given.x, given.sigma, condition, negative, view=view)
             direction = scale * both.direction
         else:
             others = [negative] if lead else []
             base = condition.unconditional()
-            both = contrast(prior, given.x, given.sigma, condition, base, others, view_scale)
+            both = contrast(prior, given.x, given.sigma, condition, base, others, view)
             direction = scale * both.direction
             if lead:
                 direction = direction + lead * (both.base - both.others[0])
-        direction = both.lead(direction, view_scale)
+        direction = both.lead(direction, view)
         gradient = shaped(direction, given, self.weighting, self.clip)
         return Score(gradient, both.text, both.text - both.base, both.calls, direction, both.view)

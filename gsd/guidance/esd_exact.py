@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.guidance.parts.branches import guide
+from gsd.guidance.parts.branches import Projection, View, guide
 from gsd.guidance.parts.shaping import GradientClip, Weighting, scale_at, shaped
 from gsd.protocols import Guidance, Prior
 from gsd.ranges import Few, Fraction
@@ -47,6 +47,7 @@ class ExactESD(Guidance):
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance
+    view_projection: Projection = "none"  # of the view's direction, out of that of the text
 
     def __post_init__(self) -> None:
         self.renders: Float[Tensor, "K C h w"] | None = None
@@ -55,8 +56,9 @@ class ExactESD(Guidance):
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
         step = given.rng.step
-        scale, view_scale = scale_at(self.guidance_scale, prior, USUAL, step), at(self.view_scale, step)
-        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale, view_scale=view_scale)
+        scale = scale_at(self.guidance_scale, prior, USUAL, step)
+        view = View(at(self.view_scale, step), self.view_projection)
+        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale, view=view)
         own = torch.lerp(given.noise, self._any_camera(given), self.entropy)
         direction = guided.eps - own
         gradient = shaped(direction, given, self.weighting, self.clip)

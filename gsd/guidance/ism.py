@@ -10,7 +10,7 @@ from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.guidance.parts.branches import guide, predict
+from gsd.guidance.parts.branches import Projection, View, guide, predict
 from gsd.guidance.parts.inversion import follow, grid
 from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
 from gsd.noise_levels import sigma_at, step_at
@@ -45,6 +45,7 @@ class ISM(Guidance):
     weighting: Weighting = "sigma"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance, of e_hat alone
+    view_projection: Projection = "none"  # of the view's direction, out of that of the text
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
@@ -58,8 +59,9 @@ class ISM(Guidance):
         x = follow(given.latents + lowest * given.noise, levels, unguided)
         target = unguided(x, levels[-1])
         x = x + (sigma - levels[-1])[:, None, None, None] * target
-        scale, view_scale = at(self.guidance_scale, step), at(self.view_scale, step)
-        guided = guide(prior, x, sigma, given.condition, scale, self.rescale, view_scale=view_scale)
+        scale = at(self.guidance_scale, step)
+        view = View(at(self.view_scale, step), self.view_projection)
+        guided = guide(prior, x, sigma, given.condition, scale, self.rescale, view=view)
         residual = guided.eps - target
         gradient = shaped(residual, given, self.weighting, self.clip)
         calls = len(levels) * len(x) + guided.calls

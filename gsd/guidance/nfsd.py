@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gsd.guidance.parts.branches import contrast
+from gsd.guidance.parts.branches import Projection, View, contrast
 from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
 from gsd.noise_levels import TRAIN_STEPS, sigma_at
 from gsd.protocols import Guidance, Prior
@@ -38,6 +38,7 @@ class NFSD(Guidance):
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance
+    view_projection: Projection = "none"  # of the view's direction, out of that of the text
 
     def __post_init__(self) -> None:
         self.texts = (self.unwanted,)
@@ -47,12 +48,14 @@ class NFSD(Guidance):
     def __call__(self, prior: Prior, given: Noised) -> Score:
         condition, large = given.condition, given.sigma >= self.small
         unwanted = tuple(text or self.unwanted for text in condition.negatives or ("",) * len(condition.texts))
-        scale, view_scale = (at(each, given.rng.step) for each in (self.guidance_scale, self.view_scale))
+        step = given.rng.step
+        scale = at(self.guidance_scale, step)
+        view = View(at(self.view_scale, step), self.view_projection)
         asked = [condition.with_texts(unwanted)] if large.any() else []
-        both = contrast(prior, given.x, given.sigma, condition, condition.unconditional(), asked, view_scale)
+        both = contrast(prior, given.x, given.sigma, condition, condition.unconditional(), asked, view)
         domain = both.base
         if asked:
             domain = domain - torch.where(large[:, None, None, None], both.others[0], 0.0)
-        lead = both.lead(scale * both.direction, view_scale)
+        lead = both.lead(scale * both.direction, view)
         gradient = shaped(domain + lead, given, self.weighting, self.clip)
         return Score(gradient, both.base + lead, both.text - both.base, both.calls, domain + lead, both.view)

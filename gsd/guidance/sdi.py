@@ -10,7 +10,7 @@ from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.guidance.parts.branches import guide
+from gsd.guidance.parts.branches import Projection, View, guide
 from gsd.guidance.parts.inversion import follow, grid
 from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
 from gsd.noise_levels import TRAIN_STEPS, sigma_at, step_at
@@ -52,13 +52,15 @@ class SDI(Guidance):
     weighting: Weighting = "sigma"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance, of e_hat alone
+    view_projection: Projection = "none"  # of the view's direction, out of that of the text
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
         found, calls = self._invert(prior, given)
         x, step = given.latents + given.level * found, given.rng.step
-        scale, view_scale = at(self.guidance_scale, step), at(self.view_scale, step)
-        guided = guide(prior, x, given.sigma, given.condition, scale, self.rescale, view_scale=view_scale)
+        scale = at(self.guidance_scale, step)
+        view = View(at(self.view_scale, step), self.view_projection)
+        guided = guide(prior, x, given.sigma, given.condition, scale, self.rescale, view=view)
         residual = guided.eps - found
         gradient = shaped(residual, given, self.weighting, self.clip)
         return Score(gradient, guided.eps, guided.delta, calls + guided.calls, residual, guided.view)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gsd.guidance.parts.branches import RescaleOf, guide
+from gsd.guidance.parts.branches import Projection, RescaleOf, View, guide
 from gsd.guidance.parts.shaping import GradientClip, Weighting, scale_at, shaped
 from gsd.protocols import Guidance, Prior
 from gsd.ranges import Fraction
@@ -34,11 +34,13 @@ class SDS(Guidance):
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance
+    view_projection: Projection = "none"  # of the view's direction, out of that of the text
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
         step = given.rng.step
-        scale, view_scale = scale_at(self.guidance_scale, prior, USUAL, step), at(self.view_scale, step)
-        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale, self.rescale_of, view_scale)
+        scale = scale_at(self.guidance_scale, prior, USUAL, step)
+        view = View(at(self.view_scale, step), self.view_projection)
+        guided = guide(prior, given.x, given.sigma, given.condition, scale, self.rescale, self.rescale_of, view)
         gradient = shaped(guided.eps - given.noise, given, self.weighting, self.clip)
         return Score(gradient, guided.eps, guided.delta, guided.calls, view_delta=guided.view)

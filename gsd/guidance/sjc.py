@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gsd.guidance.parts.branches import guide
+from gsd.guidance.parts.branches import Projection, View, guide
 from gsd.guidance.parts.shaping import GradientClip, scale_at
 from gsd.protocols import Guidance, Prior
 from gsd.ranges import Fraction
@@ -34,12 +34,14 @@ class SJC(Guidance):
     variance_reduction: bool = True
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance
+    view_projection: Projection = "none"  # of the view's direction, out of that of the text
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
         step, condition = given.rng.step, given.condition
-        scale, view_scale = scale_at(self.guidance_scale, prior, USUAL, step), at(self.view_scale, step)
-        guided = guide(prior, given.x, given.sigma, condition, scale, self.rescale, view_scale=view_scale)
+        scale = scale_at(self.guidance_scale, prior, USUAL, step)
+        view = View(at(self.view_scale, step), self.view_projection)
+        guided = guide(prior, given.x, given.sigma, condition, scale, self.rescale, view=view)
         denoised = given.x - given.level * guided.eps
         gradient = ((given.latents if self.variance_reduction else given.x) - denoised) / given.level
         if self.clip is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.functional import mse_loss
 
 from gsd.errors import GsdError
-from gsd.guidance.parts.branches import guide
+from gsd.guidance.parts.branches import Projection, View, guide
 from gsd.guidance.parts.lora import HasNetwork, Lora, poses
 from gsd.guidance.parts.shaping import GradientClip, Weighting, scale_at, shaped
 from gsd.protocols import Guidance, Prior
@@ -73,6 +73,7 @@ class VSD(Guidance):
     weighting: Weighting = "one_minus_abar"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance, of e_hat alone
+    view_projection: Projection = "none"  # of the view's direction, out of that of the text
 
     def __post_init__(self) -> None:
         self.texts = (self.context.prompt,)
@@ -92,8 +93,9 @@ class VSD(Guidance):
 
     def __call__(self, prior: Prior, given: Noised) -> Score:
         step, condition = given.rng.step, given.condition
-        scale, view_scale = scale_at(self.guidance_scale, prior, USUAL, step), at(self.view_scale, step)
-        guided = guide(prior, given.x, given.sigma, condition, scale, self.rescale, view_scale=view_scale)
+        scale = scale_at(self.guidance_scale, prior, USUAL, step)
+        view = View(at(self.view_scale, step), self.view_projection)
+        guided = guide(prior, given.x, given.sigma, condition, scale, self.rescale, view=view)
         adapted, calls = self._predict_adapted(given)
         residual = guided.eps - adapted
         gradient = shaped(residual, given, self.weighting, self.clip)

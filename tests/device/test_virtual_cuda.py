@@ -120,6 +120,7 @@ def test_a_network(option):
         ["loss.consistency.resolution=render", "loss.consistency.warp=straight_through"],
         ["particles=2"],
         ["guidance.view_scale=2"],
+        ["guidance.view_scale=2", "guidance.guidance_scale=2", "guidance.view_projection=opposed"],
         ["prompting=perp_neg", "guidance.guidance_scale=7.5"],
         ["camera.views=3"],
         ["representation=instant_ngp", "camera.resolution=24", "representation.samples=48"],

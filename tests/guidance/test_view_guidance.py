@@ -17,11 +17,12 @@ from gsd.experiment import build
 from gsd.guidance.csd import CSD
 from gsd.guidance.ism import ISM
 from gsd.guidance.nfsd import NFSD
+from gsd.guidance.parts.branches import LEAST_NORM, View, contrast, without_view
 from gsd.guidance.sdi import SDI
 from gsd.guidance.sds import SDS
 from gsd.guidance.sjc import SJC
 from gsd.guidance.vsd import VSD
-from gsd.protocols import Prompting
+from gsd.protocols import Prior, Prompting
 from gsd.random import Stream
 from gsd.results.outcome import outcome
 from gsd.schedule import Step
@@ -29,6 +30,7 @@ from gsd.types import Condition, Context
 
 BEHIND = ("a corgi, back view", "a corgi, side view")
 FOUR = Step(kind="step", values=[4.0, 0.0], at=[RNG.step + 1])  # at the step of RNG
+SMALL = (*LIGHT, "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1", "steps=3")
 METHODS = {
     "sds": lambda **o: SDS(guidance_scale=7.5, weighting="uniform", **o),
     "sds, text alone": lambda **o: SDS(guidance_scale=1.0, weighting="uniform", **o),
@@ -64,6 +66,60 @@ def test_adds_the_difference_of_opposite_views(name, negatives, world, queries):
     ended, never = (world.run(METHODS[name](view_scale=s), condition=condition, rng=after) for s in (FOUR, 0.0))
     assert torch.equal(ended.gradient, never.gradient)
     assert (ended.prior_calls, ended.view_delta) == (never.prior_calls, None)
+
+
+@pytest.mark.parametrize("projection", ["opposed", "all"])
+@pytest.mark.parametrize("negatives", [None, ("ugly", "an owl")])
+@pytest.mark.parametrize("name", METHODS)
+def test_projection_takes_the_views_part_from_what_the_scale_multiplies(name, negatives, projection, world, queries):
+    """With the scale that each method of METHODS has; of a text alone, the empty text is then asked for too."""
+    behind = ("a corgi, back view", "a corgi, front view")
+    condition = replace(world.condition, opposite=Condition(behind), negatives=negatives)
+    led, projected = (
+        world.run(METHODS[name](view_scale=4.0, view_projection=each), condition=condition)
+        for each in ("none", projection)
+    )
+    x, sigma, _ = queries[-1]
+    x, sigma = x[:2], sigma[:2]
+    base = ("", "") if name == "nfsd" else negatives or ("", "")
+    text, low, other = (world.eps(x, sigma, texts) for texts in (TEXTS, base, behind))
+    scale = {"csd": 1.0, "sds, text alone": 1.0, "sdi": 1.0}.get(name, 7.5)
+    for k in range(2):
+        towards = (text - other)[k]
+        # Inverted paths end on a picture, where the menagerie's texts differ by nothing but rounding
+        along = ((text - low)[k] * towards).sum() / towards.square().sum().clamp(min=LEAST_NORM)
+        assert name in ("ism", "sdi") or abs(along) > 0.01
+        if projection == "opposed":
+            along = min(along, 0 * along)
+        expected = led.gradient[k] - scale * along * towards
+        assert (projected.gradient[k] - expected).norm() < 1e-9 * (expected.norm() + text[k].norm())
+    alone = name in ("sds, text alone", "sdi")
+    assert projected.prior_calls == led.prior_calls + 2 * alone
+    unled = [world.run(METHODS[name](view_projection=each), condition=condition) for each in ("none", projection)]
+    assert torch.equal(unled[0].gradient, unled[1].gradient)  # without view guidance nothing is projected
+
+
+def test_projection_by_the_sign_of_the_inner_product():
+    view = torch.tensor([[3.0, 4.0], [3.0, 4.0], [0.0, 0.0]]).view(3, 1, 1, 2)
+    direction = torch.tensor([[10.0, 5.0], [-10.0, -5.0], [1.0, 2.0]]).view(3, 1, 1, 2)
+    aside = torch.tensor([[4.0, -3.0], [-4.0, 3.0], [1.0, 2.0]]).view(3, 1, 1, 2)  # 50 / 25 = 2 times the view is gone
+    assert torch.equal(without_view(direction, view, "none"), direction)
+    torch.testing.assert_close(without_view(direction, view, "all"), aside)
+    torch.testing.assert_close(without_view(direction, view, "opposed"), torch.cat([direction[:1], aside[1:]]))
+
+
+@pytest.mark.parametrize(("words", "against"), [(4.0, True), (16.0, False)])
+def test_guidance_points_against_the_words_from_behind_where_the_bias_is_stronger(words, against):
+    """At high noise, of the menagerie with view_bias 8: the theory of `without_view`."""
+    prior = make(
+        quick(*SMALL, "prior.view_bias=8", f"prior.view_words={words}").prior, "prior", Context("a corgi"), Prior
+    )
+    sigma = torch.tensor([60.0], dtype=torch.float64)
+    x = sigma * torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    condition = Condition(("a corgi, back view",), opposite=Condition(("a corgi, front view",)))
+    both = contrast(prior, x, sigma, condition, condition.unconditional(), view=View(1.0))
+    assert both.view is not None
+    assert ((both.direction * both.view).sum() < 0) == against
 
 
 @pytest.fixture(scope="module")
@@ -134,9 +190,6 @@ def test_the_opposite_text_is_that_of_the_turned_camera(name, azimuth, elevation
     assert view(opposite) == view(there)
     assert opposite.cameras is here.cameras
     assert {*opposite.texts, *(opposite.others or ())} <= set(prompting.texts)
-
-
-SMALL = (*LIGHT, "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1", "steps=3")
 
 
 def test_view_words_are_needed_and_cameras_contradict_them(tmp_path):

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -16,8 +16,19 @@ from gsd.protocols import Prior
 from gsd.types import Condition
 
 RescaleOf = Literal["noise", "latents"]
+Projection = Literal["none", "opposed", "all"]
 LEAST_NORM = 1e-6  # squared, of the direction that is projected on
 LEAST_STD = 1e-12  # of the values of a view
+
+
+class View(NamedTuple):
+    """View guidance at a step."""
+
+    scale: float = 0.0  # 0 asks for no branch of the opposite view, and nothing is projected
+    projection: Projection = "none"  # see `without_view`
+
+
+NO_VIEW = View()
 
 
 @dataclass(frozen=True)
@@ -36,14 +47,14 @@ class Contrast:
 
     text: Float[Tensor, "V C h w"]
     base: Float[Tensor, "V C h w"]
-    direction: Float[Tensor, "V C h w"]  # text - base, plus Perp-Neg's term
+    direction: Float[Tensor, "V C h w"]  # text - base, plus Perp-Neg's term, less what is projected out
     others: tuple[Float[Tensor, "V C h w"], ...]  # for the further conditions, in their order
     calls: int  # images the prior denoised
     view: Float[Tensor, "V C h w"] | None  # text - opposite view's text, None without view guidance
 
-    def lead(self, direction: Float[Tensor, "V C h w"], view_scale: float) -> Float[Tensor, "V C h w"]:
+    def lead(self, direction: Float[Tensor, "V C h w"], view: View) -> Float[Tensor, "V C h w"]:
         """A direction with view guidance, as in `guide`."""
-        return direction if self.view is None else direction + view_scale * self.view
+        return direction if self.view is None else direction + view.scale * self.view
 
 
 @torch.no_grad()
@@ -55,11 +66,11 @@ def guide(
     scale: float,
     rescale: float = 0.0,
     rescale_of: RescaleOf = "noise",
-    view_scale: float = 0.0,
+    view: View = NO_VIEW,
 ) -> Guided:
     """Predict the noise with classifier-free guidance, negative prompts, Perp-Neg and view guidance.
 
-    eps = eps_neg + scale (delta + sum_k w_k perp(delta_k, delta)) + view_scale (eps_text - eps_opposite)
+    eps = eps_neg + scale (delta + sum_k w_k perp(delta_k, delta)) + view.scale (eps_text - eps_opposite)
 
     with delta = eps_text - eps_neg. eps_neg is the prediction for the negative prompt ("" unless `prompting` sets one),
     delta_k that for `condition.against[k]` minus eps_neg, and perp(a, b) = a - <a, b> / <b, b> b the part of a at right
@@ -70,6 +81,8 @@ def guide(
     View guidance is from no paper that we know of. Perp-Neg leads away from neighbouring views, at right angles to the
     text; ConsDreamer (arXiv 2504.02316) removes what the views share from the embeddings of the texts.
 
+    With `view.projection`, what `scale` multiplies loses its part along eps_text - eps_opposite: `without_view`.
+
     Args:
         prior: denoises all branches in one batch.
         x: noised latents, z + sigma n.
@@ -79,28 +92,28 @@ def guide(
         rescale: weight in [0, 1] of `rescaled`, which comes last.
         rescale_of: "noise" rescales eps per view; "latents" rescales D = x - sigma eps over all views of a group, as
             MVDream does.
-        view_scale: of view guidance. 0 asks for no branch of the opposite view.
+        view: view guidance. A projection needs the negative prompt's branch also at scale 1.
 
     Returns:
         The guided noise, eps_text - eps_neg, eps_text - eps_opposite, and the number of images denoised.
     """
     delta: Tensor | None = None
-    view: Tensor | None = None
-    if scale == 1 and not condition.against:
-        if not view_scale:
+    towards: Tensor | None = None
+    if scale == 1 and not condition.against and (not view.scale or view.projection == "none"):
+        if not view.scale:
             return Guided(predict(prior, x, sigma, [condition])[0], None, len(x))
         both = contrast(prior, x, sigma, condition, condition.opposite_view())
-        eps, view = both.text + view_scale * both.direction, both.direction
+        eps, towards = both.text + view.scale * both.direction, both.direction
     else:
-        both = contrast(prior, x, sigma, condition, condition.negative(), view_scale=view_scale)
-        eps = both.lead(both.base + scale * both.direction, view_scale)
-        delta, view = both.text - both.base, both.view
+        both = contrast(prior, x, sigma, condition, condition.negative(), view=view)
+        eps = both.lead(both.base + scale * both.direction, view)
+        delta, towards = both.text - both.base, both.view
     if rescale and rescale_of == "noise":
         eps = rescaled(eps, both.text, rescale)
     elif rescale:
         level, sizes = sigma[:, None, None, None], _sizes(condition)
         eps = (x - rescaled(x - level * eps, x - level * both.text, rescale, sizes)) / level
-    return Guided(eps, delta, both.calls, view)
+    return Guided(eps, delta, both.calls, towards)
 
 
 @torch.no_grad()
@@ -111,7 +124,7 @@ def contrast(
     condition: Condition,
     base: Condition,
     others: Sequence[Condition] = (),
-    view_scale: float = 0.0,
+    view: View = NO_VIEW,
 ) -> Contrast:
     """Predict the noise for the text, for `base` and for further conditions in one batch of the prior.
 
@@ -122,21 +135,23 @@ def contrast(
         condition: the text, and Perp-Neg's prompts in `against`.
         base: what the text is compared with, such as the empty text or the negative prompt.
         others: further conditions to predict for.
-        view_scale: of view guidance. 0 asks for no branch of the opposite view.
+        view: view guidance.
 
     Returns:
-        The predictions; `direction` is text - base plus Perp-Neg's term, as in `guide`.
+        The predictions; `direction` is text - base plus Perp-Neg's term, as in `guide`, after the projection.
     """
     away = [condition.with_texts(texts) for texts in condition.against]
-    opposite = [condition.opposite_view()] if view_scale else []
+    opposite = [condition.opposite_view()] if view.scale else []
     text, low, *rest = predict(prior, x, sigma, [condition, base, *away, *others, *opposite])
     delta = direction = text - low
     for k, other in enumerate(rest[: len(away)]):
         assert condition.against_weights is not None
         weight = condition.against_weights[k].to(delta)[:, None, None, None]
         direction = direction + weight * perpendicular(other - low, delta)
-    calls, view = len(x) * (2 + len(rest)), text - rest.pop() if opposite else None
-    return Contrast(text, low, direction, tuple(rest[len(away) :]), calls, view)
+    calls, towards = len(x) * (2 + len(rest)), text - rest.pop() if opposite else None
+    if towards is not None:
+        direction = without_view(direction, towards, view.projection)
+    return Contrast(text, low, direction, tuple(rest[len(away) :]), calls, towards)
 
 
 @torch.no_grad()
@@ -157,6 +172,35 @@ def perpendicular(a: Float[Tensor, "V C h w"], b: Float[Tensor, "V C h w"]) -> F
     """Each view's part of a at right angles to b."""
     along = (a * b).sum((1, 2, 3), keepdim=True) / b.square().sum((1, 2, 3), keepdim=True).clamp(min=LEAST_NORM)
     return a - along * b
+
+
+def without_view(
+    direction: Float[Tensor, "V C h w"], view: Float[Tensor, "V C h w"], projection: Projection
+) -> Float[Tensor, "V C h w"]:
+    """Take from a direction of guidance its part along `view`, the direction of view guidance, in each view.
+
+        none     nothing
+        opposed  the part that points against `view`, where the inner product is negative
+        all      all of it: what is left says nothing of the view, in either sense
+
+    Why: guidance by the text multiplies a prior's view bias with its view words. In log-weights of the azimuth a, with
+    the bias b cos a and the words w h(a), guidance scale g and view guidance s ask for
+
+        g b cos a + (g + 2 s) w h(a),      h = -cos a behind, and sin a for a camera at the object's left.
+
+    From behind the text's own part is g (b - w) cos a, and where b > w it points against the words: the back wins only
+    for s > g (b / w - 1) / 2. Without that part 2 s w h(a) is left, and any s > 0 does. From the side b cos a is at
+    right angles to sin a, so that no projection on this axis removes the bias: the pose stays off by about
+    atan(g b / ((g + 2 s) w)), or atan(g b / (2 s w)) with "all", which takes g w h(a) away too. All this is of
+    log-weights. The inner product is that of predicted noises at one x, which follow the log-weights linearly only at
+    high noise and far from saturation.
+    """
+    if projection == "none":
+        return direction
+    along = (direction * view).sum((1, 2, 3), keepdim=True)
+    if projection == "opposed":
+        along = along.clamp(max=0)
+    return direction - along / view.square().sum((1, 2, 3), keepdim=True).clamp(min=LEAST_NORM) * view
 
 
 def rescaled(

@@ -6,7 +6,7 @@ import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from gsd.backend import film
 from gsd.errors import GsdError, reason
 from gsd.results.folder import RunFolder
 from gsd.results.runs import Run, done_runs
-from gsd.tools.study.study import FILE, MEDIA, Scene, Study
+from gsd.tools.study.study import FILE, MEDIA, QUESTIONS, Question, Scene, Study
 
 FILM = "turntable.mp4"  # of a run
 SHUFFLED = (3, 0, 4, 1, 2)  # strips of a spoilt picture, none of them in its place
@@ -27,12 +27,18 @@ Frames = UInt8[np.ndarray, "N H W 3"]
 
 
 def make(
-    sets: Sequence[str], out: Path, names: tuple[str, str] | None = None, seed: int | None = None, simulated: str = ""
+    sets: Sequence[str],
+    out: Path,
+    names: tuple[str, str] | None = None,
+    seed: int | None = None,
+    simulated: str = "",
+    questions: Mapping[Question, str] = QUESTIONS,
 ) -> Study:
     """Write the study of sets A1, B1, A2, B2, ... (see match) to a new folder, for its owner alone.
 
     names: of both sides, for the tables; the sets as they were given by default.
     seed: of sides and order; drawn by default.
+    questions: their words, where they are not those of the paper.
 
     Raises GsdError for sets without a pair, and for a folder that exists.
     """
@@ -49,6 +55,7 @@ def make(
             pairs=tuple(_scene(out / MEDIA, a, b) for a, b in pairs),
             broken=tuple(_scene(out / MEDIA, run) for run in (pairs[0][0], pairs[-1][1])),  # one of each side
             simulated=simulated,
+            questions=dict(questions),
         )
         RunFolder(out).write(FILE, study.model_dump_json(indent=1) + "\n")
     except BaseException:

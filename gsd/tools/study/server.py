@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from gsd.browser.hosts import refusal
 from gsd.errors import GsdError
 from gsd.tools.study.patience import Patient
-from gsd.tools.study.study import MEDIA, QUESTIONS, Study, complaint, trials
+from gsd.tools.study.study import MEDIA, Study, complaint, trials
 from gsd.tools.study.votes import Answer, RefusedError, Votes
 
 ENROL, PER_ADDRESS = "/api/participants", 100
@@ -111,7 +111,7 @@ def server(
 
     page = Starlette(
         routes=[  # what is not async runs in a thread
-            Route("/api/study", lambda request: JSONResponse({"consent": study.consent, "questions": QUESTIONS})),
+            Route("/api/study", lambda request: JSONResponse({"consent": study.consent, "questions": study.questions})),
             Route(ENROL, lambda request: told(votes.enrol(), 201), methods=["POST"]),
             Route("/api/participants/{id}", lambda request: told(request.path_params["id"], 200)),
             Route("/api/participants/{id}/answers", answer, methods=["POST"]),

@@ -50,6 +50,7 @@ class Study(BaseModel, extra="forbid", frozen=True):
     names: tuple[str, str]  # of sides a and b, for tables only
     seed: NonNegativeInt  # sides and order follow from it: not for raters' eyes
     consent: tuple[str, ...] = CONSENT  # paragraphs
+    questions: Annotated[dict[Question, str], Field(min_length=len(QUESTIONS))] = QUESTIONS
     wrong_allowed: NonNegativeInt = 1  # answers on broken scenes in which a rater who counts may prefer the spoilt side
     least_seconds: NonNegativeFloat = 3.0  # median time per trial of a rater who counts
     pairs: Annotated[tuple[Scene, ...], Field(min_length=1)]
@@ -68,7 +69,8 @@ class Study(BaseModel, extra="forbid", frozen=True):
     @property
     def digest(self) -> str:
         """Of everything in the file, so that no rule changes once votes have been cast."""
-        return hashlib.blake2b(self.model_dump_json().encode(), digest_size=16).hexdigest()
+        usual = {"questions"} if self.questions == QUESTIONS else set()  # which older studies do not name
+        return hashlib.blake2b(self.model_dump_json(exclude=usual).encode(), digest_size=16).hexdigest()
 
     def scene(self, kind: Kind, index: int) -> Scene:
         return (self.broken if kind == "broken" else self.pairs)[index]

@@ -18,6 +18,7 @@ from gsd.tools.study.study import MEDIA, QUESTIONS, load
 from gsd.tools.study.votes import Votes
 
 NAMED = "Study.lab.example"  # by whoever runs it
+ASKED = "Which 3D model has fewer faces?"
 
 
 class Served(NamedTuple):
@@ -27,8 +28,12 @@ class Served(NamedTuple):
 
 @pytest.fixture(scope="module")
 def folder(made, tmp_path_factory):
-    """One study for all: every test has a rater of its own."""
-    return shutil.copytree(made, tmp_path_factory.mktemp("server") / "study")
+    """One study for all, with a question of its own: every test has a rater of its own."""
+    copied = shutil.copytree(made, tmp_path_factory.mktemp("server") / "study")
+    whole = json.loads((copied / "study.json").read_text())
+    whole["questions"]["geometry"] = ASKED
+    (copied / "study.json").write_text(json.dumps(whole))
+    return copied
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,11 @@ def enrol(serving):
 
 def sent(position=0, **changes):
     return {"position": position, "choices": dict.fromkeys(QUESTIONS, "left"), "seconds": 6.0} | changes
+
+
+def test_the_questions_are_those_of_the_study(serving):
+    status, _, body = ask(serving, "GET", "/api/study")
+    assert (status, json.loads(body)["questions"]) == (200, QUESTIONS | {"geometry": ASKED})
 
 
 def test_no_byte_tells_a_condition(folder, serving):

@@ -5,10 +5,11 @@ import threading
 from contextlib import closing
 
 import pytest
+from pydantic import ValidationError
 from studies import study
 
 from gsd.errors import GsdError
-from gsd.tools.study.study import OTHER, QUESTIONS, trials
+from gsd.tools.study.study import OTHER, QUESTIONS, Scene, Study, trials
 from gsd.tools.study.votes import Answer, RefusedError, Votes, read
 
 
@@ -109,3 +110,15 @@ def test_a_damaged_database_is_named(tmp_path):
         Votes(tmp_path, study())
     with pytest.raises(GsdError, match=r"cannot be used: file is not a database"):
         read(tmp_path, study())
+
+
+def test_a_study_of_an_earlier_version_keeps_its_votes_and_questions_are_fixed_too():
+    """The digest of a study with the paper's questions is what it was when studies did not name them."""
+    scene = Scene(prompt="animal 0", seed=0, runs={"a": "x", "b": "y"}, films={"a": "1", "b": "2"})
+    plain = Study(names=("plain", "better"), seed=7, pairs=(scene,), broken=())
+    assert plain.digest == "8335ce2fb73e6767c57dbe36e2706641"
+    other = plain.model_copy(update={"questions": QUESTIONS | {"geometry": "Which has fewer faces?"}})
+    assert other.digest != plain.digest
+    assert list(Study.model_validate_json(other.model_dump_json()).questions) == list(QUESTIONS)
+    with pytest.raises(ValidationError):
+        Study.model_validate(plain.model_dump() | {"questions": {"geometry": "Which?"}})
