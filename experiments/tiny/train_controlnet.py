@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import prior_data as data
-import torch
 import train_prior as prior
 from controlnet_data import Pairs
 from controlnet_evaluate import evaluate
@@ -41,22 +40,24 @@ def frozen(pipeline: Path) -> Any:
     return pipe
 
 
-def training(unet: Any, folder: Path, steps: int) -> Training:
+def training(unet: Any, folder: Path, steps: int, start: Path | None) -> Training:
     """The ControlNet as it is now."""
     from diffusers import ControlNetModel
 
-    model = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=PICTURE_CHANNELS)
+    model: Any = ControlNetModel.from_unet(unet, conditioning_embedding_out_channels=PICTURE_CHANNELS)
+    if start is not None:
+        model.load_state_dict(ControlNetModel.from_pretrained(start).float().state_dict())
     return Training("controlnet", model.train().requires_grad_(True), steps, RATE, folder)
 
 
-def objective(pipe: Any, z: Float[Tensor, "M 4 h w"], model: Any, seed: int) -> Callable[[int], Float[Tensor, ""]]:
+def objective(pipe: Any, shown: prior.Pairs, model: Any, seed: int) -> Callable[[int], Float[Tensor, ""]]:
     """The denoising loss of a step: the ControlNet `model` sees the cloud, and the frozen UNet its residuals."""
     pairs, abar = Pairs(seed), prior.scheduler().alphas_cumprod
 
     def loss(step: int) -> Float[Tensor, ""]:
         rng = Stream(seed, "controlnet", step).generator()
         items, pictures = pairs.draw(BATCH, rng)
-        noisy, t, velocity = prior.noised(z[torch.tensor([item.image for item in items])], abar, rng)
+        noisy, t, velocity = prior.noised(shown.latents(items), abar, rng)
         text = pipe.text_encoder(data.tokens([item.caption for item in items], pipe.tokenizer))[0]
         down, mid = model(noisy, t, text, pictures, return_dict=False)
         residuals = {"down_block_additional_residuals": down, "mid_block_additional_residual": mid}
@@ -70,15 +71,17 @@ def main() -> None:
     parser.add_argument("--pipeline", type=Path, default=prior.PACKAGED, help="the trained pipeline it is for")
     parser.add_argument("--data", type=Path, default=Path("outputs/tiny_prior"), help="train_prior.py's --out")
     parser.add_argument("--steps", type=int, default=3000)
+    parser.add_argument("--start", type=Path, help="a finished ControlNet to begin with, of an earlier pipeline")
     args = begin(parser)
     if args.evaluate:
         evaluate(args.pipeline, args.to, args.out)
         return
     pipe = frozen(args.pipeline)
-    run = training(pipe.unet, args.out, args.steps)
+    run = training(pipe.unet, args.out, args.steps, args.start)
     if not args.export:
         args.data.mkdir(parents=True, exist_ok=True)
-        run.advance(objective(pipe, prior.latents(args.data, pipe.vae), run.model, args.seed))
+        shown = prior.Pairs(prior.images(args.data), prior.latents(args.data, pipe.vae), pipe.vae)
+        run.advance(objective(pipe, shown, run.model, args.seed))
         plot(args.out, ("controlnet",))
     ship(run.average.half(), args.to)
 

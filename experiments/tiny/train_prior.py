@@ -46,7 +46,7 @@ def train_vae(folder: Path, steps: int, seed: int, start: Path | None) -> Any:
     if file.exists():
         model.load_state_dict(torch.load(file, weights_only=True))
         return model.eval()
-    pictures = _pictures(folder)
+    pictures = images(folder)
     if start is None:
         start_from_colours(model, pictures[:: max(1, len(pictures) // 200), :3].float() / 127.5 - 1)
     else:
@@ -79,7 +79,7 @@ def _grounds(count: int, rng: torch.Generator) -> Float[Tensor, "count 3"]:
     return torch.where(torch.rand(count, 1, generator=rng) < data.COLOURED, any_colour, 1.0)
 
 
-def _pictures(folder: Path) -> UInt8[Tensor, "M 4 R R"]:
+def images(folder: Path) -> UInt8[Tensor, "M 4 R R"]:
     """All images of the menagerie with their alpha, rendered once."""
     file = folder / "images.pt"
     if not file.exists():
@@ -130,7 +130,7 @@ def latents(folder: Path, model: Any) -> Float[Tensor, "M 4 r r"]:
     """Every image's latents, scaled as the UNet sees them, cached: the UNet's training never runs the autoencoder."""
     file = folder / "latents.pt"
     if not file.exists():
-        pictures = _pictures(folder)
+        pictures = images(folder)
         z = SCALING * _encode(model, pictures)
         error = [_reconstruction_error(model, z[i : i + 64], pictures[i : i + 64, :3]) for i in range(0, len(z), 6400)]
         psnr = -10 * math.log10(sum(error) / len(error))
@@ -157,16 +157,20 @@ class Pairs:
     autoencoder: Any
     captions: data.Captions = field(default_factory=data.Captions)
 
-    @torch.no_grad()
     def draw(self, count: int, rng: torch.Generator) -> tuple[list[str], Float[Tensor, "count 4 r r"]]:
         items = [self.captions.draw(rng) for _ in range(count)]
+        return [item.caption for item in items], self.latents(items)
+
+    @torch.no_grad()
+    def latents(self, items: list[data.Item]) -> Float[Tensor, "B 4 r r"]:
+        """Each over its own background."""
         clean = self.z[torch.tensor([item.image for item in items])]
         coloured = [i for i, item in enumerate(items) if item.background != (1.0, 1.0, 1.0)]
         if coloured:
             images = torch.tensor([items[i].image for i in coloured])
             rgb = data.over(self.pictures[images], torch.tensor([items[i].background for i in coloured]))
             clean[coloured] = SCALING * self.autoencoder.encode(rgb).latent_dist.mean
-        return [item.caption for item in items], clean
+        return clean
 
 
 def train_unet(folder: Path, steps: int, seed: int, pairs: Pairs | None, start: Path | None, flow: bool) -> Training:
@@ -236,7 +240,7 @@ def main() -> None:
         return
     if not args.export:
         autoencoder = train_vae(args.out, args.vae_steps, args.seed, args.start)
-        pairs = Pairs(_pictures(args.out), latents(args.out, autoencoder), autoencoder)
+        pairs = Pairs(images(args.out), latents(args.out, autoencoder), autoencoder)
         train_unet(args.out, args.unet_steps, args.seed, pairs, args.start, args.flow)
         plot(args.out, ("vae", "unet") if args.vae_steps else ("unet",))
     export(args.out, args.to, args.flow)

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from gsd.guidance.parts.branches import RescaleOf, guide, predict
+from gsd.guidance.parts.branches import Projection, RescaleOf, View, guide, predict
 from gsd.guidance.parts.shaping import GradientClip, Weighting, scale_at, shaped
 from gsd.protocols import Guidance, Prior
 from gsd.ranges import Fraction
@@ -47,6 +47,7 @@ class RFDSRev(Guidance):
     weighting: Weighting = "velocity"
     clip: GradientClip | None = None
     view_scale: Scale = 0.0  # of view guidance, of e_hat alone
+    view_projection: Projection = "none"  # of the view's direction, out of that of the text
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
@@ -54,8 +55,9 @@ class RFDSRev(Guidance):
         seen = predict(prior, given.x, given.sigma, [given.condition])[0]
         found = seen if self.reverse == "noise" else noise + (1 + given.level) * (seen - noise)
         x = z + given.level * found
-        scale, view_scale = scale_at(self.guidance_scale, prior, USUAL, step), at(self.view_scale, step)
-        guided = guide(prior, x, given.sigma, given.condition, scale, self.rescale, self.rescale_of, view_scale)
+        scale = scale_at(self.guidance_scale, prior, USUAL, step)
+        view = View(at(self.view_scale, step), self.view_projection)
+        guided = guide(prior, x, given.sigma, given.condition, scale, self.rescale, self.rescale_of, view)
         residual = guided.eps - found
         gradient = shaped(residual, given, self.weighting, self.clip)
         return Score(gradient, guided.eps, guided.delta, len(z) + guided.calls, residual, guided.view)
