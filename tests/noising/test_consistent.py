@@ -108,7 +108,7 @@ def test_opposite_views_are_independent():
     assert (both[:, 0] * both[:, 1]).mean().abs() < 5 / (400 * P) ** 0.5
 
 
-@pytest.mark.parametrize("options", [{}, POINTS, {"background_radius": 4.0}], ids=str)
+@pytest.mark.parametrize("options", [{}, POINTS, {"background_radius": 4.0}, VARIANTS["authors"]], ids=str)
 @pytest.mark.parametrize("degrees", [0.0, 5.0, 30.0])
 def test_the_operator_is_exact(options, degrees):
     """A A^T = I within a view, no sub-point in two of its pixels, and between views no singular value above 1."""
