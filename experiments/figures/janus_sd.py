@@ -1,4 +1,4 @@
-"""Janus on a real prior: SDS, view guidance and its rivals at equal UNet calls, judged by people who do not know which.
+r"""Janus on a real prior: SDS, view guidance and its rivals at equal UNet calls, by raters who do not know which.
 
     python experiments/figures/janus_sd.py --run             # 10 prompts x 4 seeds x 5 methods on Stable Diffusion
     python experiments/figures/janus_sd.py --study           # blind pairs, every method against SDS
@@ -8,7 +8,8 @@
 --run takes settings for all runs, as prior=sdxl, representation=instant_ngp or prior.dtype=bf16; the same command goes
 on where it was stopped. A dry run that needs neither weights nor a GPU, with made-up raters:
 
-    python experiments/figures/janus_sd.py --run --calls 48 --seeds 0 --scale 2 prior=tiny --name dry --out outputs/dry
+    python experiments/figures/janus_sd.py --run --prompts "an owl" "a corgi" "a penguin" --seeds 0 \
+        --calls 48 --scale 2 --name dry --out outputs/dry prior=tiny
     python experiments/figures/janus_sd.py --study --simulate 0.7 --name dry --out outputs/dry
     python experiments/figures/janus_sd.py --name dry --out outputs/dry
 
