@@ -110,8 +110,8 @@ ALIASES = {
     "noising=paper": {"offsets", "upsample"},
     "prior=flux": {"guidance_scale"},
     "prior=mvdream": {"model"},
-    "prior=tiny": {"model", "guidance_scale", "random_background", "name_background"},
-    "prior=tiny_flow": {"model", "guidance_scale", "random_background", "name_background"},
+    "prior=tiny": {"model", "guidance_scale", "name_background"},
+    "prior=tiny_flow": {"model", "guidance_scale", "name_background"},
 }
 
 

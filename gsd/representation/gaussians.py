@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import deepcopy
 from typing import Annotated, Any, Literal
 
 import torch
@@ -200,7 +201,7 @@ class Gaussians(nn.Module, Representation):
             raise GsdError("The checkpoint holds other parameters than this config; delete it to start anew.")
         self.adopt(state)
         self.steps_taken = state["steps_taken"]
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.load_state_dict(deepcopy(state["optimizer"]))  # or it would go on with the very tensors given
         if self.densifier is not None:
             self.densifier.restore(state["densify"])
 

@@ -328,12 +328,14 @@ def test_paths_that_are_not_there_are_refused(tmp_path):
         _prior("./sd/model")
 
 
-def test_the_shipped_model_is_the_packaged_folder(folders, monkeypatch, tmp_path):
-    monkeypatch.setattr(checkpoint, "TINY", folders["epsilon"][0])
-    assert checkpoint.locate("tiny") == folders["epsilon"][0]
-    monkeypatch.setattr(checkpoint, "TINY", tmp_path)
-    with pytest.raises(GsdError, match=r"prior=tiny: its weights are not in .*tiny/train_prior\.py"):
-        checkpoint.locate("tiny")
+@pytest.mark.parametrize(("model", "made_by"), [("tiny", r"train_prior\.py,"), ("tiny_flow", r"train_prior\.py .*--flow")])
+def test_a_shipped_model_is_the_packaged_folder(model, made_by, folders, monkeypatch, tmp_path):
+    (tmp_path / model).symlink_to(folders["epsilon"][0])
+    monkeypatch.setattr(checkpoint, "PACKAGED", tmp_path)
+    assert checkpoint.locate(model) == tmp_path / model
+    monkeypatch.setattr(checkpoint, "PACKAGED", tmp_path / "nowhere")
+    with pytest.raises(GsdError, match=rf"prior={model}: its weights are not in .*tiny/{made_by}"):
+        checkpoint.locate(model)
 
 
 def test_a_hub_id_without_network_names_both_remedies(tmp_path, monkeypatch):
