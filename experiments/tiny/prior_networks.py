@@ -88,7 +88,9 @@ def flow_scheduler() -> Any:
     """Straight lines from data to noise, by the scheduler that Stable Diffusion's pipeline can have for them."""
     from diffusers import DPMSolverMultistepScheduler
 
-    return DPMSolverMultistepScheduler(prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0)
+    return DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=1.0, steps_offset=1
+    )
 
 
 class Denoiser(nn.Module):

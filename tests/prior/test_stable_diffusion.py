@@ -328,7 +328,9 @@ def test_paths_that_are_not_there_are_refused(tmp_path):
         _prior("./sd/model")
 
 
-@pytest.mark.parametrize(("model", "made_by"), [("tiny", r"train_prior\.py,"), ("tiny_flow", r"train_prior\.py .*--flow")])
+@pytest.mark.parametrize(
+    ("model", "made_by"), [("tiny", r"train_prior\.py,"), ("tiny_flow", r"train_prior\.py .*--flow")]
+)
 def test_a_shipped_model_is_the_packaged_folder(model, made_by, folders, monkeypatch, tmp_path):
     (tmp_path / model).symlink_to(folders["epsilon"][0])
     monkeypatch.setattr(checkpoint, "PACKAGED", tmp_path)
@@ -479,3 +481,20 @@ def test_texts_say_the_view_bias_and_the_colour_behind():
     assert torch.equal(told.embed(Condition(texts)), plain.embed(Condition(biased)))
     told.prepare(["an owl"])
     assert {"an owl, view bias 4, magenta background", "black background"} <= told.embeddings.known.keys()
+
+
+def test_the_shipped_flow_is_one_and_agrees_with_its_vp_twin():
+    """The same latents with the same noise at the same sigma: two trainings of one world, less alike at high noise."""
+    flow, vp = StableDiffusion(Context(), "tiny_flow"), StableDiffusion(Context(), "tiny")
+    assert (flow.schedule.prediction, vp.schedule.prediction) == ("flow", "v_prediction")
+    shown = trace(
+        load()["owl"].figure(0), orbit(*torch.tensor([[0.0, 90.0], [0.0, 0.0], [2.2, 2.2], [40.0, 40.0]]), 64, 64)
+    )
+    z = flow.encode(shown.rgb)
+    assert torch.equal(z, vp.encode(shown.rgb))  # one autoencoder
+    noise = torch.randn(z.shape, generator=torch.Generator().manual_seed(0))
+    for sigma, least in ((0.5, 0.95), (2.0, 0.8), (8.0, 0.6)):
+        told = (z + sigma * noise, torch.full((2,), sigma), Condition(("an owl, front view", "an owl, left side view")))
+        one, other = (prior.denoise(*told).flatten() for prior in (flow, vp))
+        assert torch.corrcoef(torch.stack([one, other]))[0, 1] > least, sigma
+        assert torch.corrcoef(torch.stack([one, z.flatten()]))[0, 1] > least, sigma

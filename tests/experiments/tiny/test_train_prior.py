@@ -148,8 +148,9 @@ def test_the_tokenizer_knows_its_words_and_copes_with_others():
 
 
 @pytest.mark.slow
-def test_what_is_shipped_draws_the_right_animals_and_backs(tmp_path):
-    result = evaluate(training.PACKAGED, tmp_path)
+@pytest.mark.parametrize("model", ["tiny", "tiny_flow"])
+def test_what_is_shipped_draws_the_right_animals_and_backs(model, tmp_path):
+    result = evaluate(training.PACKAGED.with_name(model), tmp_path)
     assert (result["samples"], result["back_samples"]) == (200, 100)
     assert result["right_animal"] >= 0.9
     assert result["back_within_90_deg"] >= 0.8
