@@ -20,6 +20,7 @@ from gsd.identity import EVERY, of_settings
 from gsd.particles import Particles
 from gsd.protocols import (
     Adapts,
+    AsksPrior,
     Camera,
     ConditionsOnPoints,
     Densifier,
@@ -137,13 +138,14 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))
     if isinstance(prior, ReadsTexts):
-        prior.prepare((*prompting.texts, *guidance.texts, *init.texts))
+        prior.prepare((*prompting.texts, *guidance.texts, *(init.texts if isinstance(init, AsksPrior) else ())))
     metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in chosen(cfg, "metric").items()}
     seeds = [_seed_of(cfg.seed, k) for k in range(cfg.particles)]
     if isinstance(prior, ConditionsOnPoints):
         prior.condition_on(None)
-    init.ask(prior)
-    begun = [(init(Stream(seed, "init")), init.picture) for seed in seeds]
+    if isinstance(init, AsksPrior):
+        init.ask(prior)
+    begun = [(init(Stream(seed, "init")), init.picture if isinstance(init, AsksPrior) else None) for seed in seeds]
     starts, pictures = zip(*begun, strict=True)
     if isinstance(prior, ConditionsOnPoints):
         prior.condition_on(starts[0])
@@ -219,7 +221,7 @@ def _prepare_kernels(scene_kind: Described, device: torch.device) -> None:
 
 def _light_init(cfg: DictConfig, context: Context) -> Init | None:
     """The start, if it loads no model; None for one that is made beside the prior."""
-    light = options(cfg.init, "init", Init)[0].light
+    light = getattr(options(cfg.init, "init", Init)[0], "light", False)
     return make(cfg.init, "init", context, Init) if light else None
 
 

@@ -57,17 +57,23 @@ class Sigma(Protocol):
 
 @runtime_checkable
 class Init(Protocol):
-    light: bool = False  # making it loads no model: it is made first, so that its refusals cost nothing
+    """A class attribute `light = True` says that making it loads no model: it is then made before the prior."""
+
+    @abstractmethod
+    def __call__(self, rng: Stream) -> PointCloud: ...
+
+
+@runtime_checkable
+class AsksPrior(Init, Protocol):
+    """An Init that may want a picture of the run's prior; `Context.prior_identity` says which prior that is."""
+
     asks_prior: bool = False  # whether ask() must come before the first call
     texts: tuple[str, ...] = ()  # that it asks the prior about
     picture: Float[Tensor, "4 H W"] | None = None  # what the last cloud was made of: rgb and alpha in [0, 1]
 
     @abstractmethod
-    def __call__(self, rng: Stream) -> PointCloud: ...
-
     def ask(self, prior: Prior) -> None:
-        """Set the run's prior, of which it wants a picture; `Context.prior_identity` says which one it is."""
-        return None
+        """Set the run's prior."""
 
 
 @runtime_checkable

@@ -158,7 +158,7 @@ def test_init(name, folder, prior, monkeypatch):
 
         random_point_e(folder, monkeypatch)
     init = built("init", name, folder=folder)
-    if init.asks_prior:
+    if isinstance(init, protocols.AsksPrior) and init.asks_prior:
         init.ask(prior)
     cloud = init(Stream(0, "init"))
     assert isinstance(cloud, PointCloud)

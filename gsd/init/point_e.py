@@ -17,7 +17,7 @@ from gsd.init.parts.cloud import Growing
 from gsd.init.parts.picture import Drawn, Picture, over_white
 from gsd.init.parts.point_e_clip import PointEClip, locate_clip, replace_clip
 from gsd.init.parts.sampled import FRONT, CloudCache, placed
-from gsd.protocols import Init, Prior
+from gsd.protocols import AsksPrior, Prior
 from gsd.random import Stream
 from gsd.ranges import Few, Length, Strength, Yaw
 from gsd.types import Context, PointCloud
@@ -31,7 +31,7 @@ UPSAMPLER = "upsample"
 AUTO = "auto"
 
 
-class PointE(Init):
+class PointE(AsksPrior):
     """Points that Point-E makes of the prompt, or of an image: 1,024, and 3,072 more with `upsample`.
 
     model: base40M-textvec reads the prompt; base40M, base300M and base1B read `image` (GSD's and 3DFuse's choice is

@@ -28,17 +28,17 @@ def _run(overrides: list[str], out: Path) -> None:
     from gsd.experiment import context_of, make_init
     from gsd.init.parts.cloud import save
     from gsd.init.parts.picture import png
-    from gsd.protocols import Prior
+    from gsd.protocols import AsksPrior, Prior
     from gsd.random import Stream
 
     cfg = compose(*overrides)
     context = context_of(cfg)
     init = make_init(cfg, context)
-    if init.asks_prior:
+    if isinstance(init, AsksPrior) and init.asks_prior:
         init.ask(make(cfg.prior, "prior", context, Prior))
     cloud = init(Stream(cfg.seed, "init"))
     save(out, cloud)
-    if init.picture is not None:
+    if isinstance(init, AsksPrior) and init.picture is not None:
         out.with_suffix(".png").write_bytes(png(init.picture))
         print(f"made of the picture {out.with_suffix('.png')}")
     print(f"{len(cloud.xyz)} points; use them with init=point_cloud init.path={out} init.radius=null")

@@ -16,6 +16,7 @@ def folder(tmp_path, monkeypatch):
     place = tmp_path / "kernels"
     place.mkdir()
     monkeypatch.setattr(jit, "_set_up", lambda: (numba, place))
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(place))  # which numba may read again at any compilation
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(place))
     (tmp_path / "source.py").write_text("from gsd.backend.jit import njit\n@njit\ndef half(x):\n    return x / 2\n")
     return place

@@ -83,7 +83,8 @@ def test_programs_that_compose_find_them(gsd, mine, tmp_path):
     assert code == 0
     assert "shared noising.fresh=0.5: claims unit, white" in out
     write(mine, MORE)
-    code, out, _ = gsd("--config-dir", mine, "init", "init=corner", "--out", "cloud.ply")
+    code, out, err = gsd("--config-dir", mine, "init", "init=corner", "--out", "cloud.ply")
+    assert code == 0, err
     assert (code, out.splitlines()[-1][:8]) == (0, "7 points")
     assert gsd(*SMALL, *OPTIONS, "steps=1", "metric=none", f"--config-dir={mine}")[0] == 0
     (run,) = tmp_path.glob("outputs/*/*")

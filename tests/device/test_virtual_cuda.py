@@ -6,6 +6,7 @@ import pytest
 import torch
 from quick_config import quick
 from virtual_cuda import DeviceError, held, virtual_cuda
+from yardsticks import YARDSTICKS
 
 from gsd.cli.folders import files
 from gsd.experiment import build
@@ -154,9 +155,14 @@ SMALL_TRUTH = ("metric.truth.resolution=16", "metric.truth.variants=1", "metric.
 
 
 @pytest.mark.parametrize("option", options("metric", "none"))
-def test_metrics(option):
+def test_metrics(option, tmp_path):
     given = [option, "init=menagerie", "init.points=400", "turntable.views=8", "turntable.resolution=32"]
     given += SMALL_TRUTH if option == "metric=truth" else []
+    name = option.removeprefix("metric=")
+    if name in YARDSTICKS:
+        write, settings = YARDSTICKS[name]
+        write(tmp_path / name)
+        given += [f"metric.{name}.{key}={value.format(folder=tmp_path / name)}" for key, value in settings.items()]
 
     def measured(device):
         experiment = build(quick(*given, f"device={device}"))

@@ -54,7 +54,7 @@ def _set(scene, name, rows, value):
 
 
 def test_a_grey_start_forgets_the_points_colours():
-    shown = [scene.render(AROUND[0]).rgb for scene in (_scene(opacity=0.99, grey=0.4), _scene(opacity=0.99))]
+    shown = [scene.render(AROUND[0]).rgb.detach() for scene in (_scene(opacity=0.99, grey=0.4), _scene(opacity=0.99))]
     covered = [rgb[(rgb < 0.99).any(1, keepdim=True).expand_as(rgb)] for rgb in shown]
     assert covered[0].min() == pytest.approx(0.4, abs=0.01)  # over white
     assert torch.allclose(shown[0][:, 0], shown[0][:, 1])
