@@ -104,6 +104,7 @@ def test_texts_are_set_as_text(folder, tab):
     file.write_text(file.read_text().replace("a full body of a cat with a hat", markup).replace("Taking part", markup))
     with served(folder) as (url, _):
         tab.page.goto(url)
+        tab.page.wait_for_selector("#consent p")  # set after the page was loaded
         assert markup in tab.page.inner_text("#consent")
         begin(tab.page, url)
         assert tab.page.inner_text("#prompt") == f"“{markup}”"
