@@ -113,11 +113,9 @@ class _Fused(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         from gsd.field import mlp_triton
 
-        x, flat = x.detach().contiguous(), torch.cat([w.detach().flatten() for w in weights])
-        out, sizes = x.new_empty(weights[-1].shape[0], x.shape[1]), _sizes(weights)
-        launch(mlp_triton.forward, x.shape[1], x, flat, out, x.shape[1], width=WIDTH, **sizes)
-        ctx.save_for_backward(x, flat)
-        ctx.shapes, ctx.sizes = [w.shape for w in weights], sizes
+        x, flat = _kept(ctx, x, weights)
+        out = x.new_empty(weights[-1].shape[0], x.shape[1])
+        launch(mlp_triton.forward, x.shape[1], x, flat, out, x.shape[1], width=WIDTH, **ctx.sizes)
         return out
 
     @staticmethod
@@ -141,11 +139,9 @@ class _FusedSlope(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         from gsd.field import mlp_triton
 
-        x, flat = x.detach().contiguous(), torch.cat([w.detach().flatten() for w in weights])
-        out, sizes = torch.empty_like(x), _sizes(weights)
-        launch(mlp_triton.slope, x.shape[1], x, flat, out, x.shape[1], width=WIDTH, **sizes)
-        ctx.save_for_backward(x, flat)
-        ctx.shapes, ctx.sizes = [w.shape for w in weights], sizes
+        x, flat = _kept(ctx, x, weights)
+        out = torch.empty_like(x)
+        launch(mlp_triton.slope, x.shape[1], x, flat, out, x.shape[1], width=WIDTH, **ctx.sizes)
         return out
 
     @staticmethod
@@ -166,6 +162,14 @@ def _fuses(x: Tensor, *weights: Tensor) -> bool:
     """Whether the Triton kernels take a network: on CUDA, of one or two hidden layers that are small enough."""
     widest = max(weights[0].shape[1], len(weights[0]))
     return on_triton(x) and widest <= WIDEST.get(len(weights), 0) and len(weights[-1]) <= 16
+
+
+def _kept(ctx: Any, x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+    """The input and all weights one after the other, as the kernels read them, kept for the way back with the sizes."""
+    x, flat = x.detach().contiguous(), torch.cat([w.detach().flatten() for w in weights])
+    ctx.save_for_backward(x, flat)
+    ctx.shapes, ctx.sizes = [w.shape for w in weights], _sizes(weights)
+    return x, flat
 
 
 def _sizes(weights: Sequence[Tensor]) -> dict[str, int]:

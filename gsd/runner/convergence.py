@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
+from gsd.backend.images import png
 from gsd.experiment import Experiment
 from gsd.geometry import turned_to
 from gsd.particles import Particles
 from gsd.protocols import Representation
 from gsd.results.folder import RunFolder
 from gsd.results.measure import measure, render_turntable
-from gsd.runner.pictures import png
 from gsd.runner.recorder import Recorder
 from gsd.runner.watch import Watcher
 from gsd.types import Cameras, StepState

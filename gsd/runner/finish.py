@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gsd.backend import film
 from gsd.backend.device import peak_memory
+from gsd.backend.images import png, uint8
 from gsd.experiment import Experiment
 from gsd.particles import Particles
 from gsd.protocols import OfGaussians, Representation
@@ -18,7 +19,7 @@ from gsd.results.folder import RunFolder
 from gsd.results.measure import means, measure, render_turntable
 from gsd.results.provenance import commit, versions
 from gsd.results.runs import Run
-from gsd.runner.pictures import depth_picture, grid, png, uint8
+from gsd.runner.pictures import depth_picture, grid
 from gsd.types import Render
 
 FPS = 30

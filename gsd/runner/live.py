@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from gsd.backend.images import uint8
 from gsd.errors import reason
 from gsd.experiment import Experiment
 from gsd.particles import Particles
@@ -18,7 +19,7 @@ from gsd.protocols import Display, Viewer
 from gsd.results.folder import RunFolder
 from gsd.results.tail import Tail
 from gsd.runner.mirror import described
-from gsd.runner.pictures import step_pictures, uint8
+from gsd.runner.pictures import step_pictures
 from gsd.runner.signals import Signals
 from gsd.runner.watch import Clock, Watcher
 from gsd.types import Shown, StepState

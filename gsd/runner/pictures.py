@@ -1,16 +1,13 @@
-"""Tensors to pictures: depth and noise made visible, grids, PNG bytes."""
+"""What a step and a scene are shown as: depth and noise made visible, grids."""
 
 from __future__ import annotations
 
-import io
-
-import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
-from PIL import Image
+from jaxtyping import Float
 from torch import Tensor
 
+from gsd.backend.images import png
 from gsd.types import Render, StepState
 
 MIN_SIDE = 128  # pixels: smaller maps are magnified without smoothing
@@ -50,17 +47,6 @@ def grid(tiles: Float[Tensor, "R C 3 H W"]) -> Float[Tensor, "3 RH CW"]:
     """Rows and columns of equal tiles as one image."""
     rows, columns, _, height, width = tiles.shape
     return tiles.permute(2, 0, 3, 1, 4).reshape(3, rows * height, columns * width)
-
-
-def uint8(image: Float[Tensor, "K H W"]) -> UInt8[np.ndarray, "H W K"]:
-    """K: 3, or 4 with alpha."""
-    return (image.clamp(0, 1) * 255 + 0.5).byte().permute(1, 2, 0).cpu().numpy()
-
-
-def png(image: Float[Tensor, "K H W"]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(uint8(image)).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _three_channels(x: Float[Tensor, "V C h w"]) -> Float[Tensor, "V 3 h w"]:

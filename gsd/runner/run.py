@@ -151,11 +151,11 @@ def _full(error: Exception, folder: RunFolder) -> Path | None:
 
 def _run(cfg: DictConfig, folder: RunFolder, asked: Identity) -> None:
     from gsd.backend.device import forget_peak, pick_device
+    from gsd.backend.images import png
     from gsd.experiment import build
     from gsd.loop import optimise
     from gsd.runner.finish import finish
     from gsd.runner.objective import refuse_unknown
-    from gsd.runner.pictures import png
     from gsd.runner.recorder import Recorder
 
     device = pick_device(cfg.device)

@@ -23,11 +23,11 @@ def main() -> None:
 
 
 def _run(overrides: list[str], out: Path) -> None:
+    from gsd.backend.images import png
     from gsd.cli.hydra import compose
     from gsd.config import make
     from gsd.experiment import context_of, make_init
     from gsd.init.parts.cloud import save
-    from gsd.init.parts.picture import png
     from gsd.protocols import AsksPrior, Prior
     from gsd.random import Stream
 

@@ -91,15 +91,14 @@ def make_code(cfg: DictConfig, keyword: str, out: Path, images: list[Path] | Non
 def _drawn(prior: Any, texts: list[str], prompt: str, rng: Any, out: Path) -> list[Any]:
     """The prior's own pictures, which go beside the file, to be looked at."""
     import torch
-    from PIL import Image
 
+    from gsd.backend.images import png
     from gsd.sampling import draw
 
     prior.prepare((*texts, prompt))
     pictures = [draw(prior, text, prompt, rng.sub(text), prior.device).cpu().float() for text in texts]
-    row = (torch.cat(pictures, 2) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
     out.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(row).save(out.with_suffix(".png"))
+    out.with_suffix(".png").write_bytes(png(torch.cat(pictures, 2)))
     print(f"learning {out.with_suffix('.png')}: {'; '.join(texts)}", flush=True)
     return pictures
 

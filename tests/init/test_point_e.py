@@ -10,10 +10,11 @@ from launch import SMALL, config, launch, same
 from PIL import Image
 from pretrained import random_clip, random_point_e
 
+from gsd.backend.images import png
 from gsd.errors import GsdError
 from gsd.experiment import build
 from gsd.init import point_e
-from gsd.init.parts.picture import Picture, png
+from gsd.init.parts.picture import Picture
 from gsd.init.parts.point_e_clip import PointEClip
 from gsd.init.point_e import PointE, _load
 from gsd.prior.menagerie import Menagerie

@@ -14,12 +14,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from gsd.backend.adapters import attach
 from gsd.errors import GsdError
 from gsd.random import Stream
 from gsd.types import Cameras, Condition
 
 ADAPTER = "vsd"
-TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every attention of the network
 POSE = 16  # numbers of a camera: its camera -> world matrix
 
 
@@ -64,7 +64,6 @@ class Lora:
 
     def __init__(self, prior: HasNetwork, rank: int, camera: bool, rng: Stream) -> None:
         from diffusers.models.embeddings import TimestepEmbedding
-        from peft import LoraConfig
 
         self.prior, network = prior, prior.network
         if camera and not hasattr(network, "class_embedding"):
@@ -72,19 +71,15 @@ class Lora:
                 f"guidance.camera=true: a {type(network).__name__} takes no embedding of the camera; "
                 "set guidance.camera=false."
             )
-        adapter = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
-        with torch.random.fork_rng(devices=[]):  # the layers are made on the CPU
-            torch.manual_seed(rng.key())
-            network.add_adapter(adapter, adapter_name=ADAPTER)
-            self.camera = TimestepEmbedding(POSE, network.time_embedding.linear_2.out_features) if camera else None
-        self.params = {name: p for name, p in network.named_parameters() if f".{ADAPTER}." in name}
-        if self.camera is not None:
+        self.params, self.camera = attach(network, ADAPTER, rank, rng.key()), None
+        if camera:
+            with torch.random.fork_rng(devices=[]):  # the layers are made on the CPU
+                torch.manual_seed(rng.sub("camera").key())
+                self.camera = TimestepEmbedding(POSE, network.time_embedding.linear_2.out_features)
             nn.init.zeros_(self.camera.linear_2.weight)
             nn.init.zeros_(self.camera.linear_2.bias)
             self.camera.to(prior.device)
             self.params |= {f"camera.{name}": p for name, p in self.camera.named_parameters()}
-        for p in self.params.values():
-            p.data = p.data.float()
         network.disable_adapters()
 
     @contextmanager

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from scipy.ndimage import label
 from torch import Tensor
 
+from gsd.backend.images import uint8
 from gsd.errors import GsdError, reason
 
 FRAME = 1 / 32  # width of the border that is looked at, in sides of the picture
@@ -50,7 +51,7 @@ def by_rembg(rgb: Float[Tensor, "3 H W"]) -> Float[Tensor, "H W"]:
     require_rembg()
     from PIL import Image
 
-    picture = Image.fromarray((rgb.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy())
+    picture = Image.fromarray(uint8(rgb))
     try:
         import rembg
 

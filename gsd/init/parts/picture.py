@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from gsd.backend.cache import cache_folder, read, write
+from gsd.backend.images import png, uint8
 from gsd.errors import GsdError
 from gsd.init.parts.matting import border, by_rembg, require_rembg
 from gsd.protocols import Prior
@@ -84,27 +85,14 @@ def over_white(picture: Float[Tensor, "4 H W"]) -> Any:
     from PIL import Image
 
     rgb, alpha = picture[:3], picture[3:]
-    return Image.fromarray(_bytes(alpha * rgb + 1 - alpha))
+    return Image.fromarray(uint8(alpha * rgb + 1 - alpha))
 
 
 def _all(rgb: Float[Tensor, "3 H W"]) -> Float[Tensor, "H W"]:
     return torch.ones_like(rgb[0])
 
 
-def _bytes(picture: Float[Tensor, "K H W"]) -> np.ndarray:
-    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-
-
-def png(picture: Float[Tensor, "4 H W"]) -> bytes:
-    """As a file's bytes."""
+def _decoded(payload: bytes) -> Float[Tensor, "4 H W"]:
     from PIL import Image
 
-    buffer = io.BytesIO()
-    Image.fromarray(_bytes(picture)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _decoded(png: bytes) -> Float[Tensor, "4 H W"]:
-    from PIL import Image
-
-    return torch.from_numpy(np.array(Image.open(io.BytesIO(png)), np.float32) / 255).permute(2, 0, 1)
+    return torch.from_numpy(np.array(Image.open(io.BytesIO(payload)), np.float32) / 255).permute(2, 0, 1)

@@ -67,9 +67,10 @@ class Code:
     @torch.no_grad()
     def merge(self, network: nn.Module) -> None:
         """W <- W + strength up down, for every layer of the LoRA."""
+        weights = dict(network.named_parameters())
         for layer in sorted({name.rpartition(".")[0] for name in self.tensors}):
             up, down = (self.tensors.get(f"{layer}.{part}") for part in ("up", "down"))
-            weight = dict(network.named_parameters()).get(f"{layer}.weight")
+            weight = weights.get(f"{layer}.weight")
             if up is None or down is None or weight is None or weight.shape != (up.shape[0], down.shape[1]):
                 raise GsdError(f"{self.name} was made for another network; make one for this prior.model.")
             weight.copy_(weight + (self.strength * (up @ down)).to(weight))

@@ -7,7 +7,8 @@ together with the token (pivotal tuning, Roich et al. 2021). 3DFuse also puts a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any, Protocol, runtime_checkable
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
+from gsd.backend.adapters import attach
 from gsd.prior.parts.latent import fits
 from gsd.prior.parts.noise_schedule import NoiseSchedule
 from gsd.prior.parts.semantic_code import add_token, replaced
@@ -26,7 +28,6 @@ from gsd.random import Stream
 from gsd.ranges import Few, StepNumber
 
 ADAPTER = "semantic_code"
-TARGETS = ["to_q", "to_k", "to_v", "to_out.0"]  # every attention of the network
 Rate = Annotated[float, Interval(gt=0, le=1)]
 
 
@@ -123,26 +124,13 @@ def _loss(prior: Trainable, z: Float[Tensor, "B C h w"], text: Float[Tensor, "B 
     return mse_loss(out.to(z), prior.schedule.target(z, noise, sigma))
 
 
-class _adapted:  # noqa: N801, a context manager
+@contextmanager
+def _adapted(prior: Trainable, rank: int, rng: Stream) -> Iterator[dict[str, nn.Parameter]]:
     """The network with a LoRA inside, whose parameters it gives; without it afterwards."""
-
-    def __init__(self, prior: Trainable, rank: int, rng: Stream) -> None:
-        self.prior, self.rank, self.rng = prior, rank, rng
-
-    def __enter__(self) -> dict[str, nn.Parameter]:
-        from peft import LoraConfig
-
-        adapter = LoraConfig(r=self.rank, lora_alpha=self.rank, init_lora_weights="gaussian", target_modules=TARGETS)
-        with torch.random.fork_rng(devices=[]):  # the layers are made on the CPU
-            torch.manual_seed(self.rng.key())
-            self.prior.network.add_adapter(adapter, adapter_name=ADAPTER)
-        params = {name: p for name, p in self.prior.network.named_parameters() if f".{ADAPTER}." in name}
-        for p in params.values():
-            p.data = p.data.float()
-        return params
-
-    def __exit__(self, *_: object) -> None:
-        self.prior.network.unload_lora()
+    try:
+        yield attach(prior.network, ADAPTER, rank, rng.key())
+    finally:
+        prior.network.unload_lora()
 
 
 def _name(parameter: str) -> str:

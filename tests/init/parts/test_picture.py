@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
+from gsd.backend.images import png
 from gsd.errors import GsdError
 from gsd.init.parts import matting
 from gsd.init.parts.matting import FRAME, PLAIN, TOLERANCE, border
-from gsd.init.parts.picture import Drawn, Picture, over_white, png
+from gsd.init.parts.picture import Drawn, Picture, over_white
 from gsd.prior.menagerie import Menagerie
 from gsd.protocols import Prior
 from gsd.random import Stream

@@ -10,10 +10,11 @@ from PIL import Image
 from pipelines import random_pipeline
 from safetensors.torch import load_file, save_file
 
+from gsd.backend.adapters import TARGETS
 from gsd.errors import GsdError
 from gsd.prior.menagerie import Menagerie
 from gsd.prior.parts.semantic_code import TOKEN, Code, SemanticCode, replaced, save
-from gsd.prior.parts.semantic_training import TARGETS, Training, _loss, learn
+from gsd.prior.parts.semantic_training import Training, _loss, learn
 from gsd.prior.stable_diffusion import StableDiffusion
 from gsd.random import Stream
 from gsd.tools import semantic_code as command
