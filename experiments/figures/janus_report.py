@@ -72,9 +72,12 @@ def comparisons(outcomes: Sequence[Outcome], methods: Mapping[str, str]) -> Tabl
     of = {name: [o for o in outcomes if o.method == method] for name, method in methods.items()}
     rows = []
     for one, other in (*((name, BASE) for name in methods if name != BASE), *WITHIN):
-        found = {q: effect(of[one], of[other], q) for q in COMPARED}
-        rows += _row(f"{one} - {other}", of[one], found)
-    return [*rows, *_row("GSD - 3D noise - (loss - SDS)", of["GSD"], {q: interaction(of, q) for q in COMPARED})]
+        if {one, other} <= of.keys():
+            found = {q: effect(of[one], of[other], q) for q in COMPARED}
+            rows += _row(f"{one} - {other}", of[one], found)
+    if set(CELLS) <= of.keys():
+        rows += _row("GSD - 3D noise - (loss - SDS)", of["GSD"], {q: interaction(of, q) for q in COMPARED})
+    return rows
 
 
 def interaction(of: Mapping[str, Sequence[Outcome]], quantity: str) -> Difference | None:

@@ -1,0 +1,127 @@
+"""What stops Janus: view guidance against score distillation alone, as the second half of docs/protocol.md says.
+
+    python experiments/figures/cure.py --run                            # part 1, seed by seed: 288 runs of about 8 s
+    python experiments/figures/cure.py --run --words 1 --seeds 10       # another of its parts
+    python experiments/figures/cure.py --also docs/results/cure.csv     # with the published runs, without --run
+
+Twelve animals that no setting was chosen on, in the world of claims.py but for a single view per step. A method's
+strength follows the guidance scale, as the theory in docs/janus.md asks. Writes what janus.py writes, with the goals of
+the protocol on top.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import janus
+import janus_report
+import sweeps
+from outcomes import AXES, Outcome
+
+from gsd.errors import GsdError
+
+LOOKED_AT = frozenset(
+    ("cat with a hat", "goose made out of gold", "owl", "corgi", "elephant", "teddy bear", "penguin", "meercat")
+)
+FRESH = tuple(subject for subject in janus.SUBJECTS if subject.split(" ", 1)[1] not in LOOKED_AT)
+WORLD = ("camera.views=1", "camera.resolution=64", "noising=random", "loss=none", "prior.variants=1")
+CALLS = 1200
+SEEDS = range(10, 15)
+SCALES, BIASES, WORDS = (1.0, 3.0, 7.5), (4.0, 8.0), (4.0,)
+METHODS: dict[str, Callable[[float], list[str]]] = {  # settings at guidance scale g
+    "SDS": lambda g: [],
+    "5 g": lambda g: [f"guidance.view_scale={5 * g:g}"],
+    "2 g, opposed": lambda g: [f"guidance.view_scale={2 * g:g}", "guidance.view_projection=opposed"],
+    "janus_cure": lambda g: ["experiment=janus_cure", f"guidance.guidance_scale.values=[1.0,{g:g}]"],
+}
+COHERENT, JANUS = 0.9, 0.05  # goals: at least, at most
+
+
+def steps(method: str, scale: float) -> int:
+    """As many as have the same prior calls: a branch each for text and view, and one for the empty text."""
+    text = 1 if scale == 1 else 2
+    if method == "SDS":
+        return CALLS // text
+    if method == "janus_cure":  # without guidance by the text in its first half
+        return CALLS * 2 // (2 + text + 1)
+    return CALLS // (text + 1)
+
+
+def command(method: str, scale: float, overrides: Sequence[str]) -> list[str]:
+    guided = [] if method == "janus_cure" else [f"{AXES['scale']}={scale:g}"]
+    return [*janus.SMALL, *WORLD, *METHODS[method](scale), *guided, f"steps={steps(method, scale)}", *overrides]
+
+
+def launch(args: argparse.Namespace) -> None:
+    """Seed by seed, so that those that there is time for are whole."""
+    subjects = f"prompt={','.join(FRESH[: args.animals])}"
+    for seed, words, scale, method in product(janus.seeds(args.seeds), args.words, args.scale, args.methods):
+        biases = ",".join(f"{bias:g}" for bias in args.bias)
+        world = [f"{AXES['words']}={words:g}", f"{AXES['bias']}={biases}", subjects]
+        sweeps.launch(args.name, [*command(method, scale, args.overrides), *world], [seed], args.jobs)
+
+
+def named(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """Those of METHODS, by name and at the guidance scale that they follow."""
+    known = {
+        frozenset(of(scale)): (method, scale) for method, of in METHODS.items() if method != "SDS" for scale in SCALES
+    }
+    found = []
+    for each in outcomes:
+        method, scale = known.get(frozenset(each.method.split()), (each.method or "SDS", each.scale))
+        if method in METHODS:
+            found.append(replace(each, method=method, scale=scale))
+    return found
+
+
+def goals(outcomes: Sequence[Outcome]) -> janus_report.Table:
+    """Per setting and method, whether the protocol's goals are reached: by the share itself, and by its interval."""
+    rows = []
+    for setting, method in product(sorted({o.setting for o in outcomes}), METHODS):
+        mine = [o for o in outcomes if (o.setting, o.method) == (setting, method)]
+        coherent, many = (janus_report.estimate(mine, quantity) for quantity in ("coherent", "janus"))
+        if coherent and many:
+            reached = coherent.value >= COHERENT and many.value <= JANUS
+            missed = coherent.high < COHERENT or many.low > JANUS
+            verdict = "reached" if reached else "missed beyond doubt" if missed else "missed"
+            row = {"setting": str(setting), "method": method, "runs": len(mine)}
+            counts = {q: f"{sum(getattr(o, q) for o in mine):.0f}" for q in ("coherent", "janus")}
+            rows.append(row | counts | {"goals": verdict})
+    return rows
+
+
+def _main(args: argparse.Namespace) -> None:
+    if args.run:
+        launch(args)
+    args.overrides = [*WORLD, *args.overrides]
+    found = [
+        o
+        for o in named(janus.collect(args))
+        if o.bias in args.bias and o.words in args.words and o.scale in args.scale and o.seed in janus.seeds(args.seeds)
+    ]
+    if not found:
+        raise GsdError(f"No run of multirun/{args.name} has these settings; add --run to launch what is missing.")
+    methods = {name: name for name in args.methods}
+    sections = {"Goals": goals(found)} | janus_report.sections(found, methods, {"defaults": ""})
+    sweeps.publish(args.out, janus_report.draw(found, methods), sections, janus_report.text(sections))
+    janus.keep(args.out, found)
+
+
+def main() -> None:
+    options = sweeps.parser(__doc__, "cure")
+    options.add_argument("--methods", nargs="+", choices=list(METHODS), default=list(METHODS), help="(all)")
+    for axis, values in (("bias", BIASES), ("words", WORDS), ("scale", SCALES)):
+        text = " ".join(f"{value:g}" for value in values)
+        options.add_argument(f"--{axis}", nargs="+", type=float, default=values, help=f"{AXES[axis]} ({text})")
+    options.add_argument("--animals", type=int, default=len(FRESH), help=f"the first of them ({len(FRESH)})")
+    options.add_argument("--seeds", default=f"{SEEDS[0]}-{SEEDS[-1]}", help=f"({SEEDS[0]}-{SEEDS[-1]})")
+    options.add_argument("--also", type=Path, help="a runs.csv of an earlier call, to read as well")
+    sweeps.start(options, _main)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,70 @@
+"""What the second protocol launches, that its methods have equal calls, and how its goals are judged."""
+
+import sys
+
+import cure
+import outcomes
+import pytest
+import sweeps
+from launch import SMALL, launch
+
+from gsd.results.runs import Run
+
+BANK = ("prior.azimuths=12", "prior.elevations=[0]", "metric=none")
+
+
+def test_no_animal_that_was_looked_at_is_among_those_that_confirm():
+    assert len(cure.FRESH) == 12
+    assert not [subject for subject in cure.FRESH if any(name in subject for name in cure.LOOKED_AT)]
+
+
+@pytest.mark.parametrize(("method", "scale"), [*((name, 7.5) for name in cure.METHODS), ("janus_cure", 1.0)])
+def test_methods_have_equal_prior_calls(method, scale, tmp_path, monkeypatch):
+    """In runs of a twentieth of the length."""
+    monkeypatch.setattr(cure, "CALLS", 60)
+    settings = sweeps.typed([*cure.command(method, scale, BANK), *SMALL])
+    launch(tmp_path, *(f"{key}={value}" for key, value in settings.items()), "prompt=a pug")
+    assert Run(tmp_path).summary["prior_calls"] == 60
+
+
+def judged(coherent, janus=0):
+    """24 runs of 12 animals, of which so many are coherent and so many Janus."""
+    runs = [
+        outcomes.Outcome(
+            "5 g", f"animal {k % 12}", 8.0, k // 12, float(k >= 24 - janus), float(k < coherent), 25, 5, 1200
+        )
+        for k in range(24)
+    ]
+    (row,) = cure.goals(runs)
+    assert (row["runs"], row["coherent"], row["janus"]) == (24, str(coherent), str(janus))
+    return row["goals"]
+
+
+def test_goals_are_reached_missed_or_missed_beyond_doubt():
+    assert judged(22) == judged(22, janus=1) == "reached"
+    assert judged(21) == judged(22, janus=2) == "missed"
+    assert judged(8) == "missed beyond doubt"
+
+
+def test_part_one_is_launched_seed_by_seed_with_strengths_that_follow_the_scale(monkeypatch):
+    launched = []
+    monkeypatch.setattr(sweeps, "launch", lambda name, overrides, seeds, jobs: launched.append((overrides, seeds)))
+    monkeypatch.setattr(sweeps, "start", lambda options, main: cure.launch(options.parse_args()))
+    monkeypatch.setattr(sys, "argv", ["cure", "--run"])
+    cure.main()
+    assert [seeds[0] for _, seeds in launched] == sorted([*cure.SEEDS] * 12)
+    strengths = [sweeps.typed(overrides).get("guidance.view_scale") for overrides, _ in launched[:12]]
+    assert strengths == [None, "5", "2", None, None, "15", "6", None, None, "37.5", "15", None]
+
+
+def test_what_was_typed_names_the_method_and_its_scale():
+    typed = [
+        ("", 7.5),
+        ("guidance.view_scale=5", 1.0),
+        ("guidance.view_projection=opposed guidance.view_scale=15", 7.5),
+        ("experiment=janus_cure guidance.guidance_scale.values=[1.0,3]", 1.0),
+        ("guidance.view_scale=9", 1.0),
+    ]
+    runs = [outcomes.Outcome(method, "a pug", 8.0, 0, 0, 1, 25, 5, 1200, scale=scale) for method, scale in typed]
+    known = [(each.method, each.scale) for each in cure.named(runs)]
+    assert known == [("SDS", 7.5), ("5 g", 1.0), ("2 g, opposed", 7.5), ("janus_cure", 3.0)]
