@@ -51,9 +51,9 @@ def steps(method: str, scale: float) -> int:
     return CALLS // (text + 1)
 
 
-def command(method: str, scale: float, overrides: Sequence[str]) -> list[str]:
+def command(method: str, scale: float) -> list[str]:
     guided = [] if method == "janus_cure" else [f"{AXES['scale']}={scale:g}"]
-    return [*janus.SMALL, *WORLD, *METHODS[method](scale), *guided, f"steps={steps(method, scale)}", *overrides]
+    return [*WORLD, *METHODS[method](scale), *guided, f"steps={steps(method, scale)}"]
 
 
 def launch(args: argparse.Namespace) -> None:
@@ -61,8 +61,8 @@ def launch(args: argparse.Namespace) -> None:
     subjects = f"prompt={','.join(FRESH[: args.animals])}"
     for seed, words, scale, method in product(janus.seeds(args.seeds), args.words, args.scale, args.methods):
         biases = ",".join(f"{bias:g}" for bias in args.bias)
-        world = [f"{AXES['words']}={words:g}", f"{AXES['bias']}={biases}", subjects]
-        sweeps.launch(args.name, [*command(method, scale, args.overrides), *world], [seed], args.jobs)
+        axes = [f"{AXES['words']}={words:g}", f"{AXES['bias']}={biases}", subjects]
+        sweeps.launch(args.name, [*janus.SMALL, *command(method, scale), *args.overrides, *axes], [seed], args.jobs)
 
 
 def named(outcomes: Sequence[Outcome]) -> list[Outcome]:

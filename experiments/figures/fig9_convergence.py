@@ -3,6 +3,7 @@
     python experiments/figures/fig9_convergence.py --run --jobs 2   # minutes, on the menagerie
     python experiments/figures/fig9_convergence.py --run prior=stable_diffusion metric=none camera.resolution=256
     python experiments/figures/fig9_convergence.py --run --setup gaussiandreamer scale=laptop   # the paper's baseline
+    python experiments/figures/fig9_convergence.py --run --setup cure    # when view guidance decides the pose
 
 Above, the front of the first prompt and seed at equal prior calls; below, what the runs measured during optimisation
 (evaluate_every), against prior calls. Runs of one seed share start, cameras and noise levels, so each method is
@@ -27,6 +28,7 @@ import sys
 from dataclasses import dataclass, replace
 from typing import Any
 
+import cure_pictures
 import gallery
 import janus
 import numpy as np
@@ -61,7 +63,8 @@ SETUPS = {
             "GSD": "experiment=gaussiandreamer_gsd",
         },
         prompts=FIGURE.prompts[:1],
-    )
+    ),
+    "cure": replace(cure_pictures.FIGURE, name="fig9_cure", common=(*cure_pictures.PRIOR, *FIGURE.common), seeds=3),
 }
 THRESHOLDS = (25.0, 22.0, 28.0)  # dB; the first is drawn
 PICTURES = 9  # of a run, at most

@@ -22,7 +22,7 @@ def test_no_animal_that_was_looked_at_is_among_those_that_confirm():
 def test_methods_have_equal_prior_calls(method, scale, tmp_path, monkeypatch):
     """In runs of a twentieth of the length."""
     monkeypatch.setattr(cure, "CALLS", 60)
-    settings = sweeps.typed([*cure.command(method, scale, BANK), *SMALL])
+    settings = sweeps.typed([*cure.command(method, scale), *BANK, *SMALL])
     launch(tmp_path, *(f"{key}={value}" for key, value in settings.items()), "prompt=a pug")
     assert Run(tmp_path).summary["prior_calls"] == 60
 
