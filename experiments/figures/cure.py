@@ -12,6 +12,8 @@ the protocol on top.
 from __future__ import annotations
 
 import argparse
+import math
+import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import product
@@ -20,7 +22,7 @@ from pathlib import Path
 import janus
 import janus_report
 import sweeps
-from outcomes import AXES, Outcome
+from outcomes import AXES, Outcome, Setting
 
 from gsd.errors import GsdError
 
@@ -37,6 +39,14 @@ METHODS: dict[str, Callable[[float], list[str]]] = {  # settings at guidance sca
     "5 g": lambda g: [f"guidance.view_scale={5 * g:g}"],
     "2 g, opposed": lambda g: [f"guidance.view_scale={2 * g:g}", "guidance.view_projection=opposed"],
     "janus_cure": lambda g: ["experiment=janus_cure", f"guidance.guidance_scale.values=[1.0,{g:g}]"],
+}
+STRENGTHS: dict[
+    str, Callable[[float], tuple[float, float]]
+] = {  # while the pose is decided: of guidance by text and view
+    "SDS": lambda g: (g, 0.0),
+    "5 g": lambda g: (g, 5 * g),
+    "2 g, opposed": lambda g: (g, 2 * g),
+    "janus_cure": lambda g: (1.0, 10.0),
 }
 COHERENT, JANUS = 0.9, 0.05  # goals: at least, at most
 
@@ -78,6 +88,13 @@ def named(outcomes: Sequence[Outcome]) -> list[Outcome]:
     return found
 
 
+def predicted(method: str, setting: Setting) -> tuple[bool, float]:
+    """By the sums of log-weights in docs/janus.md: is the back seen from behind, and how many degrees are sides off."""
+    text, view = STRENGTHS[method](setting.scale)
+    bias, words = text * setting.bias, (text + 2 * view) * setting.words
+    return words > bias or "opposed" in method, math.degrees(math.atan2(bias, words))
+
+
 def goals(outcomes: Sequence[Outcome]) -> janus_report.Table:
     """Per setting and method, whether the protocol's goals are reached: by the share itself, and by its interval."""
     rows = []
@@ -88,9 +105,11 @@ def goals(outcomes: Sequence[Outcome]) -> janus_report.Table:
             reached = coherent.value >= COHERENT and many.value <= JANUS
             missed = coherent.high < COHERENT or many.low > JANUS
             verdict = "reached" if reached else "missed beyond doubt" if missed else "missed"
+            back, side = predicted(method, setting)
             row = {"setting": str(setting), "method": method, "runs": len(mine)}
-            counts = {q: f"{sum(getattr(o, q) for o in mine):.0f}" for q in ("coherent", "janus")}
-            rows.append(row | counts | {"goals": verdict})
+            row |= {q: f"{sum(getattr(o, q) for o in mine):.0f}" for q in ("coherent", "janus")}
+            row |= {"goals": verdict, "view error": f"{statistics.median(o.view_error for o in mine):.0f}"}
+            rows.append(row | {"theory: back": "yes" if back else "no", "theory: sides off by": f"{side:.0f}"})
     return rows
 
 

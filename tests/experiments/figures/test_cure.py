@@ -1,5 +1,6 @@
 """What the second protocol launches, that its methods have equal calls, and how its goals are judged."""
 
+import math
 import sys
 
 import cure
@@ -68,3 +69,13 @@ def test_what_was_typed_names_the_method_and_its_scale():
     runs = [outcomes.Outcome(method, "a pug", 8.0, 0, 0, 1, 25, 5, 1200, scale=scale) for method, scale in typed]
     known = [(each.method, each.scale) for each in cure.named(runs)]
     assert known == [("SDS", 7.5), ("5 g", 1.0), ("2 g, opposed", 7.5), ("janus_cure", 3.0)]
+
+
+def test_theory_says_where_the_back_is_seen_and_how_far_sides_are_off():
+    """Side views are off by 45 degrees where words and bias are alike."""
+    at = outcomes.Setting(8.0, 4.0, 7.5, "")
+    assert [cure.predicted(method, at)[0] for method in cure.METHODS] == [False, True, True, True]
+    assert cure.predicted("SDS", at._replace(bias=4.0)) == (False, pytest.approx(45))
+    assert cure.predicted("5 g", at) == (True, pytest.approx(math.degrees(math.atan(8 / 44))))
+    assert cure.predicted("5 g", at._replace(bias=12.0, words=1.0))[0] is False
+    assert cure.predicted("janus_cure", at) == cure.predicted("janus_cure", at._replace(scale=1.0))
