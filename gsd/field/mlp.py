@@ -12,7 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from gsd.backend.triton import BLOCK, launch, on_triton
+from gsd.backend import triton as backend
+from gsd.backend.triton import launch, on_triton
 
 CHUNK = 4096  # samples whose hidden layers are in the cache together
 CHUNK_ON_CUDA = 2**22  # of which a hidden layer of 64 takes a GiB
@@ -127,7 +128,7 @@ class _Fused(torch.autograd.Function):
         g_x, programs = torch.empty_like(x), _programs(x)
         sums = x.new_empty(programs, len(flat))
         mlp_triton.backward[(programs,)](
-            x, flat, g_out.contiguous(), g_x, sums, x.shape[1], **ctx.sizes, B=BLOCK // WIDTH
+            x, flat, g_out.contiguous(), g_x, sums, x.shape[1], **ctx.sizes, B=backend.BLOCK // WIDTH
         )
         return g_x, *_parted(sums.sum(0), ctx.shapes)
 
@@ -153,7 +154,7 @@ class _FusedSlope(torch.autograd.Function):
         programs = _programs(x)
         sums = x.new_empty(programs, len(flat))
         mlp_triton.slope_backward[(programs,)](
-            x, flat, g_out.contiguous(), sums, x.shape[1], **ctx.sizes, B=BLOCK // WIDTH
+            x, flat, g_out.contiguous(), sums, x.shape[1], **ctx.sizes, B=backend.BLOCK // WIDTH
         )
         return None, *_parted(sums.sum(0), ctx.shapes)
 
@@ -181,7 +182,7 @@ def _sizes(weights: Sequence[Tensor]) -> dict[str, int]:
 
 
 def _programs(x: Tensor) -> int:
-    return max(1, min(PROGRAMS, -(-x.shape[1] * WIDTH // BLOCK)))
+    return max(1, min(PROGRAMS, -(-x.shape[1] * WIDTH // backend.BLOCK)))
 
 
 def _parted(flat: Tensor, shapes: Sequence[torch.Size]) -> list[Tensor]:

@@ -2,12 +2,13 @@
 
 import json
 import sys
+from pathlib import Path
 
 import janus_sd
 import numpy as np
 import pytest
 import sweeps
-from launch import SMALL
+from launch import SMALL, launch
 from studies import study, vote
 
 from gsd.errors import GsdError
@@ -25,8 +26,19 @@ def run(monkeypatch):
     return call
 
 
-def test_from_runs_to_unblinded_shares(run, place, capsys):
-    """Two methods against SDS, one prompt: few calls, since a run takes seconds to begin."""
+@pytest.fixture
+def here(monkeypatch):
+    """Sweeps of one run are taken in this process, which imports the networks once."""
+
+    def take(name, overrides, seeds, jobs):
+        (seed,) = seeds
+        launch(Path("multirun", name, "run"), *overrides, f"name={name}", f"seed={seed}")
+
+    monkeypatch.setattr(sweeps, "launch", take)
+
+
+def test_from_runs_to_unblinded_shares(run, here, place, capsys):
+    """Two methods against SDS, one prompt."""
     small = [each for each in SMALL if not each.startswith(("prior", "metric", "noising", "loss", "guidance", "steps"))]
     few = ("--prompts", "an owl", "--seeds", "0", "--methods", "view guidance, projected", "ESD")
     run("--run", *few, "--calls", "20", "--scale", "2", *small, "prior=tiny", "turntable.views=2")

@@ -2,26 +2,26 @@
 
 import itertools
 import json
-import subprocess
-import sys
 
 import pytest
+from forked import take_over
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from launch import ROOT, SMALL, shell
+from launch import SMALL, shell
 
 from gsd.cli.hydra import compose
 from gsd.config import register
 from gsd.errors import GsdError
 from gsd.results.runs import Run, find_runs
 from gsd.results.sweep_folder import SweepFolder
+from gsd.tools.sweep.control import retry
 from gsd.tools.sweep.prompts import T3BENCH, prompt_sets, swept
 from gsd.tools.sweep.rehearsal import rehearse
 from gsd.tools.sweep.trust import harmless
 
 ODD = ["a corgi, asleep", 'a "red" snail', "a=b, an owl", "сова в шляпе", "$HOME ${5} \\ cat's", "1e3", "null", "[a]"]
-PROGRAM = (sys.executable, str(ROOT / "run.py"))
 TEXT = "\ufeff# T3Bench and others\r\n\n  " + "\r\n\t\n".join(ODD) + "  \r\n#last\nnull\n"
-QUICK = (*SMALL, "steps=1", "metric=none", "loss=none", "prior=tiny", "noising=random")
+BANK = ("prior.variants=1", "prior.azimuths=12", "prior.elevations=[15]")
+QUICK = (*SMALL, *BANK, "steps=1", "metric=none", "loss=none", "noising=random")  # for prompts of known animals
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_line_is_a_prompt_letter_by_letter(file):
     assert [compose(f"prompt={value}").prompt for value in values] == ODD  # each once
 
 
-def test_every_prompt_is_run_with_every_other_value_once(file):
+def test_every_prompt_is_run_with_every_other_value_once(file, monkeypatch, capfd):
     few = file.with_name("few ones.txt")
     few.write_text("\n".join(ODD[:2]))
     sweep = ("-m", *QUICK, "prompts=few ones.txt", "seed=0,1")
@@ -61,9 +61,9 @@ def test_every_prompt_is_run_with_every_other_value_once(file):
     assert (code, "6 runs: 4 done, 2 pending; 2 to do." in out) == (0, True), err
     (failed,) = (run.path for run in find_runs([folder]) if (run.config["prompt"], run.config["seed"]) == (ODD[1], 1))
     (failed / "DONE").rename(failed / "FAILED")
-    retried = subprocess.run([*PROGRAM, "sweep", "retry", str(folder)], capture_output=True, text=True, check=False)
-    assert retried.returncode == 0, retried.stderr
-    assert "6 runs: 6 done." in retried.stdout
+    take_over(monkeypatch)
+    assert retry(SweepFolder(folder), []) == 0
+    assert "6 runs: 6 done." in capfd.readouterr().out
     assert Run(failed).config["prompt"] == ODD[1]
 
 
@@ -82,7 +82,7 @@ def test_side_by_side_and_beside_another_axis(file):
 @pytest.mark.slow
 def test_on_slurm(file, cluster):
     options = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1")
-    code, _, err = shell(file.parent, "-m", *QUICK, *options, "prompts=odd ones")
+    code, _, err = shell(file.parent, "-m", *QUICK, *options, "prior=tiny", "prompts=odd ones")
     assert code == 0, err
     assert combinations(file.parent / "multirun/prompts") == sorted(itertools.product(ODD, (0,)))
 

@@ -1,0 +1,43 @@
+"""The checks of shapes and types that conftest.py puts into the package, on functions inside functions."""
+
+import pytest
+import torch
+from jaxtyping import Float, TypeCheckError, jaxtyped
+from torch import Tensor
+from typecheck import checked
+
+
+def adder(kind, shape, start=0):
+    """Another function with every call, whose annotations and defaults are the call's."""
+
+    @jaxtyped(typechecker=checked)
+    def add(x: kind, y: Float[Tensor, shape] = start) -> Float[Tensor, shape]:
+        return y + x
+
+    return add
+
+
+def test_each_is_held_to_its_own_annotations_and_keeps_what_it_closes_over():
+    for _ in range(2):
+        whole, text, flat = adder(int, "2"), adder(str, "2"), adder(int, "2 2", torch.ones(2, 2))
+        assert whole(3, torch.zeros(2)).tolist() == [3, 3]
+        assert flat(3).tolist() == [[4, 4], [4, 4]]
+        for add, *given in ((whole, "a", torch.zeros(2)), (text, 3, torch.zeros(2)), (whole, 3, torch.zeros(3))):
+            with pytest.raises(TypeCheckError):
+                add(*given)
+
+
+def test_sizes_agree_within_a_call_not_between_calls():
+    def made(scale):
+        @jaxtyped(typechecker=checked)
+        def grown(x: Float[Tensor, "n"], y: Float[Tensor, "n"]) -> Float[Tensor, "n"]:
+            return (x + y).repeat(scale)
+
+        return grown
+
+    for size in (2, 3):
+        assert made(1)(torch.ones(size), torch.ones(size)).tolist() == [2.0] * size
+        with pytest.raises(TypeCheckError):
+            made(1)(torch.ones(size), torch.ones(size + 1))
+        with pytest.raises(TypeCheckError):
+            made(2)(torch.ones(size), torch.ones(size))
