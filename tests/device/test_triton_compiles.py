@@ -30,11 +30,14 @@ def check(kernel, types, options=None, **constants):
     print(kernel.__name__, len(made.asm["cubin"]), made.metadata.shared)
 
 
-from gsd.field import field_triton as field
+from gsd.field import composite_triton as along
+from gsd.field import density_triton as density
+from gsd.field import hashgrid_triton as grid
+from gsd.field import march_triton as rays
 from gsd.field import mlp_triton as mlp
 from gsd.noising.points import paint_triton as points
 from gsd.noising.warped import cover_triton as warped
-from gsd.rasterizer import composite_triton, project_backward_triton, project_triton
+from gsd.rasterizer import composite_triton, project_backward_triton, project_triton, sh_triton
 from gsd.rasterizer.triton_cuda import TILE, TOGETHER, WARPS
 from gsd.warping import compare_triton as warping
 
@@ -51,21 +54,32 @@ check(warped.cover, [D, D, D, I, D, I, i, i, i, i, i, i, d], B=256)
 for bilinear in (False, True):
     check(warping.compare, [F, F, F, L, F, F, F, F, *[f] * 5, *[i] * 5], C=4, BILINEAR=bilinear, B=256)
 for jacobian in (False, True):
-    check(field.encode, [F, F, L, F, F, F, i, i], F=2, JACOBIAN=jacobian, B=256)
-    check(field.encode_backward, [F, F, L, F, F, F, i, i], F=2, OUT=True, JACOBIAN=jacobian, B=256)
-check(field.slope, [F, F, L, F, F, F, i, i], F=2, B=256)
-check(field.slope_backward, [F, F, L, F, F, F, F, F, i, i], F=2, B=256)
+    check(grid.encode, [F, F, L, F, F, F, i, i], F=2, JACOBIAN=jacobian, B=256)
+    check(grid.encode_backward, [F, F, L, F, F, F, i, i], F=2, OUT=True, JACOBIAN=jacobian, B=256)
+check(grid.slope, [F, F, L, F, F, F, i, i], F=2, B=256)
+check(grid.slope_backward, [F, F, L, F, F, F, F, F, i, i], F=2, B=256)
 for write in (False, True):
-    check(field.march, [F, F, F, F, F, B, L, L, F, f, f, f, i, i], WRITE=write, B=256)
-check(field.weights, [F, L, F, F, i], B=256)
-check(field.weights_backward, [F, F, L, F, F, i], B=256)
-check(field.sum_rays, [F, L, F, i, i, i], B=256)
+    check(rays.march, [F, F, F, F, F, B, L, L, F, L, f, f, f, i, i], WRITE=write, B=256)
+check(rays.cast, [*[F] * 7, f, f, i, i, i], B=256)
+check(rays.place, [F, F, L, F, F, i], B=256)
+check(rays.count_lit, [F, L, L, f, i], B=256)
+check(rays.keep_lit, [F, L, L, L, F, L, i], B=256)
+check(along.weights, [F, L, F, F, i], B=256)
+check(along.weights_backward, [F, F, L, F, F, i], B=256)
+check(along.composite, [F, F, F, L, F, F, F, f, i, i], B=256)
+check(along.composite_backward, [F, F, F, L, *[F] * 6, f, i, i], B=256)
+for blob in range(3):
+    check(density.activate, [F, F, F, f, f, i], BLOB=blob, SOFTPLUS=blob > 0, B=256)
+    check(density.activate_backward, [F, F, F, F, f, f, f, i], BLOB=blob, SOFTPLUS=blob > 0, B=256)
+    check(density.orient, [F, F, F, F, L, F, f, f, f, i, i], BLOB=blob, B=256)
+    check(density.orient_backward, [F, F, F, F, L, F, F, f, f, f, i], BLOB=blob, B=256)
+check(sh_triton.basis, [F, F, i], B=256)
 for layers, hidden in ((1, 64), (2, 32)):
     network = {"IN": 32, "H": hidden, "OUT": 3, "IP": 32, "HP": hidden, "OP": 16, "LAYERS": layers, "B": 32}
-    check(mlp.forward, [F, F, F, i], **network)
-    check(mlp.backward, [F, F, F, F, F, i], **network)
-    check(mlp.slope, [F, F, F, i], **network)
-    check(mlp.slope_backward, [F, F, F, F, i], **network)
+    check(mlp.forward, [*[F] * 5, i], **network)
+    check(mlp.backward, [*[F] * 7, i], **network)
+    check(mlp.slope, [*[F] * 5, i], **network)
+    check(mlp.slope_backward, [*[F] * 6, i], **network)
 wide, one = {"num_warps": WARPS}, {"num_warps": 1}
 for own in (False, True):
     check(
@@ -90,4 +104,4 @@ def test_every_kernel_becomes_machine_code(arch, tmp_path):
     command = [sys.executable, "-c", COMPILE, str(arch)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count("\n") >= 33
+    assert done.stdout.count("\n") >= 54
