@@ -10,8 +10,12 @@ from annotated_types import Interval
 from jaxtyping import Float
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
+from gsd.backend.triton import launch, on_triton
+from gsd.field.composite import sum_rays
 from gsd.field.hashgrid import HashGrid, make_levels
+from gsd.field.march import Rays, Samples
 from gsd.field.mlp import MLP
 from gsd.ranges import Few, Length
 
@@ -23,6 +27,7 @@ Growth = Annotated[float, Interval(ge=1, le=4)]
 Layers = Annotated[int, Interval(ge=1, le=16)]
 BlobDensity = Annotated[float, Interval(ge=-1000, le=1000)]
 Normals = Literal["none", "analytic"]
+BLOBS = ("none", "magic3d", "dreamfusion")  # as the Triton kernels number them
 STEEPEST = 15.0  # trunc_exp's derivative is exp of no more than this (Mueller et al.)
 
 
@@ -66,7 +71,10 @@ class RadianceField(nn.Module):
         return self.grid(self._unit(points), self.active_levels, known)
 
     def density(self, points: Float[Tensor, "3 M"], features: Float[Tensor, "K M"]) -> Float[Tensor, " M"]:
-        raw = self.density_net(features)[0] + self.blob(points)
+        raw = self.density_net(features).squeeze(0)
+        if on_triton(raw):
+            return _Activate.apply(raw, points, self.shape)
+        raw = raw + self.blob(points)
         return F.softplus(raw) if self.shape.activation == "softplus" else _TruncExp.apply(raw)
 
     def color(self, features: Float[Tensor, "K M"]) -> Float[Tensor, "3 M"]:
@@ -91,12 +99,27 @@ class RadianceField(nn.Module):
         slope = self._slope(points, self.encode(points) if known is None else known)
         return -slope / slope.square().sum(0).clamp_min(1e-12).sqrt()
 
+    def orientation(
+        self, points: Float[Tensor, "3 M"], features: Float[Tensor, "K M"], weight: Float[Tensor, " M"], rays: Rays,
+        samples: Samples,
+    ) -> Float[Tensor, " R"]:  # fmt: skip
+        """The sum over the samples of each ray of weight max(normal . direction, 0)^2; gradients as of `normals`."""
+        ray = samples.rays()
+        if on_triton(points):
+            along = self._along(points, features)
+            return _Orient.apply(along, points, weight, rays.directions, ray, samples.offsets, self.shape)
+        towards = (self.normals(points, features) * rays.directions[ray].T).sum(0).clamp_min(0)
+        return sum_rays((weight * towards.square())[None], samples, ray)[0]
+
     def _slope(self, points: Float[Tensor, "3 M"], features: Float[Tensor, "K M"]) -> Float[Tensor, "3 M"]:
         with torch.enable_grad():
             place = points.detach().requires_grad_()
             (blob,) = torch.autograd.grad(self.blob(place).sum(), place)
-        along = self.grid.slope(self._unit(points), self.active_levels, self.density_net.slope(features))
-        return along / (2 * self.shape.bound) + blob
+        return self._along(points, features) / (2 * self.shape.bound) + blob
+
+    def _along(self, points: Float[Tensor, "3 M"], features: Float[Tensor, "K M"]) -> Float[Tensor, "3 M"]:
+        """The slope of the network by the points of the unit cube."""
+        return self.grid.slope(self._unit(points), self.active_levels, self.density_net.slope(features))
 
     def _unit(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, "3 M"]:
         return (points * (0.5 / self.shape.bound) + 0.5).clamp(0, 1)
@@ -114,3 +137,59 @@ class _TruncExp(torch.autograd.Function):
     def backward(ctx: Any, g: Tensor) -> Tensor:
         (raw,) = ctx.saved_tensors
         return g * raw.clamp(max=STEEPEST).exp()
+
+
+class _Activate(torch.autograd.Function):
+    """The density of what the network says at points, by Triton kernels; passes no gradient to the points."""
+
+    @staticmethod
+    def forward(ctx: Any, raw: Tensor, points: Tensor, shape: Shape) -> Tensor:
+        from gsd.field import density_triton
+
+        raw, points, out = raw.detach().contiguous(), points.contiguous(), torch.empty_like(raw)
+        ctx.save_for_backward(raw, points)
+        ctx.blob = (shape.blob_density, shape.blob_radius)
+        ctx.kind = {"BLOB": BLOBS.index(shape.blob), "SOFTPLUS": shape.activation == "softplus"}
+        launch(density_triton.activate, len(raw), raw, points, out, *ctx.blob, len(raw), **ctx.kind)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_out: Tensor) -> tuple[Tensor, None, None]:
+        from gsd.field import density_triton
+
+        raw, points = ctx.saved_tensors
+        grad = torch.empty_like(raw)
+        given = (raw, points, g_out.contiguous(), grad, *ctx.blob, STEEPEST, len(raw))
+        launch(density_triton.activate_backward, len(raw), *given, **ctx.kind)
+        return grad, None, None
+
+
+class _Orient(torch.autograd.Function):
+    """As RadianceField.orientation, from the network's slope, by Triton kernels; the weights get no gradient."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, along: Tensor, points: Tensor, weight: Tensor, directions: Tensor, ray: Tensor, offsets: Tensor,
+        shape: Shape,
+    ) -> Tensor:  # fmt: skip
+        from gsd.field import density_triton
+
+        held = [x.detach().contiguous() for x in (along, points, weight, directions)]
+        rays, count = len(offsets) - 1, len(weight)
+        out = weight.new_empty(rays)
+        ctx.save_for_backward(*held, ray)
+        ctx.numbers, ctx.blob = (0.5 / shape.bound, shape.blob_density, shape.blob_radius), BLOBS.index(shape.blob)
+        launch(density_triton.orient, rays, *held, offsets, out, *ctx.numbers, rays, count, BLOB=ctx.blob)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, g_out: Tensor) -> tuple[Tensor | None, ...]:
+        from gsd.field import density_triton
+
+        along, *others = ctx.saved_tensors
+        grad, count = torch.empty_like(along), along.shape[1]
+        given = (along, *others, g_out.contiguous(), grad, *ctx.numbers, count)
+        launch(density_triton.orient_backward, count, *given, BLOB=ctx.blob)
+        return grad, None, None, None, None, None, None

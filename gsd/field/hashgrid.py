@@ -152,7 +152,7 @@ class _EncodeOnCuda(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, table, xyz, levels, weights, jacobian, known):
-        from gsd.field import field_triton
+        from gsd.field import hashgrid_triton
 
         features, count, device = table.shape[1], xyz.shape[1], table.device
         used = sum(weight > 0 for weight in weights)
@@ -164,10 +164,11 @@ class _EncodeOnCuda(torch.autograd.Function):
             return known.view_as(known), None
         part = (used * features, count)
         out = torch.empty(len(levels) * features, count, device=device)
-        out[part[0] :] = 0  # of the levels that are not in use
+        if used < len(levels):
+            out[part[0] :] = 0
         slopes = torch.empty(3, *part, device=device) if jacobian else None
         launch(
-            field_triton.encode, used * count, xyz.contiguous(), table.detach(), *arrays, out,
+            hashgrid_triton.encode, used * count, xyz.contiguous(), table.detach(), *arrays, out,
             out if slopes is None else slopes, count, used, F=features, JACOBIAN=jacobian,
         )  # fmt: skip
         return out, None if slopes is None else pad(slopes, (0, 0, 0, len(out) - part[0]))
@@ -175,7 +176,7 @@ class _EncodeOnCuda(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, g_out, g_slopes):
-        from gsd.field import field_triton
+        from gsd.field import hashgrid_triton
 
         xyz, *arrays = ctx.saved_tensors
         shape, used = ctx.kept
@@ -184,7 +185,7 @@ class _EncodeOnCuda(torch.autograd.Function):
         if given is not None:
             unused = xyz  # a pointer that is not followed
             launch(
-                field_triton.encode_backward, used * xyz.shape[1], xyz.contiguous(), grad, *arrays,
+                hashgrid_triton.encode_backward, used * xyz.shape[1], xyz.contiguous(), grad, *arrays,
                 unused if g_out is None else g_out[:rows].contiguous(),
                 unused if g_slopes is None else g_slopes[:, :rows].contiguous(),
                 xyz.shape[1], used, F=shape[1], OUT=g_out is not None, JACOBIAN=g_slopes is not None,
@@ -197,13 +198,13 @@ class _SlopeOnCuda(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, table, xyz, levels, weights, pull):
-        from gsd.field import field_triton
+        from gsd.field import hashgrid_triton
 
         used, xyz, pull = sum(weight > 0 for weight in weights), xyz.contiguous(), pull.contiguous()
         arrays = _on_device(levels[:used], tuple(weights[:used]), table.device)
         out = torch.empty_like(xyz)
         launch(
-            field_triton.slope, xyz.shape[1], xyz, table.detach(), *arrays, pull.detach(), out, xyz.shape[1], used,
+            hashgrid_triton.slope, xyz.shape[1], xyz, table.detach(), *arrays, pull.detach(), out, xyz.shape[1], used,
             F=table.shape[1],
         )  # fmt: skip
         ctx.save_for_backward(table, xyz, pull, *arrays)
@@ -212,13 +213,14 @@ class _SlopeOnCuda(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, g_out):
-        from gsd.field import field_triton
+        from gsd.field import hashgrid_triton
 
         table, xyz, pull, *arrays = (t.detach() for t in ctx.saved_tensors)
         used, grad, g_pull = len(arrays[0]), torch.zeros_like(table), torch.empty_like(pull)
-        g_pull[used * table.shape[1] :] = 0
+        if used * table.shape[1] < len(pull):
+            g_pull[used * table.shape[1] :] = 0
         launch(
-            field_triton.slope_backward, used * xyz.shape[1], xyz, table, *arrays, pull, g_out.contiguous(), grad,
+            hashgrid_triton.slope_backward, used * xyz.shape[1], xyz, table, *arrays, pull, g_out.contiguous(), grad,
             g_pull, xyz.shape[1], used, F=table.shape[1],
         )  # fmt: skip
         return grad, None, None, None, g_pull

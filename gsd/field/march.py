@@ -36,22 +36,38 @@ class Samples:
 
     times: Float[Tensor, " M"]  # distance from the origin of the ray
     offsets: Int[Tensor, " R1"]  # R + 1
+    ray: Int[Tensor, " M"] | None = None  # of each sample, where a kernel has written it
 
     def rays(self) -> Int[Tensor, " M"]:
         """The ray of each sample."""
+        if self.ray is not None:
+            return self.ray
         counts = self.offsets.diff()
         numbers = torch.arange(len(counts), device=counts.device)
         return torch.repeat_interleave(numbers, counts, output_size=len(self.times))
-
-    def select(self, mask: Bool[Tensor, " M"], chosen: Int[Tensor, " K"]) -> Samples:
-        """Those of the mask, whose numbers are `chosen`."""
-        before = F.pad(mask.cumsum(0), (1, 0))
-        return Samples(self.times[chosen], before[self.offsets])
 
 
 @torch.no_grad()
 def rays_of(cameras: Cameras, radius: float) -> Rays:
     """One ray through every pixel centre, view by view and row by row, within the ball of `radius` world units."""
+    return (_rays_triton if on_triton(cameras.viewmats) else rays_torch)(cameras, radius)
+
+
+def _rays_triton(cameras: Cameras, radius: float) -> Rays:
+    from gsd.field import march_triton
+
+    viewmats, pixels = cameras.viewmats.contiguous(), cameras.height * cameras.width
+    count = len(cameras) * pixels
+    rays = Rays(*(viewmats.new_empty(count, *size) for size in ((3,), (3,), (), (), ())))
+    launch(
+        march_triton.cast, count, viewmats, cameras.Ks.contiguous(), *vars(rays).values(), radius, NEAR, count,
+        cameras.width, pixels,
+    )  # fmt: skip
+    return rays
+
+
+def rays_torch(cameras: Cameras, radius: float) -> Rays:
+    """As `rays_of`, on the CPU and as the kernel's twin."""
     rotation, shift = cameras.viewmats[:, :3, :3], cameras.viewmats[:, :3, 3]
     pixels = F.pad(pixel_centres(cameras.height, cameras.width, shift.dtype, shift.device), (0, 1), value=1.0)
     in_camera = F.normalize(pixels.view(-1, 3) @ torch.linalg.inv_ex(cameras.Ks).inverse.mT, dim=-1)  # [V, HW, 3]
@@ -90,17 +106,24 @@ def _march_triton(
     rays: Rays, shift: Float[Tensor, " R"], step: float, occupied: Bool[Tensor, "G G G"], bound: float
 ) -> Samples:
     """Rays are marched twice, to count their samples and to write them; in between the GPU is waited for once."""
-    from gsd.field import field_triton
+    from gsd.field import march_triton
 
     count, cells = len(shift), len(occupied)
-    counts = torch.empty(count, dtype=torch.long, device=shift.device)
+    counts = torch.empty(count + 1, dtype=torch.long, device=shift.device)
     arrays = [t.contiguous() for t in (rays.origins, rays.directions, rays.near, rays.far, shift, occupied)]
     numbers = (step, cells / (2 * bound), cells / 2, count, cells)
-    launch(field_triton.march, count, *arrays, counts, counts, rays.near, *numbers, WRITE=False)
-    offsets = F.pad(counts.cumsum(0), (1, 0))
-    times = shift.new_empty(int(offsets[-1]))
-    launch(field_triton.march, count, *arrays, counts, offsets, times, *numbers, WRITE=True)
-    return Samples(times, offsets)
+    launch(march_triton.march, count, *arrays, counts, counts, rays.near, counts, *numbers, WRITE=False)
+    samples = _room(counts.cumsum(0), shift)
+    launch(
+        march_triton.march, count, *arrays, counts, samples.offsets, samples.times, samples.ray, *numbers, WRITE=True
+    )
+    return samples
+
+
+def _room(offsets: Int[Tensor, " R1"], like: Tensor) -> Samples:
+    """Samples that a kernel is to write, for whose number the GPU is waited for."""
+    total = int(offsets[-1])
+    return Samples(like.new_empty(total), offsets, offsets.new_empty(total))
 
 
 def march_torch(
@@ -112,6 +135,49 @@ def march_torch(
     points = rays.origins[:, None] + times[..., None] * rays.directions[:, None]
     keep = (times < rays.far[:, None]) & occupied[cell_of(points, len(occupied), bound).unbind(-1)]
     return Samples(times[keep], F.pad(keep.sum(1).cumsum(0), (1, 0)))
+
+
+@torch.no_grad()
+def points_of(rays: Rays, samples: Samples) -> Float[Tensor, "3 M"]:
+    """World points of samples."""
+    if on_triton(samples.times):
+        from gsd.field import march_triton
+
+        count, ray = len(samples.times), samples.rays()
+        points = samples.times.new_empty(3, count)
+        arrays = (rays.origins.contiguous(), rays.directions.contiguous(), ray, samples.times)
+        launch(march_triton.place, count, *arrays, points, count)
+        return points
+    ray = samples.rays()
+    origins, directions = (x.T.contiguous().index_select(1, ray) for x in (rays.origins, rays.directions))
+    return torch.addcmul(origins, directions, samples.times)
+
+
+@torch.no_grad()
+def lit(samples: Samples, remaining: Float[Tensor, " M"], least: float) -> tuple[Samples, Int[Tensor, " K"]]:
+    """The samples that more than `least` of the light reaches, the first ones of each ray, and their numbers.
+
+    `remaining` is the light that reaches each sample, see composite.weigh: along a ray it never grows.
+    """
+    if on_triton(remaining):
+        return _lit_triton(samples, remaining, least)
+    seen = remaining > least
+    chosen = seen.nonzero()[:, 0]
+    before = F.pad(seen.cumsum(0), (1, 0))
+    return Samples(samples.times[chosen], before[samples.offsets], samples.rays()[chosen]), chosen
+
+
+def _lit_triton(samples: Samples, remaining: Tensor, least: float) -> tuple[Samples, Tensor]:
+    from gsd.field import march_triton
+
+    rays, counts = len(samples.offsets) - 1, torch.empty_like(samples.offsets)
+    launch(march_triton.count_lit, rays, remaining, samples.offsets, counts, least, rays)
+    kept = _room(counts.cumsum(0), samples.times)
+    chosen = torch.empty_like(kept.rays())
+    launch(
+        march_triton.keep_lit, rays, samples.times, samples.offsets, kept.offsets, chosen, kept.times, kept.ray, rays
+    )
+    return kept, chosen
 
 
 def cell_of(points: Float[Tensor, "*n 3"], cells: int, bound: float) -> Int[Tensor, "*n 3"]:

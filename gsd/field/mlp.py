@@ -114,9 +114,9 @@ class _Fused(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         from gsd.field import mlp_triton
 
-        x, flat = _kept(ctx, x, weights)
+        x, *held = _kept(ctx, x, weights)
         out = x.new_empty(weights[-1].shape[0], x.shape[1])
-        launch(mlp_triton.forward, x.shape[1], x, flat, out, x.shape[1], width=WIDTH, **ctx.sizes)
+        launch(mlp_triton.forward, x.shape[1], x, *held, out, x.shape[1], width=WIDTH, **ctx.sizes)
         return out
 
     @staticmethod
@@ -124,11 +124,11 @@ class _Fused(torch.autograd.Function):
     def backward(ctx: Any, g_out: Tensor) -> tuple[Tensor, ...]:
         from gsd.field import mlp_triton
 
-        x, flat = ctx.saved_tensors
+        x, *held = ctx.saved_tensors
         g_x, programs = torch.empty_like(x), _programs(x)
-        sums = x.new_empty(programs, len(flat))
+        sums = x.new_empty(programs, ctx.total)
         mlp_triton.backward[(programs,)](
-            x, flat, g_out.contiguous(), g_x, sums, x.shape[1], **ctx.sizes, B=backend.BLOCK // WIDTH
+            x, *held, g_out.contiguous(), g_x, sums, x.shape[1], **ctx.sizes, B=backend.BLOCK // WIDTH
         )
         return g_x, *_parted(sums.sum(0), ctx.shapes)
 
@@ -140,9 +140,9 @@ class _FusedSlope(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, *weights: Tensor) -> Tensor:
         from gsd.field import mlp_triton
 
-        x, flat = _kept(ctx, x, weights)
+        x, *held = _kept(ctx, x, weights)
         out = torch.empty_like(x)
-        launch(mlp_triton.slope, x.shape[1], x, flat, out, x.shape[1], width=WIDTH, **ctx.sizes)
+        launch(mlp_triton.slope, x.shape[1], x, *held, out, x.shape[1], width=WIDTH, **ctx.sizes)
         return out
 
     @staticmethod
@@ -150,11 +150,11 @@ class _FusedSlope(torch.autograd.Function):
     def backward(ctx: Any, g_out: Tensor) -> tuple[Tensor | None, ...]:
         from gsd.field import mlp_triton
 
-        x, flat = ctx.saved_tensors
+        x, *held = ctx.saved_tensors
         programs = _programs(x)
-        sums = x.new_empty(programs, len(flat))
+        sums = x.new_empty(programs, ctx.total)
         mlp_triton.slope_backward[(programs,)](
-            x, flat, g_out.contiguous(), sums, x.shape[1], **ctx.sizes, B=backend.BLOCK // WIDTH
+            x, *held, g_out.contiguous(), sums, x.shape[1], **ctx.sizes, B=backend.BLOCK // WIDTH
         )
         return None, *_parted(sums.sum(0), ctx.shapes)
 
@@ -165,12 +165,16 @@ def _fuses(x: Tensor, *weights: Tensor) -> bool:
     return on_triton(x) and widest <= WIDEST.get(len(weights), 0) and len(weights[-1]) <= 16
 
 
-def _kept(ctx: Any, x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """The input and all weights one after the other, as the kernels read them, kept for the way back with the sizes."""
-    x, flat = x.detach().contiguous(), torch.cat([w.detach().flatten() for w in weights])
-    ctx.save_for_backward(x, flat)
-    ctx.shapes, ctx.sizes = [w.shape for w in weights], _sizes(weights)
-    return x, flat
+def _kept(ctx: Any, x: Tensor, weights: Sequence[Tensor]) -> tuple[Tensor, ...]:
+    """The input and the three matrices that the kernels read, kept for the way back with the sizes.
+
+    Without a second hidden layer the second matrix is not read, and the first one stands in its place.
+    """
+    first, *middle, last = (w.detach().contiguous() for w in weights)
+    held = (x.detach().contiguous(), first, *(middle or [first]), last)
+    ctx.save_for_backward(*held)
+    ctx.shapes, ctx.sizes, ctx.total = [w.shape for w in weights], _sizes(weights), sum(w.numel() for w in weights)
+    return held
 
 
 def _sizes(weights: Sequence[Tensor]) -> dict[str, int]:

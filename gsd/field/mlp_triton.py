@@ -1,9 +1,9 @@
 """Triton kernels of the small networks: all layers of a block of samples in one launch, with nothing kept in memory.
 
-Networks have one or two hidden layers. Their weights lie one after the other in `weights`: the first [H, IN], the
-second [H, H] where there is one, the last [OUT, H]. IP, HP and OP are IN, H and OUT, raised to what matrix units take.
-Gradients of weights are sums over a program's blocks, one row of `sums` per program, which the caller adds up, in the
-same order every time.
+Networks have one or two hidden layers. Their weights are `w1` [H, IN], `w2` [H, H] where there are two hidden layers,
+and `w3` [OUT, H]. IP, HP and OP are IN, H and OUT, raised to what matrix units take. Gradients of weights are sums over
+a program's blocks, those of the three one after the other in one row of `sums` per program, which the caller adds up,
+in the same order every time.
 """
 
 from __future__ import annotations
@@ -43,35 +43,34 @@ def _dot(a, b):
 
 
 @triton.jit
-def _pull(weights, o, H, HP: tl.constexpr):
+def _pull(weights, H, HP: tl.constexpr):
     """The row of the first output in the last matrix, as a column."""
     h = tl.arange(0, HP)
-    return tl.load(weights + o + h, h < H, 0.0)[:, None]
+    return tl.load(weights + h, h < H, 0.0)[:, None]
 
 
 @triton.jit
 def forward(
-    x, weights, out, M, IN: tl.constexpr, H: tl.constexpr, OUT: tl.constexpr,
+    x, w1, w2, w3, out, M, IN: tl.constexpr, H: tl.constexpr, OUT: tl.constexpr,
     IP: tl.constexpr, HP: tl.constexpr, OP: tl.constexpr, LAYERS: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """out [OUT, M] of x [IN, M]."""
     m = tl.program_id(0) * B + tl.arange(0, B)
-    held = tl.maximum(_dot(_matrix(weights, H, IN, HP, IP), _planes(x, m, M, IN, IP)), 0.0)
+    held = tl.maximum(_dot(_matrix(w1, H, IN, HP, IP), _planes(x, m, M, IN, IP)), 0.0)
     if LAYERS == 2:
-        held = tl.maximum(_dot(_matrix(weights + H * IN, H, H, HP, HP), held), 0.0)
-    last = weights + H * IN + (LAYERS - 1) * H * H
-    _put_planes(out, _dot(_matrix(last, OUT, H, OP, HP), held), m, M, OUT, OP)
+        held = tl.maximum(_dot(_matrix(w2, H, H, HP, HP), held), 0.0)
+    _put_planes(out, _dot(_matrix(w3, OUT, H, OP, HP), held), m, M, OUT, OP)
 
 
 @triton.jit
 def backward(
-    x, weights, g_out, g_x, sums, M, IN: tl.constexpr, H: tl.constexpr, OUT: tl.constexpr,
+    x, w1, w2, w3, g_out, g_x, sums, M, IN: tl.constexpr, H: tl.constexpr, OUT: tl.constexpr,
     IP: tl.constexpr, HP: tl.constexpr, OP: tl.constexpr, LAYERS: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """g_x [IN, M] and the sums of the weights' gradients, from g_out [OUT, M]."""
     last_at = H * IN + (LAYERS - 1) * H * H
-    first, last = _matrix(weights, H, IN, HP, IP), _matrix(weights + last_at, OUT, H, OP, HP)
-    second = _matrix(weights + H * IN, H * (LAYERS - 1), H, HP, HP)
+    first, last = _matrix(w1, H, IN, HP, IP), _matrix(w3, OUT, H, OP, HP)
+    second = _matrix(w2, H * (LAYERS - 1), H, HP, HP)
     g_first, g_last = tl.zeros((HP, IP), tl.float32), tl.zeros((OP, HP), tl.float32)
     g_second = tl.zeros((HP, HP), tl.float32)
     for block in range(tl.program_id(0), tl.cdiv(M, B), tl.num_programs(0)):
@@ -97,16 +96,16 @@ def backward(
 
 @triton.jit
 def slope(
-    x, weights, out, M, IN: tl.constexpr, H: tl.constexpr, OUT: tl.constexpr,
+    x, w1, w2, w3, out, M, IN: tl.constexpr, H: tl.constexpr, OUT: tl.constexpr,
     IP: tl.constexpr, HP: tl.constexpr, OP: tl.constexpr, LAYERS: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """out [IN, M], the derivative of the first output by x [IN, M]."""
     m = tl.program_id(0) * B + tl.arange(0, B)
-    first = _matrix(weights, H, IN, HP, IP)
+    first = _matrix(w1, H, IN, HP, IP)
     one = _dot(first, _planes(x, m, M, IN, IP))
-    pull = _pull(weights, H * IN + (LAYERS - 1) * H * H, H, HP)
+    pull = _pull(w3, H, HP)
     if LAYERS == 2:
-        second = _matrix(weights + H * IN, H, H, HP, HP)
+        second = _matrix(w2, H, H, HP, HP)
         two = _dot(second, tl.maximum(one, 0.0))
         pull = _dot(tl.trans(second), tl.where(two > 0, pull, 0.0))
     _put_planes(out, _dot(tl.trans(first), tl.where(one > 0, pull, 0.0)), m, M, IN, IP)
@@ -114,13 +113,13 @@ def slope(
 
 @triton.jit
 def slope_backward(
-    x, weights, g_out, sums, M, IN: tl.constexpr, H: tl.constexpr, OUT: tl.constexpr,
+    x, w1, w2, w3, g_out, sums, M, IN: tl.constexpr, H: tl.constexpr, OUT: tl.constexpr,
     IP: tl.constexpr, HP: tl.constexpr, OP: tl.constexpr, LAYERS: tl.constexpr, B: tl.constexpr,
 ):  # fmt: skip
     """The sums of the weights' gradients, from g_out [IN, M]; the last matrix has one in its first row."""
     last_at = H * IN + (LAYERS - 1) * H * H
-    first, second = _matrix(weights, H, IN, HP, IP), _matrix(weights + H * IN, H * (LAYERS - 1), H, HP, HP)
-    last = _pull(weights, last_at, H, HP)
+    first, second = _matrix(w1, H, IN, HP, IP), _matrix(w2, H * (LAYERS - 1), H, HP, HP)
+    last = _pull(w3, H, HP)
     g_first, g_second = tl.zeros((HP, IP), tl.float32), tl.zeros((HP, HP), tl.float32)
     g_last = tl.zeros((HP,), tl.float32)
     for block in range(tl.program_id(0), tl.cdiv(M, B), tl.num_programs(0)):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gsd.backend.adam import Adam
 from gsd.errors import GsdError
 from gsd.field.background import Environment
-from gsd.field.composite import sum_rays, weigh
+from gsd.field.composite import composite, weigh
 from gsd.field.field import (
     BaseResolution,
     BlobDensity,
@@ -27,7 +27,7 @@ from gsd.field.field import (
     RadianceField,
     Shape,
 )
-from gsd.field.march import Rays, march, rays_of
+from gsd.field.march import Rays, lit, march, points_of, rays_of
 from gsd.field.occupancy import Occupancy
 from gsd.protocols import Representation
 from gsd.random import Stream
@@ -36,8 +36,8 @@ from gsd.representation.parts.background import Colour, behind
 from gsd.schedule import Rate, Schedule, Within, at
 from gsd.types import Cameras, Context, Render, Scene
 
-CHUNK = 2**15  # rays without graph, or points of `field`, at a time
-LEAST_ALPHA = 1e-6  # below, a pixel has no depth
+CHUNK = 2**15  # rays without graph, or points on the CPU, at a time
+CHUNK_ON_CUDA = 2**21  # points, whose features take 256 MiB
 
 
 class InstantNGP(nn.Module, Representation):
@@ -159,29 +159,21 @@ class InstantNGP(nn.Module, Representation):
         """Rows of the image: colour times alpha (3), depth, alpha, and while training the orientation if asked for."""
         samples = march(rays, shift, self.stride, self.occupancy.occupied, self.bound)
         with torch.no_grad():
-            ray = samples.rays()
-            points = _along(rays, ray, samples.times)
+            points = points_of(rays, samples)
             features = self.radiance.encode(points)
             _, remaining = weigh(self.radiance.density(points, features) * self.stride, samples)
-            seen = remaining > self.termination
-            chosen = seen.nonzero()[:, 0]
-            samples, ray = samples.select(seen, chosen), ray[chosen]
+            samples, chosen = lit(samples, remaining, self.termination)
             points, features = points.index_select(1, chosen), features.index_select(1, chosen)
         training = torch.is_grad_enabled()
         if training:
-            self.marched = len(ray)
+            self.marched = len(chosen)
             features = self.radiance.encode(points, features)
         weight, _ = weigh(self.radiance.density(points, features) * self.stride, samples)
-        z = samples.times * rays.cosine[ray]
-        parts = [self.radiance.color(features) * weight, (weight * z)[None], weight[None]]
-        color, reach, alpha = sum_rays(torch.cat(parts), samples, ray).split([3, 1, 1])
-        safe = alpha.clamp_min(LEAST_ALPHA)
-        depth = torch.where(alpha > LEAST_ALPHA, reach / safe, 0.0)
-        planes = [color, depth, alpha.clamp(max=1.0)]
-        if training and self.normals != "none":
-            towards = (self.radiance.normals(points, features) * rays.directions[ray].T).sum(0).clamp_min(0)
-            planes.append(sum_rays((weight.detach() * towards.square())[None], samples, ray))
-        return torch.cat(planes)
+        planes = composite(self.radiance.color(features), weight, samples, rays.cosine)
+        if not training or self.normals == "none":
+            return planes
+        oriented = self.radiance.orientation(points, features, weight.detach(), rays, samples)
+        return torch.cat([planes, oriented[None]])
 
     def scene(self) -> Scene:
         return self.cloud
@@ -205,7 +197,9 @@ class InstantNGP(nn.Module, Representation):
             self.occupancy.update(self._density, self.stride, generator)
 
     def _density(self, points: Float[Tensor, "3 M"]) -> Float[Tensor, " M"]:
-        return torch.cat([self.radiance.density(p, self.radiance.encode(p)) for p in points.split(CHUNK, 1)])
+        chunks = points.split(CHUNK_ON_CUDA if points.is_cuda else CHUNK, 1)
+        parts = [self.radiance.density(part, self.radiance.encode(part)) for part in chunks]
+        return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     @torch.no_grad()
     def field(self, xyz: Float[Tensor, "N 3"]) -> tuple[Float[Tensor, " N"], Float[Tensor, "N 3"]]:
@@ -240,7 +234,7 @@ class InstantNGP(nn.Module, Representation):
         for name, parameter in self.named_parameters():
             if name in state["params"] or not name.startswith("environment."):
                 parameter.copy_(state["params"][name])
-        self.occupancy.thickness.copy_(state["occupancy"])
+        self.occupancy.take(state["occupancy"])
         self.cloud = _as_scene(state["points"].to(self.cloud.points))
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -257,9 +251,3 @@ class InstantNGP(nn.Module, Representation):
 
 def _as_scene(points: Float[Tensor, "N 3"]) -> Scene:
     return Scene(points, torch.arange(len(points), device=points.device))
-
-
-def _along(rays: Rays, ray: Tensor, times: Float[Tensor, " M"]) -> Float[Tensor, "3 M"]:
-    """World points of samples."""
-    origins, directions = (x.T.contiguous().index_select(1, ray) for x in (rays.origins, rays.directions))
-    return torch.addcmul(origins, directions, times)

@@ -38,11 +38,14 @@ def either(first):
     return (first, not first)[: 2 if sys.argv[2] == "all" else 1]
 
 
-from gsd.field import field_triton as field
+from gsd.field import composite_triton as along
+from gsd.field import density_triton as density
+from gsd.field import hashgrid_triton as grid
+from gsd.field import march_triton as rays
 from gsd.field import mlp_triton as mlp
 from gsd.noising.points import paint_triton as points
 from gsd.noising.warped import cover_triton as warped
-from gsd.rasterizer import composite_triton, project_backward_triton, project_triton
+from gsd.rasterizer import composite_triton, project_backward_triton, project_triton, sh_triton
 from gsd.rasterizer.triton_cuda import TILE, TOGETHER, WARPS
 from gsd.warping import compare_triton as warping
 
@@ -59,22 +62,33 @@ check(warped.cover, [D, D, D, I, D, I, i, i, i, i, i, i, d], B=256)
 for bilinear in either(True):
     check(warping.compare, [F, F, F, L, F, F, F, F, *[f] * 5, *[i] * 5], C=4, BILINEAR=bilinear, B=256)
 for jacobian in either(True):
-    check(field.encode, [F, F, L, F, F, F, i, i], F=2, JACOBIAN=jacobian, B=256)
-    check(field.encode_backward, [F, F, L, F, F, F, i, i], F=2, OUT=True, JACOBIAN=jacobian, B=256)
-check(field.slope, [F, F, L, F, F, F, i, i], F=2, B=256)
-check(field.slope_backward, [F, F, L, F, F, F, F, F, i, i], F=2, B=256)
+    check(grid.encode, [F, F, L, F, F, F, i, i], F=2, JACOBIAN=jacobian, B=256)
+    check(grid.encode_backward, [F, F, L, F, F, F, i, i], F=2, OUT=True, JACOBIAN=jacobian, B=256)
+check(grid.slope, [F, F, L, F, F, F, i, i], F=2, B=256)
+check(grid.slope_backward, [F, F, L, F, F, F, F, F, i, i], F=2, B=256)
 for write in (False, True):
-    check(field.march, [F, F, F, F, F, B, L, L, F, f, f, f, i, i], WRITE=write, B=256)
-check(field.weights, [F, L, F, F, i], B=256)
-check(field.weights_backward, [F, F, L, F, F, i], B=256)
-check(field.sum_rays, [F, L, F, i, i, i], B=256)
+    check(rays.march, [F, F, F, F, F, B, L, L, F, L, f, f, f, i, i], WRITE=write, B=256)
+check(rays.cast, [*[F] * 7, f, f, i, i, i], B=256)
+check(rays.place, [F, F, L, F, F, i], B=256)
+check(rays.count_lit, [F, L, L, f, i], B=256)
+check(rays.keep_lit, [F, L, L, L, F, L, i], B=256)
+check(along.weights, [F, L, F, F, i], B=256)
+check(along.weights_backward, [F, F, L, F, F, i], B=256)
+check(along.composite, [F, F, F, L, F, F, F, f, i, i], B=256)
+check(along.composite_backward, [F, F, F, L, *[F] * 6, f, i, i], B=256)
+for blob in (0, 1, 2) if sys.argv[2] == "all" else (1,):
+    check(density.activate, [F, F, F, f, f, i], BLOB=blob, SOFTPLUS=blob > 0, B=256)
+    check(density.activate_backward, [F, F, F, F, f, f, f, i], BLOB=blob, SOFTPLUS=blob > 0, B=256)
+    check(density.orient, [F, F, F, F, L, F, f, f, f, i, i], BLOB=blob, B=256)
+    check(density.orient_backward, [F, F, F, F, L, F, F, f, f, f, i], BLOB=blob, B=256)
+check(sh_triton.basis, [F, F, i], B=256)
 for deep in either(False):
     layers, hidden = (2, 32) if deep else (1, 64)
     network = {"IN": 32, "H": hidden, "OUT": 3, "IP": 32, "HP": hidden, "OP": 16, "LAYERS": layers, "B": 32}
-    check(mlp.forward, [F, F, F, i], **network)
-    check(mlp.backward, [F, F, F, F, F, i], **network)
-    check(mlp.slope, [F, F, F, i], **network)
-    check(mlp.slope_backward, [F, F, F, F, i], **network)
+    check(mlp.forward, [*[F] * 5, i], **network)
+    check(mlp.backward, [*[F] * 7, i], **network)
+    check(mlp.slope, [*[F] * 5, i], **network)
+    check(mlp.slope_backward, [*[F] * 6, i], **network)
 wide, one = {"num_warps": WARPS}, {"num_warps": 1}
 for own in either(True):
     check(
@@ -93,7 +107,7 @@ check(composite_triton.composite_backward, [F, I, L, L, *[F] * 7, *[i] * 4], opt
 
 @pytest.mark.parametrize(
     ("arch", "which", "count"),
-    [(90, "one", 25), *(pytest.param(arch, "all", 36, marks=pytest.mark.slow) for arch in (80, 89, 90))],
+    [(90, "one", 35), *(pytest.param(arch, "all", 54, marks=pytest.mark.slow) for arch in (80, 89, 90))],
 )
 def test_every_kernel_becomes_machine_code(arch, which, count, tmp_path):
     environment = {k: v for k, v in os.environ.items() if k != "TRITON_INTERPRET"} | {"TRITON_CACHE_DIR": str(tmp_path)}

@@ -1,7 +1,7 @@
 import torch
 
 from gsd.camera.orbit import Orbit
-from gsd.field.march import cell_of, march, march_torch, rays_of
+from gsd.field.march import cell_of, lit, march, march_torch, rays_of
 from gsd.geometry import project, unproject
 from gsd.random import Stream
 
@@ -88,7 +88,11 @@ def test_full_and_empty_grids():
 def test_samples_kept_stay_with_their_rays():
     cameras, occupied, shift = world()
     samples = march(rays_of(cameras, 1.0), shift, 0.05, occupied, 1.0)
-    mask = torch.rand(len(samples.times)) < 0.3
-    kept = samples.select(mask, mask.nonzero()[:, 0])
+    remaining = torch.exp(-samples.times)
+    mask = remaining > 0.2
+    kept, chosen = lit(samples, remaining, 0.2)
+    assert 0 < len(chosen) < len(mask)
     assert torch.equal(kept.rays(), samples.rays()[mask])
+    assert torch.equal(kept.offsets.diff(), torch.bincount(kept.rays(), minlength=len(kept.offsets) - 1))
     assert torch.equal(kept.times, samples.times[mask])
+    assert torch.equal(kept.times, samples.times[chosen])

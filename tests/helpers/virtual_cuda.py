@@ -267,6 +267,13 @@ def _dispatch(func: Any, args: Any, kwargs: Any) -> Any:
     return return_and_correct_aliasing(func, args, kwargs, out) if func.is_view else out
 
 
+def _made(factory: Any) -> str:
+    """What a function that makes a tensor from nothing does."""
+    if factory in (torch.tensor, torch.as_tensor, torch.asarray):
+        return "upload"
+    return "free" if factory.__name__ in FREE else "kernel"
+
+
 def _kind(func: Any, name: str, args: Any, kwargs: Any) -> str:
     if name in WAITS:
         return "wait"
@@ -312,7 +319,7 @@ class _Mode(TorchFunctionMode):
             return _wrapped(made) if there else made
         made = func(*args, **kwargs)
         if there:
-            _note("upload" if func in (torch.tensor, torch.as_tensor, torch.asarray) else "kernel", func.__name__)
+            _note(_made(func), func.__name__)
         return _wrapped(made) if there else made
 
 

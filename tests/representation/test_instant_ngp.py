@@ -41,8 +41,9 @@ def cameras(views=2, resolution=8, step=0):
 
 def whole(made):
     """Nothing is skipped and nothing left out."""
-    made.occupancy.thickness.fill_(1.0)
-    made.occupancy.thickness[0] = 0.0
+    full = torch.ones_like(made.occupancy.thickness)
+    full[0] = 0.0
+    made.occupancy.take(full)
     made.termination = 0.0
     return made
 

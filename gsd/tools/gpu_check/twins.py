@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-from gsd.field.composite import sum_rays, weigh
+from gsd.field.composite import composite, weigh
+from gsd.field.field import RadianceField, Shape
 from gsd.field.hashgrid import HashGrid, make_levels
-from gsd.field.march import cell_of, march, rays_of
+from gsd.field.march import Samples, cell_of, lit, march, points_of, rays_of
 from gsd.geometry import geometry_at
 from gsd.noising.check.acceptance import to_device
 from gsd.noising.check.reference import cameras, render, surface
@@ -76,20 +77,43 @@ def hash_grid(device: torch.device, sizes: Sizes) -> Results:
 
 
 def rays(device: torch.device, sizes: Sizes) -> Results:
-    """Marching through a ball of occupied cells, weights, sums per ray, and their gradient."""
+    """Marching through a ball of occupied cells, weights, what light reaches, images, and their gradient."""
     views = cameras(0.0, 5.0, size=sizes.latents).to(device)
     through = rays_of(views, BOUND)
     axis = (torch.arange(CELLS) + 0.5) * (2 * BOUND / CELLS) - BOUND
     ball = (torch.stack(torch.meshgrid(axis, axis, axis, indexing="ij")).square().sum(0) < 0.36).to(device)
     shift = _drawn(device, len(through.near))
     samples = march(through, shift, BOUND / sizes.latents, ball, BOUND)
-    ray, density = samples.rays(), _drawn(device, CELLS, CELLS, CELLS, seed=1).requires_grad_()
-    points = through.origins[ray] + samples.times[:, None] * through.directions[ray]
-    thickness = (4 * BOUND / sizes.latents) * density[cell_of(points, CELLS, BOUND).unbind(-1)]
-    weights, _ = weigh(thickness, samples)
-    sums = sum_rays(torch.stack([weights, weights * samples.times]), samples, ray)
-    sums.square().sum().backward()
-    return {"alpha and depth": sums, "gradient on the density": _gradient(density)}
+    density, points = _drawn(device, CELLS, CELLS, CELLS, seed=1).requires_grad_(), points_of(through, samples)
+    thickness = (4 * BOUND / sizes.latents) * density[cell_of(points.T, CELLS, BOUND).unbind(-1)]
+    weights, remaining = weigh(thickness, samples)
+    images = composite(points.abs(), weights, samples, through.cosine)
+    images.square().sum().backward()
+    return {
+        "samples that light reaches": lit(samples, remaining, 0.1)[0].offsets.diff().float(),
+        "colour, depth and alpha": images,
+        "gradient on the density": _gradient(density),
+    }
+
+
+def field(device: torch.device, sizes: Sizes) -> Results:
+    """Densities, colours and the penalty on normals at drawn points, and what they teach the field."""
+    shape = Shape(
+        bound=BOUND, levels=sizes.levels[0], features=2, log2_table=sizes.levels[1], base_resolution=16, growth=1.45,
+        hidden=64, layers=1, activation="trunc_exp", blob="magic3d", blob_density=3.0, blob_radius=0.5,
+    )  # fmt: skip
+    made = RadianceField(shape, torch.Generator().manual_seed(0)).to(device)
+    through = rays_of(cameras(0.0, 5.0, size=sizes.latents).to(device), BOUND)
+    count, each = len(through.near), 4  # samples of a ray
+    samples = Samples(_drawn(device, each * count), (each * torch.arange(count + 1)).to(device))
+    points = 2 * BOUND * _drawn(device, 3, each * count, seed=1) - BOUND
+    features = made.encode(points)
+    density, color = made.density(points, features), made.color(features)
+    penalty = made.orientation(points, features.detach(), samples.times, through, samples)
+    (density.mean() + color.square().mean() + penalty.mean()).backward()
+    found = {"densities": density, "colours": color, "penalty": penalty}
+    found["gradient on the table"] = _gradient(made.grid.table)
+    return found | {f"gradient on layer {k}": _gradient(w) for k, w in enumerate(made.density_net.weights)}
 
 
 def _gradient(leaf: Tensor) -> Tensor:
@@ -102,4 +126,5 @@ TWINS: dict[str, Callable[[torch.device, Sizes], Results]] = {
     "consistency loss": consistency,
     "hash grid": hash_grid,
     "rays": rays,
+    "field": field,
 }

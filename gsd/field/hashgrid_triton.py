@@ -1,4 +1,4 @@
-"""Triton kernels of the field: the numba kernels of gsd.field.field_kernels on a GPU."""
+"""Triton kernels of the hash grid: those of gsd.field.field_kernels on a GPU."""
 
 from __future__ import annotations
 
@@ -159,76 +159,3 @@ def slope_backward(xyz, table, sizes, scales, pull, g_out, grad, g_pull, M, L, F
             total += along * tl.load(table + row * F + f, live, 0.0)
             tl.atomic_add(grad + row * F + f, factor * along, live, sem="relaxed")
         tl.store(g_pull + place, total, live)
-
-
-@triton.jit
-def march(
-    origins, directions, near, far, shift, occupied, counts, offsets, times, step, scale, half, R, cells,
-    WRITE: tl.constexpr, B: tl.constexpr,
-):  # fmt: skip
-    """As field_kernels.march: counts [R] of the samples of every ray, or with WRITE their times from offsets[r] on."""
-    r = tl.program_id(0) * B + tl.arange(0, B)
-    live = r < R
-    ox, dx = tl.load(origins + 3 * r, live, 0.0) * scale + half, tl.load(directions + 3 * r, live, 0.0) * scale
-    oy, dy = tl.load(origins + 3 * r + 1, live, 0.0) * scale + half, tl.load(directions + 3 * r + 1, live, 0.0) * scale
-    oz, dz = tl.load(origins + 3 * r + 2, live, 0.0) * scale + half, tl.load(directions + 3 * r + 2, live, 0.0) * scale
-    start, end = tl.load(near + r, live, 0.0), tl.load(far + r, live, 0.0)
-    part = tl.load(shift + r, live, 0.0)
-    found = tl.zeros([B], tl.int64)
-    if WRITE:
-        found += tl.load(offsets + r, live, 0)
-    for k in range(tl.max(tl.where(live, (end - start) / step, 0.0), 0).to(tl.int32) + 2):
-        t = start + (k + part) * step
-        inside = live & (t < end)
-        x = tl.minimum(tl.maximum((ox + t * dx).to(tl.int32), 0), cells - 1)
-        y = tl.minimum(tl.maximum((oy + t * dy).to(tl.int32), 0), cells - 1)
-        z = tl.minimum(tl.maximum((oz + t * dz).to(tl.int32), 0), cells - 1)
-        inside &= tl.load(occupied + (x * cells + y) * cells + z, inside, 0) != 0
-        if WRITE:
-            tl.store(times + found, t, inside)
-        found += inside.to(tl.int64)
-    if not WRITE:
-        tl.store(counts + r, found, live)
-
-
-@triton.jit
-def weights(thickness, offsets, out, remaining, R, B: tl.constexpr):
-    """As field_kernels.weights."""
-    r = tl.program_id(0) * B + tl.arange(0, B)
-    live = r < R
-    start, end = tl.load(offsets + r, live, 0), tl.load(offsets + r + 1, live, 0)
-    passed = tl.full([B], 1.0, tl.float32)
-    for i in range(tl.max(end - start, 0)):
-        here = live & (start + i < end)
-        kept = tl.exp(-tl.load(thickness + start + i, here, 0.0))
-        tl.store(out + start + i, passed * (1.0 - kept), here)
-        tl.store(remaining + start + i, passed, here)
-        passed *= kept
-
-
-@triton.jit
-def weights_backward(out, remaining, offsets, g_out, grad, R, B: tl.constexpr):
-    """As field_kernels.weights_backward."""
-    r = tl.program_id(0) * B + tl.arange(0, B)
-    live = r < R
-    start, end = tl.load(offsets + r, live, 0), tl.load(offsets + r + 1, live, 0)
-    behind = tl.zeros([B], tl.float32)
-    for i in range(tl.max(end - start, 0)):
-        at = end - 1 - i
-        here = live & (at >= start)
-        g, w = tl.load(g_out + at, here, 0.0), tl.load(out + at, here, 0.0)
-        tl.store(grad + at, g * (tl.load(remaining + at, here, 0.0) - w) - behind, here)
-        behind += g * w
-
-
-@triton.jit
-def sum_rays(values, offsets, out, R, C, M, B: tl.constexpr):
-    """As field_kernels.sum_rays."""
-    at = tl.program_id(0) * B + tl.arange(0, B)
-    live = at < R * C
-    c, r = (at // R).to(tl.int64), at % R
-    start, end = tl.load(offsets + r, live, 0), tl.load(offsets + r + 1, live, 0)
-    total = tl.zeros([B], tl.float32)
-    for i in range(tl.max(end - start, 0)):
-        total += tl.load(values + c * M + start + i, live & (start + i < end), 0.0)
-    tl.store(out + at, total, live)
