@@ -103,6 +103,7 @@ class Textured(nn.Module, Representation):
         empty = seen.new_zeros(len(cameras) * fine.height * fine.width, seen.shape[1])
         images = empty.index_copy(0, hits.pixel, seen).view(len(cameras), fine.height, fine.width, -1)
         color, depth, alpha = F.avg_pool2d(images.permute(0, 3, 1, 2), self.rays).split([3, 1, 1], 1)
+        depth, alpha = depth.detach(), alpha.detach()
         rng = Stream(self.seed, "textured_mesh", self.steps_taken)
         background = behind(self.background, self.random_background, cameras, rng)
         assert background is not None
