@@ -237,7 +237,7 @@ def continues(theirs: Described, ours: Described, where: str) -> bool:
             return False
         raise GsdError(
             f"{where} leads to a scene of {their_class.__name__}, and {our_class.__name__} does not start at points; "
-            "take the same representation, or start Gaussians from a field."
+            "take the same representation, or start Gaussians or a textured mesh."
         )
     if other := {key: have[key] for key in our_class.sizes if have[key] != want[key]}:
         mend = " ".join(f"representation.{key}={value}" for key, value in other.items())

@@ -29,7 +29,7 @@ PER_SEEN_POINT = 40  # of a noising: where a sub-point lies in each view
 PER_SUB_PIXEL = 20  # of noising=integral, that of the warped image
 LATENT = 8  # pixels to a side of a latent, of priors whose latents are not pixels
 PER_BANK_PIXEL = 20  # four bytes, and four floats while they are drawn
-PER_ROW = 16  # of a hash grid, per feature: value, gradient and both moments
+PER_ROW = 16  # of a hash grid, per feature, or a texture, per colour: value, gradient and both moments
 PER_CELL = 40  # of the occupancy grid
 FULL = ("out of memory", "can't allocate memory")  # in what CUDA and PyTorch's allocator for CPUs say
 TO_LOWER = (
@@ -107,6 +107,9 @@ def _needs(cfg: DictConfig, parts: dict[str, dict[str, Any]]) -> Iterator[Need]:
         what = f"camera.groups x camera.views x (latents x 2^noising.k)^2 = {views} x ({side} x {parted})^2"
         yield Need(what, views * (side * parted) ** 2 * PER_SUB_PIXEL)
     yield from _banks(parts, pixels)
+    if "texture" in scene:
+        side = scene["texture"]
+        yield Need(f"representation.texture^2 = {side}^2", cfg.particles * 3 * side**2 * PER_ROW)
     if "log2_table" in scene:
         rows = scene["levels"] * min(2 ** scene["log2_table"], _finest(scene))
         what = f"representation.levels x 2^log2_table x features = {scene['levels']} x 2^{scene['log2_table']}"

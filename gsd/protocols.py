@@ -22,6 +22,7 @@ from gsd.schedule import Schedule, Weight
 from gsd.types import (
     Cameras,
     Condition,
+    Context,
     Geometry,
     NoiseClaim,
     Noised,
@@ -117,6 +118,15 @@ class Representation(Protocol):
             "points of its scene.ply: init=point_cloud init.path=RUN_FOLDER/scene.ply."
         )
 
+    @classmethod
+    def converted(
+        cls, scene: Representation, options: dict[str, Any], count: int, context: Context, rng: Stream
+    ) -> PointCloud | None:
+        """Another class's scene as a start for one of this class with these options: `count` points of its surface, and
+        under `whole` what `adopt` takes. None: it starts at points alone.
+        """
+        return None
+
 
 @runtime_checkable
 class NeedsKernels(Protocol):
@@ -141,6 +151,14 @@ class OfGaussians(Protocol):
 
     def splats(self) -> Any:
         """A `gsd.rasterizer.ply.Splats`."""
+
+
+@runtime_checkable
+class OfMesh(Protocol):
+    """A scene that is a mesh with a texture."""
+
+    def mesh(self) -> Any:
+        """A `gsd.meshing.mesh.TexturedMesh`, on the CPU."""
 
 
 @runtime_checkable

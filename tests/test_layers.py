@@ -10,7 +10,7 @@ from launch import ROOT
 
 VOCABULARY = {"types", "protocols", "geometry", "random", "ranges", "schedule", "noise_levels", "sampling", "errors"}
 CORE = {"validation", "settings", "config", "identity", "check", "memory", "experiment", "particles", "shares", "loop"}
-ENGINES = {"statistics", "warping", "rasterizer", "field", "menagerie", "browser"}
+ENGINES = {"statistics", "warping", "rasterizer", "field", "meshing", "menagerie", "browser"}
 OPTIONS = {
     *("camera", "sigma", "prompting", "init", "representation", "densify"),
     *("prior", "guidance", "noising", "loss", "metric", "logger", "viewer"),

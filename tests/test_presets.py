@@ -10,6 +10,7 @@ from quick_config import SMALLEST, quick
 
 from gsd.cli.folders import CONF
 from gsd.experiment import build
+from gsd.meshing import views
 
 PRESETS = sorted(f.stem for f in (CONF / "experiment").glob("*.yaml"))
 BASES = [name.removesuffix("_gsd") for name in PRESETS if name.endswith("_gsd")]
@@ -38,6 +39,12 @@ def weights(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _few_views_of_what_becomes_a_mesh(monkeypatch):
+    monkeypatch.setattr(views, "PIXELS", 48)
+    monkeypatch.setattr(views, "AZIMUTHS", 6)
+
+
 def runs(folder, weights, *overrides, metric=()):
     """Whether it comes to its end, small; returns the config."""
     cfg = config(*overrides, hydra=True)
@@ -49,6 +56,8 @@ def runs(folder, weights, *overrides, metric=()):
         cfg.stages[name] += IN_STAGES
     if "InstantNGP" in cfg.representation["_target_"]:
         small += ["representation.log2_table=10", "representation.samples=24"]
+    if "Textured" in cfg.representation["_target_"]:
+        small += ["representation.texture=32", "representation.faces=300", "representation.voxels=16"]
     launch(folder, *small, *(o.format(folder=weights) for o in OWN.get(prior, ())), base=cfg)
     assert (folder / "DONE").exists()
     return cfg

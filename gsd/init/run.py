@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 from gsd.init.parts.surface import surface_points
-from gsd.protocols import Init, OfField, OfGaussians
+from gsd.meshing.extract import points_on
+from gsd.protocols import Init, OfField, OfGaussians, OfMesh
 from gsd.random import Stream
 from gsd.ranges import Count, StepNumber
 from gsd.rasterizer.ply import SH_C0
@@ -24,7 +25,8 @@ class AnotherRun(Init):
     A run with the same representation goes on from the whole scene: means, quats, scales, opacities, colours and ids of
     Gaussians; hash grid, networks, occupancy and points of a field. Its optimiser starts fresh. Gaussians start from a
     field at `points` points of its surface, which is where rays of views all around end, in its colours there; their
-    opacity is `representation.opacity`. A field does not start from Gaussians.
+    opacity is `representation.opacity`. A textured mesh starts as the surface of either, with `points` points on it for
+    noisings, and Gaussians from a mesh at so many. A field does not start from Gaussians or a mesh.
 
     particle: which scene of a run that has several. All scenes of this run start from it.
     """
@@ -42,6 +44,14 @@ class AnotherRun(Init):
 
     def __call__(self, rng: Stream) -> PointCloud:
         state = self.scene.state() if self.whole else None
+        if state is None and self.context.representation is not None:
+            kind, options = self.context.representation
+            made = kind.converted(self.scene, options, self.points, self.context, rng)
+            if made is not None:
+                return made
+        if isinstance(self.scene, OfMesh):
+            points = points_on(self.scene.mesh(), self.points, rng.sub("surface").generator())
+            return replace(points, whole=state)
         if isinstance(self.scene, OfGaussians):
             splats = self.scene.splats()
             return PointCloud(splats.means.cpu(), (0.5 + SH_C0 * splats.sh[:, 0]).clamp(0, 1).cpu(), state)

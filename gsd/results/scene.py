@@ -38,9 +38,10 @@ def load(folder: Path, particle: int, device: torch.device) -> tuple[Any, int]:
     cfg, saved = recipe(folder), checkpoint(folder)
     if not 0 <= particle < cfg.particles:
         raise GsdError(f"--particle {particle}: this run has {cfg.particles}; choose from 0 to {cfg.particles - 1}.")
-    nowhere = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3))  # the checkpoint brings the scene
-    scene = make_scene(cfg, Context(cfg.prompt, device, cfg.steps, cfg.seed, nowhere))
     with RunFolder(folder).restoring():
         state = saved["representation"]
-        scene.restore(state["scenes"][particle] if cfg.particles > 1 else state)
+        state = state["scenes"][particle] if cfg.particles > 1 else state
+        nowhere = PointCloud(torch.zeros(1, 3), torch.zeros(1, 3), state)  # the checkpoint brings the scene
+        scene = make_scene(cfg, Context(cfg.prompt, device, cfg.steps, cfg.seed, nowhere))
+        scene.restore(state)
     return scene, saved["step"]

@@ -129,6 +129,7 @@ def test_a_network(option):
             *("representation=instant_ngp", "representation.normals=analytic", "loss=orient"),
             *("camera.resolution=12", "representation.samples=24"),
         ],
+        ["representation=textured_mesh", "representation.texture=48", "representation.faces=500"],
     ],
     ids=" ".join,
 )

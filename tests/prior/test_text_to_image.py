@@ -216,3 +216,22 @@ def test_a_family_is_set_for_a_class_of_another_name(folders, tmp_path):
     edit(folder / "model_index.json", _class_name="MyPipeline")
     assert _prior(folder, family="StableDiffusionXLPipeline").kind == "StableDiffusionXLPipeline"
     assert json.loads((folder / "model_index.json").read_text())["_class_name"] == "MyPipeline"
+
+
+@pytest.mark.parametrize("name", ["sd3", "flux", "pixart", "sana"])
+def test_text_encoders_in_8_bit_say_nearly_the_same(folders, name, tmp_path, monkeypatch):
+    pytest.importorskip("torchao")
+    monkeypatch.setenv("GSD_CACHE", str(tmp_path))
+    folder, texts = folders[name][0], ("an owl", "a cat, back view")
+    plain, small = (_prior(folder, text_encoder_bits=bits).states(texts)["text"] for bits in (None, 8))
+    assert 1e-4 < relative(small, plain) < 0.05  # rounded, and not read from the cache of the other
+    assert len(list(tmp_path.glob("embeddings/*"))) == 4
+    assert torch.equal(_prior(folder, text_encoder_bits=8).states(texts)["text"], small)
+
+
+def test_8_bit_is_refused_where_it_is_for_nothing_or_torchao_is_missing(folders, monkeypatch):
+    with pytest.raises(GsdError, match=r"StableDiffusionXLPipeline has neither; set prior.text_encoder_bits=null"):
+        _prior(folders["sdxl"][0], text_encoder_bits=8)
+    monkeypatch.setattr("gsd.prior.parts.quantized.find_spec", lambda name: None)
+    with pytest.raises(GsdError, match=r"needs the package torchao.* pip install torchao, or set prior.text_encoder=c"):
+        _prior(folders["sd3"][0], text_encoder_bits=8)

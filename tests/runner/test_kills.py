@@ -23,6 +23,7 @@ KINDS = {  # overrides, kills
     "densify": ((*LIGHT, *GROWING, "steps=200"), 15),
     "mcmc": ((*LIGHT, "densify=mcmc", "densify.start=10", "densify.every=20", "steps=200"), 5),
     "instant_ngp": ((*LIGHT, *FIELD, "steps=150"), 15),
+    "textured_mesh": ((*LIGHT, "representation=textured_mesh", "representation.texture=64", "steps=200"), 10),
     "particles": ((*LIGHT, "particles=2", "steps=200"), 10),
     "loggers": ((*LIGHT, "logger=[tensorboard,trackio,wandb]", "steps=100"), 7),
     "vsd": ((*SMALL, *TINY, "prior=tiny", "guidance=vsd", "steps=30"), 10),

@@ -66,7 +66,7 @@ def test_a_browser_looks_on_stops_the_run_steps_leaves_and_comes_back(alone, new
     same(alone, tmp_path / "run")
 
 
-@pytest.mark.parametrize("representation", ["gaussians", "instant_ngp"])
+@pytest.mark.parametrize("representation", ["gaussians", "instant_ngp", "textured_mesh"])
 def test_a_run_that_is_looked_at_keeps_its_bits(representation, tmp_path):
     size = ("steps=4", f"representation={representation}", "metric=none")
     plain = launch(tmp_path / "plain", *LIGHT[:7], *size)

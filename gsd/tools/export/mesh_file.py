@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.tools.export.mesh import WORLD_TO_Y_UP, Mesh, TexturedMesh
+from gsd.meshing.mesh import WORLD_TO_Y_UP, Mesh, TexturedMesh
 
 LINEAR, MIPMAPS, TO_EDGE = 9729, 9987, 33071  # of glTF, as of OpenGL: filters, no repetition
 VERTICES, INDICES = 34962, 34963  # what a buffer is used for

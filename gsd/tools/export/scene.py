@@ -13,14 +13,15 @@ from typing import Any, Literal, get_args
 import torch
 
 from gsd.errors import GsdError
-from gsd.protocols import OfField, OfGaussians
+from gsd.meshing.bake import coloured, textured
+from gsd.meshing.extract import surface_of
+from gsd.meshing.mesh import Mesh, TexturedMesh
+from gsd.meshing.texture import read
+from gsd.protocols import OfGaussians, OfMesh
 from gsd.rasterizer.ply import opaque, save_ply
 from gsd.results.folder import RunFolder
 from gsd.results.scene import load
 from gsd.tools.export import mesh_file
-from gsd.tools.export.bake import coloured, textured
-from gsd.tools.export.depth import surface_of_depth
-from gsd.tools.export.field import surface_of_field
 from gsd.tools.export.splat import save_splat
 from gsd.tools.export.spz import save_spz
 
@@ -67,9 +68,14 @@ def export(folder: Path, out: Path, options: Options, particle: int, device: tor
 
 def _mesh_files(representation: Any, stem: str, options: Options, device: torch.device) -> dict[str, bytes]:
     """Contents by file name; the one that names the others comes last."""
-    if isinstance(representation, OfField):
-        surface = surface_of_field(representation, options.resolution, options.level, device)
+    by_vertex = options.colors == "vertex"
+    if isinstance(representation, OfMesh):
+        mesh = _on_vertices(representation.mesh()) if by_vertex else representation.mesh()
     else:
-        surface = surface_of_depth(representation, options.resolution, device)
-    mesh = coloured(surface) if options.colors == "vertex" else textured(surface)
+        surface = surface_of(representation, options.resolution, options.level, device)
+        mesh = coloured(surface) if by_vertex else textured(surface)
     return {f"{stem}.glb": mesh_file.glb(mesh)} if options.kind == "glb" else mesh_file.obj(mesh, stem)
+
+
+def _on_vertices(mesh: TexturedMesh) -> Mesh:
+    return Mesh(mesh.vertices, mesh.normals, mesh.faces, read(mesh.texture.permute(2, 0, 1), mesh.uv))

@@ -6,8 +6,8 @@ import io
 from pathlib import Path
 
 from gsd.errors import GsdError
+from gsd.meshing.mesh import QUAT_TO_Y_UP, WORLD_TO_Y_UP
 from gsd.rasterizer.ply import Splats, described, turned
-from gsd.tools.export.mesh import QUAT_TO_Y_UP, WORLD_TO_Y_UP
 
 
 def save_spz(path: Path, splats: Splats, version: int = 2) -> None:

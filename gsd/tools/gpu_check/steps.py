@@ -29,6 +29,7 @@ CONFIGURATIONS = (
     ("noising=split_nearest", "loss.consistency.resolution=render"),
     ("representation=instant_ngp",),
     ("representation=instant_ngp", "representation.normals=analytic", "loss=[orient,sparsity]"),
+    ("representation=textured_mesh", "init=menagerie"),
     ("densify=mcmc", "densify.start=0", "densify.every=1"),
     ("guidance=sdi", "noising=random", "loss=none"),
     (*TINY, "guidance=csd"),

@@ -5,9 +5,9 @@ import trimesh
 from launch import LIGHT, SMALL, launch
 from scipy.spatial import cKDTree
 
+from gsd.meshing import bake, views
 from gsd.rasterizer.ply import load_ply
 from gsd.results.scene import load
-from gsd.tools.export import bake, views
 from gsd.tools.export.__main__ import main
 from gsd.types import Render
 

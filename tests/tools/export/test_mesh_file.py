@@ -7,10 +7,10 @@ import trimesh
 from made_surfaces import SLOPE, Ellipsoid, colour
 
 from gsd.geometry import sample
-from gsd.tools.export import bake, views
-from gsd.tools.export.bake import textured
-from gsd.tools.export.depth import surface_of_depth
-from gsd.tools.export.mesh import Mesh
+from gsd.meshing import bake, views
+from gsd.meshing.bake import textured
+from gsd.meshing.depth import surface_of_depth
+from gsd.meshing.mesh import Mesh
 from gsd.tools.export.mesh_file import glb, obj
 
 SIDE, VOXELS = 256, 40

@@ -10,8 +10,8 @@ from plyfile import PlyData
 
 from gsd.errors import GsdError
 from gsd.geometry import rotation_matrices
+from gsd.meshing.mesh import QUAT_TO_Y_UP, WORLD_TO_Y_UP
 from gsd.rasterizer.ply import QUAT_TO_FILE, SH_C0, WORLD_TO_FILE, save_ply, turned
-from gsd.tools.export.mesh import QUAT_TO_Y_UP, WORLD_TO_Y_UP
 from gsd.tools.export.splat import LAYOUT, save_splat
 from gsd.tools.export.spz import save_spz
 

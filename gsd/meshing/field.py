@@ -8,9 +8,9 @@ from typing import Any
 import torch
 
 from gsd.errors import GsdError
-from gsd.tools.export.mesh import Surface, surface
-from gsd.tools.export.progress import tracked
-from gsd.tools.export.views import View, pictures, seen_points
+from gsd.meshing.mesh import Surface, surface
+from gsd.meshing.progress import tracked
+from gsd.meshing.views import View, pictures, seen_points
 
 CHUNK = 1 << 18  # points asked at a time
 HALF = 1.0  # the object lies in the unit ball

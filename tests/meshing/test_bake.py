@@ -6,13 +6,13 @@ import torch
 from made_surfaces import Ellipsoid
 
 from gsd.geometry import sample
-from gsd.tools.export import bake, views
-from gsd.tools.export.atlas import REACH, texels, unwrapped
-from gsd.tools.export.bake import coloured, textured
-from gsd.tools.export.bake_kernels import blend
-from gsd.tools.export.depth import surface_of_depth
-from gsd.tools.export.mesh import normals, simplified
-from gsd.tools.export.views import blend_torch
+from gsd.meshing import bake, views
+from gsd.meshing.atlas import REACH, texels, unwrapped
+from gsd.meshing.bake import coloured, textured
+from gsd.meshing.bake_kernels import blend
+from gsd.meshing.depth import surface_of_depth
+from gsd.meshing.mesh import normals, simplified
+from gsd.meshing.views import blend_torch
 
 CPU = torch.device("cpu")
 WAVE = 0.1  # world units
@@ -67,7 +67,7 @@ def test_every_texel_has_a_colour_of_the_surface(striped, monkeypatch):
 def test_the_compiled_rasteriser_equals_a_search_through_all_triangles(striped):
     side = 64
     atlas = unwrapped(*simplified(striped.vertices, striped.faces, 400), side)
-    face, weights = texels(atlas, side)
+    face, weights = texels(atlas.faces, atlas.uv, side)
     centres = torch.stack(torch.meshgrid(*[torch.arange(side) + 0.5] * 2, indexing="xy"), -1).view(-1, 1, 2)
     corners = side * atlas.uv[atlas.faces]
     a, b, c = corners.unbind(1)

@@ -12,7 +12,7 @@ from scipy.sparse.csgraph import connected_components
 from torch import Tensor
 
 from gsd.errors import GsdError
-from gsd.tools.export.views import View
+from gsd.meshing.views import View
 
 # glTF and with it most programs: y up, the front looks along +z. Ours is z up with the front along +x.
 WORLD_TO_Y_UP = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1.0, 0.0, 0.0]])

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gsd.tools.export.bake_kernels import rasterise, reach_out
+from gsd.meshing.bake_kernels import rasterise, reach_out
 
 REACH = 1.5  # texels from a chart that bilinear filtering reads
 PADDING = 4  # texels between charts, so that neither bilinear filtering nor the first mipmaps mix them
@@ -36,14 +36,16 @@ def unwrapped(vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"], side: i
     return Atlas(origin, indices, torch.from_numpy(uv.copy()))
 
 
-def texels(atlas: Atlas, side: int) -> tuple[Int[Tensor, "side side"], Float[Tensor, "side side 3"]]:
+def texels(
+    faces: Int[Tensor, "F 3"], uv: Float[Tensor, "N 2"], side: int
+) -> tuple[Int[Tensor, "side side"], Float[Tensor, "side side 3"]]:
     """The face under each texel's centre, -1 between charts, and the barycentric coordinates there.
 
     Texels just outside of a chart have the nearest point of its border: filtering reads them.
     """
     face = np.full((side, side), -1, np.int64)
     weights = np.zeros((side, side, 3), np.float32)
-    corners = (side * atlas.uv[atlas.faces]).numpy()
+    corners = (side * uv[faces]).numpy()
     rasterise(corners, face, weights)
     reach_out(corners, np.float32(REACH), face, weights)
     return torch.from_numpy(face), torch.from_numpy(weights)

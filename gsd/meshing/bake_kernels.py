@@ -76,7 +76,7 @@ def reach_out(corners, reach, face, weights):
 @njit
 @no_type_check
 def blend(points, outward, viewmat, K, seen, tolerance, total, weight):
-    """Add what one view shows of each point; see `gsd.tools.export.views.blend_torch`.
+    """Add what one view shows of each point; see `gsd.meshing.views.blend_torch`.
 
     seen is interleaved, (H, W, 5): red, green, blue, depth, alpha.
     """

@@ -20,12 +20,12 @@ from torch.nn.functional import interpolate
 from gsd.backend.device import compiled
 from gsd.errors import GsdError
 from gsd.geometry import in_bounds, project, rotation_matrices, sample
+from gsd.meshing.fusion_kernels import fuse
+from gsd.meshing.mesh import Surface, surface
+from gsd.meshing.progress import tracked
+from gsd.meshing.views import SKIP, SOLID, View, bounds, pictures
 from gsd.protocols import OfGaussians
 from gsd.rasterizer import rasterize
-from gsd.tools.export.fusion_kernels import fuse
-from gsd.tools.export.mesh import Surface, surface
-from gsd.tools.export.progress import tracked
-from gsd.tools.export.views import SKIP, SOLID, View, bounds, pictures
 from gsd.types import Cameras, Render
 
 TRUNCATION = 3.0  # voxels

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from gsd.backend.device import compiled
 from gsd.geometry import in_bounds, orbit, project, sample, unproject
-from gsd.tools.export.bake_kernels import blend
-from gsd.tools.export.progress import tracked
+from gsd.meshing.bake_kernels import blend
+from gsd.meshing.progress import tracked
 from gsd.types import Cameras, Render
 
 ELEVATIONS = (-30.0, 0.0, 20.0, 45.0, 70.0)  # degrees

@@ -10,13 +10,13 @@ from made_runs import blobs
 from made_surfaces import RADII, Ellipsoid, colour
 
 from gsd.errors import GsdError
+from gsd.meshing import views
+from gsd.meshing.bake import coloured
+from gsd.meshing.depth import fuse_torch, surface_of_depth
+from gsd.meshing.field import surface_of_field
+from gsd.meshing.fusion_kernels import fuse
+from gsd.meshing.mesh import simplified, surface
 from gsd.rasterizer import rasterize
-from gsd.tools.export import views
-from gsd.tools.export.bake import coloured
-from gsd.tools.export.depth import fuse_torch, surface_of_depth
-from gsd.tools.export.field import surface_of_field
-from gsd.tools.export.fusion_kernels import fuse
-from gsd.tools.export.mesh import simplified, surface
 from gsd.types import Render
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from gsd.backend.jit import njit
 @njit
 @no_type_check  # compiled code takes no run-time checks of shapes
 def fuse(low, spacing, viewmat, K, depth, solid, truncation, total, weight):
-    """Add what one view says of each voxel; see `gsd.tools.export.depth.fuse_torch`."""
+    """Add what one view says of each voxel; see `gsd.meshing.depth.fuse_torch`."""
     height, width = depth.shape
     across, down, deep = total.shape
     for i in range(across):

@@ -1,0 +1,1 @@
+"""Triangle meshes: from scenes or points, simplified, with a texture, and drawn."""
