@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from gsd.cli.folders import files
 from gsd.cli.overrides import refusal
@@ -22,10 +23,48 @@ def _unknown(preset: str, key: str) -> str:
     return f"The preset {preset} sets '{key}', which does not exist{did_you_mean(key, known) or '; see gsd --help'}"
 
 
+# What OmegaConf says of a value of the wrong type -> what it should be
+SHOULD_BE = {
+    "to Integer": "a whole number",
+    "to Float": "a number",
+    "not a valid bool": "true or false",
+    "to string": "a text",
+    "not Optional": "set to something, or left out",
+    "not a subclass": "set by its own settings, as KEY.SETTING=VALUE",
+    "with ListConfig": "set by its own settings, as KEY.SETTING=VALUE",
+}
+
+
+def _mistyped(error: Exception) -> str:
+    """Of KEY=VALUE where the setting is of another type; else ''."""
+    found = re.fullmatch(r"Error merging override (.*)", str(error), re.DOTALL)
+    override, cause = found[1] if found else "", str(error.__cause__)
+    key, _, value = override.partition("=")
+    wanted = next((words for said, words in SHOULD_BE.items() if said in cause), "")
+    if not (override and wanted):
+        return ""
+    hint = ""
+    if wanted == "a whole number":
+        try:
+            number = float(value)
+            hint = f"; write {key}={int(number)}" if number.is_integer() else ""
+        except (ValueError, OverflowError):
+            pass
+    return f"{override} should be {wanted}{hint}."
+
+
+def _unresolved(name: str, key: str) -> str:
+    return f"{key} refers to ${{{name}}}, which does not exist; ${{steps}} is a setting, \\${{steps}} the text itself."
+
+
+OF_OMEGACONF = re.compile(r" *(full_key:|object_type=)")  # lines that say where its own objects are
 # What their messages begin with, and what is said instead
 SAID: dict[str, Callable[..., str]] = {
     r"In '(.*?)': ConfigKeyError raised while composing config:\nKey '(.*?)' not in '(?:Config|Turntable)'": _unknown,
     r"Ambiguous value for argument '(.*?)'\n": refusal,
+    r"Interpolation key '(.*?)' not found\n *full_key: (\S+)": _unresolved,
+    r"Recursive interpolation detected\n *full_key: (\S+)": "{} refers to itself; give it a value.".format,
+    r".*Missing mandatory value: (\S+)": "{} has no value; leave it as it is by default, or give it one.".format,
     r"GsdError raised while resolving interpolation: (.*?)(?:\n    full_key|$)": str,
 }
 
@@ -64,7 +103,7 @@ def missing_plugin(launcher: str, package: str) -> str:
 
 def explained(error: Exception) -> str:
     """Hydra's and OmegaConf's errors, with the valid choices and the nearest match."""
-    return _refusal(error) or _explained(error)
+    return _refusal(error) or _mistyped(error) or _explained(error)
 
 
 def _explained(error: Exception) -> str:
@@ -85,15 +124,19 @@ def _explained(error: Exception) -> str:
         choices = [o for o in error.options or (file.stem for file in files(group)) if o]
         return f"{group}={wrong} does not exist; choose {', '.join(choices)}{did_you_mean(wrong, choices)}"
     if isinstance(cause, omegaconf.errors.ConfigKeyError | omegaconf.errors.ConfigAttributeError):
-        key = str(cause.full_key or cause.key)
-        parent = cause.parent_node
-        choices = [str(k) for k in parent] if parent is not None else []
-        where = key.rpartition(".")[0] or "the config"
-        return (
-            f"'{key}' does not exist; {where} has {', '.join(choices)}{did_you_mean(key.rpartition('.')[2], choices)}"
-        )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return _no_such_key(cause)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not OF_OMEGACONF.match(line)]
     return " ".join(lines) + (f" ({str(cause).splitlines()[0]})" if cause is not error else "")
+
+
+def _no_such_key(error: Any) -> str:
+    """Of OmegaConf's error for a key that a section does not have."""
+    key, parent = str(error.full_key or error.key), error.parent_node
+    choices = [str(k) for k in parent] if parent is not None else []
+    group, _, name = key.rpartition(".")
+    if not choices and (options := [f"{group}={file.stem}" for file in files(group)]):
+        return f"'{key}' does not exist, since no {group} is chosen; choose {', '.join(options)}."
+    return f"'{key}' does not exist; {group or 'the config'} has {', '.join(choices)}{did_you_mean(name, choices)}"
 
 
 def _refusal(error: BaseException | None) -> str:
