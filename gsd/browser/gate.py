@@ -8,6 +8,7 @@ replaced by these. The module needs viser, and is imported where that is known t
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -24,7 +25,7 @@ from gsd.browser.hosts import refusal
 
 AT_ONCE = 100  # connections; each takes a file handle of the run's
 LONGEST = 65_536  # bytes of a message; a click has a few hundred
-FAR = 1e9
+NEAR, FAR = 1e-6, 1e9
 
 Number = Annotated[float, Interval(ge=-FAR, le=FAR)]
 Vector = tuple[Number, Number, Number]
@@ -36,7 +37,7 @@ class _Message(pydantic.BaseModel):
 
 
 class Camera(_Message):
-    """Where a browser's camera is."""
+    """Where a browser's camera is; it looks somewhere, and knows where up is."""
 
     wxyz: tuple[Number, Number, Number, Number]
     position: Vector
@@ -47,6 +48,13 @@ class Camera(_Message):
     image_width: Annotated[int, Interval(ge=0, le=65_536)]
     look_at: Vector
     up_direction: Vector
+
+    @pydantic.model_validator(mode="after")
+    def _has_directions(self) -> Camera:
+        look = tuple(there - here for there, here in zip(self.look_at, self.position, strict=True))
+        if min(math.hypot(*each) for each in (look, self.wxyz, self.up_direction)) < NEAR:
+            raise ValueError("a direction is missing")
+        return self
 
 
 class Click(_Message):

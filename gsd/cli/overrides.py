@@ -15,13 +15,12 @@ from typing import Any
 
 from gsd.cli.folders import groups, options
 from gsd.errors import GsdError
-from gsd.settings import Config
 
-SETTINGS = tuple(each.name for each in fields(Config))
 TEXTS = ("prompt", "prompting.negative")  # any text, as typed
 FILES = "prompts"  # files of prompts: a run of each line
 NAMES = ("name", "objective")  # text that Hydra can read, but not a number; null is none
 LISTED = ("experiment", "loss", "metric", "logger")  # groups of which several options may be chosen
+WITH_VALUE = ("--cfg", "-c", "--package", "-p")  # flags of Hydra's
 HELPS = ("--help", "-h", "--hydra-help")
 KEY = re.compile(r"(\+{0,2}|~)[^\W\d][\w./@$:-]*")
 EMPTY = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
@@ -42,7 +41,20 @@ def understood(arguments: Iterable[str]) -> list[str]:
     _check_flags({each.partition("=")[0] for each in arguments})
     for each in arguments:
         _check_key(each)
-    return [_understood(each, several) if "=" in each and each[0] != "-" else each for each in arguments]
+    made = [_understood(each, several) if "=" in each and each[0] != "-" else each for each in arguments]
+    return _flags_last(made)
+
+
+def _flags_last(arguments: list[str]) -> list[str]:
+    """argparse, which Hydra uses, takes KEY=VALUE words before or after its flags, but not on both sides."""
+    words, flags = [], []
+    rest = iter(arguments)
+    for each in rest:
+        if each[:1] == "-":
+            flags += [each, *([next(rest, "job")] if each in WITH_VALUE else [])]
+        else:
+            words.append(each)
+    return [*words, *flags]
 
 
 def right(key: str, text: str) -> str:
@@ -60,6 +72,8 @@ def refusal(argument: str) -> str:
         choices = ", ".join(options(group))
         several = f"; several as {group}=[A,B]" if group in LISTED else ""
         return f"Hydra cannot read {_shown(argument)}; choose {choices}{several}."
+    if key.lstrip("+") not in TEXTS and "" in map(str.strip, value.split(",")):
+        return f"{_shown(argument)} has an empty value beside a comma; leave the comma out."
     if NUMBER.fullmatch(value):
         return f"{_shown(argument)} is no number; type {key}={value.replace(',', '.')}, or add -m for a run with each."
     if value[:1] in ("[", "{") and key not in TEXTS:
@@ -133,6 +147,13 @@ def _parsed(argument: str) -> Any:
 
 
 @cache
+def _settings() -> list[str]:
+    from gsd.settings import Config  # imports OmegaConf, for which --help does not wait
+
+    return [each.name for each in fields(Config)]
+
+
+@cache
 def _readable(character: str) -> bool:
     parsed = _parsed(f"x=a{character}a")
     return parsed is not None and not parsed.is_sweep_override() and parsed.value() == f"a{character}a"
@@ -165,7 +186,7 @@ def _check_key(argument: str) -> None:
     """Refuse what cannot be the key of KEY=VALUE, and settings that are given as flags."""
     key, equals, value = argument.partition("=")
     name = key.lstrip("-")
-    if key[:1] == "-" and re.split(r"[./]", name)[0] in (*groups(), *SETTINGS):
+    if key[:1] == "-" and re.split(r"[./]", name)[0] in _settings():
         raise GsdError(f"{_shown(argument)}: settings have no dashes; type {name}={value or 'VALUE'}.")
     if key[:1] != "-" and equals and not KEY.fullmatch(key):
         raise GsdError(f"{_shown(argument)}: {key!r} is no setting; write KEY=VALUE without spaces, as in seed=1.")
@@ -193,7 +214,11 @@ def _shown(argument: str, most: int = 120) -> str:
 
 def _check_group(group: str, parsed: Any) -> None:
     """Refuse values that are no names of options."""
+    from hydra.core.override_parser.types import Glob
+
     for value in _values(parsed):
+        if isinstance(value, Glob):
+            continue
         several = isinstance(value, list) and group in LISTED
         names = value if several else [value]
         if not all(isinstance(name, str) for name in names):

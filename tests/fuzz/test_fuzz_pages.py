@@ -14,6 +14,7 @@ from onlookers import CAMERA, connected, free_port, heard, say
 from gsd.tools.view.followed import Followed
 
 viser = pytest.importorskip("viser", reason="pip install -e '.[viewer]'")
+WebSocketException = pytest.importorskip("websockets.exceptions").WebSocketException
 SIZE = (*LIGHT, "steps=6", "images_every=3")
 NEVER = ({"type": "ShareUrlRequest"}, {"type": "ShareUrlDisconnect"}, {"type": "RunJavascriptMessage", "source": "1"})
 CLICK = {
@@ -25,8 +26,6 @@ SET = [True, False, 0, 1, "0", "1", "abc", "score/gradient_rms", -5, 1e300, floa
 
 def misused(rng, port):
     """A page that was let in, and sends what it likes, and goes in the middle of it."""
-    from websockets.exceptions import WebSocketException
-
     with suppress(OSError, EOFError, WebSocketException), connected(port) as ws:
         names = [each["uuid"] for each in heard(ws) if "uuid" in each] or ["none"]
         for _ in range(rng.choice([1, 5, 20])):
@@ -137,7 +136,7 @@ def soon(true):
 
 def go_on(port):
     """What whoever looks at a paused run does in the end."""
-    with suppress(OSError, EOFError), connected(port) as ws:
+    with suppress(OSError, EOFError, WebSocketException), connected(port) as ws:
         say(ws, CAMERA)
         for each in heard(ws):
             if each.get("props", {}).get("label") == "Continue":
