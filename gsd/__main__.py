@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from itertools import pairwise
 from typing import Any
 
 from gsd.cli.errors import guarded, namesake
@@ -53,6 +54,8 @@ def main() -> None:
 
 def _dispatch(arguments: list[str]) -> None:
     name = arguments[0] if arguments else ""
+    if any(not each and before[:1] != "-" for before, each in pairwise(arguments)):
+        sys.exit("error: An argument is empty; perhaps a variable of your shell has no value.")
     if name in COMMANDS:
         sys.argv[1:] = arguments[1:]
         import_module(COMMANDS[name]).main()

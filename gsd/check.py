@@ -46,6 +46,8 @@ def chosen(cfg: DictConfig, group: str) -> dict[str, Any]:
     """The options of a group that takes several. A preset may leave numbers for a term that was not chosen."""
     if not _given(cfg, group):
         return {}
+    if "_target_" in cfg[group]:
+        raise GsdError(f"{group}._target_ has no name; begin the option's file with '# @package {group}.NAME'.")
     return {str(k): v for k, v in cfg[group].items() if not (isinstance(v, DictConfig) and "_target_" not in v)}
 
 

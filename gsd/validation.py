@@ -61,6 +61,8 @@ def _sentence(where: str, name: str, values: Mapping[Any, Any], error: Any) -> s
         except (KeyError, IndexError, TypeError):
             continue
         path.append(str(part))
+    if first["type"] == "missing" and isinstance(value, list | tuple):
+        return f"{'.'.join(filter(None, [where, *path]))}={_shown(value)} has too few values."
     if first["type"] == "missing":
         key = ".".join([where, *path, str(first["loc"][-1])])
         return (

@@ -8,13 +8,13 @@ import logging
 import socket
 import sys
 import threading
+import warnings
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
-from http import HTTPStatus
 from importlib.util import find_spec
 from typing import Any
 
-from gsd.browser.hosts import EVERYWHERE, NO_ADDRESS, refusal, warning
+from gsd.browser.hosts import EVERYWHERE, NO_ADDRESS, warning
 from gsd.errors import GsdError, reason
 
 FIRST, TRIED = 8080, 100  # ports, where none is asked for
@@ -51,47 +51,24 @@ def serving(host: str, port: int | None, title: str, named: Collection[str] = ()
     """
     import viser
 
+    from gsd.browser.gate import gated
+
     logging.getLogger("websockets").setLevel(logging.CRITICAL)  # it tells of every connection
+    warnings.filterwarnings("ignore", "Queued a .* on a closed connection", UserWarning)  # of a page just left
     chosen = _free_port(host) if port is None else port
     if problem := _problem(host, chosen):
         raise GsdError(problem)
     if sentence := warning(host, "whoever reaches it can see the run and press its buttons"):
         print(sentence, file=sys.stderr, flush=True)
-    with redirect_stdout(io.StringIO()), _gate(named):  # a banner
+    with redirect_stdout(io.StringIO()), gated(named) as tell:  # a banner
         server = viser.ViserServer(host, chosen, label=title, verbose=False)
+    tell(server)
     server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=ACCENT)
     try:
         yield server
     finally:
         with redirect_stdout(io.StringIO()):  # and a farewell
             server.stop()
-
-
-@contextmanager
-def _gate(named: Collection[str]) -> Iterator[None]:
-    """What viser serves meanwhile is for its own pages only (`gsd.browser.hosts`). It has no option for that."""
-    from websockets.asyncio import server
-    from websockets.http11 import Request
-
-    real = server.serve
-
-    def serve(*args: Any, process_request: Any, **options: Any) -> Any:
-        def checked(connection: Any, request: Request) -> Any:
-            headers = request.headers
-            found = [headers.get_all(name) for name in ("Host", "Origin")]
-            host, origin = (values[0] if values else None for values in found)
-            sentence = refusal(host, origin, connection.local_address[0], named)
-            if sentence or max(map(len, found)) > 1:
-                return connection.respond(HTTPStatus.FORBIDDEN, f"{sentence}\n")
-            return process_request(connection, request)
-
-        return real(*args, process_request=checked, **options)
-
-    server.serve = serve  # type: ignore[assignment, misc]
-    try:
-        yield
-    finally:
-        server.serve = real  # type: ignore[misc]
 
 
 def address(server: Any) -> str:

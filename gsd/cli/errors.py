@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
-from collections.abc import Callable
+import traceback
+from collections.abc import Callable, Iterable
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
-from gsd.cli.folders import files
+from gsd.cli.folders import files, groups, own_folders
 from gsd.cli.overrides import refusal
 from gsd.cli.streams import endure
 from gsd.errors import GsdError, did_you_mean
@@ -22,11 +25,75 @@ def _unknown(preset: str, key: str) -> str:
     return f"The preset {preset} sets '{key}', which does not exist{did_you_mean(key, known) or '; see gsd --help'}"
 
 
+def _no_group(preset: str | None, group: str) -> str:
+    if preset and (found := re.fullmatch(r"(?:experiment|scale)/([\w/]+).*", group)):
+        return f"In the defaults of the preset {preset}, write '- override /{found[1]}: OPTION', with a slash in front."
+    where = f"The preset {preset}" if preset else f"{group}=..."
+    return (
+        f"{where} sets the group '{group}', which does not exist{did_you_mean(group, groups()) or '; see gsd --help'}"
+    )
+
+
+def _wrong_type(preset: str, said: str, key: str) -> str:
+    wanted = next((words for told, words in SHOULD_BE.items() if told in said), "")
+    what = f"{key or 'a section'} should be {wanted}" if wanted else f"{key or 'something'} is wrong: {said}"
+    chosen = f"; in its defaults a group is chosen as '- override /{key}: OPTION'" if key in groups() else ""
+    return f"In the preset {preset}, {what}{chosen}."
+
+
+NO_PLACE = {  # what is wrong with a path that was given, or with its disk
+    *(errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EEXIST, errno.EINVAL),
+}
+LEADS_BACK = "The defaults list of an option or preset leads back to itself; leave that out of it."
+# What OmegaConf says of a value of the wrong type -> what it should be
+SHOULD_BE = {
+    "to Integer": "a whole number",
+    "to Float": "a number",
+    "not a valid bool": "true or false",
+    "to string": "a text",
+    "not Optional": "set to something, or left out",
+    "not a subclass": "set by its own settings, as KEY.SETTING=VALUE",
+    "with ListConfig": "set by its own settings, not by a list",
+}
+
+
+def _mistyped(error: Exception) -> str:
+    """Of KEY=VALUE where the setting is of another type; else ''."""
+    found = re.fullmatch(r"Error merging override (.*)", str(error), re.DOTALL)
+    override, cause = found[1] if found else "", str(error.__cause__)
+    key, _, value = override.partition("=")
+    wanted = next((words for said, words in SHOULD_BE.items() if said in cause), "")
+    if not (override and wanted):
+        return ""
+    hint = ""
+    if wanted == "a whole number":
+        try:
+            number = float(value)
+            hint = f"; write {key}={int(number)}" if number.is_integer() else ""
+        except (ValueError, OverflowError):
+            pass
+    return f"{override} should be {wanted}{hint}."
+
+
+def _unresolved(name: str, key: str) -> str:
+    return f"{key} refers to ${{{name}}}, which does not exist; ${{steps}} is a setting, \\${{steps}} the text itself."
+
+
+OF_OMEGACONF = re.compile(r" *(full_key:|object_type=)")  # lines that say where its own objects are
 # What their messages begin with, and what is said instead
 SAID: dict[str, Callable[..., str]] = {
-    r"In '(.*?)': ConfigKeyError raised while composing config:\nKey '(.*?)' not in '(?:Config|Turntable)'": _unknown,
+    r"In '(.*?)': ConfigKeyError raised while composing config:\nKey '(.*?)' not in '\w+'": _unknown,
+    r"In '(.*?)': \w+ raised while composing config:\n(.*?)(?:\n *full_key: (\S*).*)?$": _wrong_type,
+    r"(?:In '(.*?)': )?Could not override '(.*?)'\. No match": _no_group,
+    r"Multiple values for (\S+)\.": "{0} is chosen twice; in a preset write '- override /{0}: OPTION'.".format,
     r"Ambiguous value for argument '(.*?)'\n": refusal,
+    r"Interpolation key '(.*?)' not found\n *full_key: (\S+)": _unresolved,
+    r"Recursive interpolation detected\n *full_key: (\S+)": "{} refers to itself; give it a value.".format,
+    r".*Missing mandatory value: (\S+)": "{} has no value; leave it as it is by default, or give it one.".format,
     r"GsdError raised while resolving interpolation: (.*?)(?:\n    full_key|$)": str,
+    r"\w+ raised while resolving interpolation: \"?(.*?)\"?\n *full_key: (\S+)": "{1} cannot be read: {0}.".format,
+    r"(Unsupported interpolation type .*?)\n *full_key: (\S+)": "{1} cannot be read: {0}.".format,
 }
 
 
@@ -43,6 +110,20 @@ def guarded(main: Callable[[], None]) -> None:
         sys.exit(f"error: {error}")
     except (hydra.errors.HydraException, omegaconf.errors.OmegaConfBaseException) as error:
         sys.exit(f"error: {explained(error)}")
+    except RecursionError as error:
+        if not leads_back(error):
+            raise
+        sys.exit(f"error: {LEADS_BACK}")
+    except OSError as error:
+        if error.errno not in NO_PLACE or not isinstance(error.filename, str | Path):
+            raise
+        sys.exit(f"error: {error.filename} cannot be read or written: {error.strerror}.")
+
+
+def leads_back(error: RecursionError) -> bool:
+    """Whether Hydra has gone round in a circle of defaults lists."""
+    frames = traceback.walk_tb(error.__traceback__)
+    return any(frame.f_code.co_filename.endswith("defaults_list.py") for frame, _ in frames)
 
 
 def namesake() -> str:
@@ -64,7 +145,7 @@ def missing_plugin(launcher: str, package: str) -> str:
 
 def explained(error: Exception) -> str:
     """Hydra's and OmegaConf's errors, with the valid choices and the nearest match."""
-    return _refusal(error) or _explained(error)
+    return _refusal(error) or _mistyped(error) or _explained(error)
 
 
 def _explained(error: Exception) -> str:
@@ -82,18 +163,32 @@ def _explained(error: Exception) -> str:
         return missing_plugin("slurm", "hydra_submitit_launcher")
     group, _, wrong = missing.rpartition("/")
     if isinstance(error, hydra.errors.MissingConfigException) and group:
-        choices = [o for o in error.options or (file.stem for file in files(group)) if o]
-        return f"{group}={wrong} does not exist; choose {', '.join(choices)}{did_you_mean(wrong, choices)}"
+        return _no_option(group, wrong, error.options or ())
     if isinstance(cause, omegaconf.errors.ConfigKeyError | omegaconf.errors.ConfigAttributeError):
-        key = str(cause.full_key or cause.key)
-        parent = cause.parent_node
-        choices = [str(k) for k in parent] if parent is not None else []
-        where = key.rpartition(".")[0] or "the config"
-        return (
-            f"'{key}' does not exist; {where} has {', '.join(choices)}{did_you_mean(key.rpartition('.')[2], choices)}"
-        )
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        return _no_such_key(cause)
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not OF_OMEGACONF.match(line)]
     return " ".join(lines) + (f" ({str(cause).splitlines()[0]})" if cause is not error else "")
+
+
+def _no_option(group: str, wrong: str, known: Iterable[str]) -> str:
+    """Of GROUP=WRONG. Of a preset's defaults list, Hydra looks below the preset's own folder."""
+    if (inner := group.rpartition("/")[2]) in groups() and inner != group:
+        return f"{group}={wrong} does not exist; in a preset's defaults write '- override /{inner}: {wrong}'."
+    near = next((file for folder in own_folders() for file in folder.glob(f"{group}/*") if file.stem == wrong), None)
+    if near is not None and near.suffix != ".yaml":
+        return f"{group}={wrong} does not exist; rename {near} to {wrong}.yaml, since options are .yaml files."
+    choices = [each for each in known or (file.stem for file in files(group)) if each]
+    return f"{group}={wrong} does not exist; choose {', '.join(choices)}{did_you_mean(wrong, choices)}"
+
+
+def _no_such_key(error: Any) -> str:
+    """Of OmegaConf's error for a key that a section does not have."""
+    key, parent = str(error.full_key or error.key), error.parent_node
+    choices = [str(k) for k in parent] if parent is not None else []
+    group, _, name = key.rpartition(".")
+    if not choices and (options := [f"{group}={file.stem}" for file in files(group)]):
+        return f"'{key}' does not exist, since no {group} is chosen; choose {', '.join(options)}."
+    return f"'{key}' does not exist; {group or 'the config'} has {', '.join(choices)}{did_you_mean(name, choices)}"
 
 
 def _refusal(error: BaseException | None) -> str:

@@ -57,8 +57,8 @@ def use(folders: Iterable[Path]) -> None:
     """
     names = list(dict.fromkeys(map(str, folders)))
     if names:
+        _check([Path(name) for name in names])  # first: a notebook goes on with the folders that it had
         os.environ[VARIABLE] = os.pathsep.join(names)
-        _check(own_folders())
         sys.path.extend(name for name in names if name not in sys.path)
 
 

@@ -5,6 +5,7 @@ The one file that asks Hydra's global state; everything else reads the node `hyd
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from gsd.cli.errors import explained
+from gsd.cli.errors import LEADS_BACK, explained, leads_back
 from gsd.cli.folders import CONF, adopt, files, own_folders, use
 from gsd.cli.overrides import FILES, understood
 from gsd.config import register
@@ -55,6 +56,10 @@ def compose(*overrides: str) -> DictConfig:
         made = _with(cfg, cfg.hydra, "sweep.dir", "sweeper.params")
     except (HydraException, OmegaConfBaseException) as error:
         raise GsdError(explained(error)) from error
+    except RecursionError as error:
+        if not leads_back(error):
+            raise
+        raise GsdError(LEADS_BACK) from error
     _refuse_unknown_terms(made)
     with open_dict(made):  # not resolved: the folder's name follows the config, whatever is changed in it
         made.hydra.run = OmegaConf.to_container(cfg.hydra.run, resolve=False)
@@ -86,6 +91,7 @@ def of_job(cfg: DictConfig) -> DictConfig:
 
     use(own_folders())
     _refuse_lone_prompts(HydraConfig.get())
+    _tell_of_a_sweep(HydraConfig.get())
     _refuse_unknown_terms(cfg)
     return _with(cfg, HydraConfig.get(), "runtime.output_dir")
 
@@ -114,6 +120,15 @@ def _refuse_lone_prompts(hydra: Any) -> None:
     files = (hydra.sweeper.get("params") or {}).get(FILES)
     if files is not None and hydra.mode != RunMode.MULTIRUN:
         raise GsdError(f'{FILES}={files} makes a run of each line; add -m, or give one prompt as prompt="an owl".')
+
+
+def _tell_of_a_sweep(hydra: Any) -> None:
+    """A preset may say what is swept over; without -m it is one run, of the values by default."""
+    from hydra.types import RunMode
+
+    keys = ", ".join(map(str, hydra.sweeper.get("params") or {}))
+    if keys and hydra.mode != RunMode.MULTIRUN:
+        print(f"warning: the preset sweeps over {keys}, which is one run without -m.", file=sys.stderr, flush=True)
 
 
 def _refuse_unknown_terms(cfg: DictConfig) -> None:

@@ -6,8 +6,10 @@ A prompt is text: it is quoted here as Hydra would have it, unless it may mean s
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -18,6 +20,11 @@ TEXTS = ("prompt", "prompting.negative")  # any text, as typed
 FILES = "prompts"  # files of prompts: a run of each line
 NAMES = ("name", "objective")  # text that Hydra can read, but not a number; null is none
 LISTED = ("experiment", "loss", "metric", "logger")  # groups of which several options may be chosen
+WITH_VALUE = ("--cfg", "-c", "--package", "-p")  # flags of Hydra's
+HELPS = ("--help", "-h", "--hydra-help")
+KEY = re.compile(r"(\+{0,2}|~)[^\W\d][\w./@$:-]*")
+EMPTY = ("hydra.run.dir", "hydra.sweep.dir", "hydra.sweep.subdir")
+NUMBER = re.compile(r"-?\d+,\d+", re.ASCII)  # with a comma for the point
 FUNCTIONS = ("choice(", "range(", "interval(", "glob(", "shuffle(", "sort(", "tag(", "str(")  # of Hydra's grammar
 
 
@@ -31,7 +38,23 @@ def understood(arguments: Iterable[str]) -> list[str]:
     if several and (shows := {"--cfg", "-c", "--info", "-i"} & set(arguments)):
         raise GsdError(f"{min(shows)} shows what one run makes; leave -m and the values of the sweep out.")
     _check_sweeper(arguments)
-    return [_understood(each, several) if "=" in each and each[0] != "-" else each for each in arguments]
+    _check_flags({each.partition("=")[0] for each in arguments})
+    for each in arguments:
+        _check_key(each)
+    made = [_understood(each, several) if "=" in each and each[0] != "-" else each for each in arguments]
+    return _flags_last(made)
+
+
+def _flags_last(arguments: list[str]) -> list[str]:
+    """argparse, which Hydra uses, takes KEY=VALUE words before or after its flags, but not on both sides."""
+    words, flags = [], []
+    rest = iter(arguments)
+    for each in rest:
+        if each[:1] == "-":
+            flags += [each, *([next(rest, "job")] if each in WITH_VALUE else [])]
+        else:
+            words.append(each)
+    return [*words, *flags]
 
 
 def right(key: str, text: str) -> str:
@@ -44,6 +67,17 @@ def refusal(argument: str) -> str:
     key, equals, value = argument.partition("=")
     if not equals:
         return f'{argument!r} is no KEY=VALUE; a text of several words needs quotes, as in prompt="a cat with a hat".'
+    group = key.lstrip("+").partition("@")[0]
+    if group in groups():
+        choices = ", ".join(options(group))
+        several = f"; several as {group}=[A,B]" if group in LISTED else ""
+        return f"Hydra cannot read {_shown(argument)}; choose {choices}{several}."
+    if key.lstrip("+") not in TEXTS and "" in map(str.strip, value.split(",")):
+        return f"{_shown(argument)} has an empty value beside a comma; leave the comma out."
+    if NUMBER.fullmatch(value):
+        return f"{_shown(argument)} is no number; type {key}={value.replace(',', '.')}, or add -m for a run with each."
+    if value[:1] in ("[", "{") and key not in TEXTS:
+        return f"Hydra cannot read {_shown(argument)}; put the texts in it into quotes, as in 'KEY=[\"a=b\"]'."
     odd = next((c for c in value if not _readable(c)), None)
     what = f"the character {odd!r} in" if odd else "the value of"
     sweep = ", or add -m to run with each of the values" if odd == "," else ""
@@ -113,6 +147,13 @@ def _parsed(argument: str) -> Any:
 
 
 @cache
+def _settings() -> list[str]:
+    from gsd.settings import Config  # imports OmegaConf, for which --help does not wait
+
+    return [each.name for each in fields(Config)]
+
+
+@cache
 def _readable(character: str) -> bool:
     parsed = _parsed(f"x=a{character}a")
     return parsed is not None and not parsed.is_sweep_override() and parsed.value() == f"a{character}a"
@@ -128,6 +169,33 @@ def quoted(text: str) -> str:
 def _bare(value: str) -> str:
     """Without quotes at its ends, which were meant for Hydra."""
     return value.strip(value[0]) if value and value[0] in "'\"" else value
+
+
+def _check_flags(given: set[str]) -> None:
+    """Refuse Hydra's flags for other programs, and those that would do nothing."""
+    if wrong := given & {"--config-name", "-cn", "--config-path", "-cp", "--experimental-rerun"}:
+        raise GsdError(
+            f"{min(wrong)}: gsd has a main config of its own; a preset is experiment=NAME, and options of your own lie "
+            "in a folder, --config-dir FOLDER."
+        )
+    if (wrong := given & {"--resolve", "--package", "-p"}) and not given & {"--cfg", "-c", *HELPS}:
+        raise GsdError(f"{min(wrong)} belongs to --cfg job.")
+
+
+def _check_key(argument: str) -> None:
+    """Refuse what cannot be the key of KEY=VALUE, and settings that are given as flags."""
+    key, equals, value = argument.partition("=")
+    name = key.lstrip("-")
+    if key[:1] == "-" and re.split(r"[./]", name)[0] in _settings():
+        raise GsdError(f"{_shown(argument)}: settings have no dashes; type {name}={value or 'VALUE'}.")
+    if key[:1] != "-" and equals and not KEY.fullmatch(key):
+        raise GsdError(f"{_shown(argument)}: {key!r} is no setting; write KEY=VALUE without spaces, as in seed=1.")
+    if key in EMPTY and equals and not value:
+        raise GsdError(f"{key}= names no folder; hydra.run.dir=. would be the present one.")
+    if key[:1] == "~" and not equals and key[1:] in groups():
+        choices = options(key[1:])
+        instead = f"{key[1:]}=none" if "none" in choices else f"choose {', '.join(choices)}"
+        raise GsdError(f"{key}: a group cannot be left out; {instead}.")
 
 
 def _check_sweeper(arguments: list[str]) -> None:
@@ -146,7 +214,11 @@ def _shown(argument: str, most: int = 120) -> str:
 
 def _check_group(group: str, parsed: Any) -> None:
     """Refuse values that are no names of options."""
+    from hydra.core.override_parser.types import Glob
+
     for value in _values(parsed):
+        if isinstance(value, Glob):
+            continue
         several = isinstance(value, list) and group in LISTED
         names = value if several else [value]
         if not all(isinstance(name, str) for name in names):

@@ -1,7 +1,7 @@
 """How Hydra reads a yaml of conf/ and of one's own folders: nothing that is written in it is dropped or changed.
 
 - A preset is merged into the whole config, and says so in its first line; without that line Hydra would put it aside.
-- Prompts are the text that is written: YAML would make `no` a boolean and 1e3 a number.
+- Prompts and names are the text that is written: YAML would make `no` a boolean and 1e3 a number.
 - A file that is no YAML is one sentence.
 """
 
@@ -16,7 +16,7 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from omegaconf import OmegaConf
 from omegaconf._utils import get_yaml_loader
 
-from gsd.cli.overrides import TEXTS
+from gsd.cli.overrides import NAMES, TEXTS
 from gsd.errors import GsdError, reason
 
 SCHEME = "gsd"
@@ -40,38 +40,56 @@ class Source(FileConfigSource):
             text = file.read_text(encoding="utf-8-sig")  # without the mark that some editors put first
             header = self._get_header_dict(text)
             content = _parsed(text)
+            config = OmegaConf.create(content if isinstance(content, dict) else {})
+        except RecursionError as error:
+            raise GsdError(f"{file} cannot be read: a value in it holds itself.") from error
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise GsdError(f"{file} cannot be read: {_told(error)}.") from error
         if name.startswith(PRESETS) and header["package"] != "_global_":
             raise GsdError(f"{file} is a preset and its first line is not {GLOBAL!r}; add it, or nothing in it counts.")
         if not isinstance(content, dict):
             raise GsdError(f"{file} should hold KEY: VALUE lines, and holds a {type(content).__name__}.")
-        return ConfigResult(
-            provider=self.provider, path=f"{SCHEME}://{self.path}", config=OmegaConf.create(content), header=header
-        )
+        if "defaults" in content:
+            _check_defaults(file, content["defaults"])
+        return ConfigResult(provider=self.provider, path=f"{SCHEME}://{self.path}", config=config, header=header)
+
+
+def _check_defaults(file: Path, listed: Any) -> None:
+    """A list of texts and of GROUP: OPTION; Hydra's own checks are asserts. `override /noising: random` is a key."""
+    for each in listed if isinstance(listed, list) else [None]:
+        pairs = list(each.items()) if isinstance(each, dict) else [("", each)]
+        names = [name for _, value in pairs for name in (value if isinstance(value, list) else [value])]
+        chosen = isinstance(each, dict) and all(name is None or isinstance(name, str) for name in names)
+        if len(pairs) != 1 or not (isinstance(each, str) or chosen):
+            raise GsdError(
+                f"{file}: its defaults should be a list of options, as in '- override /noising: random', and hold "
+                f"{listed if each is None else each!r}."
+            )
 
 
 def _parsed(text: str) -> Any:
-    """The content of a yaml, as OmegaConf has it, but with prompts as they are written."""
+    """The content of a yaml, as OmegaConf has it, but with prompts and names as they are written."""
     loader: Any = get_yaml_loader()(text)
     try:
         node = loader.get_single_node()
         if node is None:
             return {}
-        for path in TEXTS:
-            _keep(node, path.split("."))
+        for path in (*TEXTS, *NAMES):
+            _keep(node, path.split("."), null=path in NAMES)
         return loader.construct_document(node)
     finally:
         loader.dispose()
 
 
-def _keep(node: yaml.Node, path: list[str]) -> None:
-    """Make the plain scalar at a path a text."""
+def _keep(node: yaml.Node, path: list[str], null: bool) -> None:
+    """Make the plain scalar at a path a text; null: but for null."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == path[0] and path[1:]:
-                _keep(value, path[1:])
+                _keep(value, path[1:], null)
             elif key.value == path[0] and isinstance(value, yaml.ScalarNode) and value.value:
+                if null and value.tag == "tag:yaml.org,2002:null":
+                    continue
                 value.tag = "tag:yaml.org,2002:str"
 
 

@@ -78,7 +78,7 @@ class RunFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise GsdError(f"The run folder {self.path} cannot be made: {error.strerror}.") from error
+            raise GsdError(f"The folder {self.path} cannot be made: {error.strerror}.") from error
 
     def __truediv__(self, name: str) -> Path:
         return self.path / name
@@ -134,13 +134,15 @@ class RunFolder:
         final = self / name
         if not self._holds(final.parent):
             raise GsdError(f"{final.parent} leads out of the folder {self.path}; remove that link.")
+        if final.exists() and not (final.is_file() or final.is_dir()):
+            raise GsdError(f"{final} is a device, which a file cannot take the place of; give another one.")
         partial = temporary(final)
         try:
             final.parent.mkdir(parents=True, exist_ok=True)
             partial.unlink(missing_ok=True)  # which may be a link
             yield partial
             os.replace(partial, final)
-        except (IsADirectoryError, NotADirectoryError, FileExistsError, PermissionError) as error:
+        except (IsADirectoryError, NotADirectoryError, FileExistsError, FileNotFoundError, PermissionError) as error:
             raise GsdError(f"{final} cannot be written: {error.strerror}.") from error
         finally:
             with suppress(OSError):

@@ -16,12 +16,18 @@ from typing import Any
 from gsd.errors import GsdError
 from gsd.identity import MEASURED, Identity, of_settings
 from gsd.results.folder import RunFolder
-from gsd.results.reading import checked, read_json
+from gsd.results.reading import checked, read_json, there
 from gsd.results.runs import Run
 
 FILE = "identity.json"
 RESULTS = ("DONE", "checkpoint.pt")  # without these there is nothing to be taken for another run's
 NAMED = 3  # differences in a sentence
+OURS = ("representation", "guidance", "noising")  # sections of every run's config.yaml
+WRITTEN = (  # what a run puts into its folder, in the place of whatever is there
+    "config.yaml", "overrides.yaml", "choices.yaml", "summary.json", "checkpoint.pt", "metrics.jsonl",
+    "histograms.jsonl", "evaluations.jsonl", "evaluation.json", "scene.ply", "field.safetensors", "turntable.mp4",
+    "turntable_dark.mp4", "turntable.png", "views", "strips", "frames", "stages", "start.png",
+)  # fmt: skip
 
 
 def sign(folder: RunFolder, asked: Identity, machine: dict[str, str]) -> None:
@@ -50,6 +56,21 @@ def stored(folder: Path, device: str = "") -> Identity | None:
         return found
     config = Run(folder).config
     return of_settings(config, device, with_files=False) if config else None
+
+
+def refuse_files_of_others(folder: Path) -> None:
+    """Raise GsdError for a folder that is no run's, and has files where a run would write its own."""
+    mine = [name for name in WRITTEN if there(folder / name)]
+    if not mine or there(folder / FILE):
+        return
+    try:
+        config = Run(folder).config
+    except GsdError:
+        config = None
+    if not config or any(key not in config for key in OURS):
+        raise GsdError(
+            f"{folder} is no run folder, and its {', '.join(mine[:NAMED])} would be written over; take another folder."
+        )
 
 
 def has_results(folder: Path) -> bool:

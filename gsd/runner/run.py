@@ -20,7 +20,7 @@ from gsd.cli.hydra import choices, plain, run_folder
 from gsd.errors import GsdError
 from gsd.identity import Identity, identity
 from gsd.results.folder import STAGES, RunFolder
-from gsd.results.owner import belongs, sign
+from gsd.results.owner import belongs, refuse_files_of_others, sign
 from gsd.results.reading import there
 from gsd.results.runs import Run
 from gsd.settings import start_of
@@ -63,24 +63,33 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
     if belongs(home.path, asked) and home.done:
         print(f"Already done: {home.path}")
         return Run(home.path)
+    refuse_files_of_others(home.path)
     home.refuse_links()
     with home.lock():
         if not belongs(home.path, asked):  # asked again: another process may just have left
             print(f"The turntable or the metrics have changed: {home.path} is measured anew.")
-            (home / "DONE").unlink(missing_ok=True)
         try:
             _run(_through_stages(cfg, home, asked), home, asked)
         except GsdError as error:
-            home.fail(f"{error}\n")
+            _fail(home, f"{error}\n", cfg)
             raise
         except Exception as error:
             sentence = _told(error, home, cfg)
-            home.fail(f"{sentence}\n" if sentence else traceback.format_exc())
+            _fail(home, f"{sentence}\n" if sentence else traceback.format_exc(), cfg)
             if sentence:
                 raise GsdError(sentence) from error
             raise
     print(f"Done: {home.path}")
     return Run(home.path)
+
+
+def _fail(home: RunFolder, text: str, cfg: DictConfig) -> None:
+    """Of a run that is done, to be measured anew, a command that was refused before it changed anything changes nothing
+    now; a sweep, which says what has become of its runs by their folders, has to see that."""
+    if home.done and cfg.hydra.mode != RunMode.MULTIRUN:
+        return
+    (home / "DONE").unlink(missing_ok=True)
+    home.fail(text)
 
 
 def _through_stages(cfg: DictConfig, home: RunFolder, asked: Identity) -> DictConfig:
@@ -204,7 +213,8 @@ def _machine(device: torch.device, asked: Identity) -> dict[str, str]:
 
 def _write_down(cfg: DictConfig, folder: RunFolder, asked: Identity, machine: dict[str, str]) -> None:
     """What was asked for, so that the folder of a run that is not done says it too."""
-    (folder / "FAILED").unlink(missing_ok=True)
+    for name in ("DONE", "FAILED"):
+        (folder / name).unlink(missing_ok=True)
     sign(folder, asked, machine)
     folder.write("config.yaml", OmegaConf.to_yaml(plain(cfg), resolve=True))
     folder.write("overrides.yaml", OmegaConf.to_yaml(cfg.hydra.overrides.task))

@@ -44,9 +44,12 @@ def _run(args: argparse.Namespace) -> None:
     device, words = parted(args.arguments)
     folders = [word for word in words if not word.startswith(("metric=", "metric."))]
     overrides = [word for word in words if word not in folders]
-    for value, flag, least in ((args.views, "--views", 8), (args.resolution, "--resolution", 8)):
-        if value is not None and value < least:
-            raise GsdError(f"{flag} {value}: must be at least {least}.")
+    for value, flag, most in ((args.views, "--views", 3600), (args.resolution, "--resolution", 4096)):
+        if value is not None and not 8 <= value <= most:
+            raise GsdError(f"{flag} {value}: must be from 8 to {most}.")
+    for word in words:
+        if "=" in word and word in folders and not Path(word).exists():
+            raise GsdError(f"{word}: only metric= and what begins with metric. can be set, and device=; leave it out.")
     if not folders:
         raise GsdError("No folder is given; say for example gsd evaluate outputs.")
     runs, named = find_runs(folders), _composed(overrides)
@@ -56,7 +59,7 @@ def _run(args: argparse.Namespace) -> None:
             section = _of_run(run, overrides) if named is None else named
             measured[run] = evaluate(run, section, device, args.views, args.resolution)
         except GsdError as error:
-            print(f"{run.path}: {error} Left out.", file=sys.stderr)
+            print(f"{run.path}: {str(error).removesuffix('.')}. Left out.", file=sys.stderr)
     if not measured:
         raise GsdError("no run could be evaluated.")
     _show(measured)

@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from gsd.cli.errors import guarded
+from gsd.errors import GsdError
 
 
 def main() -> None:
@@ -23,6 +24,8 @@ def main() -> None:
 
 
 def _run(overrides: list[str], out: Path) -> None:
+    from omegaconf import OmegaConf
+
     from gsd.backend.images import png
     from gsd.cli.hydra import compose
     from gsd.config import make
@@ -32,6 +35,8 @@ def _run(overrides: list[str], out: Path) -> None:
     from gsd.random import Stream
 
     cfg = compose(*overrides)
+    if missing := sorted(str(key) for key in OmegaConf.missing_keys(cfg.init)):
+        raise GsdError(f"init.{missing[0]} has no value; add init.{missing[0]}=...")
     context = context_of(cfg)
     init = make_init(cfg, context)
     if isinstance(init, AsksPrior) and init.asks_prior:

@@ -47,28 +47,30 @@ def test_foreign(host, origin):
 
 UPGRADE = (
     "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {origin}\r\n\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: {origin}\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n"
 )
 
 
 def test_the_viewer_answers_its_own_pages_alone(capsys):
-    pytest.importorskip("viser", reason="pip install -e '.[viewer]'")
+    viser = pytest.importorskip("viser", reason="pip install -e '.[viewer]'")
     with serving("0.0.0.0", None, "owl", ["gpu7.example"]) as server:
         assert "0.0.0.0 is every network of this machine" in capsys.readouterr().err
         port = server.get_port()
 
-        def status(host, origin=None):
+        def status(host, origin=None, protocol=f"viser-v{viser.__version__}"):
             if origin is None:
                 connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
                 connection.request("GET", "/", headers={"Host": host})
                 return connection.getresponse().status
             with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-                connection.sendall(UPGRADE.format(host=host, origin=origin).encode())
+                connection.sendall(UPGRADE.format(host=host, origin=origin, protocol=protocol).encode())
                 return int(connection.recv(100).split()[1])
 
         own = f"127.0.0.1:{port}"
         assert [status(host) for host in (own, "gpu7.example", "evil.example")] == [200, 200, 403]
         assert status(own, "http://evil.example") == status("evil.example", "http://evil.example") == 403
         assert status(own, f"http://{own}") == 101
+        assert status(own, f"http://{own}", "viser-v[red]0") == 400
+        assert capsys.readouterr().out == ""  # what a stranger says is not printed
     with pytest.raises(GsdError, match="needs an address"), serving("", None, "owl"):
         pass

@@ -7,13 +7,16 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from launch import ROOT
 from omegaconf import OmegaConf
 
+from gsd.check import check
 from gsd.cli.hydra import compose
 from gsd.cli.overrides import right, understood
 from gsd.errors import GsdError
+from gsd.identity import signature
 
 PROMPTS = (
     "an owl!  and more!",
@@ -96,9 +99,18 @@ def test_a_refusal_names_the_character_and_gives_the_argument_to_paste(typed, od
 
 
 def test_a_sweep_over_prompts_is_one_of_texts():
-    assert understood(["-m", "prompt=a cat!,12,an owl"]) == ["-m", 'prompt="a cat!","12",an owl']
+    assert understood(["-m", "prompt=a cat!,12,an owl"]) == ['prompt="a cat!","12",an owl', "-m"]
     with pytest.raises(GsdError, match="leave -m"):
         understood(["--multirun", "seed=1,2", "--info"])
+
+
+@pytest.mark.parametrize(
+    "typed", [["-m", "seed=1,2", "steps=3"], ["seed=1,2", "--multirun", "steps=3"], ["seed=1,2", "steps=3", "-m"]]
+)
+def test_flags_may_stand_anywhere(typed):
+    """argparse would call the words behind one unrecognized."""
+    assert understood(typed)[:2] == ["seed=1,2", "steps=3"]
+    assert sorted(understood(typed)) == sorted(typed)
 
 
 @pytest.mark.parametrize(
@@ -126,12 +138,37 @@ def test_a_group_set_to_no_name_is_refused_with_the_names(typed):
         ("+loss.sparsty.weight=1", "did you mean sparsity"),
         ("+loss.tv.wieght=1", "did you mean weight"),
         ("+metric.thruth.azimuths=9", "did you mean truth"),
+        ("images_every=5e2", "images_every=5e2 should be a whole number; write images_every=500."),
+        ("threads=1.5", "threads=1.5 should be a whole number."),
+        ("turntable.distance=far", "turntable.distance=far should be a number."),
+        ("profile=perhaps", "profile=perhaps should be true or false."),
+        ("turntable=[3]", "turntable=[3] should be set by its own settings, not by a list."),
+        ("seed=null", "seed=null should be set to something"),
+        ("densify.until=7", "since no densify is chosen; choose densify=default, densify=mcmc"),
+        ("metric=truth,", "choose a_lpips, clip_score"),
+        ("steps=7,", "leave the comma out"),
+        ("sigma.t_max=0,5", "sigma.t_max=0,5 is no number; type sigma.t_max=0.5"),
+        ("stages={coarse: [seed=1]}", "put the texts in it into quotes"),
+        ("--resolve", "belongs to --cfg job"),
+        ("-cn=other", "gsd has a main config of its own"),
+        ("=owl", "'' is no setting; write KEY=VALUE"),
+        ("steps =5", "'steps ' is no setting"),
+        ("++:seed=5", "is no setting"),
+        ("--guidance.guidance_scale=8", "type guidance.guidance_scale=8."),
+        ("-seed", "type seed=VALUE."),
+        ("hydra.run.dir=", "names no folder"),
+        ("~metric", "a group cannot be left out; metric=none."),
+        ("~camera", "a group cannot be left out; choose orbit."),
+        ("prompt=${owl}", "prompt refers to ${owl}, which does not exist"),
+        ("prompt=${oc.env:GSD_NOT_THERE}", "prompt cannot be read: Environment variable 'GSD_NOT_THERE' not found."),
+        ("prompt=a ${place:1}", "prompt cannot be read: Unsupported interpolation type place."),
+        ("prompt=${name} ${prompt}", "prompt refers to itself; give it a value."),
     ],
 )
 def test_other_values_are_one_sentence(typed, said):
     with pytest.raises(GsdError, match=re.escape(said)) as refused:
-        compose(typed)
-    assert "\n" not in str(refused.value)
+        signature(compose(typed))
+    assert not re.search(r"\n|full_key|object_type|merging", str(refused.value))
 
 
 def test_presets_are_read_as_they_are_written_or_refused(gsd, tmp_path):
@@ -170,6 +207,64 @@ def test_presets_are_read_as_they_are_written_or_refused(gsd, tmp_path):
     marked = compose("--config-dir", str(tmp_path / "mine"), "experiment=marked")
     assert (marked.prompt, marked.prompting.negative) == ("on", "1e-3")
     assert compose("--config-dir", str(tmp_path / "mine"), "experiment=dated").prompt == "1999-12-31"
+
+
+FIRST = "# @package _global_\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (FIRST + "negative: x\nprompting:\n  negative: [a]\n", "sets 'negative', which does not exist"),
+        (FIRST + "seed: [1]\n", "In the preset experiment/odd, seed should be a whole number."),
+        (FIRST + "turntable:\n  fov: wide\n", "turntable.fov should be a number."),
+        (FIRST + "metric: [truth]\n", "should be set by its own settings, not by a list"),
+        (FIRST + "defaults:\n  - guidance: sds\n", "write '- override /guidance: sds'"),
+        (
+            FIRST + "defaults:\n  - /guidance: sds\n",
+            "guidance is chosen twice; in a preset write '- override /guidance",
+        ),
+        (FIRST + "defaults:\n  - override /gidance: sds\n", "did you mean guidance?"),
+        (FIRST + "defaults:\n  - override hydra/launcher: joblib\n", "write '- override /hydra/launcher: OPTION'"),
+        (FIRST + "defaults: sds\n", "its defaults should be a list of options"),
+        (FIRST + "defaults: [2.5]\n", "its defaults should be a list of options"),
+        (FIRST + "defaults: [[sds]]\n", "its defaults should be a list of options"),
+        (FIRST + "defaults:\n  - override /loss: {a: opaque}\n", "its defaults should be a list of options"),
+        (FIRST + "defaults: [odd]\n", "leads back to itself"),
+        (FIRST + "loss: &x\n  tv: *x\n", "odd.yaml cannot be read: a value in it holds itself."),
+        (FIRST + "hydra:\n  launcher:\n    cores: 3\n", "sets 'cores', which does not exist"),
+    ],
+)
+def test_a_preset_with_a_mistake_is_refused_in_a_sentence_that_names_it(tmp_path, text, said, monkeypatch):
+    monkeypatch.setenv("GSD_CONF", "")
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/odd.yaml").write_text(text)
+    with pytest.raises(GsdError, match=re.escape(said)) as refused:
+        compose("--config-dir", str(tmp_path), "experiment=odd")
+    assert not re.search(r"\n|full_key|object_type|Config\b|raised", str(refused.value))
+
+
+def test_names_in_presets_are_text_and_options_are_yaml_files(tmp_path, monkeypatch):
+    monkeypatch.setenv("GSD_CONF", "")
+    (tmp_path / "experiment").mkdir()
+    for name, text in {"off": "name: off\nobjective: 1e2\n", "none": "name: ~\nobjective: null\n"}.items():
+        (tmp_path / f"experiment/{name}.yaml").write_text(FIRST + text)
+    (tmp_path / "experiment/short.yml").write_text(FIRST)
+    found = compose("--config-dir", str(tmp_path), "experiment=off")
+    assert (found.name, found.objective) == ("off", "1e2")
+    found = compose("--config-dir", str(tmp_path), "experiment=none")
+    assert (found.name, found.objective) == (None, None)
+    with pytest.raises(GsdError, match=r"rename .*/short\.yml to short\.yaml"):
+        compose("--config-dir", str(tmp_path), "experiment=short")
+
+
+def test_a_loss_without_a_name_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("GSD_CONF", "")
+    (tmp_path / "loss").mkdir()
+    (tmp_path / "loss/mine.yaml").write_text("_target_: gsd.loss.sparsity.Sparsity\nweight: 2.0\n")
+    cfg = compose("--config-dir", str(tmp_path), "loss=mine")
+    with pytest.raises(GsdError, match=re.escape("begin the option's file with '# @package loss.NAME'.")):
+        check(cfg, torch.device("cpu"))
 
 
 def test_a_preset_with_a_sweep_of_its_own_is_not_swept_over(tmp_path):

@@ -169,3 +169,11 @@ def test_the_page_shows_the_files_as_they_are():
     assert len(files) == 4
     for path in files:
         assert path.read_text() in page
+
+
+def test_a_folder_that_is_refused_is_not_kept(tmp_path, monkeypatch):
+    """In a notebook the next config is composed as if it had not been named."""
+    monkeypatch.delenv("GSD_CONF", raising=False)
+    with pytest.raises(GsdError, match="does not exist"):
+        compose("--config-dir", str(tmp_path / "misspelt"))
+    assert compose("seed=5").seed == 5

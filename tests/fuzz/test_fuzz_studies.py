@@ -1,20 +1,29 @@
-"""Damaged studies of raters, taken up by the server's votes and by the analysis: a result or a sentence."""
+"""Damaged studies of raters, taken up by the server's votes and by the analysis: a result or a sentence.
+
+And a study's server among strangers: nothing of other files, no fault inside, and only votes that were cast.
+"""
 
 import json
 import shutil
+import socket
 import sqlite3
+import threading
+import time
 import traceback
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
 
 import pytest
 from damage import VALUES, flipped, hurt
 from fuzzing import HangError, at_most, fault, gathered, report
+from hostile import answered, asked, crowd, served, spoilt
 from launch import SMALL, launch
 
 from gsd.__main__ import main
 from gsd.errors import GsdError
+from gsd.tools.study import patience
 from gsd.tools.study.analyse import analyse
 from gsd.tools.study.make import make
+from gsd.tools.study.server import server
 from gsd.tools.study.study import QUESTIONS, load, trials
 from gsd.tools.study.votes import VOTES, Answer, RefusedError, Votes, read
 
@@ -102,3 +111,63 @@ def test_a_few_damaged_studies(template, tmp_path):
 def test_three_hundred_damaged_studies(template, tmp_path):
     found = gathered(tried, "studies", 300, template, tmp_path)
     assert not found, report(found)
+
+
+@contextmanager
+def serving(folder):
+    """Its port, and its votes."""
+    study, listener = load(folder), socket.create_server(("127.0.0.1", 0))
+    with closing(Votes(folder, study)) as votes:
+        running = server(folder, study, votes)
+        thread = threading.Thread(target=running.run, args=([listener],))
+        thread.start()
+        try:
+            yield listener.getsockname()[1], votes
+        finally:
+            running.should_exit = True
+            thread.join()
+
+
+def posted(rng, port, rater):
+    """A first answer with something wrong in it, or nothing; whether it was taken."""
+    right = {"position": 0, "choices": dict.fromkeys(QUESTIONS, "left"), "seconds": 9.0}
+    try:
+        body = json.dumps(spoilt(rng, right)).encode()
+    except TypeError:  # no JSON
+        body = b"\xff{"
+    head = f"POST /api/participants/{rater}/answers HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n"
+    answer = asked(port, f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    assert answer[9:12] in (b"201", b"409", b"413", b"422"), (body[:300], answer[:300])
+    return answer[9:12] == b"201"
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+def test_a_study_among_strangers(template, tmp_path, count, capfd):
+    folder = shutil.copytree(template, tmp_path / "study")
+    before, taken = len(read(folder, load(folder))), 0
+
+    def tried(number, rng):
+        nonlocal taken
+        if rng.random() < 0.5:
+            taken += posted(rng, port, votes.enrol())
+            return []
+        return [text for text in [answered(rng, port)] if text]
+
+    with serving(folder) as (port, votes):
+        found = gathered(tried, "strangers", count)
+    assert not found, report(found)
+    assert len(read(folder, load(folder))) == before + taken
+    assert 0 < taken < count / 2
+    assert "Traceback" not in capfd.readouterr().err
+
+
+def test_a_crowd_that_says_nothing_does_not_keep_raters_out(template, tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(patience, "most_connections", lambda: 30)
+    monkeypatch.setattr(patience, "ASKING_S", 1.0)
+    folder = shutil.copytree(template, tmp_path / "study")
+    with serving(folder) as (port, _), ExitStack() as entered:
+        crowd(entered, port, 300)
+        end = time.monotonic() + 60
+        while not served(port):
+            assert time.monotonic() < end
+    assert capfd.readouterr().err == ""

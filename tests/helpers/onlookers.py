@@ -50,24 +50,52 @@ class Scripted(Viewer, Display):
         self.asked = []  # True for each step that a paused run should take
 
 
+CAMERA = {  # what a page says first
+    "type": "ViewerCameraMessage", "wxyz": [1.0, 0.0, 0.0, 0.0], "position": [2.0, 0.0, 0.0], "fov": 0.7, "near": 0.1,
+    "far": 10.0, "image_height": 100, "image_width": 100, "look_at": [0.0, 0.0, 0.0], "up_direction": [0.0, 0.0, 1.0],
+}  # fmt: skip
+
+
+def connected(port):
+    """A client of viser, that has said nothing yet."""
+    import viser
+    from websockets.sync.client import connect
+
+    own = f"127.0.0.1:{port}"
+    return connect(f"ws://{own}", origin=f"http://{own}", subprotocols=[f"viser-v{viser.__version__}"], max_size=None)
+
+
+def say(ws, message):
+    import msgspec
+
+    ws.send(msgspec.msgpack.encode(message))
+
+
+def heard(ws, seconds=0.3):
+    """The messages that a client is sent, until nothing more comes for a moment."""
+    import msgspec
+    import zstandard
+
+    messages = []
+    with suppress(TimeoutError):
+        while True:
+            read = ws.recv(seconds)
+            inner = zstandard.ZstdDecompressor().decompress(read[16 : 16 + int.from_bytes(read[8:16], "little")])
+            messages += msgspec.msgpack.decode(inner)["messages"]
+    return messages
+
+
 @contextmanager
 def looking(port):
     """A client of viser: it says where its camera is, and then reads; yields the sizes of what it has read."""
-    import msgspec
-    import viser
-    from viser._messages import ViewerCameraMessage
-    from websockets.sync.client import connect
-
-    url, protocols = f"ws://127.0.0.1:{port}", [f"viser-v{viser.__version__}"]
-    camera = ViewerCameraMessage((1, 0, 0, 0), (2, 0, 0), 0.7, 0.1, 10.0, 100, 100, (0, 0, 0), (0, 0, 1))
     read = []
     end = threading.Event()
 
     def listen():
         while not end.is_set():
             try:
-                with connect(url, subprotocols=protocols, max_size=None) as ws:
-                    ws.send(msgspec.msgpack.encode(camera.as_serializable_dict()))
+                with connected(port) as ws:
+                    say(ws, CAMERA)
                     for message in ws:
                         read.append(len(message))
             except OSError:  # the run has not begun, or is over

@@ -209,3 +209,30 @@ def test_nothing_is_written_through_a_link_that_leads_out(stopped, name, tmp_pat
     with pytest.raises(GsdError, match=rf"{name} is a link that leads out of the run folder"):
         launch(stopped, *FEW, "images_every=1")
     assert before == ([p.name for p in outside.iterdir()] if outside.is_dir() else outside.read_bytes())
+
+
+@pytest.mark.parametrize("name", ["scene.ply", "config.yaml", "views/mine.png", "summary.json"])
+def test_files_that_are_no_runs_are_not_written_over(tmp_path, name):
+    """A present folder, hydra.run.dir=., perhaps, or one that was mistyped."""
+    mine = tmp_path / "folder" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("seed: 3\n")
+    with pytest.raises(GsdError, match=f"is no run folder, and its {name.partition('/')[0]} would be written over"):
+        launch(tmp_path / "folder", *FEW)
+    assert mine.read_text() == "seed: 3\n"
+    assert [path for path in (tmp_path / "folder").rglob("*") if path.is_file()] == [mine]
+    mine.unlink()
+    (tmp_path / "folder" / "notes.txt").write_text("keep")  # what a run does not write is in nobody's way
+    if mine.parent != tmp_path / "folder":
+        mine.parent.rmdir()
+    launch(tmp_path / "folder", *FEW)
+    assert (tmp_path / "folder" / "notes.txt").read_text() == "keep"
+
+
+@pytest.mark.parametrize("wrong", ["device=tpu", "device=cpu:3"])
+def test_a_mistake_in_measuring_anew_leaves_what_is_done(done, tmp_path, wrong):
+    folder = shutil.copytree(done, tmp_path / "folder")
+    before = state(folder)
+    with pytest.raises(GsdError):
+        launch(folder, *FEW, "turntable.views=4", wrong)
+    assert {k: v for k, v in state(folder).items() if k != ".lock"} == {k: v for k, v in before.items() if k != ".lock"}

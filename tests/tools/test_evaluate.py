@@ -130,6 +130,6 @@ def test_mistakes_are_refused(folder, tmp_path, monkeypatch):
     assert "did you mean truth?" in refusal(monkeypatch, folder, "metric.truht.variants=1")
     assert "did you mean variants?" in refusal(monkeypatch, folder, "metric.truth.variant=1")
     assert "did you mean reprojection?" in refusal(monkeypatch, folder, "metric=reprojektion")
-    assert "--views 3: must be at least 8" in refusal(monkeypatch, folder, "--views", 3)
+    assert "--views 3: must be from 8 to 3600" in refusal(monkeypatch, folder, "--views", 3)
     refusal(monkeypatch, folder, "metric=none")
     assert not (folder / "evaluation.json").exists()

@@ -104,7 +104,10 @@ def config_key(setting: str) -> str:
 
 def _refuse_above(path: Path, rows: Iterable[Row]) -> None:
     """At W&B, the runs of a sweep are the group with the sweep's name."""
+    rows = list(rows)
     deeper = next((row.path.parent for row in rows if row.path.resolve().parent != path.resolve()), None)
+    if deeper is not None and any(row.path.resolve() == path.resolve() for row in rows):
+        raise GsdError(f"{path} is the folder of one run; give that of a sweep, which holds the folders of runs.")
     if deeper is not None:
         raise GsdError(f"{path} is not the folder of one sweep: runs lie in {deeper}; give a folder such as that.")
 

@@ -8,11 +8,14 @@ taken, so a run need not be finished.
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from gsd.cli.errors import guarded
 from gsd.errors import GsdError
 from gsd.tools.device import HELP, alone
+
+MOST = 1024  # voxels along a side: their cube takes 9 GB
 
 
 def main() -> None:
@@ -47,8 +50,10 @@ def _run(args: argparse.Namespace) -> None:
         raise GsdError(f"--format {kind or 'is missing'}: choose {', '.join(FORMATS)}.")
     if not 0 <= args.min_opacity < 1:
         raise GsdError(f"--min-opacity {args.min_opacity:g} must be at least 0 and below 1.")
-    if args.resolution < 8 or (args.level is not None and not args.level > 0):
-        raise GsdError("--resolution must be at least 8 and --level above 0.")
+    if not 8 <= args.resolution <= MOST:
+        raise GsdError(f"--resolution {args.resolution}: must be from 8 to {MOST}; a mesh takes its cube in voxels.")
+    if args.level is not None and not 0 < args.level < math.inf:
+        raise GsdError(f"--level {args.level:g} must be above 0 and finite.")
     out = args.out or args.folder / f"scene.{kind}"
     if out.suffix != f".{kind}":
         raise GsdError(f"--out {out} must end in .{kind}, the format asked for.")

@@ -63,7 +63,7 @@ def write_table(table: Table, out: Path) -> Path:
         scripts=[_asset(name) for name in SCRIPTS],
     )
     try:
-        RunFolder(out.resolve().parent).write(out.name, html)
+        RunFolder(out.absolute().parent).write(out.name, html)
     except OSError as error:
         raise GsdError(f"{out} cannot be written: {error.strerror}; give another file with --out.") from error
     return out

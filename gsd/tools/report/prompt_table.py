@@ -165,7 +165,7 @@ def write(table: PromptTable, out: Path) -> list[Path]:
 
     texts = {".csv": table.csv(), ".tex": table.latex()}
     for suffix, text in texts.items():
-        RunFolder(out.resolve().parent).write(out.with_suffix(suffix).name, text)
+        RunFolder(out.absolute().parent).write(out.with_suffix(suffix).name, text)
     return [out.with_suffix(suffix) for suffix in texts]
 
 

@@ -75,6 +75,8 @@ def match(sets: Sequence[str]) -> list[tuple[Run, Run]]:
     pairs: list[tuple[Run, Run]] = []
     for a, b in zip(sets[0::2], sets[1::2], strict=True):
         ours, theirs = _collect(a), _collect(b)
+        if both := {run.path.resolve() for run in ours.values()} & {run.path.resolve() for run in theirs.values()}:
+            raise GsdError(f"{min(both)} is in both sets, {a} and {b}; a pair needs two runs.")
         for key in sorted(ours.keys() | theirs.keys()):
             seen = [_turntable(runs[key]) if key in runs else None for runs in (ours, theirs)]
             if seen[0] and seen[0] == seen[1]:

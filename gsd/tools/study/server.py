@@ -28,7 +28,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from gsd.browser.hosts import refusal
 from gsd.errors import GsdError
-from gsd.tools.study.patience import Patient
+from gsd.tools.study.patience import ACCEPTED, Patient
 from gsd.tools.study.study import MEDIA, Study, complaint, trials
 from gsd.tools.study.votes import Answer, RefusedError, Votes
 
@@ -129,6 +129,7 @@ def server(
     config = uvicorn.Config(
         page,
         http=Patient,  # h11, which limits the size of headers
+        backlog=ACCEPTED,
         proxy_headers=False,  # whoever asks could write them
         log_config=None,
         log_level="error",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 import traceback
@@ -11,6 +12,7 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Override, RangeSweep
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict
 
@@ -28,6 +30,7 @@ from gsd.tools.sweep.queue import active, told
 
 SIDE_BY_SIDE = "hydra_plugins.gsd_sweep.SideBySide"
 MANY = 100  # configs take a tenth of a second each
+MOST = 100_000  # runs, which already take hours to list
 
 
 class Sweeper(BasicSweeper):
@@ -63,7 +66,10 @@ class Sweeper(BasicSweeper):
         assert self.config is not None
         loader = self.hydra_context.config_loader
         parsed = OverridesParser.create(loader).parse_overrides(swept(self.params, arguments))
+        _check_size(parsed)
         (grid,) = self.split_arguments(parsed, None)
+        if not grid:
+            raise GsdError("There is no run in this sweep: what it is over matches nothing.")
         if len(grid) > MANY:
             print(f"The configs of {len(grid)} runs are composed first.", flush=True)
         jobs = {}
@@ -134,6 +140,25 @@ class Sweeper(BasicSweeper):
         except (KeyboardInterrupt, SystemExit) as stop:
             print(f"{folder.path}: {count(folder.rows())}; the same command continues.")
             raise SystemExit(130 if isinstance(stop, KeyboardInterrupt) else stop.code) from None
+
+
+def _check_size(overrides: list[Override]) -> None:
+    """Refuse a sweep over nothing, and one of more runs than can be listed, before they are."""
+    runs = 1
+    for override in overrides:
+        value = override.value()
+        if isinstance(value, IntervalSweep):
+            raise GsdError(f"{override.input_line} is for sweepers that choose values, as hydra/sweeper=optuna.")
+        if isinstance(value, RangeSweep):
+            steps = (value.stop - value.start) / value.step if value.step else 0
+            count = max(0, math.ceil(min(steps, MOST + 1)))
+        else:
+            count = len(value.list) if isinstance(value, ChoiceSweep) else 1
+        if not count:
+            raise GsdError(f"{override.input_line} has no values, so there would be no run.")
+        runs *= count
+    if runs > MOST:
+        raise GsdError(f"This sweep has {runs} runs and may have {MOST}; leave some values out.")
 
 
 def _typed() -> list[str]:

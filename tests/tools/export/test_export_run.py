@@ -76,7 +76,7 @@ def test_refusals(folder, tmp_path, refusal):
     assert "is no run folder" in refusal(main, tmp_path / "absent", "--format", "ply")
     assert not (tmp_path / "absent").exists()
     assert "must end in .ply" in refusal(main, folder, "--format", "ply", "--out", tmp_path / "a.glb")
-    assert "--resolution must be" in refusal(main, folder, "--format", "glb", "--resolution", 2)
+    assert "--resolution 2: must be from 8 to 1024" in refusal(main, folder, "--format", "glb", "--resolution", 2)
     (tmp_path / "config.yaml").write_bytes((folder / "config.yaml").read_bytes())
     assert "has no checkpoint yet" in refusal(main, tmp_path, "--format", "ply")
     (tmp_path / "checkpoint.pt").write_bytes(b"nonsense")

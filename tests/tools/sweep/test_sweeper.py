@@ -151,7 +151,7 @@ def test_a_place_where_nothing_can_be_written(tmp_path):
     (tmp_path / "multirun").write_text("a file")
     code, _, err = shell(tmp_path, "-m", *SMALL, "seed=0,1")
     assert code == 1
-    assert err.strip().splitlines()[-1].startswith("error: The run folder ")
+    assert err.strip().splitlines()[-1].startswith("error: The folder ")
     assert err.strip().endswith("cannot be made: Not a directory.")
 
 
