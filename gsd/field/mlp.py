@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from gsd.backend import triton as backend
-from gsd.backend.triton import launch, on_triton
+from gsd.backend.triton import launch, on_triton, start
 
 CHUNK = 4096  # samples whose hidden layers are in the cache together
 CHUNK_ON_CUDA = 2**22  # of which a hidden layer of 64 takes a GiB
@@ -127,9 +127,8 @@ class _Fused(torch.autograd.Function):
         x, *held = ctx.saved_tensors
         g_x, programs = torch.empty_like(x), _programs(x)
         sums = x.new_empty(programs, ctx.total)
-        mlp_triton.backward[(programs,)](
-            x, *held, g_out.contiguous(), g_x, sums, x.shape[1], **ctx.sizes, B=backend.BLOCK // WIDTH
-        )
+        given = (x, *held, g_out.contiguous(), g_x, sums, x.shape[1])
+        start(mlp_triton.backward, programs, *given, **ctx.sizes, B=backend.BLOCK // WIDTH)
         return g_x, *_parted(sums.sum(0), ctx.shapes)
 
 
@@ -153,9 +152,8 @@ class _FusedSlope(torch.autograd.Function):
         x, *held = ctx.saved_tensors
         programs = _programs(x)
         sums = x.new_empty(programs, ctx.total)
-        mlp_triton.slope_backward[(programs,)](
-            x, *held, g_out.contiguous(), sums, x.shape[1], **ctx.sizes, B=backend.BLOCK // WIDTH
-        )
+        given = (x, *held, g_out.contiguous(), sums, x.shape[1])
+        start(mlp_triton.slope_backward, programs, *given, **ctx.sizes, B=backend.BLOCK // WIDTH)
         return None, *_parted(sums.sum(0), ctx.shapes)
 
 

@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.backend import triton
 from gsd.backend.checkpoint import loading, locate
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
@@ -50,7 +51,8 @@ class StableDiffusion(Latent):
     attention    sliced takes less memory and more time than sdpa (PyTorch's fused attention)
     encode_chunk views that are encoded at a time; with more, each chunk is computed again in the backward pass, so that
                  only one chunk's activations are held
-    compile      the UNet by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler.
+    compile      the UNet by torch.compile: the first step takes minutes, the others less time; needs a C++ compiler,
+                 and on a GPU Triton.
                  The encoder gained nothing (tiny, CPU), and gradients must pass through it. auto: on a GPU, where
                  there is a compiler
     channels_last   weights in the order in which a GPU's tensor cores take convolutions; auto: on a GPU
@@ -90,7 +92,7 @@ class StableDiffusion(Latent):
         self.device = context.device
         self.dtype = number_type(dtype, self.device)
         on_gpu = self.device.type == "cuda"
-        self.compiled = _compiles(on_gpu if compile == "auto" else compile, demanded=compile is True)
+        self.compiled = _compiles(on_gpu if compile == "auto" else compile, on_gpu, demanded=compile is True)
         self.channels_last = on_gpu if channels_last == "auto" else channels_last
         folder = locate(model, variant)
         mend_torchvision()
@@ -185,14 +187,16 @@ class StableDiffusion(Latent):
         return self.disentangled(values, texts, azimuth if condition.turned is None else azimuth + condition.turned)
 
 
-def _compiles(wanted: bool, demanded: bool) -> bool:
-    """Whether the networks are compiled. Raises GsdError where that is demanded and there is no compiler."""
-    found = any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl")))
-    if demanded and not found:
-        raise GsdError(
-            "prior.compile=true needs a C++ compiler, and none was found; install g++, or set prior.compile=false."
-        )
-    return wanted and found
+def _compiles(wanted: bool, on_gpu: bool, demanded: bool) -> bool:
+    """Whether the networks are compiled. Raises GsdError where that is demanded and what it needs is missing."""
+    lacks = ""
+    if not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "cl"))):
+        lacks = "a C++ compiler, and none was found; install g++"
+    elif wanted and on_gpu and not triton.usable():
+        lacks = f"Triton on a GPU ({triton.why_not()})"
+    if demanded and lacks:
+        raise GsdError(f"prior.compile=true needs {lacks}, or set prior.compile=false.")
+    return wanted and not lacks
 
 
 def _check_channels(unet: Any, vae: Any, model: str) -> None:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.backend.triton import installed
+from gsd.backend import triton
 from gsd.errors import GsdError, did_you_mean
 
 BACKENDS = ("auto", "cpu", "torch", "gsplat", "triton")
@@ -152,6 +152,6 @@ def _choose(backend: str, means: Tensor) -> str:
         raise GsdError("backend='cpu' got CUDA tensors; move them to the CPU or take backend='auto'.")
     if backend in ("gsplat", "triton") and not means.is_cuda:
         raise GsdError(f"backend={backend!r} needs CUDA tensors; move the scene to a GPU or take backend='cpu'.")
-    if backend == "triton" and not installed():
-        raise GsdError("backend='triton' needs Triton; install PyTorch's CUDA build, which brings it.")
+    if backend == "triton" and not triton.usable():
+        raise GsdError(f"backend='triton' cannot be used ({triton.why_not()}).")
     return backend

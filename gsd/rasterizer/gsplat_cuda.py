@@ -12,16 +12,16 @@ from filelock import FileLock
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.backend import triton
 from gsd.backend.cache import cache_folder
 from gsd.backend.notice import notice
-from gsd.backend.triton import installed
 from gsd.errors import GsdError, reason
 
 
 def auto() -> str:
     """The backend that "auto" takes for CUDA tensors; gsplat says what it lacks where there is no Triton either."""
     why = why_not()
-    return _instead(why) if why and installed() else "gsplat"
+    return _instead(why) if why and triton.usable() else "gsplat"
 
 
 @cache
@@ -35,14 +35,14 @@ def prepare(backend: str) -> None:
 
     Raises GsdError where it can be neither found nor compiled.
     """
-    if backend == "triton" and not installed():
-        raise GsdError("backend=triton needs Triton; install PyTorch's CUDA build, which brings it.")
+    if backend == "triton" and not triton.usable():
+        raise GsdError(f"backend=triton cannot be used ({triton.why_not()}), or choose device=cpu.")
     if (auto() if backend == "auto" else backend) == "gsplat" and (why := why_not()):
         raise GsdError(
             f"gsplat's CUDA kernels can be neither found nor compiled ({why}); install nvcc of CUDA "
             f"{torch.version.cuda}, which this PyTorch was built with, a C++ compiler and ninja (pip install -e "
             "'.[gpu]' in a checkout), or a wheel of gsplat 1.5 that holds them (https://docs.gsplat.studio/whl), or "
-            "choose representation.backend=triton, which needs no compiler, or device=cpu."
+            "choose representation.backend=triton, which needs no nvcc, or device=cpu."
         )
 
 

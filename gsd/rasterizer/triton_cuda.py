@@ -46,9 +46,8 @@ class Rasterize(torch.autograd.Function):
         _, entries, _, starts = lists
         render, alpha = means.new_empty(C, height, width, 4), means.new_empty(C, height, width, 1)
         rest = means.new_empty(C, height, width, 2)
-        composite_triton.composite[(len(starts) - 1,)](
-            rows, entries, starts, ground, render, alpha, rest, *size, TILE=TILE, K=TOGETHER, num_warps=1
-        )
+        given = (rows, entries, starts, ground, render, alpha, rest, *size)
+        backend.start(composite_triton.composite, len(starts) - 1, *given, TILE=TILE, K=TOGETHER, num_warps=1)
         ctx.mark_non_differentiable(radii, depths)
         ctx.save_for_backward(means, quats, scales, opacities, viewmats, means2d, render, alpha, rest)
         ctx.kept = (splats[:3], cameras, ground, rows, depths, counts, lists, size, options.eps2d, colors.ndim == 3)
@@ -63,10 +62,8 @@ class Rasterize(torch.autograd.Function):
         C, N = depths.shape
         g_render, g_alpha = g_render.contiguous(), g_alpha.contiguous()
         slopes = depths.new_zeros(len(entries), SLOPES.value)  # tiles that are full leave out what lies behind
-        composite_triton.composite_backward[(len(starts) - 1,)](
-            rows, entries, order, starts, ground, render, alpha, rest, g_render, g_alpha, slopes, *size,
-            TILE=TILE, K=TOGETHER, num_warps=1,
-        )  # fmt: skip
+        given = (rows, entries, order, starts, ground, render, alpha, rest, g_render, g_alpha, slopes, *size)
+        backend.start(composite_triton.composite_backward, len(starts) - 1, *given, TILE=TILE, K=TOGETHER, num_warps=1)
         g_means, g_scales, g_quats = depths.new_empty(N, 3), depths.new_empty(N, 3), depths.new_empty(N, 4)
         g_opacities, g_means2d = depths.new_empty(N), depths.new_empty(C, N, 2)
         g_colors = depths.new_empty(C, N, 3) if own else depths.new_empty(N, 3)

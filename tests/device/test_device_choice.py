@@ -1,16 +1,18 @@
 """Which device a run takes, what it says of it, and that nothing is computed on another one in silence."""
 
 import json
+from functools import cache
 
 import pytest
 import torch
 from launch import SMALL, launch
 from virtual_cuda import PEAK, virtual_cuda
 
-from gsd.backend import driver
+from gsd.backend import driver, triton
 from gsd.backend.device import pick_device
 from gsd.errors import GsdError
 from gsd.identity import device_kind
+from gsd.rasterizer.gsplat_cuda import prepare
 
 FEW = (*SMALL, "steps=2", "metric=none", "noising=random", "loss=none")
 no_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="what is said on machines whose GPU cannot be used")
@@ -97,3 +99,42 @@ def test_a_run_says_what_computed_it_and_is_not_continued_on_another_device(tmp_
     (there / "DONE").unlink()
     with pytest.raises(GsdError, match=r"another run, which differs in device: cuda -> cpu"):
         launch(there, *FEW, "device=cpu")
+
+
+@pytest.fixture
+def made_by(monkeypatch):
+    """Triton makes its driver by the function given, as where there is a GPU."""
+    runtime = pytest.importorskip("triton.runtime")
+    monkeypatch.setenv("TRITON_INTERPRET", "0")
+    for function in (triton.usable, triton.why_not):
+        monkeypatch.setattr(triton, function.__name__, cache(function.__wrapped__))
+
+    def given(make):
+        monkeypatch.setattr(runtime, "driver", type("Driver", (), {"active": property(lambda _: make())})())
+
+    return given
+
+
+def test_triton_without_a_c_compiler_is_not_used(made_by, caplog):
+    """As in container images that hold what runs and not what builds."""
+
+    def fails():
+        raise RuntimeError("Failed to find C compiler. Please specify via CC environment variable.\nAnd more")
+
+    made_by(fails)
+    with caplog.at_level("INFO", "gsd"):
+        assert not triton.usable()
+        assert not triton.usable()
+    assert len(caplog.records) == 1
+    for part in ("Failed to find C compiler", "python3-dev", "tensor operations"):
+        assert part in caplog.text
+    words = r"backend=triton cannot be used \(Failed to find C compiler.*device=cpu"
+    with pytest.raises(GsdError, match=words) as refused:
+        prepare("triton")
+    assert "\n" not in str(refused.value)
+
+
+def test_triton_that_has_its_driver_is_used(made_by):
+    made_by(object)
+    assert triton.usable()
+    prepare("triton")

@@ -1,6 +1,7 @@
 """Whole steps on a virtual CUDA device: they mix no devices, wait for no GPU, and agree with the CPU's."""
 
 import re
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from quick_config import quick
 from virtual_cuda import DeviceError, held, virtual_cuda
 from yardsticks import YARDSTICKS
 
+from gsd.backend.triton import launch
 from gsd.cli.folders import files
 from gsd.experiment import build
 from gsd.loop import take_step
@@ -19,6 +21,8 @@ from gsd.tools.gpu_check.steps import disagreements
 from gsd.tools.noising_check import configured
 
 pytest.importorskip("triton")
+from gsd.field import composite_triton
+
 pytestmark = pytest.mark.skipif(
     torch.cuda.is_available(),
     reason="a virtual device is for machines without a GPU; the tests marked gpu use this one",
@@ -199,6 +203,20 @@ def test_the_virtual_device_refuses_what_cuda_refuses():
         y = x.clone().requires_grad_()
         (y.cpu().sum() + (y**3).sum().cpu()).backward()
         assert held(y.grad).tolist() == [4, 4, 4]
+
+
+def test_kernels_run_on_the_gpu_of_their_tensors(monkeypatch):
+    """With device=cuda:1 that is not the one which Triton takes by itself."""
+    ran = []
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext(ran.append(device)))
+    kernel = {(3,): lambda *arguments, **constants: ran.append((*arguments, constants))}
+    there = torch.empty(2, device="meta")  # stands for a GPU that this machine has not
+    launch(kernel, 600, 5, there, FLAG=True)
+    assert ran == [there.device, (5, there, {"B": 256, "FLAG": True})]
+    with virtual_cuda():
+        x = torch.zeros(4, device="cuda")
+        with pytest.raises(DeviceError, match="whatever GPU"):
+            composite_triton.weights[(1,)](x, x, x, x, 0, B=4)
 
 
 @pytest.mark.parametrize("option", ["nearest", "split_nearest"])

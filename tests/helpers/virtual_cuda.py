@@ -50,6 +50,7 @@ class Book:
 
     entries: list[tuple[str, str, str]] = field(default_factory=list)
     warns: bool = False  # of waits, as torch.cuda.set_sync_debug_mode("warn") does
+    current: list[torch.device] = field(default_factory=list)  # `with torch.cuda.device(...)` that are open
     peak: int = 0
     total: int = 0  # bytes of `live`, whose storages may be gone
     live: dict[int, tuple[StorageWeakRef, int]] = field(default_factory=dict)
@@ -339,6 +340,8 @@ def _triton() -> Iterator[None]:
     splatting.TILE, splatting.TOGETHER = 32, 64
 
     def call(self: Any, *args: Any, **kwargs: Any) -> None:
+        if not _book.current:
+            raise DeviceError(f"{self.fn.__name__} runs on whatever GPU is the current one, at {_line()}")
         sides = {isinstance(x, VirtualTensor) for x in args if isinstance(x, Tensor)}
         if sides == {True, False}:
             raise DeviceError(
@@ -431,11 +434,21 @@ def _rasterization(
 
 
 @contextmanager
+def _current(device: torch.device) -> Iterator[None]:
+    """In place of `torch.cuda.device`."""
+    _book.current.append(device)
+    try:
+        yield
+    finally:
+        _book.current.pop()
+
+
+@contextmanager
 def virtual_cuda() -> Iterator[Book]:
     """On this thread there is one CUDA device; yields what is booked on it."""
     replaced = (
         "is_available", "device_count", "synchronize", "_lazy_init", "get_device_properties", "max_memory_allocated",
-        "reset_peak_memory_stats", "set_sync_debug_mode",
+        "reset_peak_memory_stats", "set_sync_debug_mode", "device",
     )  # fmt: skip
     stock = {name: getattr(torch.cuda, name) for name in replaced}
     overwrite = torch.__future__.get_overwrite_module_params_on_conversion()
@@ -448,6 +461,7 @@ def virtual_cuda() -> Iterator[Book]:
     why_not, gsplat_cuda.why_not = gsplat_cuda.why_not, lambda: ""
     torch.cuda.is_available, torch.cuda.device_count = lambda: True, lambda: 1
     torch.cuda.synchronize = torch.cuda._lazy_init = lambda *_: None
+    torch.cuda.device = _current
     torch.cuda.set_sync_debug_mode = lambda mode: setattr(_book, "warns", mode == "warn")
     torch.cuda.get_device_properties = lambda *_: SimpleNamespace(total_memory=80 * 2**30, name="virtual")
     torch.cuda.max_memory_allocated = lambda *_: PEAK

@@ -13,7 +13,7 @@ from launch import ROOT
 from pipelines import edit, random_pipeline, relative
 from virtual_cuda import CUDA, held, virtual_cuda
 
-from gsd.backend import checkpoint
+from gsd.backend import checkpoint, triton
 from gsd.errors import GsdError
 from gsd.geometry import orbit
 from gsd.guidance.sds import SDS
@@ -446,6 +446,18 @@ def test_compiling_without_a_compiler_is_refused(folders, monkeypatch):
         assert not StableDiffusion(Context(device=CUDA), str(folders["epsilon"][0])).compiled
     with pytest.raises(GsdError, match=r"C\+\+ compiler.*prior.compile=false"):
         _prior(folders["epsilon"][0], compile=True)
+
+
+def test_compiling_for_a_gpu_without_triton_is_refused(folders, monkeypatch):
+    """Which compiles with a C compiler and Python's headers, too."""
+    folder = str(folders["epsilon"][0])
+    monkeypatch.setattr("shutil.which", lambda name: name)
+    monkeypatch.setattr(triton, "usable", lambda: False)
+    monkeypatch.setattr(triton, "why_not", lambda: "no Python.h")
+    with virtual_cuda():
+        assert not StableDiffusion(Context(device=CUDA), folder).compiled
+        with pytest.raises(GsdError, match=r"Triton on a GPU \(no Python.h\).*prior.compile=false"):
+            StableDiffusion(Context(device=CUDA), folder, compile=True)
 
 
 @torch.no_grad()

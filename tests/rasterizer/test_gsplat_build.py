@@ -10,6 +10,7 @@ from filelock import FileLock
 from quick_config import quick
 from virtual_cuda import virtual_cuda
 
+from gsd.backend import triton
 from gsd.errors import GsdError
 from gsd.experiment import build
 from gsd.rasterizer import gsplat_cuda
@@ -49,7 +50,7 @@ def test_without_nvcc_a_run_is_refused_in_a_sentence_before_the_prior_is_loaded(
         assert "\n" not in str(refused.value)
         with pytest.raises(GsdError, match="/nowhere"):  # Triton takes its place
             build(quick("device=cuda", *missing))
-        monkeypatch.setattr(gsplat_cuda, "installed", lambda: False)
+        monkeypatch.setattr(triton, "usable", lambda: False)
         with pytest.raises(GsdError, match=words):
             build(quick("device=cuda", *missing))
         with pytest.raises(GsdError, match="/nowhere"):
