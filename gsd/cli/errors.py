@@ -80,13 +80,15 @@ def _unresolved(name: str, key: str) -> str:
     return f"{key} refers to ${{{name}}}, which does not exist; ${{steps}} is a setting, \\${{steps}} the text itself."
 
 
+TWICE = "{0} is chosen twice; in a preset write '- override /{0}: OPTION'."
 OF_OMEGACONF = re.compile(r" *(full_key:|object_type=)")  # lines that say where its own objects are
 # What their messages begin with, and what is said instead
 SAID: dict[str, Callable[..., str]] = {
     r"In '(.*?)': ConfigKeyError raised while composing config:\nKey '(.*?)' not in '\w+'": _unknown,
     r"In '(.*?)': \w+ raised while composing config:\n(.*?)(?:\n *full_key: (\S*).*)?$": _wrong_type,
     r"(?:In '(.*?)': )?Could not override '(.*?)'\. No match": _no_group,
-    r"Multiple values for (\S+)\.": "{0} is chosen twice; in a preset write '- override /{0}: OPTION'.".format,
+    r"Multiple values for (\S+)\.": TWICE.format,
+    r"(\S+) appears more than once in the final defaults list": TWICE.format,
     r"Ambiguous value for argument '(.*?)'\n": refusal,
     r"Interpolation key '(.*?)' not found\n *full_key: (\S+)": _unresolved,
     r"Recursive interpolation detected\n *full_key: (\S+)": "{} refers to itself; give it a value.".format,
@@ -117,7 +119,8 @@ def guarded(main: Callable[[], None]) -> None:
     except OSError as error:
         if error.errno not in NO_PLACE or not isinstance(error.filename, str | Path):
             raise
-        sys.exit(f"error: {error.filename} cannot be read or written: {error.strerror}.")
+        why = "it is there, and no folder" if error.errno == errno.EEXIST else error.strerror
+        sys.exit(f"error: {error.filename} cannot be read or written: {why}.")
 
 
 def leads_back(error: RecursionError) -> bool:
