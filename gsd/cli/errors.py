@@ -28,10 +28,12 @@ def _unknown(preset: str, key: str) -> str:
 def _no_group(preset: str | None, group: str) -> str:
     if preset and (found := re.fullmatch(r"(?:experiment|scale)/([\w/]+).*", group)):
         return f"In the defaults of the preset {preset}, write '- override /{found[1]}: OPTION', with a slash in front."
-    where = f"The preset {preset}" if preset else f"{group}=..."
-    return (
-        f"{where} sets the group '{group}', which does not exist{did_you_mean(group, groups()) or '; see gsd --help'}"
+    where = (
+        f"The preset {preset} sets the group '{group}', which does not exist"
+        if preset
+        else f"There is no group {group}"
     )
+    return f"{where}{did_you_mean(group, groups()) or '; see gsd --help'}"
 
 
 def _wrong_type(preset: str, said: str, key: str) -> str:
