@@ -39,6 +39,9 @@ def main() -> None:
     endure()
     # Idle OpenMP threads must sleep, not spin: several runs often share a machine. Read by torch when it is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    threads = os.environ.get("NUMBA_NUM_THREADS", "1")
+    if not (threads.isdecimal() and int(threads)):  # numba would raise when it is imported
+        sys.exit(f"error: NUMBA_NUM_THREADS={threads} should be a whole number from 1 on; unset it to use all cores.")
     if sentence := namesake():
         print(f"warning: {sentence}", file=sys.stderr)
     try:

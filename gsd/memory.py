@@ -68,6 +68,16 @@ def check_memory(cfg: DictConfig, parts: dict[str, dict[str, Any]], device: torc
         )
 
 
+def check_turntable(views: int, side: int, device: torch.device) -> None:
+    """Refuse a turntable of so many views, `side` pixels wide, that the machine's memory does not hold."""
+    need, there = views * side**2 * PER_TURNTABLE_PIXEL, memory_of(device)
+    if need > there:
+        raise GsdError(
+            f"A turntable of {views} x {side}^2 pixels needs {need / GB:.3g} GB of memory and there are "
+            f"{there / GB:.3g} GB; give fewer by --views and --resolution."
+        )
+
+
 def too_little(error: Exception, cfg: DictConfig) -> str:
     """Which settings to lower, where the reason of an error is that a memory was full; else ''."""
     text = str(error).lower()

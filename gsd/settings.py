@@ -87,6 +87,11 @@ def check_settings(cfg: Mapping[Any, Any]) -> None:
     stages_of(cfg)
 
 
+def check_turntable(values: Mapping[str, Any]) -> None:
+    """Refuse settings of a turntable that are unknown or out of range."""
+    checked(_settings(Turntable), values, "turntable", Turntable.__name__)
+
+
 def stages_of(cfg: Mapping[Any, Any]) -> dict[str, list[str]]:
     """The stages that a run goes through before it begins itself, in their order: name -> overrides, as typed.
 

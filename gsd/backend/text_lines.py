@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gsd.backend.regular import regular
 from gsd.errors import GsdError
 
 COMMENT = "#"
@@ -21,7 +22,7 @@ def lines(file: Path, setting: str) -> list[str]:
     """
     wanted = "give a text file with one prompt per line"
     try:
-        texts = [line.strip() for line in file.read_text(encoding="utf-8-sig").split("\n")]
+        texts = [line.strip() for line in regular(file).read_text(encoding="utf-8-sig").split("\n")]
     except UnicodeDecodeError:
         raise GsdError(f"{setting} cannot be read: it is not in UTF-8; {wanted}.") from None
     except (OSError, ValueError) as error:

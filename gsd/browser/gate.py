@@ -90,7 +90,7 @@ MESSAGES: dict[str, type[_Message]] = {
 def is_meant(raw: str | bytes, controls: dict[str, Any]) -> bool:
     """Whether a page of ours may have sent this. controls: by their names at viser."""
     try:
-        content = msgspec.msgpack.decode(raw) if isinstance(raw, bytes) else None
+        content: Any = msgspec.msgpack.decode(raw) if isinstance(raw, bytes) else None
         message = MESSAGES[content.pop("type")](**content)
     except (msgspec.MsgspecError, pydantic.ValidationError, AttributeError, KeyError, TypeError, RecursionError):
         return False

@@ -28,10 +28,12 @@ def _unknown(preset: str, key: str) -> str:
 def _no_group(preset: str | None, group: str) -> str:
     if preset and (found := re.fullmatch(r"(?:experiment|scale)/([\w/]+).*", group)):
         return f"In the defaults of the preset {preset}, write '- override /{found[1]}: OPTION', with a slash in front."
-    where = f"The preset {preset}" if preset else f"{group}=..."
-    return (
-        f"{where} sets the group '{group}', which does not exist{did_you_mean(group, groups()) or '; see gsd --help'}"
+    where = (
+        f"The preset {preset} sets the group '{group}', which does not exist"
+        if preset
+        else f"There is no group {group}"
     )
+    return f"{where}{did_you_mean(group, groups()) or '; see gsd --help'}"
 
 
 def _wrong_type(preset: str, said: str, key: str) -> str:
@@ -80,13 +82,15 @@ def _unresolved(name: str, key: str) -> str:
     return f"{key} refers to ${{{name}}}, which does not exist; ${{steps}} is a setting, \\${{steps}} the text itself."
 
 
+TWICE = "{0} is chosen twice; in a preset write '- override /{0}: OPTION'."
 OF_OMEGACONF = re.compile(r" *(full_key:|object_type=)")  # lines that say where its own objects are
 # What their messages begin with, and what is said instead
 SAID: dict[str, Callable[..., str]] = {
     r"In '(.*?)': ConfigKeyError raised while composing config:\nKey '(.*?)' not in '\w+'": _unknown,
     r"In '(.*?)': \w+ raised while composing config:\n(.*?)(?:\n *full_key: (\S*).*)?$": _wrong_type,
     r"(?:In '(.*?)': )?Could not override '(.*?)'\. No match": _no_group,
-    r"Multiple values for (\S+)\.": "{0} is chosen twice; in a preset write '- override /{0}: OPTION'.".format,
+    r"Multiple values for (\S+)\.": TWICE.format,
+    r"(\S+) appears more than once in the final defaults list": TWICE.format,
     r"Ambiguous value for argument '(.*?)'\n": refusal,
     r"Interpolation key '(.*?)' not found\n *full_key: (\S+)": _unresolved,
     r"Recursive interpolation detected\n *full_key: (\S+)": "{} refers to itself; give it a value.".format,
@@ -117,7 +121,8 @@ def guarded(main: Callable[[], None]) -> None:
     except OSError as error:
         if error.errno not in NO_PLACE or not isinstance(error.filename, str | Path):
             raise
-        sys.exit(f"error: {error.filename} cannot be read or written: {error.strerror}.")
+        why = "it is there, and no folder" if error.errno == errno.EEXIST else error.strerror
+        sys.exit(f"error: {error.filename} cannot be read or written: {why}.")
 
 
 def leads_back(error: RecursionError) -> bool:

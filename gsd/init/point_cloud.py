@@ -18,6 +18,7 @@ from gsd.types import PointCloud
 
 GREY = 0.5
 NEAREST, FARTHEST = 1e-4, 1e4  # world units: sizes and places that a camera of a run can see something of
+MOST, SPOT = 0.9, 1e-5  # so many of a cloud's points may not be within such a part of its size
 FINEST = 1e-3  # of a cloud's size: what may be lost of its coordinates in float32
 
 
@@ -60,11 +61,21 @@ class PointCloudFile(Init):
             raise GsdError(f"{self.path}: point {bad[0]} is not finite ({bad.size} in all); remove such points.")
         if len(xyz) > 1 and (xyz == xyz[0]).all():
             raise GsdError(f"{self.path}: all {len(xyz)} points lie in one place; give a cloud that has a shape.")
+        unit = xyz / (np.abs(xyz).max() or 1.0)  # so that turning cannot overflow
+        self._refuse_a_spot(unit)
         if self.radius is None:
             self._refuse_out_of_sight(xyz)
             return turned(torch.from_numpy(xyz), self.yaw).float()
-        unit = xyz / (np.abs(xyz).max() or 1.0)  # so that turning cannot overflow
         return fitted(turned(torch.from_numpy(unit), self.yaw), self.radius).float()
+
+    def _refuse_a_spot(self, unit: np.ndarray) -> None:
+        """Of a stray point far away, scaling makes the ball, and of all others a spot in it."""
+        away = np.abs(unit - np.median(unit, 0)).max(1)
+        if np.quantile(away, MOST) < SPOT * away.max():
+            raise GsdError(
+                f"{self.path}: nearly all of its {len(unit)} points lie in one spot, since point {away.argmax()} is so "
+                "far away; remove such points."
+            )
 
     def _refuse_out_of_sight(self, xyz: np.ndarray) -> None:
         far, size = np.abs(xyz).max(), (xyz.max(0) / 2 - xyz.min(0) / 2).max() * 2

@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from gsd.backend.regular import regular
 from gsd.errors import GsdError
 
 LINES = ("metrics.jsonl", "histograms.jsonl", "evaluations.jsonl")
@@ -63,7 +64,7 @@ class Checkpoint:
     def _content(self) -> bytes | None:
         for _ in range(TRIES):
             try:
-                content = self.file.read_bytes()
+                content = regular(self.file).read_bytes()
             except FileNotFoundError:
                 return None
             except OSError as error:
@@ -78,7 +79,7 @@ class Checkpoint:
 
     def _digests(self) -> list[str]:
         try:
-            return (self.folder / "checkpoint.digest").read_text(encoding="utf-8", errors="replace").split()
+            return regular(self.folder / "checkpoint.digest").read_text(encoding="utf-8", errors="replace").split()
         except FileNotFoundError:  # written by an earlier version
             return []
         except OSError as error:

@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from gsd.backend.regular import regular
 from gsd.backend.temporaries import sweep, temporary
 from gsd.errors import GsdError, reason
 from gsd.results.checkpoint import ANEW, LINES, WRITTEN, Checkpoint
@@ -117,7 +118,7 @@ class RunFolder:
     @property
     def holder(self) -> Holder | None:
         """Who works in this folder now."""
-        with suppress(OSError), (self / ".lock").open(encoding="utf-8") as handle:
+        with suppress(OSError), regular(self / ".lock").open(encoding="utf-8") as handle:
             return None if _locked(handle, fcntl.LOCK_SH) else _holder(handle)
         return None
 

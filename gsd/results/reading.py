@@ -16,6 +16,7 @@ from typing import Any, TypeGuard
 import yaml
 from typing_extensions import TypedDict
 
+from gsd.backend.regular import regular
 from gsd.errors import GsdError
 
 LONGEST = 10**12  # steps of a run
@@ -87,7 +88,7 @@ def there(file: Path) -> bool:
 def read_text(file: Path) -> str:
     """As UTF-8, with a byte-order mark or without."""
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return regular(file).read_text(encoding="utf-8-sig")
     except OSError as error:
         raise GsdError(f"{file} cannot be read: {error.strerror}.") from error
     except ValueError as error:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from gsd.backend.regular import regular
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
 from gsd.results.reading import Evaluation, RunConfig, Summary, checked, read_json, read_yaml, row, there
@@ -100,7 +101,7 @@ class Run:
     def step(self) -> int:
         """Steps recorded so far, of the last whole line of metrics.jsonl; what is damaged counts as none."""
         try:
-            with (self.path / "metrics.jsonl").open("rb") as file:
+            with regular(self.path / "metrics.jsonl").open("rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL))
                 return int(row(file.read().split(b"\n")[-2])["step"]) + 1
         except (OSError, ValueError, LookupError):
@@ -115,7 +116,7 @@ class Run:
     def failure(self) -> str:
         """All that FAILED has to say; empty if nothing."""
         try:
-            return (self.path / "FAILED").read_text(encoding="utf-8", errors="replace")
+            return regular(self.path / "FAILED").read_text(encoding="utf-8", errors="replace")
         except OSError:
             return ""
 

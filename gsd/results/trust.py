@@ -15,6 +15,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from gsd.backend.regular import regular
 from gsd.cli.folders import PACKAGE, groups, own_folders
 from gsd.errors import GsdError
 from gsd.results.runs import Run
@@ -107,6 +108,6 @@ def _is_imported_from(folder: Path, target: str) -> bool:
 
 def _text(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8", errors="replace")
+        return regular(file).read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""

@@ -106,11 +106,13 @@ def evaluate(
     """
     import torch
 
+    from gsd import memory
     from gsd.config import make
     from gsd.geometry import turntable
     from gsd.protocols import Metric
     from gsd.results.measure import means, measure, render_turntable
     from gsd.results.scene import load
+    from gsd.settings import check_turntable
     from gsd.types import Context
 
     _check(run)
@@ -120,6 +122,8 @@ def evaluate(
     context = Context(config["prompt"], device, config["steps"])
     metrics = {name: make(options, f"metric.{name}", context, Metric) for name, options in section.items()}
     t = config["turntable"] | {k: v for k, v in (("views", views), ("resolution", resolution)) if v is not None}
+    check_turntable(t)
+    memory.check_turntable(t["views"], t["resolution"], device)
     cameras = turntable(t["views"], t["resolution"], t["fov"], t["distance"], t["elevation"]).to(device)
     measured: dict[str, list[dict[str, Any]]] = {name: [] for name in metrics}
     for particle in range(config["particles"]):

@@ -15,6 +15,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gsd.backend.regular import regular
 from gsd.cli.errors import guarded
 from gsd.errors import GsdError
 
@@ -110,7 +111,7 @@ def _opened(file: Path, resolution: int) -> Any:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        picture = Image.open(file).convert("RGBA")
+        picture = Image.open(regular(file)).convert("RGBA")
     except (UnidentifiedImageError, OSError) as error:
         raise GsdError(f"--images {file} is not a readable picture ({error}).") from error
     whole = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert("RGB")

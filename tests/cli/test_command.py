@@ -7,10 +7,11 @@ import time
 from pathlib import Path
 
 import pytest
+from fuzzing import outcome
 from launch import ROOT, start
 
 from gsd import __version__
-from gsd.__main__ import COMMANDS
+from gsd.__main__ import COMMANDS, main
 
 HELP_S = 0.3
 
@@ -121,3 +122,10 @@ def test_the_other_project_called_gsd_is_seen_by_every_command(alone, gsd, tmp_p
     sys.path.append(str(tmp_path / "site"))
     (sentence,) = [line for line in gsd(*command)[2].splitlines() if line.startswith("warning: ")]
     assert "run pip uninstall gsd, then install gsd-lab again" in sentence
+
+
+@pytest.mark.parametrize("threads", ["0", "-2", "many", "1.5", ""])
+def test_a_number_of_threads_that_numba_cannot_have_is_a_sentence(monkeypatch, capsys, threads):
+    monkeypatch.setenv("NUMBA_NUM_THREADS", threads)
+    code, _ = outcome(main, "--version")
+    assert str(code).startswith(f"error: NUMBA_NUM_THREADS={threads} should be a whole number from 1 on")

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import os
 import shutil
 import traceback
 from pathlib import Path
@@ -104,6 +105,25 @@ def tried(number, rng, template, tmp_path):
     faults.append(lost(folder, before) if whole else None)
     shutil.rmtree(tmp_path / f"{number}", ignore_errors=True)
     return [f"{what}: {each}" for each in faults if each]
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "metrics.jsonl", "checkpoint.pt", "summary.json", "DONE", ".lock"])
+@pytest.mark.parametrize("kind", ["a pipe", "/dev/zero"])
+def test_what_gives_no_end_is_no_file(template, tmp_path, name, kind):
+    """A pipe in somebody else's folder would be waited for, and a device read until memory is full."""
+    folder = shutil.copytree(template, tmp_path / "sweep")
+    (folder / "run1" / name).unlink()
+    os.mkfifo(folder / "run1" / name) if kind == "a pipe" else (folder / "run1" / name).symlink_to(kind)
+    (tmp_path / "out").mkdir()
+    out = tmp_path / "out"
+    for command in (
+        ("sweep", "summary", folder),
+        ("report", folder, "--out", out / "a.html"),
+        ("export", folder / "run1", "--format", "ply", "--out", out / "a.ply"),
+    ):
+        assert fault(main, *command) is None
+    assert ends_well(seen, folder / "run1") is None
+    assert ends_well(run, config(*GONE_ON, hydra=True), folder / "run1") is None
 
 
 def test_a_few_damaged_folders(template, tmp_path):

@@ -26,7 +26,7 @@ def hurt(rng, root):
     for path in rng.choices(paths, weights, k=rng.choice([1, 1, 2])):
         if not os.path.lexists(path):
             continue
-        ways = [replaced, gone, linked]
+        ways = [replaced, gone, linked, piped]
         if path.is_file() and not path.is_symlink():
             ways += [cut, flipped, overwritten, marked] * 2
             ways += [mutated] * 8 if path.suffix in (".json", ".jsonl", ".yaml") else []
@@ -51,10 +51,16 @@ def replaced(rng, path):
     path.write_bytes(rng.choice(TEXTS)) if was else path.mkdir()
 
 
+def piped(rng, path):
+    """By a pipe that nobody writes to."""
+    _remove(path)
+    os.mkfifo(path)
+
+
 def linked(rng, path):
     """To nowhere, to itself, or to the folder above."""
     _remove(path)
-    path.symlink_to(rng.choice(["/nonexistent/there", path.name, "..", "/proc/self/mem", "/dev/null"]))
+    path.symlink_to(rng.choice(["/nonexistent/there", path.name, "..", "/proc/self/mem", "/dev/null", "/dev/zero"]))
 
 
 def cut(rng, path):

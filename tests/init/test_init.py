@@ -95,3 +95,15 @@ def test_bad_files_are_refused_with_what_is_wrong(tmp_path):
 def test_one_point_is_enough(tmp_path):
     np.savez(tmp_path / "one.npz", xyz=np.array([[5.0, 5.0, 5.0]]))
     assert PointCloudFile(str(tmp_path / "one.npz"))(RNG).xyz.tolist() == [[0, 0, 0]]
+
+
+def test_a_stray_point_that_would_make_a_spot_of_all_others_is_named(tmp_path):
+    points = np.random.default_rng(0).normal(size=(40, 3))
+    points[7] = 1e9
+    np.savez(tmp_path / "a.npz", xyz=points)
+    for radius in (0.6, None):
+        with pytest.raises(GsdError, match="nearly all of its 40 points lie in one spot, since point 7 is so far away"):
+            PointCloudFile(str(tmp_path / "a.npz"), radius=radius)
+    points[7] = 100.0  # far, but the others keep a shape
+    np.savez(tmp_path / "a.npz", xyz=points)
+    assert len(PointCloudFile(str(tmp_path / "a.npz"))(Stream(0, "init")).xyz) == 40

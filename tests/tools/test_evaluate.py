@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+import yaml
 from launch import LIGHT, launch
 
 from gsd.results.folder import RunFolder
@@ -133,3 +134,20 @@ def test_mistakes_are_refused(folder, tmp_path, monkeypatch):
     assert "--views 3: must be from 8 to 3600" in refusal(monkeypatch, folder, "--views", 3)
     refusal(monkeypatch, folder, "metric=none")
     assert not (folder / "evaluation.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("turntable", "said"),
+    [
+        ({"views": 10**8}, "turntable.views=100000000: input should be less than or equal to 3600"),
+        ({"fov": 1e6}, "turntable.fov=1000000.0"),
+        ({"views": 3600, "resolution": 4096}, "GB; give fewer by --views and --resolution."),
+    ],
+)
+def test_a_turntable_that_a_foreign_config_asks_for_is_bounded(folder, tmp_path, monkeypatch, capsys, turntable, said):
+    copied = shutil.copytree(folder, tmp_path / "run")
+    config = yaml.safe_load((copied / "config.yaml").read_text())
+    config["turntable"] |= turntable
+    (copied / "config.yaml").write_text(yaml.safe_dump(config))
+    assert "no run could be evaluated" in refusal(monkeypatch, copied, "metric=reprojection")
+    assert said in capsys.readouterr().err

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from gsd.backend import film
+from gsd.backend.regular import regular
 from gsd.errors import GsdError, reason
 
 RUNS = 40  # with media in one page
@@ -77,7 +78,7 @@ def _picture(file: Path, share: int) -> Picture:
 
 def _opened(file: Path) -> Image.Image:
     try:
-        image = Image.open(file).convert("RGB")
+        image = Image.open(regular(file)).convert("RGB")
     except Exception as error:  # Pillow raises many kinds for a damaged file
         raise GsdError(f"{file} is no picture: {reason(error)}.") from error
     if min(image.size) < COLUMNS:
@@ -98,7 +99,7 @@ def _encoded(image: Image.Image, kind: str, **how: int) -> bytes:
 def turntable(file: Path, share: int) -> bytes:
     """The mp4 as it is where it fits, else encoded again, smaller. Raises GsdError if it is damaged or too long."""
     try:
-        whole = file.read_bytes()
+        whole = regular(file).read_bytes()
     except OSError as error:
         raise GsdError(f"{file} cannot be read: {error.strerror}.") from error
     if not film.is_whole(whole):

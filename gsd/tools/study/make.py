@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gsd.backend import film
+from gsd.backend.regular import regular
 from gsd.errors import GsdError, reason
 from gsd.results.folder import RunFolder
 from gsd.results.runs import Run, done_runs
@@ -139,7 +140,7 @@ def _scene(folder: Path, a: Run, b: Run | None = None) -> Scene:
 def _read(turntable: Path) -> tuple[Frames, float]:
     """All frames, and how many there are per second. Raises GsdError for a file that is no video."""
     try:
-        return imageio.imread(turntable, plugin="FFMPEG"), imageio.immeta(turntable, plugin="FFMPEG")["fps"]
+        return imageio.imread(regular(turntable), plugin="FFMPEG"), imageio.immeta(turntable, plugin="FFMPEG")["fps"]
     except Exception as error:  # imageio raises many kinds for a damaged file
         raise GsdError(f"{turntable} cannot be read: {reason(error)}.") from error
 

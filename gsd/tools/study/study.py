@@ -14,6 +14,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, Field, NonNegativeFloat, NonNegativeInt, ValidationError
 
+from gsd.backend.regular import regular
 from gsd.errors import GsdError
 
 FILE, MEDIA, VOTES = "study.json", "media", "votes.sqlite"
@@ -104,7 +105,7 @@ def load(folder: Path) -> Study:
     """The study in a folder, with all of its films. Raises GsdError for one that is missing or damaged."""
     file = folder / FILE
     try:
-        study = Study.model_validate_json(file.read_bytes())
+        study = Study.model_validate_json(regular(file).read_bytes())
     except OSError as error:
         raise GsdError(f"{folder} holds no study ({error.strerror}); make one with gsd study make.") from error
     except ValidationError as error:

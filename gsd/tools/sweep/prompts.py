@@ -18,6 +18,7 @@ from gsd.cli.overrides import quoted
 from gsd.errors import GsdError
 
 KEY = "prompts"
+MOST = 10_000  # which Hydra reads for several seconds
 T3BENCH = {f"t3bench_{name}": f"prompt_{name}.txt" for name in ("single", "surr", "multi")}
 WHERE = "https://raw.githubusercontent.com/THU-LYJ-Lab/T3Bench/HEAD/data/"
 
@@ -57,6 +58,8 @@ def swept(params: Mapping[str, str], arguments: Iterable[str]) -> list[str]:
         if any(word.lstrip("+").startswith("prompt=") for word in (*own, *typed)):
             raise GsdError(f"prompt= and {KEY}= both say what to make; leave one of them out.")
         prompts = dict.fromkeys(text for each in prompt_sets(params[KEY]).values() for text in each)
+        if len(prompts) > MOST:
+            raise GsdError(f"{KEY}={params[KEY]} has {len(prompts)} prompts, and a sweep may have {MOST}; make parts.")
         own.append(f"prompt={','.join(map(quoted, prompts))}")
     return [*own, *typed]
 

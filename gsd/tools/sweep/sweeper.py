@@ -150,7 +150,7 @@ def _check_size(overrides: list[Override]) -> None:
         if isinstance(value, IntervalSweep):
             raise GsdError(f"{override.input_line} is for sweepers that choose values, as hydra/sweeper=optuna.")
         if isinstance(value, RangeSweep):
-            steps = (value.stop - value.start) / value.step if value.step else 0
+            steps = ((value.stop or 0) - (value.start or 0)) / value.step if value.step else 0
             count = max(0, math.ceil(min(steps, MOST + 1)))
         else:
             count = len(value.list) if isinstance(value, ChoiceSweep) else 1

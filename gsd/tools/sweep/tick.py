@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+from gsd.backend.regular import regular
 from gsd.cli.folders import child_environment
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
@@ -71,6 +72,6 @@ def _mark(path: Path, before: list[Path]) -> None:
 def _number(path: Path) -> int:
     """From 1; 0 of a folder that no tick has marked."""
     try:
-        return int((path / MARK).read_text())
+        return int(regular(path / MARK).read_text())
     except (OSError, ValueError):
         return 0

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from PIL import Image
 
+from gsd.backend.regular import regular
 from gsd.browser.curves import Curves
 from gsd.browser.server import Flag
 from gsd.browser.splats import Drawing
@@ -101,7 +102,7 @@ class Page:
 
     def _show_strip(self, path: Path) -> None:
         try:
-            self.strip.image = np.asarray(Image.open(path).convert("RGB"))
+            self.strip.image = np.asarray(Image.open(regular(path)).convert("RGB"))
         except Exception as error:  # Pillow raises many kinds for a damaged file
             self.strip.image, self.caption.content = BLANK, f"{path.name} is no picture: {reason(error)}."
         else:

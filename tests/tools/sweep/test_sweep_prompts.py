@@ -44,6 +44,12 @@ def test_a_line_is_a_prompt_letter_by_letter(file):
     assert [compose(f"prompt={value}").prompt for value in values] == ODD  # each once
 
 
+def test_more_prompts_than_a_sweep_may_have_are_refused(file):
+    file.write_text("".join(f"owl {k}\n" for k in range(10_001)))
+    with pytest.raises(GsdError, match="has 10001 prompts, and a sweep may have 10000; make parts"):
+        swept({"prompts": str(file)}, [])
+
+
 def test_every_prompt_is_run_with_every_other_value_once(file, monkeypatch, capfd):
     few = file.with_name("few ones.txt")
     few.write_text("\n".join(ODD[:2]))
@@ -118,6 +124,7 @@ def test_what_a_record_says_may_be_repeated():
     ("arguments", "sentence"),
     [
         (["-m", "prompts=nothing.txt"], r"prompts=nothing\.txt cannot be read \(No such file or directory\); give a"),
+        (["-m", "prompts=/dev/zero"], r"prompts=/dev/zero cannot be read \(It is a pipe or a device, and no file\)"),
         (["-m", "prompts=."], r"prompts=\. cannot be read \(Is a directory\)"),
         (["-m", "prompts=latin.txt"], "it is not in UTF-8"),
         (["-m", "prompts=empty.txt"], r"prompts=empty\.txt is empty; give a text file with one prompt per line"),

@@ -1,6 +1,7 @@
 """Sweeps as a user starts them: what is run, what is left out, what is said, and the exit code."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -9,18 +10,21 @@ import time
 import hydra
 import pytest
 from forked import take_over
+from fuzzing import outcome
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.types import RunMode
 from launch import ROOT, SMALL, shell, start, wait_for_a_run
 from omegaconf import OmegaConf
 
+from gsd.__main__ import main
 from gsd.config import register
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
 from gsd.results.sweep_folder import SweepFolder
 from gsd.tools.sweep import control
 from gsd.tools.sweep.control import retry
-from gsd.tools.sweep.sweeper import _require_plugin
+from gsd.tools.sweep.sweeper import _check_size, _require_plugin
 
 ISM = ("steps=3", "guidance=ism", "loss=none", "metric=none", "noising=consistent,random")  # refuses consistent noise
 LONG = ("steps=300", "noising=random", "loss=none", "metric=none")  # seconds of quick steps
@@ -221,3 +225,41 @@ def test_a_sweep_is_named_by_what_it_sweeps(typed, name):
         loader = GlobalHydra.instance().config_loader()
         config = loader.load_configuration("config", typed, RunMode.MULTIRUN)
     assert config.hydra.sweep.dir == f"multirun/{name}"
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["seed=range(3,3)"], "seed=range(3,3) has no values, so there would be no run."),
+        (["seed=range(4,1)", "noising=random,consistent"], "seed=range(4,1) has no values"),
+        (["seed=range(1,9,0)"], "has no values"),
+        (["seed=range(2000000000)"], "and may have 100000; leave some values out."),
+        (["seed=range(1000)", "steps=range(1,1001)"], "This sweep has 1000000 runs"),
+        (["guidance.guidance_scale=interval(1,9)"], "is for sweepers that choose values"),
+    ],
+)
+def test_a_sweep_over_nothing_or_too_much_is_refused_before_it_is_listed(typed, said):
+    with pytest.raises(GsdError, match=re.escape(said)):
+        _check_size(OverridesParser.create().parse_overrides(typed))
+
+
+def test_sweeps_of_some_size_are_none_of_that_kind():
+    _check_size(OverridesParser.create().parse_overrides(["seed=range(100)", "noising=random,consistent", "steps=5"]))
+    _check_size(OverridesParser.create().parse_overrides(["seed=range(9,0,-2)", "sigma.t_min=range(0,0.1,0.02)"]))
+
+
+def test_a_sweep_that_matches_nothing_is_refused(tmp_path):
+    code, _, err = shell(tmp_path, "-m", "seed=glob(*)")
+    assert (code, err.strip()) == (1, "error: There is no run in this sweep: what it is over matches nothing.")
+    assert not list(tmp_path.glob("multirun/*/*/config.yaml"))
+
+
+def test_a_preset_that_is_meant_for_a_sweep_says_so_without_m(tmp_path, monkeypatch):
+    """One run of it is the one with the values by default."""
+    (tmp_path / "mine/experiment").mkdir(parents=True)
+    text = "# @package _global_\nhydra:\n  sweeper:\n    params:\n      seed: 1,2\n"
+    (tmp_path / "mine/experiment/seeds.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GSD_CONF", "mine")
+    code, printed = outcome(main, *SMALL, "steps=1", "metric=none", "experiment=seeds")
+    assert (code, "warning: the preset sweeps over seed, which is one run without -m." in printed) == (0, True)
