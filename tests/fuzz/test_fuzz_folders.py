@@ -106,12 +106,7 @@ def tried(number, rng, template, tmp_path):
     return [f"{what}: {each}" for each in faults if each]
 
 
-def test_a_few_damaged_folders(template, tmp_path):
-    found = gathered(tried, "folders", 3, template, tmp_path)
-    assert not found, report(found)
-
-
-@pytest.mark.slow
-def test_five_hundred_damaged_folders(template, tmp_path):
-    found = gathered(tried, "folders", 500, template, tmp_path)
+@pytest.mark.parametrize("count", [3, pytest.param(500, marks=pytest.mark.slow)])
+def test_damaged_folders(count, template, tmp_path):
+    found = gathered(tried, "folders", count, template, tmp_path)
     assert not found, report(found)
