@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import gsd
@@ -14,8 +15,12 @@ _ROOT = Path(gsd.__file__).parents[1]
 
 def versions() -> dict[str, str]:
     names = ("torch", "numpy", "numba", "hydra-core", "gsplat", "diffusers")
-    found = {name: importlib.metadata.version(name) for name in names}
-    return {"python": sys.version.split()[0], "gsd": gsd.__version__, **found}
+    return {"python": sys.version.split()[0], "gsd": gsd.__version__} | {name: _version(name) for name in names}
+
+
+@cache  # a sweep asks once per run, and each answer is a file that is parsed
+def _version(name: str) -> str:
+    return importlib.metadata.version(name)
 
 
 def commit() -> str | None:

@@ -51,12 +51,7 @@ def tried(number, rng, tmp_path):
     return [f"{path.name}: {text}" for text in faults if text]
 
 
-def test_fifty_clouds(tmp_path):
-    found = gathered(tried, "clouds", 50, tmp_path)
-    assert not found, report(found)
-
-
-@pytest.mark.slow
-def test_five_hundred_clouds(tmp_path):
-    found = gathered(tried, "clouds", 500, tmp_path)
+@pytest.mark.parametrize("count", [50, pytest.param(500, marks=pytest.mark.slow)])
+def test_clouds(count, tmp_path):
+    found = gathered(tried, "clouds", count, tmp_path)
     assert not found, report(found)

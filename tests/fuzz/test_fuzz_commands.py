@@ -28,12 +28,7 @@ def tried(number, rng, tmp_path):
     return [found] if found else []
 
 
-def test_a_few_command_lines(tmp_path):
-    found = gathered(tried, "commands", 6, tmp_path)
-    assert not found, report(found)
-
-
-@pytest.mark.slow
-def test_two_thousand_command_lines(tmp_path):
-    found = gathered(tried, "commands", 2000, tmp_path)
+@pytest.mark.parametrize("count", [6, pytest.param(2000, marks=pytest.mark.slow)])
+def test_command_lines(count, tmp_path):
+    found = gathered(tried, "commands", count, tmp_path)
     assert not found, report(found)

@@ -126,12 +126,7 @@ def test_what_gives_no_end_is_no_file(template, tmp_path, name, kind):
     assert ends_well(run, config(*GONE_ON, hydra=True), folder / "run1") is None
 
 
-def test_a_few_damaged_folders(template, tmp_path):
-    found = gathered(tried, "folders", 3, template, tmp_path)
-    assert not found, report(found)
-
-
-@pytest.mark.slow
-def test_five_hundred_damaged_folders(template, tmp_path):
-    found = gathered(tried, "folders", 500, template, tmp_path)
+@pytest.mark.parametrize("count", [3, pytest.param(500, marks=pytest.mark.slow)])
+def test_damaged_folders(count, template, tmp_path):
+    found = gathered(tried, "folders", count, template, tmp_path)
     assert not found, report(found)

@@ -102,14 +102,9 @@ def tried(number, rng, template, tmp_path):
     return [f"{what}: {each}" for each in faults if each]
 
 
-def test_a_few_damaged_studies(template, tmp_path):
-    found = gathered(tried, "studies", 10, template, tmp_path)
-    assert not found, report(found)
-
-
-@pytest.mark.slow
-def test_three_hundred_damaged_studies(template, tmp_path):
-    found = gathered(tried, "studies", 300, template, tmp_path)
+@pytest.mark.parametrize("count", [10, pytest.param(300, marks=pytest.mark.slow)])
+def test_damaged_studies(count, template, tmp_path):
+    found = gathered(tried, "studies", count, template, tmp_path)
     assert not found, report(found)
 
 

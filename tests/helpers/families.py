@@ -3,33 +3,16 @@
 from pathlib import Path
 
 import torch
+from pipelines import TOKENS, small_clip, small_vae
 
 from gsd.backend.torchvision_mend import mend_torchvision
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz, "
-TOKENS = 24
 WIDE = 32  # of T5
 
 
 def _clip(projection):
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=TOKENS)
-    config = CLIPTextConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        intermediate_size=32,
-        projection_dim=16,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=TOKENS,
-        bos_token_id=len(words) - 2,
-        eos_token_id=len(words) - 1,
-    )
-    return tokenizer, (CLIPTextModelWithProjection if projection else CLIPTextModel)(config).eval()
+    return small_clip(2, TOKENS, projection)
 
 
 def _t5():
@@ -58,22 +41,6 @@ def _gemma():
     return GemmaTokenizer(vocab=words, merges=[]), Gemma2Model(config).eval()
 
 
-def _vae(channels=4, **more):
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=(16, 32),
-        layers_per_block=1,
-        latent_channels=channels,
-        norm_num_groups=8,
-        sample_size=16,
-        scaling_factor=0.3,
-        **more,
-    ).eval()
-
-
 def sdxl():
     from diffusers import DDIMScheduler, StableDiffusionXLPipeline, UNet2DConditionModel
 
@@ -93,7 +60,7 @@ def sdxl():
     )
     scheduler = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False)
     return StableDiffusionXLPipeline(
-        _vae(force_upcast=True), encoder, encoder_2, tokenizer, tokenizer_2, unet.eval(), scheduler
+        small_vae(force_upcast=True), encoder, encoder_2, tokenizer, tokenizer_2, unet.eval(), scheduler
     )
 
 
@@ -117,7 +84,7 @@ def sd3():
     return StableDiffusion3Pipeline(
         transformer.eval(),
         FlowMatchEulerDiscreteScheduler(shift=3.0),
-        _vae(shift_factor=0.06),
+        small_vae(shift_factor=0.06),
         encoder,
         tokenizer,
         encoder_2,
@@ -143,7 +110,7 @@ def flux(guidance_embeds=True):
         guidance_embeds=guidance_embeds,
     )
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
-    vae = _vae(shift_factor=0.1)
+    vae = small_vae(shift_factor=0.1)
     return FluxPipeline(scheduler, vae, encoder, tokenizer, encoder_2, tokenizer_2, transformer.eval())
 
 
@@ -163,7 +130,7 @@ def pixart():
         caption_channels=WIDE,
         use_additional_conditions=False,
     )
-    return PixArtSigmaPipeline(tokenizer, encoder, _vae(), transformer.eval(), DPMSolverMultistepScheduler())
+    return PixArtSigmaPipeline(tokenizer, encoder, small_vae(), transformer.eval(), DPMSolverMultistepScheduler())
 
 
 def sana():

@@ -12,40 +12,55 @@ TOKENS = 24  # the prompt's, start and end included
 CHANNELS = (16, 32)
 
 
+def small_clip(layers, tokens, projection=False):
+    """A tokenizer that knows letters, and CLIP's text encoder with random weights."""
+    from tokenizers import pre_tokenizers
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=tokens)
+    config = CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=32,
+        projection_dim=16,
+        num_hidden_layers=layers,
+        num_attention_heads=2,
+        max_position_embeddings=tokens,
+        bos_token_id=len(words) - 2,
+        eos_token_id=len(words) - 1,
+    )
+    return tokenizer, (CLIPTextModelWithProjection if projection else CLIPTextModel)(config).eval()
+
+
+def small_vae(channels=4, **more):
+    """An autoencoder with random weights: images of 16 pixels, latents of 8."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        block_out_channels=CHANNELS,
+        layers_per_block=1,
+        latent_channels=channels,
+        norm_num_groups=8,
+        sample_size=16,
+        scaling_factor=0.3,
+        **more,
+    ).eval()
+
+
 def random_pipeline(folder: Path, prediction="epsilon", seed=0, variant=None, tokens=TOKENS, in_channels=4, **network):
     """Written to `folder` as diffusers writes it; latents are 4 x 8 x 8, images 16 x 16. Returns the pipeline.
 
     `network`: settings of the UNet other than the usual.
     """
     mend_torchvision()
-    from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+    from diffusers import DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 
     torch.manual_seed(seed)
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = [*letters, *(f"{letter}</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
-    tokenizer = CLIPTokenizer(vocab={word: i for i, word in enumerate(words)}, merges=[], model_max_length=tokens)
-    text = CLIPTextConfig(
-        vocab_size=len(words),
-        hidden_size=16,
-        intermediate_size=32,
-        projection_dim=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        max_position_embeddings=tokens,
-        bos_token_id=len(words) - 2,
-        eos_token_id=len(words) - 1,
-    )
-    vae = AutoencoderKL(
-        down_block_types=("DownEncoderBlock2D",) * 2,
-        up_block_types=("UpDecoderBlock2D",) * 2,
-        block_out_channels=CHANNELS,
-        layers_per_block=1,
-        norm_num_groups=8,
-        sample_size=16,
-        scaling_factor=0.3,
-    )
+    vae = small_vae()
     settings = {
         "sample_size": 8,
         "in_channels": in_channels,
@@ -59,10 +74,11 @@ def random_pipeline(folder: Path, prediction="epsilon", seed=0, variant=None, to
         "norm_num_groups": 8,
     }
     unet = UNet2DConditionModel(**(settings | network))
+    tokenizer, encoder = small_clip(1, tokens)
     pipeline = StableDiffusionPipeline(
-        vae=vae.eval(),
+        vae=vae,
         unet=unet.eval(),
-        text_encoder=CLIPTextModel(text).eval(),
+        text_encoder=encoder,
         tokenizer=tokenizer,
         scheduler=DDIMScheduler(
             beta_start=0.00085,
