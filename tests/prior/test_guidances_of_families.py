@@ -1,4 +1,4 @@
-"""Every guidance with every family of pipelines, two steps each: what runs and what is refused, as docs/priors.md says."""
+"""Every guidance with every family of pipelines, two steps each: what runs and what is refused, see docs/priors.md."""
 
 import pytest
 import torch
