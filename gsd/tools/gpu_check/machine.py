@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import torch
 
 from gsd import __version__
+from gsd.backend import triton
 from gsd.memory import GB
 from gsd.results.provenance import commit
 from gsd.tools.gpu_check.bench import Bench
@@ -26,6 +27,7 @@ def rows(bench: Bench) -> Iterator[Row]:
     yield Row("driver", {"value": _driver()})
     yield Row("CUDA of PyTorch", {"value": torch.version.cuda or "none"})
     yield Row("nvcc", {"value": shutil.which("nvcc") or "none: gsplat cannot be built here"})
+    yield Row("Triton's kernels", {"value": triton.why_not() or "can be used"})
     yield Row("CPU cores", {"value": os.cpu_count()})
     yield Row("commit", {"value": commit() or "not a checkout"})
     yield Row("gsd", {"value": __version__})
