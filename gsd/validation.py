@@ -66,7 +66,7 @@ def _sentence(where: str, name: str, values: Mapping[Any, Any], error: Any) -> s
     if first["type"] == "missing":
         key = ".".join([where, *path, str(first["loc"][-1])])
         return (
-            f"{key} has no value and {name} none by default; add it to the yaml (prompt, device, steps and "
+            f"{key} has no value and {name} none by default; give {key}=..., or add it to the yaml (prompt, device, steps and "
             "seed come with a constructor parameter `context: gsd.types.Context`)."
         )
     text = f"{'.'.join(filter(None, [where, *path]))}={_shown(first['input'])}"

@@ -144,7 +144,6 @@ def test_a_group_set_to_no_name_is_refused_with_the_names(typed):
         ("profile=perhaps", "profile=perhaps should be true or false."),
         ("turntable=[3]", "turntable=[3] should be set by its own settings, not by a list."),
         ("seed=null", "seed=null should be set to something"),
-        ("garden=menagerie", "There is no group garden; see gsd --help"),
         ("densify.until=7", "since no densify is chosen; choose densify=default, densify=mcmc"),
         ("metric=truth,", "choose a_lpips, clip_score"),
         ("steps=7,", "leave the comma out"),
