@@ -141,6 +141,8 @@ def _told(error: Exception, folder: RunFolder, cfg: DictConfig) -> str:
     if lower := too_little(error, cfg):
         since = f"from the checkpoint in {folder.path}" if there(folder / "checkpoint.pt") else "from the start"
         return f"{lower} Where memory is freed instead, the same command continues {since}."
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return "A file would be larger than this shell allows (ulimit -f); raise that, and the same command continues."
     if full := _full(error, folder):
         return f"No space is left for {full}; once there is some, the same command continues."
     where = error.filename if isinstance(error, OSError) else None
