@@ -194,7 +194,7 @@ def _check_key(argument: str) -> None:
         raise GsdError(f"{_shown(argument)}: {key!r} is no setting; write KEY=VALUE without spaces, as in seed=1.")
     if key in EMPTY and equals and not value:
         raise GsdError(f"{key}= names no folder; hydra.run.dir=. would be the present one.")
-    if key[:1] == "~" and not equals and key[1:] in groups():
+    if key[:1] == "~" and key[1:] in groups():
         choices = options(key[1:])
         instead = f"{key[1:]}=none" if "none" in choices else f"choose {', '.join(choices)}"
         raise GsdError(f"{key}: a group cannot be left out; {instead}.")

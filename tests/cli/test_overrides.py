@@ -160,6 +160,7 @@ def test_a_group_set_to_no_name_is_refused_with_the_names(typed):
         ("-seed", "type seed=VALUE."),
         ("hydra.run.dir=", "names no folder"),
         ("~metric", "a group cannot be left out; metric=none."),
+        ("~viewer=5", "a group cannot be left out; viewer=none."),
         ("~camera", "a group cannot be left out; choose orbit."),
         ("prompt=${owl}", "prompt refers to ${owl}, which does not exist"),
         ("prompt=${oc.env:GSD_NOT_THERE}", "prompt cannot be read: Environment variable 'GSD_NOT_THERE' not found."),
