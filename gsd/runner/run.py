@@ -63,8 +63,8 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
     if belongs(home.path, asked) and home.done:
         print(f"Already done: {home.path}")
         return Run(home.path)
-    refuse_files_of_others(home.path)
     home.refuse_links()
+    refuse_files_of_others(home.path)
     with home.lock():
         if not belongs(home.path, asked):  # asked again: another process may just have left
             print(f"The turntable or the metrics have changed: {home.path} is measured anew.")
