@@ -35,6 +35,10 @@ COMPLETION = {"-sc", "--shell-completion"}
 
 def main() -> None:
     """`gsd COMMAND ...`, else a job of Hydra: `gsd KEY=VALUE ...`."""
+    try:
+        os.getcwd()
+    except OSError:
+        sys.exit("error: The present folder is not there any more; go to another one with cd.")
     understand()
     endure()
     # Idle OpenMP threads must sleep, not spin: several runs often share a machine. Read by torch when it is imported.

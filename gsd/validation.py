@@ -66,8 +66,8 @@ def _sentence(where: str, name: str, values: Mapping[Any, Any], error: Any) -> s
     if first["type"] == "missing":
         key = ".".join([where, *path, str(first["loc"][-1])])
         return (
-            f"{key} has no value and {name} none by default; add it to the yaml (prompt, device, steps and "
-            "seed come with a constructor parameter `context: gsd.types.Context`)."
+            f"{key} has no value and {name} none by default; give {key}=..., or add it to the yaml (prompt, device, "
+            "steps and seed come with a constructor parameter `context: gsd.types.Context`)."
         )
     text = f"{'.'.join(filter(None, [where, *path]))}={_shown(first['input'])}"
     text += f": {first['msg'][0].lower()}{first['msg'][1:]}"

@@ -107,7 +107,7 @@ def guarded(main: Callable[[], None]) -> None:
     import omegaconf.errors
 
     endure()  # a program of gsd.tools may be started by itself
-    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises instead of printing and exiting
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing and exiting
     try:
         main()
     except GsdError as error:

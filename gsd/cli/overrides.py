@@ -71,11 +71,13 @@ def refusal(argument: str) -> str:
     if group in groups():
         choices = ", ".join(options(group))
         several = f"; several as {group}=[A,B]" if group in LISTED else ""
-        return f"Hydra cannot read {_shown(argument)}; choose {choices}{several}."
+        sweep = "; with -m there is a run with each" if "," in value else ""
+        return f"Hydra cannot read {_shown(argument)}; choose {choices}{several}{sweep}."
     if key.lstrip("+") not in TEXTS and "" in map(str.strip, value.split(",")):
         return f"{_shown(argument)} has an empty value beside a comma; leave the comma out."
     if NUMBER.fullmatch(value):
-        return f"{_shown(argument)} is no number; type {key}={value.replace(',', '.')}, or add -m for a run with each."
+        point = value.replace(",", ".")
+        return f"{_shown(argument)} is not one number; add -m for a run with each, or type {key}={point}."
     if value[:1] in ("[", "{") and key not in TEXTS:
         return f"Hydra cannot read {_shown(argument)}; put the texts in it into quotes, as in 'KEY=[\"a=b\"]'."
     odd = next((c for c in value if not _readable(c)), None)
@@ -192,7 +194,7 @@ def _check_key(argument: str) -> None:
         raise GsdError(f"{_shown(argument)}: {key!r} is no setting; write KEY=VALUE without spaces, as in seed=1.")
     if key in EMPTY and equals and not value:
         raise GsdError(f"{key}= names no folder; hydra.run.dir=. would be the present one.")
-    if key[:1] == "~" and not equals and key[1:] in groups():
+    if key[:1] == "~" and key[1:] in groups():
         choices = options(key[1:])
         instead = f"{key[1:]}=none" if "none" in choices else f"choose {', '.join(choices)}"
         raise GsdError(f"{key}: a group cannot be left out; {instead}.")

@@ -16,7 +16,6 @@ from hydra.plugins.config_source import ConfigLoadError, ConfigResult
 from omegaconf import OmegaConf
 from omegaconf._utils import get_yaml_loader
 
-from gsd.backend.regular import regular
 from gsd.cli.overrides import NAMES, TEXTS
 from gsd.errors import GsdError, reason
 
@@ -38,7 +37,7 @@ class Source(FileConfigSource):
         if not file.exists():
             raise ConfigLoadError(f"Config not found : {file}")
         try:
-            text = regular(file).read_text(encoding="utf-8-sig")  # without the mark that some editors put first
+            text = file.read_text(encoding="utf-8-sig")  # without the mark that some editors put first
             header = self._get_header_dict(text)
             content = _parsed(text)
             config = OmegaConf.create(content if isinstance(content, dict) else {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import nan
 from typing import Annotated
 
 import torch
@@ -37,7 +38,7 @@ class Reprojection(Metric):
 
     What it cannot see: a Janus, since a second face that is really there agrees with itself from everywhere; anything
     else that is wrong and stands still; and it rewards blur. What is reported with a small co_visible says little. An
-    empty scene has the errors 1, `tolerance` and 1.
+    empty scene has the errors 1, `tolerance` and 1; of a turntable of one view nothing is said.
 
     resolution (pixels) is that of the comparison; tolerance (world units) should be about 3 of its pixels' footprints.
     The views compared are those nearest to `apart_deg` apart, so that turntables of 24 and 120 views measure the same.
@@ -63,6 +64,8 @@ class Reprojection(Metric):
         looked_through, possible = self._looked_through(coords, z, alpha[i], depth[j], alpha[j])
         count = mask.sum()
         errors = [float(error[mask].mean()) for error in (colour, behind, unlike)] if count else [1, self.tolerance, 1]
+        if not len(i):  # one view says nothing of others, neither good nor bad
+            return dict.fromkeys(("photometric_error", "reprojection_error", "feature_error", "see_through"), nan)
         return {
             "photometric_error": float(errors[0]),
             "reprojection_error": float(errors[1]),

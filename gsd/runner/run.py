@@ -63,8 +63,8 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
     if belongs(home.path, asked) and home.done:
         print(f"Already done: {home.path}")
         return Run(home.path)
-    refuse_files_of_others(home.path)
     home.refuse_links()
+    refuse_files_of_others(home.path)
     with home.lock():
         if not belongs(home.path, asked):  # asked again: another process may just have left
             print(f"The turntable or the metrics have changed: {home.path} is measured anew.")
@@ -141,6 +141,8 @@ def _told(error: Exception, folder: RunFolder, cfg: DictConfig) -> str:
     if lower := too_little(error, cfg):
         since = f"from the checkpoint in {folder.path}" if there(folder / "checkpoint.pt") else "from the start"
         return f"{lower} Where memory is freed instead, the same command continues {since}."
+    if isinstance(error, OSError) and error.errno == errno.EFBIG:
+        return "A file would be larger than this shell allows (ulimit -f); raise that, and the same command continues."
     if full := _full(error, folder):
         return f"No space is left for {full}; once there is some, the same command continues."
     where = error.filename if isinstance(error, OSError) else None

@@ -129,3 +129,18 @@ def test_a_number_of_threads_that_numba_cannot_have_is_a_sentence(monkeypatch, c
     monkeypatch.setenv("NUMBA_NUM_THREADS", threads)
     code, _ = outcome(main, "--version")
     assert str(code).startswith(f"error: NUMBA_NUM_THREADS={threads} should be a whole number from 1 on")
+
+
+def test_a_present_folder_that_is_gone_is_a_sentence(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, _ = outcome(main, "seed=1")
+    assert code == "error: The present folder is not there any more; go to another one with cd."
+
+
+def test_hydra_does_not_speak_for_itself(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
+    code, printed = outcome(main, "seed=a")
+    assert (code, "HYDRA_FULL_ERROR" in printed) == ("error: seed=a should be a whole number.", False)

@@ -1,5 +1,7 @@
 """A memory that is full in the middle of a run ends it in a sentence, and what was computed is kept."""
 
+import errno
+
 import numpy as np
 import pytest
 import torch
@@ -58,3 +60,12 @@ def test_other_errors_keep_their_traceback(tmp_path, monkeypatch):
     with pytest.raises(RuntimeError, match="mat1"):
         launch(tmp_path / "run", *RUN)
     assert "Traceback" in (tmp_path / "run/FAILED").read_text()
+
+
+def test_a_limit_on_the_size_of_files_is_a_sentence(tmp_path, monkeypatch):
+    def limited(*arguments, **options):
+        raise OSError(errno.EFBIG, "File too large")
+
+    monkeypatch.setattr(RunFolder, "save_checkpoint", limited)
+    with pytest.raises(GsdError, match=r"larger than this shell allows \(ulimit -f\); raise that"):
+        launch(tmp_path / "run", *SMALL, "steps=2", "metric=none")
