@@ -16,13 +16,32 @@ def attach(network: Any, name: str, rank: int, key: int) -> dict[str, nn.Paramet
 
     key: of a `Stream`, from which their first matrices are drawn.
     """
-    from peft import LoraConfig
+    from peft import LoraConfig, inject_adapter_in_model
 
     adapter = LoraConfig(r=rank, lora_alpha=rank, init_lora_weights="gaussian", target_modules=TARGETS)
     with torch.random.fork_rng(devices=[]):  # the layers are made on the CPU
         torch.manual_seed(key)
-        network.add_adapter(adapter, adapter_name=name)
+        inject_adapter_in_model(adapter, network, name)  # which also takes networks without diffusers' add_adapter
     params = {each: p for each, p in network.named_parameters() if f".{name}." in each}
     for p in params.values():
         p.data = p.data.float()
     return params
+
+
+def active(network: nn.Module) -> list[str]:
+    """The adapters that count now."""
+    return sorted({name for layer in _adapted(network) if not layer.disable_adapters for name in layer.active_adapters})
+
+
+def switch(network: nn.Module, names: list[str]) -> None:
+    """Let these adapters count and no others; without any, the network is what it was, bit for bit."""
+    for layer in _adapted(network):
+        layer.enable_adapters(bool(names))
+        if names:
+            layer.set_adapter(names)
+
+
+def _adapted(network: nn.Module) -> list[Any]:
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    return [layer for layer in network.modules() if isinstance(layer, BaseTunerLayer)]

@@ -1,4 +1,4 @@
-"""Every guidance with every family of pipelines, two steps each: what runs and what is refused, see docs/priors.md."""
+"""Every guidance with every family of pipelines, for two steps: what runs and what is refused (docs/priors.md)."""
 
 import pytest
 import torch
@@ -40,10 +40,8 @@ def outcome(family, folder, guidance):
 def taken(given):
     states = list(optimise(build(quick(*given))))
     assert len(states) == 2
-    for state in states:
-        assert state.score.gradient.isfinite().all()
-        assert state.score.gradient.any()
-        assert torch.isfinite(state.latents).all()
+    assert all(torch.isfinite(x).all() for state in states for x in (state.score.gradient, state.latents))
+    assert states[1].score.gradient.any()  # at first a LoRA may say what the network does
     return ""
 
 

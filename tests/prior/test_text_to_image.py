@@ -11,6 +11,7 @@ from pipelines import edit, random_pipeline, relative
 
 from gsd.errors import GsdError
 from gsd.guidance.parts.branches import guide
+from gsd.guidance.parts.lora import Lora
 from gsd.guidance.sds import SDS
 from gsd.prior.families.family import FAR, bias
 from gsd.prior.text_to_image import TextToImage
@@ -235,3 +236,29 @@ def test_8_bit_is_refused_where_it_is_for_nothing_or_torchao_is_missing(folders,
     monkeypatch.setattr("gsd.prior.parts.quantized.find_spec", lambda name: None)
     with pytest.raises(GsdError, match=r"needs the package torchao.* pip install torchao, or set prior.text_encoder=c"):
         _prior(folders["sd3"][0], text_encoder_bits=8)
+
+
+def test_a_lora_of_the_user_stays_beside_that_of_vsd(folders, tmp_path):
+    from peft import LoraConfig, get_peft_model_state_dict
+
+    folder, pipe = folders["sd3"]
+    network = random_family("sd3", tmp_path / "trained").components["transformer"]
+    network.add_adapter(LoraConfig(r=2, lora_alpha=2, init_lora_weights=False, target_modules=["to_q", "to_v"]))
+    type(pipe).save_lora_weights(tmp_path, transformer_lora_layers=get_peft_model_state_dict(network))
+    (file,) = tmp_path.glob("*.safetensors")
+    x, sigma = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5)), torch.tensor([2.0])
+
+    def seen():
+        return prior.denoise(x, sigma, Condition((PROMPT,)))
+
+    prior = _prior(folder, lora=[str(file)])
+    before = seen()
+    lora = Lora(prior, 2, False, Stream(0, "lora"))
+    assert torch.equal(seen(), before)
+    with lora.on():
+        assert relative(seen(), before) < 1e-6  # its second matrices are 0
+        for name, parameter in lora.params.items():
+            assert ".vsd." in name
+            parameter.data.normal_()
+        assert relative(seen(), before) > 1e-3
+    assert torch.equal(seen(), before)

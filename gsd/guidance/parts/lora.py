@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gsd.backend.adapters import attach
+from gsd.backend.adapters import active, attach, switch
 from gsd.errors import GsdError
 from gsd.random import Stream
 from gsd.types import Cameras, Condition
@@ -71,6 +71,7 @@ class Lora:
                 f"guidance.camera=true: a {type(network).__name__} takes no embedding of the camera; "
                 "set guidance.camera=false."
             )
+        self.kept = active(network)  # the user's, which stay
         self.params, self.camera = attach(network, ADAPTER, rank, rng.key()), None
         if camera:
             with torch.random.fork_rng(devices=[]):  # the layers are made on the CPU
@@ -80,13 +81,13 @@ class Lora:
             nn.init.zeros_(self.camera.linear_2.bias)
             self.camera.to(prior.device)
             self.params |= {f"camera.{name}": p for name, p in self.camera.named_parameters()}
-        network.disable_adapters()
+        switch(network, self.kept)
 
     @contextmanager
     def on(self) -> Iterator[None]:
         """Switch the adapters on; inside, gradients reach their parameters."""
         network = self.prior.network
-        network.enable_adapters()
+        switch(network, [*self.kept, ADAPTER])
         own = getattr(network, "class_embedding", None)
         if self.camera is not None:
             network.class_embedding = self.camera
@@ -95,7 +96,7 @@ class Lora:
         finally:
             if self.camera is not None:
                 network.class_embedding = own
-            network.disable_adapters()
+            switch(network, self.kept)
 
 
 def poses(cameras: Cameras) -> Float[Tensor, "V 16"]:
