@@ -13,6 +13,7 @@ import torch
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is first imported
 from jaxtyping import install_import_hook
+from typecheck import spare_jaxtyping
 
 # A shell starts what runs in its background with SIGINT ignored, nohup with SIGHUP, and so would every program that a
 # test interrupts
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [p for p in (ROOT / "gsd").rglob("*.py") if p.name != "__init__.py"]
 # numba and Triton compile functions as they are written, so the files that hold kernels are left alone.
 CHECKED = [p for p in SOURCES if not any(jit in p.read_text() for jit in ("@njit", "@triton.jit"))]
+spare_jaxtyping()
 install_import_hook([".".join(p.relative_to(ROOT).with_suffix("").parts) for p in CHECKED], "typecheck.checked")
 
 

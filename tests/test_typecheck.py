@@ -1,7 +1,9 @@
-"""The checks of shapes and types that conftest.py puts into the package, on functions inside functions."""
+"""The checks of shapes and types that conftest.py puts into the package."""
 
+import jaxtyping
 import pytest
 import torch
+from beartype.roar import BeartypeCallHintViolation
 from jaxtyping import Float, TypeCheckError, jaxtyped
 from torch import Tensor
 from typecheck import checked
@@ -41,3 +43,34 @@ def test_sizes_agree_within_a_call_not_between_calls():
             made(1)(torch.ones(size), torch.ones(size + 1))
         with pytest.raises(TypeCheckError):
             made(2)(torch.ones(size), torch.ones(size))
+
+
+@jaxtyping.jaxtyped(typechecker=checked)
+def doubled(x: float, say: bool = False) -> float:
+    return "twice" if say else 2 * x
+
+
+@jaxtyping.jaxtyped(typechecker=checked)
+def summed(x: list[Float[Tensor, "n"]]) -> Float[Tensor, "n"]:
+    return sum(x)
+
+
+def test_functions_with_and_without_shapes_are_checked():
+    assert doubled(3) == 6
+    for wrong in (lambda: doubled("a"), lambda: doubled(3, say=True)):
+        with pytest.raises(BeartypeCallHintViolation):
+            wrong()
+    assert summed([torch.ones(2)] * 2).tolist() == [2, 2]
+    with pytest.raises(TypeCheckError):
+        summed([torch.ones(2, 2)])
+
+
+def test_the_package_is_checked():
+    """By jaxtyping where there are shapes, by beartype alone where there are none."""
+    from gsd.geometry import orbit
+    from gsd.schedule import at
+
+    with pytest.raises(BeartypeCallHintViolation):
+        at(1.0, "no step")
+    with pytest.raises(TypeCheckError):
+        orbit(torch.zeros(2), torch.zeros(3), torch.zeros(2), torch.zeros(2), 8, 8)

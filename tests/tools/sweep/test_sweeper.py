@@ -99,7 +99,7 @@ def test_a_sweep_from_outside(tmp_path, monkeypatch, capfd):
     assert shell(tmp_path, "sweep", "retry", "multirun/sweep")[1] == "Nothing is missing.\n"
 
 
-def test_a_run_that_is_killed_beside_others(tmp_path):
+def test_a_run_that_is_killed_beside_others(tmp_path, monkeypatch, capfd):
     """The others go on; it is said to have failed, and why, and can be retried."""
     pytest.importorskip("hydra_plugins.hydra_joblib_launcher", reason="pip install -e '.[cluster]'")
     process = start(tmp_path, "-m", *SMALL, "steps=100", *LONG[1:], "seed=range(3)", "name=s", *JOBLIB)
@@ -109,8 +109,9 @@ def test_a_run_that_is_killed_beside_others(tmp_path):
     assert process.returncode == 1, err
     assert out.endswith("multirun/s: 3 runs: 2 done, 1 failed. The same command runs what is missing.\n")
     assert f"pid {pid}, was killed by SIGKILL (by the system for want" in (killed / "FAILED").read_text()
-    code, out, err = shell(tmp_path, "sweep", "retry", "multirun/s")
-    assert code == 0, err
+    take_over(monkeypatch)
+    assert retry(SweepFolder(tmp_path / "multirun/s"), []) == 0
+    out = capfd.readouterr().out
     assert "3 runs: 2 done, 1 failed; 1 to do." in out
     assert out.endswith("multirun/s: 3 runs: 3 done.\n")
 
