@@ -26,7 +26,7 @@ OURS = ("representation", "guidance", "noising")  # sections of every run's conf
 WRITTEN = (  # what a run puts into its folder, in the place of whatever is there
     "config.yaml", "overrides.yaml", "choices.yaml", "summary.json", "checkpoint.pt", "metrics.jsonl",
     "histograms.jsonl", "evaluations.jsonl", "evaluation.json", "scene.ply", "field.safetensors", "turntable.mp4",
-    "turntable_dark.mp4", "turntable.png", "views", "strips", "frames", "stages", "start.png",
+    "turntable_dark.mp4", "turntable.png", "views", "strips", "frames", "start.png",
 )  # fmt: skip
 
 
