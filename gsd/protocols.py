@@ -118,14 +118,17 @@ class Representation(Protocol):
             "points of its scene.ply: init=point_cloud init.path=RUN_FOLDER/scene.ply."
         )
 
+
+@runtime_checkable
+class Converts(Protocol):
+    """A class of representations that takes over the scene of another class; others start at that scene's points."""
+
     @classmethod
+    @abstractmethod
     def converted(
         cls, scene: Representation, options: dict[str, Any], count: int, context: Context, rng: Stream
-    ) -> PointCloud | None:
-        """Another class's scene as a start for one of this class with these options: `count` points of its surface, and
-        under `whole` what `adopt` takes. None: it starts at points alone.
-        """
-        return None
+    ) -> PointCloud:
+        """`count` points of the scene's surface, and under `whole` what `adopt` of a scene with these options takes."""
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ import torch
 
 from gsd.init.parts.surface import surface_points
 from gsd.meshing.extract import points_on
-from gsd.protocols import Init, OfField, OfGaussians, OfMesh
+from gsd.protocols import Converts, Init, OfField, OfGaussians, OfMesh
 from gsd.random import Stream
 from gsd.ranges import Count, StepNumber
 from gsd.rasterizer.ply import SH_C0
@@ -46,9 +46,8 @@ class AnotherRun(Init):
         state = self.scene.state() if self.whole else None
         if state is None and self.context.representation is not None:
             kind, options = self.context.representation
-            made = kind.converted(self.scene, options, self.points, self.context, rng)
-            if made is not None:
-                return made
+            if issubclass(kind, Converts):
+                return kind.converted(self.scene, options, self.points, self.context, rng)
         if isinstance(self.scene, OfMesh):
             points = points_on(self.scene.mesh(), self.points, rng.sub("surface").generator())
             return replace(points, whole=state)

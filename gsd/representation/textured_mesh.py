@@ -48,6 +48,11 @@ class Textured(nn.Module, Representation):
     """
 
     sizes = ("texture", "faces", "voxels")
+    vertices: Tensor
+    normals: Tensor
+    faces: Tensor
+    uv: Tensor
+    points: Tensor
 
     def __init__(
         self,
