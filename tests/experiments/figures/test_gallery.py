@@ -86,13 +86,14 @@ def test_what_is_missing_is_named(folder, call, monkeypatch):
 def test_every_method_of_a_figure_can_be_built(figure):
     """A preset as it is has its own test, at this scale."""
     for name, method in figure.methods.items():
-        first, *more = method.split()
-        if not first.startswith("experiment="):
-            build(quick(first, *more))
-        elif more:
-            build(config(first, *more, "scale=laptop"))
+        settings = method.split()
+        preset = next((item for item in settings if item.startswith("experiment=")), None)
+        if preset is None:
+            build(quick(*settings))
+        elif len(settings) > 1:
+            build(config(*settings, "scale=laptop"))
         else:
-            assert first.removeprefix("experiment=") in options("experiment")
+            assert preset.removeprefix("experiment=") in options("experiment")
         assert figure.baseline(name) in figure.methods
 
 
