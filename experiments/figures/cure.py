@@ -52,8 +52,11 @@ COHERENT, JANUS = 0.9, 0.05  # goals: at least, at most
 
 
 def steps(method: str, scale: float) -> int:
-    """As many as have the same prior calls: a branch each for text and view, and one for the empty text."""
-    text = 1 if scale == 1 else 2
+    """As many as have the same prior calls: a branch each for text and view, and one for the empty text.
+
+    Without guidance by the text the empty one is not asked, but where something of that guidance is projected out.
+    """
+    text = 1 if scale == 1 and "opposed" not in method else 2
     if method == "SDS":
         return CALLS // text
     if method == "janus_cure":  # without guidance by the text in its first half
@@ -95,6 +98,13 @@ def predicted(method: str, setting: Setting) -> tuple[bool, float]:
     return words > bias or "opposed" in method, math.degrees(math.atan2(bias, words))
 
 
+def price(outcomes: Sequence[Outcome], sds: Sequence[Outcome]) -> str:
+    """The PSNR that a method gains over SDS where both are coherent; empty where there is no such pair."""
+    mine, theirs = ([o for o in some if o.coherent] for some in (outcomes, sds))
+    found = janus_report.effect(mine, theirs, "psnr")
+    return format(found.mean, "+.1f") if found and outcomes[0].method != "SDS" else ""
+
+
 def goals(outcomes: Sequence[Outcome]) -> janus_report.Table:
     """Per setting and method, whether the protocol's goals are reached: by the share itself, and by its interval."""
     rows = []
@@ -108,7 +118,8 @@ def goals(outcomes: Sequence[Outcome]) -> janus_report.Table:
             back, side = predicted(method, setting)
             row = {"setting": str(setting), "method": method, "runs": len(mine)}
             row |= {q: f"{sum(getattr(o, q) for o in mine):.0f}" for q in ("coherent", "janus")}
-            row |= {"goals": verdict, "view error": f"{statistics.median(o.view_error for o in mine):.0f}"}
+            row |= {"goals": verdict, "price, dB": price(mine, [o for o in outcomes if o.method == "SDS"])}
+            row["view error"] = f"{statistics.median(o.view_error for o in mine):.0f}"
             rows.append(row | {"theory: back": "yes" if back else "no", "theory: sides off by": f"{side:.0f}"})
     return rows
 

@@ -19,7 +19,10 @@ from gsd.statistics.proportions import share
 SHARES = ("coherent", "janus", "turned", "empty")
 PSNR = (0.0, 100.0)
 BASE = "SDS"
-WITHIN = (("GSD", "3D noise"), ("GSD", "loss"))  # what the one part adds to the other
+WITHIN = (  # what one part of GSD adds to the other; and ways to the same end
+    *(("GSD", "3D noise"), ("GSD", "loss")),
+    *(("2 g, opposed", "5 g"), ("janus_cure", "5 g"), ("janus_cure", "2 g, opposed")),
+)
 CELLS = ("GSD", "3D noise", "loss", "SDS")
 COMPARED = ("janus", "coherent", "psnr")
 TITLES = {"janus": "Janus", "psnr": "PSNR dB"}  # of quantities that are not called so

@@ -19,7 +19,8 @@ def test_no_animal_that_was_looked_at_is_among_those_that_confirm():
     assert not [subject for subject in cure.FRESH if any(name in subject for name in cure.LOOKED_AT)]
 
 
-@pytest.mark.parametrize(("method", "scale"), [*((name, 7.5) for name in cure.METHODS), ("janus_cure", 1.0)])
+@pytest.mark.parametrize("scale", [1.0, 7.5])
+@pytest.mark.parametrize("method", cure.METHODS)
 def test_methods_have_equal_prior_calls(method, scale, tmp_path, monkeypatch):
     """In runs of a twentieth of the length."""
     monkeypatch.setattr(cure, "CALLS", 60)
