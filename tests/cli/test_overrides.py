@@ -1,5 +1,6 @@
 """Prompts are the text that is typed, and what Hydra cannot read is put right in one sentence."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -207,6 +208,8 @@ def test_presets_are_read_as_they_are_written_or_refused(gsd, tmp_path):
     assert "sets 'turntabel', which does not exist; did you mean turntable?" in refused("misspelt")
     assert "did you mean opaque?" in refused("term")
     assert "not in UTF-8" in refused("latin")
+    os.mkfifo(folder / "pipe.yaml")
+    assert "experiment=pipe does not exist" in refused("pipe")
     marked = compose("--config-dir", str(tmp_path / "mine"), "experiment=marked")
     assert (marked.prompt, marked.prompting.negative) == ("on", "1e-3")
     assert compose("--config-dir", str(tmp_path / "mine"), "experiment=dated").prompt == "1999-12-31"
