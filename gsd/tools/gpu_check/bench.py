@@ -53,10 +53,11 @@ class Bench:
         return [f"device={self.device}", f"representation.backend={self.backends[0]}"]
 
     def config(self, *overrides: str, of_field: Sequence[str] = ()) -> DictConfig:
-        """A run's config on the device. A radiance field, which has no rasteriser, gets overrides of its own."""
+        """A run's config on the device. Only Gaussians have a rasteriser, and a field gets overrides of its own."""
         device, rasterizer = self.options
-        field = "backend" not in compose(*overrides).representation
-        return plain(compose(*overrides, device, *(of_field if field else (rasterizer,))))
+        scene = compose(*overrides).representation
+        own = (rasterizer,) if "backend" in scene else of_field if "log2_table" in scene else ()
+        return plain(compose(*overrides, device, *own))
 
     @cached_property
     def checkpoint(self) -> Path:

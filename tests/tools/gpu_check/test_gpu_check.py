@@ -14,6 +14,7 @@ from virtual_cuda import virtual_cuda
 
 from gsd.backend.device import pick_device
 from gsd.tools.gpu_check import __main__ as command
+from gsd.tools.gpu_check.bench import Bench
 from gsd.tools.gpu_check.check import check
 from gsd.tools.gpu_check.goals import GOALS
 from gsd.tools.gpu_check.result import Row
@@ -50,6 +51,16 @@ def test_rasterisers_agree_with_the_cpu(tmp_path):
     assert "](rasterizers.png)" in text
     assert all(row["found"] == "not measured" for row in written["goals"])
     assert written["card"] == "virtual"
+
+
+@pytest.mark.parametrize(
+    ("kind", "backend", "table"),
+    [("gaussians", "torch", None), ("instant_ngp", None, 10), ("textured_mesh", None, None)],
+)
+def test_only_gaussians_have_a_rasteriser_and_only_fields_a_table(kind, backend, table):
+    bench = SimpleNamespace(options=["device=cpu", "representation.backend=torch"])
+    scene = Bench.config(bench, f"representation={kind}", of_field=["representation.log2_table=10"]).representation
+    assert (scene.get("backend"), scene.get("log2_table")) == (backend, table)
 
 
 def broken(bench):
