@@ -170,7 +170,7 @@ def test_the_whole_check(tmp_path, monkeypatch, virtual_programs):
     assert [(each.name, each.status, each.note) for each in outcomes.values() if each.status != "ok"] == []
     assert all(row["found"] != "not measured" for row in written["goals"])
     names = {name: [row.name for row in each.rows] for name, each in outcomes.items()}
-    assert len(names["steps"]) == 12
+    assert len(names["steps"]) == 13
     assert {"sds", "usual sds", "gsd", "vsd", "3dfuse", "gsd, 600 Gaussians"} <= set(names["cost"])
     assert "gaussiandreamer_gsd" in names["presets"]
     assert all(row.figures["share that differs"] < 0.02 for row in outcomes["noisings"].rows)
