@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from gsd import protocols
+from gsd import protocols, watching
 from gsd.config import options
 from gsd.errors import GsdError
 from gsd.memory import check_memory
@@ -22,8 +22,8 @@ ONE = {  # group -> what its option must be
     "prior": protocols.Prior,
     "representation": protocols.Representation,
 }
-OR_NONE = {"densify": protocols.Densifier, "viewer": protocols.Viewer}
-SEVERAL = {"loss": protocols.Loss, "metric": protocols.Metric, "logger": protocols.Logger}
+OR_NONE = {"densify": protocols.Densifier, "viewer": watching.Viewer}
+SEVERAL = {"loss": protocols.Loss, "metric": protocols.Metric, "logger": watching.Logger}
 
 
 def check(cfg: DictConfig, device: torch.device) -> None:

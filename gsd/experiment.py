@@ -26,7 +26,6 @@ from gsd.protocols import (
     Densifier,
     Guidance,
     Init,
-    Logger,
     Loss,
     Metric,
     NeedsKernels,
@@ -36,13 +35,13 @@ from gsd.protocols import (
     ReadsTexts,
     Representation,
     Sigma,
-    Viewer,
 )
 from gsd.random import Stream
 from gsd.schedule import extremes
 from gsd.settings import check_settings, start_of
 from gsd.shares import Shares
 from gsd.types import Cameras, Context
+from gsd.watching import Logger, Viewer
 
 Described = tuple[Any, dict[str, Any]]  # a class and its checked options, from `gsd.config.options`
 

@@ -1,14 +1,13 @@
 """The interfaces between the parts. A group's members import the vocabulary and engines, never each other.
 
 An option subclasses the protocol of its group and so inherits what most options leave as it is: the attributes that
-have a value here, and the methods that have a body.
+have a value here, and the methods that have a body. Those of loggers and viewers are in `gsd.watching`.
 """
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -17,7 +16,6 @@ from torch import Tensor, nn
 
 from gsd.errors import GsdError
 from gsd.random import Stream
-from gsd.ranges import Fraction
 from gsd.schedule import Schedule, Weight
 from gsd.types import (
     Cameras,
@@ -30,11 +28,7 @@ from gsd.types import (
     Render,
     Scene,
     Score,
-    Shown,
     StepState,
-    TrackedResults,
-    TrackedRow,
-    TrackedRun,
 )
 
 Parameters = dict[str, nn.Parameter] | nn.ParameterDict  # of Gaussians, one row each
@@ -299,60 +293,6 @@ class Loss(Protocol):
 class Metric(Protocol):
     @abstractmethod
     def __call__(self, turntable: Render, cameras: Cameras, prompt: str) -> dict[str, float | list[float]]: ...
-
-
-@runtime_checkable
-class Logger(Protocol):
-    """A tracker that mirrors run folders: `with logger(run) as tracker`, once for every stretch that a run goes on.
-
-    The block is left by SystemExit where a signal has stopped the run, and by its error where it has failed. What a
-    tracker itself raises ends its part and never the run, see `gsd.runner.mirror`.
-    """
-
-    def __call__(self, run: TrackedRun) -> AbstractContextManager[Tracker]: ...
-
-
-class Tracker(Protocol):
-    known: int  # rows that the tracker already has: rows with smaller numbers are not sent again
-
-    def log(self, rows: Sequence[TrackedRow]) -> None:
-        """Called in the order of the row numbers, only with rows that a checkpoint holds: none is ever retracted."""
-
-    def finish(self, results: TrackedResults) -> None:
-        """Once, after the last row."""
-
-
-@runtime_checkable
-class Viewer(Protocol):
-    """Shows a run while it goes on: `with viewer(run) as display`, see `gsd.runner.live`."""
-
-    cost: Fraction  # of the run's time that showing may take: steps are left out so that it does not take more
-
-    @abstractmethod
-    def __call__(self, run: TrackedRun) -> AbstractContextManager[Display]: ...
-
-
-@runtime_checkable
-class Display(Protocol):
-    """A viewer at work. Whoever looks changes what it says from other threads; the run asks between two steps."""
-
-    paused: bool  # the run waits after this step
-
-    @property
-    def watched(self) -> bool:
-        """Whether somebody looks: nothing is drawn otherwise."""
-
-    def changed(self) -> bool:
-        """Whether what is shown should be drawn again; asking takes that back."""
-
-    def advanced(self) -> bool:
-        """Whether a paused run should take one step; asking takes that back."""
-
-    def show(self, shown: Shown) -> None:
-        """Called by the run, between two steps and without gradients; nothing of what it is given may be changed."""
-
-    def finish(self) -> None:
-        """The results are in the run folder; the viewer closes soon."""
 
 
 @runtime_checkable

@@ -8,7 +8,20 @@ from pathlib import Path
 import pytest
 from launch import ROOT
 
-VOCABULARY = {"types", "protocols", "geometry", "random", "ranges", "schedule", "noise_levels", "sampling", "errors"}
+VOCABULARY = {
+    *(
+        "types",
+        "protocols",
+        "watching",
+        "geometry",
+        "random",
+        "ranges",
+        "schedule",
+        "noise_levels",
+        "sampling",
+        "errors",
+    )
+}
 CORE = {"validation", "settings", "config", "identity", "check", "memory", "experiment", "particles", "shares", "loop"}
 ENGINES = {"statistics", "warping", "rasterizer", "field", "meshing", "menagerie", "browser"}
 OPTIONS = {

@@ -48,6 +48,7 @@ STRENGTHS: dict[
     "2 g, opposed": lambda g: (g, 2 * g),
     "janus_cure": lambda g: (1.0, 10.0),
 }
+WITHIN = (("2 g, opposed", "5 g"), ("janus_cure", "5 g"), ("janus_cure", "2 g, opposed"))
 COHERENT, JANUS = 0.9, 0.05  # goals: at least, at most
 
 
@@ -136,7 +137,7 @@ def _main(args: argparse.Namespace) -> None:
     if not found:
         raise GsdError(f"No run of multirun/{args.name} has these settings; add --run to launch what is missing.")
     methods = {name: name for name in args.methods}
-    sections = {"Goals": goals(found)} | janus_report.sections(found, methods, {"defaults": ""})
+    sections = {"Goals": goals(found)} | janus_report.sections(found, methods, {"defaults": ""}, WITHIN)
     sweeps.publish(args.out, janus_report.draw(found, methods), sections, janus_report.text(sections))
     janus.keep(args.out, found)
 

@@ -19,14 +19,12 @@ from gsd.statistics.proportions import share
 SHARES = ("coherent", "janus", "turned", "empty")
 PSNR = (0.0, 100.0)
 BASE = "SDS"
-WITHIN = (  # what one part of GSD adds to the other; and ways to the same end
-    *(("GSD", "3D noise"), ("GSD", "loss")),
-    *(("2 g, opposed", "5 g"), ("janus_cure", "5 g"), ("janus_cure", "2 g, opposed")),
-)
+WITHIN = (("GSD", "3D noise"), ("GSD", "loss"))  # what the one part adds to the other
 CELLS = ("GSD", "3D noise", "loss", "SDS")
 COMPARED = ("janus", "coherent", "psnr")
 TITLES = {"janus": "Janus", "psnr": "PSNR dB"}  # of quantities that are not called so
 Table = list[dict[str, Any]]
+Within = Sequence[tuple[str, str]]
 
 
 def estimate(outcomes: Sequence[Outcome], quantity: str) -> Estimate | None:
@@ -70,11 +68,11 @@ def rates(outcomes: Sequence[Outcome], methods: Mapping[str, str]) -> Table:
     return rows
 
 
-def comparisons(outcomes: Sequence[Outcome], methods: Mapping[str, str]) -> Table:
-    """One row per pair of methods; p is not adjusted."""
+def comparisons(outcomes: Sequence[Outcome], methods: Mapping[str, str], within: Within = WITHIN) -> Table:
+    """One row per method against SDS and per pair of `within`; p is not adjusted."""
     of = {name: [o for o in outcomes if o.method == method] for name, method in methods.items()}
     rows = []
-    for one, other in (*((name, BASE) for name in methods if name != BASE), *WITHIN):
+    for one, other in (*((name, BASE) for name in methods if name != BASE), *within):
         if {one, other} <= of.keys():
             found = {q: effect(of[one], of[other], q) for q in COMPARED}
             rows += _row(f"{one} - {other}", of[one], found)
@@ -158,17 +156,21 @@ def bias_text(found: Estimate, biases: Sequence[float]) -> str:
     return text(found.value) + ("" if alone else f" [{text(found.low)}, {text(found.high)}]")
 
 
-def sections(outcomes: list[Outcome], methods: Mapping[str, str], regimes: Mapping[str, str]) -> dict[str, Table]:
+def sections(
+    outcomes: list[Outcome], methods: Mapping[str, str], regimes: Mapping[str, str], within: Within = WITHIN
+) -> dict[str, Table]:
     """Title -> table, without those that are empty."""
     tables = {"What becomes of the runs": rates(outcomes, methods)}
     for setting in _settings(outcomes):
-        tables[f"Differences at {setting}"] = comparisons([o for o in outcomes if o.setting == setting], methods)
+        tables[f"Differences at {setting}"] = comparisons(
+            [o for o in outcomes if o.setting == setting], methods, within
+        )
     for name, regime in regimes.items():
         for scale in sorted({o.scale for o in outcomes}):
             mine = [o for o in outcomes if (o.regime, o.scale) == (regime, scale)]
             several = {m for m in methods.values() if len(_settings([o for o in mine if o.method == m])) > 1}
             title = f"Differences over all biases and words, scale {scale:g}, {name}"
-            tables[title] = comparisons([o for o in mine if o.method in several], methods)
+            tables[title] = comparisons([o for o in mine if o.method in several], methods, within)
     tables["The bias at which half the runs are incoherent"] = breaking(outcomes, methods)
     return {title: rows for title, rows in tables.items() if rows}
 

@@ -37,7 +37,7 @@ def _no_group(preset: str | None, group: str) -> str:
 
 
 def _wrong_type(preset: str, said: str, key: str) -> str:
-    wanted = next((words for told, words in SHOULD_BE.items() if told in said), "")
+    wanted = _wanted(said)
     what = f"{key or 'a section'} should be {wanted}" if wanted else f"{key or 'something'} is wrong: {said}"
     chosen = f"; in its defaults a group is chosen as '- override /{key}: OPTION'" if key in groups() else ""
     return f"In the preset {preset}, {what}{chosen}."
@@ -60,12 +60,17 @@ SHOULD_BE = {
 }
 
 
+def _wanted(said: str) -> str:
+    """What a value should be, by what OmegaConf says of it; '' for anything else it says."""
+    return next((words for told, words in SHOULD_BE.items() if told in said), "")
+
+
 def _mistyped(error: Exception) -> str:
     """Of KEY=VALUE where the setting is of another type; else ''."""
     found = re.fullmatch(r"Error merging override (.*)", str(error), re.DOTALL)
     override, cause = found[1] if found else "", str(error.__cause__)
     key, _, value = override.partition("=")
-    wanted = next((words for said, words in SHOULD_BE.items() if said in cause), "")
+    wanted = _wanted(cause)
     if not (override and wanted):
         return ""
     hint = ""

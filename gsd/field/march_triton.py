@@ -5,18 +5,13 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
+from gsd.rasterizer.project_triton import store_three
+
 
 @triton.jit
 def _three(x, i, live):
     """Row i of x [*, 3]."""
     return tl.load(x + i * 3, live, 0.0), tl.load(x + i * 3 + 1, live, 0.0), tl.load(x + i * 3 + 2, live, 0.0)
-
-
-@triton.jit
-def _put_three(x, i, a, b, c, live):
-    tl.store(x + i * 3, a, live)
-    tl.store(x + i * 3 + 1, b, live)
-    tl.store(x + i * 3 + 2, c, live)
 
 
 @triton.jit
@@ -59,8 +54,8 @@ def cast(
     half = radius * radius - (px * px + py * py + pz * pz)
     reach = tl.sqrt(tl.maximum(half, 0.0))
     first = tl.maximum(middle - reach, least)
-    _put_three(origins, r, ox, oy, oz, live)
-    _put_three(directions, r, dx, dy, dz, live)
+    store_three(origins, r, ox, oy, oz, live)
+    store_three(directions, r, dx, dy, dz, live)
     tl.store(cosine + r, z, live)
     tl.store(near + r, first, live)
     tl.store(far + r, tl.where(half > 0, middle + reach, first), live)

@@ -5,7 +5,17 @@ from __future__ import annotations
 import triton
 import triton.language as tl
 
-from gsd.rasterizer.project_triton import SLOPES, clamped, covariance, lens, matrix, quaternion, rotation, three
+from gsd.rasterizer.project_triton import (
+    SLOPES,
+    clamped,
+    covariance,
+    lens,
+    matrix,
+    quaternion,
+    rotation,
+    store_three,
+    three,
+)
 
 
 @triton.jit
@@ -28,13 +38,6 @@ def _gradient(slopes, ends, counts, at, seen):
         gb += tl.load(row + 8, here, 0.0)
         gz += tl.load(row + 9, here, 0.0)
     return gu, gv, gk, ga, gc, go, gr, gg, gb, gz
-
-
-@triton.jit
-def _store_three(out, i, x, y, z, live):
-    tl.store(out + i * 3, x, live)
-    tl.store(out + i * 3 + 1, y, live)
-    tl.store(out + i * 3 + 2, z, live)
 
 
 @triton.jit
@@ -73,7 +76,7 @@ def project_backward(  # noqa: PLR0915
         tl.store(g_means2d + at * 2, gu, live)
         tl.store(g_means2d + at * 2 + 1, gv, live)
         if OWN:
-            _store_three(g_colors, at, gr, gg, gb, live)
+            store_three(g_colors, at, gr, gg, gb, live)
         else:
             red += gr
             green += gg
@@ -138,13 +141,13 @@ def project_backward(  # noqa: PLR0915
         dx += v00 * hx + v10 * hy + v20 * hz
         dy += v01 * hx + v11 * hy + v21 * hz
         dz += v02 * hx + v12 * hy + v22 * hz
-    _store_three(g_means, n, dx, dy, dz, live)
+    store_three(g_means, n, dx, dy, dz, live)
     tl.store(g_opacities + n, opacity, live)
     if not OWN:
-        _store_three(g_colors, n, red, green, blue, live)
+        store_three(g_colors, n, red, green, blue, live)
     gx, gy, gz = m00 * r00 + m10 * r10 + m20 * r20, m01 * r01 + m11 * r11 + m21 * r21, m02 * r02 + m12 * r12 + m22 * r22
     # the parameters of those that no view draws may be anything
-    _store_three(g_scales, n, tl.where(used, gx, 0.0), tl.where(used, gy, 0.0), tl.where(used, gz, 0.0), live)
+    store_three(g_scales, n, tl.where(used, gx, 0.0), tl.where(used, gy, 0.0), tl.where(used, gz, 0.0), live)
     m00, m10, m20, m01, m11, m21 = m00 * sx, m10 * sx, m20 * sx, m01 * sy, m11 * sy, m21 * sy
     m02, m12, m22 = m02 * sz, m12 * sz, m22 * sz
     # R = I + t P(q) with t = 2/|q|^2, so that the gradient is t dP - (R - I) . dR 2 q / |q|^2

@@ -28,6 +28,13 @@ def three(x, i, live):
 
 
 @triton.jit
+def store_three(out, i, x, y, z, live):
+    tl.store(out + i * 3, x, live)
+    tl.store(out + i * 3 + 1, y, live)
+    tl.store(out + i * 3 + 2, z, live)
+
+
+@triton.jit
 def quaternion(quats, n, live):
     """w x y z, and 2 over the squared length."""
     w = tl.load(quats + n * 4, live, 0.0).to(tl.float64)

@@ -15,7 +15,6 @@ from gsd.backend.images import uint8
 from gsd.errors import reason
 from gsd.experiment import Experiment
 from gsd.particles import Particles
-from gsd.protocols import Display, Viewer
 from gsd.results.folder import RunFolder
 from gsd.results.tail import Tail
 from gsd.runner.mirror import described
@@ -23,6 +22,7 @@ from gsd.runner.pictures import step_pictures
 from gsd.runner.signals import Signals
 from gsd.runner.watch import Clock, Watcher
 from gsd.types import Shown, StepState
+from gsd.watching import Display, Viewer
 
 POLL_S = 0.03  # how often a paused run looks whether it may go on
 LEAST_S = 0.1  # between two pictures: no eye needs more, and the server's thread works beside the run

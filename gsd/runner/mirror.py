@@ -13,7 +13,6 @@ from jaxtyping import Float
 
 from gsd.errors import reason
 from gsd.experiment import Experiment
-from gsd.protocols import Logger, Tracker
 from gsd.rasterizer.ply import SH_C0, load_ply
 from gsd.results.folder import RunFolder
 from gsd.results.owner import stored
@@ -26,6 +25,7 @@ from gsd.results.tail import Tail
 from gsd.runner.recorder import BINS, SIGMAS
 from gsd.runner.watch import Clock, Watcher
 from gsd.types import TrackedResults, TrackedRow, TrackedRun
+from gsd.watching import Logger, Tracker
 
 SOLID = 0.1  # opacity: a point of a cloud has none, so what is less is left out of it
 POINTS = 100_000  # of a cloud in a browser

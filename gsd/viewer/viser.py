@@ -17,9 +17,9 @@ from gsd.browser.splats import SOLID, Drawing
 from gsd.browser.stage import Stage
 from gsd.browser.tiles import BLANK, labelled
 from gsd.geometry import unproject
-from gsd.protocols import Display, Viewer
 from gsd.ranges import Fraction, Pixels
 from gsd.types import Context, Geometry, Shown, TrackedRun
+from gsd.watching import Display, Viewer
 
 BEFORE, FADED = 0.97, 0.15  # painted noise: where, as a fraction of the depth; opacity of the scene below it
 FAREWELL_S = 0.3  # until a last message has left for a browser

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 from PIL import Image
 
-from gsd.protocols import Display, Viewer
+from gsd.watching import Display, Viewer
 
 GROUND, MIDDLE = 235, {"x": 350, "y": 180, "width": 200, "height": 200}  # of a window of 900 x 560 pixels
 
