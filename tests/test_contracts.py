@@ -14,7 +14,7 @@ from launch import ROOT, launch
 from quick_config import LISTED, SMALLEST, quick
 from yardsticks import YARDSTICKS
 
-from gsd import protocols
+from gsd import protocols, watching
 from gsd.camera.orbit import Orbit
 from gsd.cli.folders import CONF, VARIABLE, own_folders, use
 from gsd.config import make
@@ -39,7 +39,7 @@ from gsd.types import (
 
 CONTEXT = Context("a corgi", steps=10)
 PROTOCOLS = {
-    group: getattr(protocols, group.capitalize())
+    group: getattr(watching if group == "logger" else protocols, group.capitalize())
     for group in ("camera", "sigma", "prompting", "init", "prior", "representation", "guidance", "noising", *LISTED)
 } | {"densify": protocols.Densifier}
 SMALL = ("camera.resolution=16", "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1", "init.points=80")
