@@ -135,7 +135,7 @@ def _main(args: argparse.Namespace) -> None:
     args.overrides = [*OVERRIDES, *args.overrides]
     if args.run:
         launch(args)
-    found = whole_seeds(janus.collect(args), args.animals)
+    found = whole_seeds(janus.collect(args), len(janus.animals(args, janus.SUBJECTS)))
     tables = {"Claims": verdicts(claims(found)), "Was the method on?": switched_on(found)}
     sections = tables | janus_report.sections(found, janus.CELLS, {"defaults": ""})
     seeds = ", ".join(map(str, sorted({o.seed for o in found})))
@@ -146,7 +146,7 @@ def _main(args: argparse.Namespace) -> None:
 
 def main() -> None:
     options = sweeps.parser(__doc__, "claims")
-    options.add_argument("--animals", type=int, default=len(janus.SUBJECTS), help=f"({len(janus.SUBJECTS)})")
+    janus.add_animals(options, janus.SUBJECTS)
     options.add_argument("--also", type=Path, help="a runs.csv of an earlier call, to read as well")
     sweeps.start(options, _main)
 

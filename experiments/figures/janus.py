@@ -20,6 +20,7 @@ together, each animal's mean being over them. Writes result.json, runs.csv, tabl
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
@@ -81,6 +82,22 @@ def seeds(text: str) -> range:
         raise GsdError(f"--seeds {text} is no range; write --seeds 0-4.") from None
 
 
+def add_animals(options: argparse.ArgumentParser, subjects: Sequence[str]) -> None:
+    options.add_argument("--animals", nargs="+", help=f"names, or how many of the first ({len(subjects)})")
+
+
+def animals(args: argparse.Namespace, subjects: Sequence[str]) -> list[str]:
+    """The prompts of --animals: of `subjects` the first ones, or of all those that are named."""
+    if not args.animals:
+        return list(subjects)
+    if len(args.animals) == 1 and args.animals[0].isdigit():
+        return list(subjects[: int(args.animals[0])])
+    by_name = {subject.split(" ", 1)[1]: subject for subject in SUBJECTS}
+    if unknown := [name for name in args.animals if name not in by_name]:
+        raise GsdError(f"--animals {unknown[0]} is not one of {', '.join(by_name)}.")
+    return [by_name[name] for name in args.animals]
+
+
 def main() -> None:
     options = sweeps.parser(__doc__, "janus")
     options.add_argument("--methods", nargs="+", choices=list(METHODS), help=f"({', '.join(CELLS)})")
@@ -88,7 +105,7 @@ def main() -> None:
     options.add_argument("--words", nargs="+", type=float, help="prior.view_words (4)")
     options.add_argument("--scale", nargs="+", type=float, help="guidance.guidance_scale (1)")
     options.add_argument("--regimes", nargs="+", choices=list(REGIMES), help="(defaults)")
-    options.add_argument("--animals", type=int, default=len(SUBJECTS), help=f"the first of them ({len(SUBJECTS)})")
+    add_animals(options, SUBJECTS)
     options.add_argument("--seeds", help="a range (0-4)")
     options.add_argument("--also", type=Path, help="a runs.csv, of another machine or an earlier day, to read as well")
     sweeps.start(options, _main)
@@ -99,7 +116,7 @@ def launch(args: Any) -> None:
     for name, regime, scale in product(args.methods or CELLS, args.regimes or ("defaults",), axes[2]):
         chosen = {"bias": axes[0], "words": axes[1], "scale": [scale]}
         swept = [f"{key}={','.join(f'{value:g}' for value in chosen[axis])}" for axis, key in AXES.items()]
-        swept.append(f"prompt={','.join(SUBJECTS[: args.animals])}")
+        swept.append(f"prompt={','.join(animals(args, SUBJECTS))}")
         settings = command(METHODS[name], REGIMES[regime], scale, args.overrides)
         sweeps.launch(args.name, [*settings, *swept], seeds(args.seeds or "0-4"), args.jobs)
 

@@ -19,12 +19,12 @@ def test_no_animal_that_was_looked_at_is_among_those_that_confirm():
     assert not [subject for subject in cure.FRESH if any(name in subject for name in cure.LOOKED_AT)]
 
 
-@pytest.mark.parametrize("scale", [1.0, 7.5])
+@pytest.mark.parametrize(("scale", "views"), [(1.0, 1), (7.5, 1), (7.5, 2)])
 @pytest.mark.parametrize("method", cure.METHODS)
-def test_methods_have_equal_prior_calls(method, scale, tmp_path, monkeypatch):
+def test_methods_have_equal_prior_calls(method, scale, views, tmp_path, monkeypatch):
     """In runs of a twentieth of the length."""
     monkeypatch.setattr(cure, "CALLS", 60)
-    settings = sweeps.typed([*cure.command(method, scale), *BANK, *SMALL])
+    settings = sweeps.typed([*cure.command(method, scale, [f"camera.views={views}"]), *BANK, *SMALL])
     launch(tmp_path, *(f"{key}={value}" for key, value in settings.items()), "prompt=a pug")
     assert Run(tmp_path).summary["prior_calls"] == 60
 
@@ -66,10 +66,30 @@ def test_what_was_typed_names_the_method_and_its_scale():
         ("guidance.view_projection=opposed guidance.view_scale=15", 7.5),
         ("experiment=janus_cure guidance.guidance_scale.values=[1.0,3]", 1.0),
         ("guidance.view_scale=9", 1.0),
+        ("guidance.view_scale=2", 2.0),
+        ("guidance.view_scale=2", 1.0),
+        ("5 g", 3.0),
     ]
     runs = [outcomes.Outcome(method, "a pug", 8.0, 0, 0, 1, 25, 5, 1200, scale=scale) for method, scale in typed]
     known = [(each.method, each.scale) for each in cure.named(runs)]
-    assert known == [("SDS", 7.5), ("5 g", 1.0), ("2 g, opposed", 7.5), ("janus_cure", 3.0)]
+    strengths = [("1 g", 2.0), ("2 g", 1.0)]
+    assert known == [("SDS", 7.5), ("5 g", 1.0), ("2 g, opposed", 7.5), ("janus_cure", 3.0), *strengths, ("5 g", 3.0)]
+
+
+def test_another_prior_has_no_settings_of_the_menagerie(monkeypatch):
+    launched = []
+    monkeypatch.setattr(sweeps, "launch", lambda name, overrides, seeds, jobs: launched.append(sweeps.typed(overrides)))
+    monkeypatch.setattr(sweeps, "start", lambda options, main: cure.launch(options.parse_args()))
+    asked = "cure prior=tiny --bias 8 --scale 2 --animals fox elephant --methods 1?g --seeds 0"
+    monkeypatch.setattr(sys, "argv", [word.replace("?", " ") for word in asked.split()])
+    cure.main()
+    (settings,) = launched
+    assert {key: value for key, value in settings.items() if key.startswith("prior")} == {
+        "prior": "tiny",
+        "prior.view_bias": "8",
+    }
+    assert settings["prompt"] == "a fox,an elephant"
+    assert settings["guidance.view_scale"] == "2"
 
 
 def test_theory_says_where_the_back_is_seen_and_how_far_sides_are_off():
