@@ -10,7 +10,7 @@ from functools import cache
 from typing import Annotated, Any, get_type_hints
 
 from annotated_types import Interval
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from gsd.errors import GsdError, did_you_mean
 from gsd.ranges import Count, Degrees, Distance, Few, Fov, Pixels, Seed, StepNumber
@@ -84,6 +84,7 @@ def check_settings(cfg: Mapping[Any, Any]) -> None:
     _check_text("name", settings["name"] or "x")
     if not settings["prompt"].strip():
         raise GsdError('The prompt is empty; say for example prompt="a cute meercat".')
+    _check_reference(cfg, "prompt")
     stages_of(cfg)
 
 
@@ -167,6 +168,16 @@ def _settings(kind: type) -> Any:
     plain: dict[str, Any] = {k: (v, ...) for k, v in hints.items() if v is not Any and v is not Turntable}
     config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
     return pydantic.create_model(kind.__name__, __config__=config, **plain)
+
+
+def _check_reference(cfg: Mapping[Any, Any], key: str) -> None:
+    """Refuse a text that names another setting which is null: it would read "None" there."""
+    if isinstance(cfg, DictConfig):
+        raw: Any = OmegaConf.to_container(cfg, resolve=False)
+        written = raw[key]
+        for name in re.findall(r"\$\{([^{}:]+)\}", str(written)):
+            if OmegaConf.select(cfg, name) is None:
+                raise GsdError(f"{key}={written!r}: {name} is null; give it a value or write the text out.")
 
 
 def _check_text(key: str, text: str) -> None:

@@ -163,6 +163,7 @@ def test_a_yaml_has_the_options_and_the_defaults_of_its_class(option):
         ("device=gpu", ["device=gpu is not a device"]),
         ("prompt=a dragon", ["dragon", "cat", "stable_diffusion"]),
         ("prompt= ", ["prompt is empty"]),
+        ("prompt='an owl by ${name}'", ["owl by ${name}", "name is null"]),
         ("prior=menagerie cat", ["'cat' is no", "needs quotes"]),
         ("loss=[consistency,opaqe]", ["loss=opaqe", "choose consistency, none, opacity,", "did you mean opaque?"]),
         ("camera.resolution=5000", ["camera.resolution=5000", "1 to 4096"]),
