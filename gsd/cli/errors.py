@@ -68,7 +68,7 @@ def _wanted(said: str) -> str:
 def _mistyped(error: Exception) -> str:
     """Of KEY=VALUE where the setting is of another type; else ''."""
     found = re.fullmatch(r"Error merging override (.*)", str(error), re.DOTALL)
-    override, cause = found[1] if found else "", str(error.__cause__)
+    override, cause = found[1].lstrip("+") if found else "", str(error.__cause__)
     key, _, value = override.partition("=")
     wanted = _wanted(cause)
     if not (override and wanted):

@@ -101,6 +101,8 @@ def _understood(argument: str, several: bool) -> str:
     group = name.partition("@")[0]
     if group in groups() or group.split("/")[0] == "hydra":
         _check_group(group, parsed)
+    if key == name and any(isinstance(value, dict) and "kind" in value for value in _values(parsed)):
+        return f"++{argument}"  # a schedule of another kind has keys that the one it replaces has not
     return argument
 
 

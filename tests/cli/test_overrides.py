@@ -16,8 +16,11 @@ from omegaconf import OmegaConf
 from gsd.check import check
 from gsd.cli.hydra import compose
 from gsd.cli.overrides import right, understood
+from gsd.config import make
 from gsd.errors import GsdError
 from gsd.identity import signature
+from gsd.protocols import Loss
+from gsd.types import Context
 
 PROMPTS = (
     "an owl!  and more!",
@@ -52,6 +55,29 @@ TYPED = (
 )
 
 AMBIGUOUS = "prompt=a dog, barking"
+
+
+def test_a_schedule_of_another_kind_takes_the_place_of_the_one_by_default():
+    """Hydra merges them; keys of the kind by default alone are left out when the option is made."""
+    cfg = compose("loss.consistency.weight={kind: step, values: [0.0, 0.2], at: [3]}", "loss.consistency.tolerance=0.1")
+    assert cfg.hydra.overrides.task[0] == "++loss.consistency.weight={kind: step, values: [0.0, 0.2], at: [3]}"
+    weight = make(cfg.loss.consistency, "loss.consistency", Context(), Loss).weight
+    assert [weight(step) for step in (2, 3)] == [0.0, 0.2]
+    check(compose("representation.decay={kind: points, values: [1.0, 0.1], at: [0, 9]}"), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("representation.dekay={kind: step, values: [1], at: []}", "did you mean decay?"),
+        ("guidence.scale={kind: step, values: [1], at: []}", "did you mean guidance?"),
+        ("seed={kind: step, values: [1], at: []}", "seed={kind: step, values: [1], at: []} should be a whole number."),
+    ],
+)
+def test_a_schedule_of_nothing_is_refused(override, words):
+    with pytest.raises(GsdError) as said:
+        check(compose(override), torch.device("cpu"))
+    assert words in str(said.value)
 
 
 def read(argument):
