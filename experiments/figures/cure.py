@@ -42,12 +42,13 @@ METHODS: dict[str, Callable[[float], list[str]]] = {  # settings at guidance sca
     "2 g, opposed": lambda g: [f"guidance.view_scale={2 * g:g}", "guidance.view_projection=opposed"],
     "janus_cure": lambda g: ["experiment=janus_cure", f"guidance.guidance_scale.values=[1.0,{g:g}]"],
 }
-WEAKER: dict[str, Callable[[float], list[str]]] = {  # for networks, whose view directions have errors
+OTHERS: dict[str, Callable[[float], list[str]]] = {  # weaker for networks, stronger for weak words
     "1 g": lambda g: [f"guidance.view_scale={g:g}"],
     "2 g": lambda g: [f"guidance.view_scale={2 * g:g}"],
     "1 g, opposed": lambda g: [f"guidance.view_scale={g:g}", "guidance.view_projection=opposed"],
+    "janus_cure, s = 40": lambda g: [*METHODS["janus_cure"](g), "guidance.view_scale.values=[40.0,40.0]"],
 }
-ALL = METHODS | WEAKER
+ALL = METHODS | OTHERS
 STRENGTHS: dict[str, Callable[[float], tuple[float, float]]] = {  # of text and view while the pose is decided
     "SDS": lambda g: (g, 0.0),
     "5 g": lambda g: (g, 5 * g),
@@ -56,6 +57,7 @@ STRENGTHS: dict[str, Callable[[float], tuple[float, float]]] = {  # of text and 
     "1 g": lambda g: (g, g),
     "2 g": lambda g: (g, 2 * g),
     "1 g, opposed": lambda g: (g, g),
+    "janus_cure, s = 40": lambda g: (1.0, 40.0),
 }
 WITHIN = (("2 g, opposed", "5 g"), ("janus_cure", "5 g"), ("janus_cure", "2 g, opposed"))
 COHERENT, JANUS = 0.9, 0.05  # goals: at least, at most
@@ -70,14 +72,14 @@ def steps(method: str, scale: float, views: int = 1) -> int:
     text = 1 if scale == 1 and "opposed" not in method else 2
     if method == "SDS":
         return calls // text
-    if method == "janus_cure":  # without guidance by the text in its first half
+    if "janus_cure" in method:  # without guidance by the text in its first half
         return calls * 2 // (2 + text + 1)
     return calls // (text + 1)
 
 
 def command(method: str, scale: float, overrides: Sequence[str] = ()) -> list[str]:
     """The settings of a run; `overrides` are of all methods."""
-    guided = [] if method == "janus_cure" else [f"{AXES['scale']}={scale:g}"]
+    guided = [] if "janus_cure" in method else [f"{AXES['scale']}={scale:g}"]
     settings = sweeps.typed([*world(overrides), *ALL[method](scale), *guided])
     settings |= {"steps": str(steps(method, scale, int(settings["camera.views"])))}
     return [f"{key}={value}" for key, value in settings.items()]
@@ -113,7 +115,7 @@ def _named(outcome: Outcome, scales: Sequence[float]) -> tuple[str, float] | Non
     if outcome.method in ALL:  # of a runs.csv
         return outcome.method, outcome.scale
     for method, of in ALL.items():
-        for scale in scales if method == "janus_cure" else [outcome.scale]:
+        for scale in scales if "janus_cure" in method else [outcome.scale]:
             if {*of(scale)} == {*outcome.method.split()}:
                 return method, scale
     return None
