@@ -148,7 +148,7 @@ def _texts(values: Iterable[tuple[str, Any]]) -> Iterator[tuple[str, str]]:
     for key, value in values:
         if isinstance(value, str):
             yield key, value
-        elif key.startswith(OF_STAGES):
+        elif key.startswith(OF_STAGES) and isinstance(value, list):
             yield from ((f"{key}.{name}", text) for name, _, text in (str(each).partition("=") for each in value))
         elif isinstance(value, dict | list):
             inner = value.items() if isinstance(value, dict) else enumerate(value)

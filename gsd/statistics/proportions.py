@@ -67,4 +67,5 @@ def wilson(proportion: float, count: float, quantile: float) -> tuple[float, flo
     """Wilson's interval: the true shares within `quantile` standard errors of a proportion of `count` outcomes."""
     z = quantile / count**0.5
     middle, half = proportion + z**2 / 2, z * (proportion * (1 - proportion) + z**2 / 4) ** 0.5
-    return max(0.0, (middle - half) / (1 + z**2)), min(1.0, (middle + half) / (1 + z**2))
+    low, high = (middle - half) / (1 + z**2), (middle + half) / (1 + z**2)
+    return max(0.0, min(low, proportion)), min(1.0, max(high, proportion))  # rounding left 0 or 1 itself out

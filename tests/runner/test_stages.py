@@ -143,6 +143,8 @@ def of(*stages, last=LAST):
 AS_TYPED = {  # refused with the settings, before a folder has a name
     "empty": ((*PLAIN, "stages={}"), r"stages=\{\} should be NAME: \[OVERRIDE"),
     "a list": ((*PLAIN, "stages=[coarse]"), r"stages=\['coarse'\] should be NAME"),
+    "numbers": ((*PLAIN, "stages=[1,2]"), r"stages=\[1, 2\] should be NAME"),
+    "a number": ((*PLAIN, "stages={a: 3}"), r"stages.a=3 should be a list"),
     "empty list": (of("coarse: []"), r"stages.coarse=\[\] should be a list of at least one"),
     "a text": (of("coarse: steps"), "stages.coarse='steps' should be a list"),
     "no override": (of('coarse: ["steps"]'), "'steps' is no override; write KEY=VALUE"),

@@ -35,6 +35,14 @@ def test_an_estimate_as_text():
     assert np.isnan(alone.within(0, 1).low)
 
 
+@pytest.mark.parametrize("outcome", [0.0, 1.0])
+def test_none_and_all_are_in_their_own_interval(outcome):
+    """Rounding once left 1 out of that of four animals."""
+    for clusters in range(3, 60):
+        found = share([outcome] * clusters, range(clusters))
+        assert found.low <= found.value <= found.high
+
+
 @given(count=st.integers(3, 200), share_=st.floats(0, 1))
 def test_a_share_of_independent_outcomes_has_wilsons_interval(count, share_):
     successes = round(share_ * count)
