@@ -175,7 +175,7 @@ def _check_reference(cfg: Mapping[Any, Any], key: str) -> None:
     if isinstance(cfg, DictConfig):
         raw: Any = OmegaConf.to_container(cfg, resolve=False)
         written = raw[key]
-        for name in re.findall(r"\$\{([^{}:]+)\}", str(written)):
+        for name in re.findall(r"(?<!\\)(?:\\\\)*\$\{([^{}:]+)\}", str(written)):  # \${...} is the text itself
             if OmegaConf.select(cfg, name) is None:
                 raise GsdError(f"{key}={written!r}: {name} is null; give it a value or write the text out.")
 
