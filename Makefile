@@ -12,7 +12,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 CORE := $(wildcard tests/test_*.py $(addprefix tests/,backend camera densify field guidance init loss menagerie metric \
 	noising prior prompting rasterizer representation sigma statistics warping))
-# A third of the tests' time is waiting, for browsers, servers and schedulers: one worker more than cores, and not over four.
+# Much of the tests' time is waiting, for browsers, servers and schedulers: one worker more than cores, and not over four.
 WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4)))
 PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
 
