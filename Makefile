@@ -12,9 +12,7 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 CORE := $(wildcard tests/test_*.py $(addprefix tests/,backend camera densify field guidance init loss menagerie metric \
 	noising prior prompting rasterizer representation sigma statistics warping))
-# Much of the tests' time is waiting, for browsers, servers and schedulers: one worker more than cores, and not over four.
-WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4)))
-PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+PYTEST = $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
 
 .PHONY: run check test lint setup
 
@@ -46,7 +44,7 @@ setup: .venv/ready
 	|| $(BIN)/pip install --quiet "torch==$(TORCH)+cpu" 2>/dev/null \
 	|| { $(BIN)/pip install --quiet uv && VIRTUAL_ENV=.venv $(BIN)/uv pip install --torch-backend cpu "torch==$(TORCH)"; }
 	$(BIN)/pip install --quiet -r requirements.txt
-	rm -rf .venv/warm-up && $(BIN)/python run.py steps=1 hydra.run.dir=.venv/warm-up
+	rm -rf .venv/warm-up && $(BIN)/python run.py steps=1 hydra.run.dir=.venv/warm-up >/dev/null
 	touch $@
 
 .venv/ready-dev: .venv/ready requirements-dev.txt

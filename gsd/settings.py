@@ -84,7 +84,8 @@ def check_settings(cfg: Mapping[Any, Any]) -> None:
     _check_text("name", settings["name"] or "x")
     if not settings["prompt"].strip():
         raise GsdError('The prompt is empty; say for example prompt="a cute meercat".')
-    _check_reference(cfg, "prompt")
+    for key in ("prompt", "name"):
+        _check_references(cfg, key)
     stages_of(cfg)
 
 
@@ -170,14 +171,13 @@ def _settings(kind: type) -> Any:
     return pydantic.create_model(kind.__name__, __config__=config, **plain)
 
 
-def _check_reference(cfg: Mapping[Any, Any], key: str) -> None:
+def _check_references(cfg: Mapping[Any, Any], key: str) -> None:
     """Refuse a text that names another setting which is null: it would read "None" there."""
-    if isinstance(cfg, DictConfig):
-        raw: Any = OmegaConf.to_container(cfg, resolve=False)
-        written = raw[key]
-        for name in re.findall(r"(?<!\\)(?:\\\\)*\$\{([^{}:]+)\}", str(written)):  # \${...} is the text itself
+    if isinstance(cfg, DictConfig) and OmegaConf.is_interpolation(cfg, key):
+        written: Any = OmegaConf.to_container(OmegaConf.masked_copy(cfg, key), resolve=False)
+        for name in re.findall(r"(?<!\\)(?:\\\\)*\$\{([^{}:]+)\}", written[key]):  # \${...} is the text itself
             if OmegaConf.select(cfg, name) is None:
-                raise GsdError(f"{key}={written!r}: {name} is null; give it a value or write the text out.")
+                raise GsdError(f"{key}={written[key]!r}: {name} is null; give it a value or write the text out.")
 
 
 def _check_text(key: str, text: str) -> None:

@@ -9,18 +9,16 @@ import pytest
 from launch import ROOT
 
 VOCABULARY = {
-    *(
-        "types",
-        "protocols",
-        "watching",
-        "geometry",
-        "random",
-        "ranges",
-        "schedule",
-        "noise_levels",
-        "sampling",
-        "errors",
-    )
+    "types",
+    "protocols",
+    "watching",
+    "geometry",
+    "random",
+    "ranges",
+    "schedule",
+    "noise_levels",
+    "sampling",
+    "errors",
 }
 CORE = {"validation", "settings", "config", "identity", "check", "memory", "experiment", "particles", "shares", "loop"}
 ENGINES = {"statistics", "warping", "rasterizer", "field", "meshing", "menagerie", "browser"}

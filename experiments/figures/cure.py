@@ -15,15 +15,16 @@ from __future__ import annotations
 import argparse
 import math
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import janus
 import janus_report
 import sweeps
-from outcomes import AXES, Outcome, Setting
+from outcomes import AXES, Outcome, Setting, among
 
 from gsd.errors import GsdError
 
@@ -36,52 +37,62 @@ MENAGERIE = ("prior.variants=1",)
 CALLS = 1200
 SEEDS = range(10, 15)
 SCALES, BIASES, WORDS = (1.0, 3.0, 7.5), (4.0, 8.0), (4.0,)
-METHODS: dict[str, Callable[[float], list[str]]] = {  # settings at guidance scale g
-    "SDS": lambda g: [],
-    "5 g": lambda g: [f"guidance.view_scale={5 * g:g}"],
-    "2 g, opposed": lambda g: [f"guidance.view_scale={2 * g:g}", "guidance.view_projection=opposed"],
-    "janus_cure": lambda g: ["experiment=janus_cure", f"guidance.guidance_scale.values=[1.0,{g:g}]"],
+
+
+class Method(NamedTuple):
+    """View guidance `times` as strong as that by the text, or the preset janus_cure with its first strength."""
+
+    times: float = 0.0
+    opposed: bool = False  # what the text says against the view is projected out
+    cure: float | None = None  # view_scale while the pose is decided
+
+    def settings(self, scale: float) -> list[str]:
+        """At a guidance scale, without it."""
+        if self.cure is not None:
+            strength = f"guidance.view_scale.values=[{self.cure},{self.cure}]"
+            guided = f"guidance.guidance_scale.values=[1.0,{scale:g}]"
+            return ["experiment=janus_cure", guided, *([strength] if self.cure != PRESET else [])]
+        view = [f"guidance.view_scale={self.times * scale:g}"] if self.times else []
+        return [*view, *(["guidance.view_projection=opposed"] if self.opposed else [])]
+
+    def strengths(self, scale: float) -> tuple[float, float]:
+        """Of guidance by text and view while the pose is decided."""
+        return (scale, self.times * scale) if self.cure is None else (1.0, self.cure)
+
+    def steps(self, scale: float, views: int = 1) -> int:
+        """As many as have the same prior calls: a branch each for text and view, and one for the empty text.
+
+        Without guidance by the text the empty one is not asked, but where something of that guidance is projected out.
+        """
+        text = 1 if scale == 1 and not self.opposed else 2
+        if self.cure is not None:  # without guidance by the text in its first half
+            return CALLS // views * 2 // (2 + text + 1)
+        return CALLS // views // (text + bool(self.times))
+
+
+PRESET = 10.0  # view_scale in the first half of experiment=janus_cure
+METHODS = {
+    "SDS": Method(),
+    "5 g": Method(5),
+    "2 g, opposed": Method(2, opposed=True),
+    "janus_cure": Method(cure=PRESET),
 }
-OTHERS: dict[str, Callable[[float], list[str]]] = {  # weaker for networks, stronger for weak words
-    "1 g": lambda g: [f"guidance.view_scale={g:g}"],
-    "2 g": lambda g: [f"guidance.view_scale={2 * g:g}"],
-    "1 g, opposed": lambda g: [f"guidance.view_scale={g:g}", "guidance.view_projection=opposed"],
-    "janus_cure, s = 40": lambda g: [*METHODS["janus_cure"](g), "guidance.view_scale.values=[40.0,40.0]"],
+OTHERS = {  # weaker for networks, stronger for weak words
+    "1 g": Method(1),
+    "2 g": Method(2),
+    "1 g, opposed": Method(1, opposed=True),
+    "janus_cure, s = 40": Method(cure=40.0),
 }
 ALL = METHODS | OTHERS
-STRENGTHS: dict[str, Callable[[float], tuple[float, float]]] = {  # of text and view while the pose is decided
-    "SDS": lambda g: (g, 0.0),
-    "5 g": lambda g: (g, 5 * g),
-    "2 g, opposed": lambda g: (g, 2 * g),
-    "janus_cure": lambda g: (1.0, 10.0),
-    "1 g": lambda g: (g, g),
-    "2 g": lambda g: (g, 2 * g),
-    "1 g, opposed": lambda g: (g, g),
-    "janus_cure, s = 40": lambda g: (1.0, 40.0),
-}
 WITHIN = (("2 g, opposed", "5 g"), ("janus_cure", "5 g"), ("janus_cure", "2 g, opposed"))
 COHERENT, JANUS = 0.9, 0.05  # goals: at least, at most
 
 
-def steps(method: str, scale: float, views: int = 1) -> int:
-    """As many as have the same prior calls: a branch each for text and view, and one for the empty text.
-
-    Without guidance by the text the empty one is not asked, but where something of that guidance is projected out.
-    """
-    calls = CALLS // views
-    text = 1 if scale == 1 and "opposed" not in method else 2
-    if method == "SDS":
-        return calls // text
-    if "janus_cure" in method:  # without guidance by the text in its first half
-        return calls * 2 // (2 + text + 1)
-    return calls // (text + 1)
-
-
-def command(method: str, scale: float, overrides: Sequence[str] = ()) -> list[str]:
+def command(method: Method, scale: float, overrides: Sequence[str] = ()) -> list[str]:
     """The settings of a run; `overrides` are of all methods."""
-    guided = [] if "janus_cure" in method else [f"{AXES['scale']}={scale:g}"]
-    settings = sweeps.typed([*world(overrides), *ALL[method](scale), *guided])
-    settings |= {"steps": str(steps(method, scale, int(settings["camera.views"])))}
+    guided = [] if method.cure is not None else [f"{AXES['scale']}={scale:g}"]
+    settings = sweeps.typed([*world(overrides), *method.settings(scale), *guided])
+    settings["steps"] = str(method.steps(scale, int(settings["camera.views"])))
     return [f"{key}={value}" for key, value in settings.items()]
 
 
@@ -98,12 +109,11 @@ def _another_prior(overrides: Sequence[str]) -> bool:
 def launch(args: argparse.Namespace) -> None:
     """Seed by seed, so that those that there is time for are whole."""
     subjects = f"prompt={','.join(janus.animals(args, FRESH))}"
-    words = [] if _another_prior(args.overrides) else args.words
-    for seed, word, scale, method in product(janus.seeds(args.seeds), words or [None], args.scale, args.methods):
-        axes = [f"{AXES['bias']}={','.join(f'{bias:g}' for bias in args.bias)}", subjects]
-        if word is not None:
-            axes.insert(0, f"{AXES['words']}={word:g}")
-        sweeps.launch(args.name, [*janus.SMALL, *command(method, scale, args.overrides), *axes], [seed], args.jobs)
+    bias = f"{AXES['bias']}={','.join(f'{bias:g}' for bias in args.bias)}"
+    words = [[]] if _another_prior(args.overrides) else [[f"{AXES['words']}={each:g}"] for each in args.words]
+    for seed, word, scale, name in product(janus.seeds(args.seeds), words, args.scale, args.methods):
+        settings = command(ALL[name], scale, args.overrides)
+        sweeps.launch(args.name, [*janus.SMALL, *settings, *word, bias, subjects], [seed], args.jobs)
 
 
 def named(outcomes: Sequence[Outcome], scales: Sequence[float] = SCALES) -> list[Outcome]:
@@ -114,18 +124,18 @@ def named(outcomes: Sequence[Outcome], scales: Sequence[float] = SCALES) -> list
 def _named(outcome: Outcome, scales: Sequence[float]) -> tuple[str, float] | None:
     if outcome.method in ALL:  # of a runs.csv
         return outcome.method, outcome.scale
-    for method, of in ALL.items():
-        for scale in scales if "janus_cure" in method else [outcome.scale]:
-            if {*of(scale)} == {*outcome.method.split()}:
-                return method, scale
+    for name, method in ALL.items():
+        for scale in [outcome.scale] if method.cure is None else scales:
+            if {*method.settings(scale)} == {*outcome.method.split()}:
+                return name, scale
     return None
 
 
 def predicted(method: str, setting: Setting) -> tuple[bool, float]:
     """By the sums of log-weights in docs/janus.md: is the back seen from behind, and how many degrees are sides off."""
-    text, view = STRENGTHS[method](setting.scale)
+    text, view = ALL[method].strengths(setting.scale)
     bias, words = text * setting.bias, (text + 2 * view) * setting.words
-    return words > bias or "opposed" in method, math.degrees(math.atan2(bias, words))
+    return words > bias or ALL[method].opposed, math.degrees(math.atan2(bias, words))
 
 
 def price(outcomes: Sequence[Outcome], sds: Sequence[Outcome]) -> str:
@@ -159,8 +169,7 @@ def _main(args: argparse.Namespace) -> None:
         launch(args)
     args.overrides = world(args.overrides)
     wanted = {axis: getattr(args, axis) for axis in AXES} | {"seed": janus.seeds(args.seeds), "method": args.methods}
-    outcomes = named(janus.collect(args), args.scale)
-    found = [o for o in outcomes if all(getattr(o, key) in values for key, values in wanted.items())]
+    found = among(named(janus.collect(args), args.scale), wanted)
     if not found:
         raise GsdError(f"No run of multirun/{args.name} has these settings; add --run to launch what is missing.")
     methods = {name: name for name in args.methods}

@@ -18,7 +18,7 @@ PRIOR = (f"prior.view_bias={BIAS:g}", "prior.view_words=4")
 FIGURE = gallery.Gallery(
     name="cure_pictures",
     title=f"View bias {BIAS:g}, guidance scale {SCALE:g}, {cure.CALLS} prior calls (front, left, back, right)",
-    methods={name: " ".join(cure.command(name, SCALE)) for name in cure.METHODS},
+    methods={name: " ".join(cure.command(method, SCALE)) for name, method in cure.METHODS.items()},
     prompts=("a fox", "a pig", "a zebra"),
     common=(*PRIOR, *janus.SMALL),
 )

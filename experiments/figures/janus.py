@@ -28,7 +28,7 @@ from typing import Any
 
 import janus_report
 import sweeps
-from outcomes import AXES, Outcome, outcome, read, write
+from outcomes import AXES, Outcome, among, outcome, read, write
 
 from gsd.errors import GsdError
 from gsd.menagerie import load
@@ -127,7 +127,7 @@ def chosen(outcomes: Sequence[Outcome], args: Any) -> list[Outcome]:
     wanted["seed"] = args.seeds and seeds(args.seeds)
     wanted["method"] = args.methods and [METHODS[name] for name in args.methods]
     wanted["regime"] = args.regimes and [REGIMES[name] for name in args.regimes]
-    return [o for o in outcomes if all(some is None or getattr(o, key) in some for key, some in wanted.items())]
+    return among(outcomes, wanted)
 
 
 def collect(args: Any) -> list[Outcome]:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, get_type_hints
+from typing import Any, NamedTuple, get_type_hints
 
 import sweeps
 
@@ -63,6 +63,11 @@ class Outcome:
     def pair(self) -> tuple[str, int, Setting]:
         """What runs share that are compared, and with it start, cameras and noise levels."""
         return self.subject, self.seed, self.setting
+
+
+def among(outcomes: Sequence[Outcome], wanted: Mapping[str, Container[Any] | None]) -> list[Outcome]:
+    """Those whose fields have one of the values that are wanted; None: any."""
+    return [o for o in outcomes if all(some is None or getattr(o, key) in some for key, some in wanted.items())]
 
 
 def outcome(run: Run, regimes: Sequence[str], everywhere: Sequence[str]) -> Outcome:

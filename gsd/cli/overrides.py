@@ -101,7 +101,7 @@ def _understood(argument: str, several: bool) -> str:
     group = name.partition("@")[0]
     if group in groups() or group.split("/")[0] == "hydra":
         _check_group(group, parsed)
-    if key == name and any(isinstance(value, dict) and "kind" in value for value in _values(parsed)):
+    if key[0] not in "+~" and any(isinstance(value, dict) and "kind" in value for value in _values(parsed)):
         return f"++{argument}"  # a schedule of another kind has keys that the one it replaces has not
     return argument
 
@@ -232,7 +232,7 @@ def _check_group(group: str, parsed: Any) -> None:
 
 
 def _values(parsed: Any) -> Iterator[Any]:
-    """What a group is set to; each in turn where it is swept over."""
+    """What a key is set to; each in turn where it is swept over."""
     from hydra.core.override_parser.types import ChoiceSweep
 
     value = parsed.value()

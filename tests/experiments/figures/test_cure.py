@@ -24,7 +24,7 @@ def test_no_animal_that_was_looked_at_is_among_those_that_confirm():
 def test_methods_have_equal_prior_calls(method, scale, views, tmp_path, monkeypatch):
     """In runs of a twentieth of the length."""
     monkeypatch.setattr(cure, "CALLS", 60)
-    settings = sweeps.typed([*cure.command(method, scale, [f"camera.views={views}"]), *BANK, *SMALL])
+    settings = sweeps.typed([*cure.command(cure.METHODS[method], scale, [f"camera.views={views}"]), *BANK, *SMALL])
     launch(tmp_path, *(f"{key}={value}" for key, value in settings.items()), "prompt=a pug")
     assert Run(tmp_path).summary["prior_calls"] == 60
 
@@ -80,8 +80,8 @@ def test_another_prior_has_no_settings_of_the_menagerie(monkeypatch):
     launched = []
     monkeypatch.setattr(sweeps, "launch", lambda name, overrides, seeds, jobs: launched.append(sweeps.typed(overrides)))
     monkeypatch.setattr(sweeps, "start", lambda options, main: cure.launch(options.parse_args()))
-    asked = "cure prior=tiny --bias 8 --scale 2 --animals fox elephant --methods 1?g --seeds 0"
-    monkeypatch.setattr(sys, "argv", [word.replace("?", " ") for word in asked.split()])
+    asked = "cure prior=tiny --bias 8 --scale 2 --animals fox elephant --seeds 0 --methods"
+    monkeypatch.setattr(sys, "argv", [*asked.split(), "1 g"])
     cure.main()
     (settings,) = launched
     assert {key: value for key, value in settings.items() if key.startswith("prior")} == {
