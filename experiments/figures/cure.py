@@ -98,19 +98,15 @@ def command(method: Method, scale: float, overrides: Sequence[str] = ()) -> list
 
 def world(overrides: Sequence[str]) -> list[str]:
     """What all runs have; another prior than the menagerie lacks some of its settings."""
-    settings = sweeps.typed([*WORLD, *(() if _another_prior(overrides) else MENAGERIE), *overrides])
+    settings = sweeps.typed([*WORLD, *(() if janus.another_prior(overrides) else MENAGERIE), *overrides])
     return [f"{key}={value}" for key, value in settings.items()]
-
-
-def _another_prior(overrides: Sequence[str]) -> bool:
-    return sweeps.typed(overrides).get("prior", "menagerie") != "menagerie"
 
 
 def launch(args: argparse.Namespace) -> None:
     """Seed by seed, so that those that there is time for are whole."""
     subjects = f"prompt={','.join(janus.animals(args, FRESH))}"
     bias = f"{AXES['bias']}={','.join(f'{bias:g}' for bias in args.bias)}"
-    words = [[]] if _another_prior(args.overrides) else [[f"{AXES['words']}={each:g}"] for each in args.words]
+    words = [[]] if janus.another_prior(args.overrides) else [[f"{AXES['words']}={each:g}"] for each in args.words]
     for seed, word, scale, name in product(janus.seeds(args.seeds), words, args.scale, args.methods):
         settings = command(ALL[name], scale, args.overrides)
         sweeps.launch(args.name, [*janus.SMALL, *settings, *word, bias, subjects], [seed], args.jobs)

@@ -3,6 +3,7 @@
     python experiments/figures/fig9_convergence.py --run --jobs 2   # minutes, on the menagerie
     python experiments/figures/fig9_convergence.py --run prior=stable_diffusion metric=none camera.resolution=256
     python experiments/figures/fig9_convergence.py --run --setup gaussiandreamer scale=laptop   # the paper's baseline
+    python experiments/figures/fig9_convergence.py --run --setup claims  # claim c of docs/protocol.md: 80 runs
     python experiments/figures/fig9_convergence.py --run --setup cure    # when view guidance decides the pose
 
 Above, the front of the first prompt and seed at equal prior calls; below, what the runs measured during optimisation
@@ -12,8 +13,9 @@ intervals (95 %) and p are over the seeds' means, so they say nothing about othe
 table.
 
 A run has reached a quality when it is as good and stays so. A run that never reaches it counts in the share, and in the
-mean of calls with its whole budget (a restricted mean), so that no run is dropped. The gradient cosine is that of
-single steps; here it is a mean over the last --smooth prior calls.
+mean of calls with its whole budget (a restricted mean), so that no run is dropped. A second table is claim c of
+docs/protocol.md: the calls to what the worse run of a pair ends with, with prompts as the units. The gradient cosine is
+that of single steps; here it is a mean over the last --smooth prior calls.
 
 With --setup gaussiandreamer all methods have GSD's six views per step, so that the baseline differs in nothing else.
 
@@ -26,8 +28,10 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import Any
 
+import claims
 import cure_pictures
 import gallery
 import janus
@@ -39,6 +43,7 @@ from PIL import Image
 
 from gsd.errors import GsdError
 from gsd.results import markdown, quantities
+from gsd.results.outcome import outcome
 from gsd.results.runs import Run, calls_to_threshold
 from gsd.statistics.estimates import band, mean
 from gsd.statistics.pairs import holm, paired
@@ -63,6 +68,13 @@ SETUPS = {
             "GSD": "experiment=gaussiandreamer_gsd",
         },
         prompts=FIGURE.prompts[:1],
+    ),
+    "claims": replace(
+        FIGURE,
+        name="fig9_claims",
+        prompts=janus.SUBJECTS,
+        common=(*claims.OVERRIDES, *janus.SMALL, "evaluate_every=25", "prior.view_bias=2"),
+        seeds=1,
     ),
     "cure": replace(cure_pictures.FIGURE, name="fig9_cure", common=(*cure_pictures.PRIOR, *FIGURE.common), seeds=3),
 }
@@ -127,24 +139,27 @@ def _main(args: argparse.Namespace) -> None:
     cosine = by_seed.get("gradient_cosine", {})
     cosine.update({method: smoothed(rows, study.grid, args.smooth) for method, rows in cosine.items()})
     curves = {quantity: {m: band(rows) for m, rows in each.items()} for quantity, each in by_seed.items()}
-    rows, gain, reached = [], {}, {}
+    rows, ends, gain, reached = [], [], {}, {}
     if args.quality in by_seed:
         first = by_seed[args.quality][study.methods[0]]
         gain = {m: band(rows - first) for m, rows in by_seed[args.quality].items()}
         reached = {threshold: calls(study, args.quality, threshold) for threshold in args.threshold or THRESHOLDS}
-        rows = table(reached, study.budget)
+        rows, ends = table(reached, study.budget), worse_ends(study, args.quality)
     result = {
         "prompts": study.prompts,
         "seeds": study.seeds,
         "budget": study.budget,
         "runs": {f"{m}, {p}, seed {s}": str(run.path) for (m, p, s), run in study.runs.items()},
         "table": rows,
+        "to_the_worse_end": ends,
         "calls_to": reached,
         "prior_calls": study.grid,
         "curves": {quantity: as_data(by_method) for quantity, by_method in curves.items()},
         "gain": as_data(gain),
     }
     text = markdown.table(rows) or f"There is no prompt on which all runs have measured {args.quality}.\n"
+    if ends:
+        text += f"\nCalls to what the worse run of a coherent pair ends with:\n\n{markdown.table(ends)}"
     sweeps.publish(args.out, draw(study, args.quality, curves, gain, reached), result, text)
 
 
@@ -188,14 +203,46 @@ def smoothed(rows: Float[np.ndarray, "S G"], grid: Float[np.ndarray, " G"], over
 
 def calls(study: Study, quality: str, threshold: float) -> dict[str, Float[np.ndarray, "P S"]]:
     """method -> prior calls to the threshold, inf for a run that never reaches it."""
-
-    def of(key: Key) -> float:
-        records = [r for r in study.histories[key] if quality in r]
-        found = calls_to_threshold(records, threshold, quality, quantities.quantity(quality).better != "lower")
-        return np.inf if found is None else found
-
     prompts = study.prompts_with(quality)
-    return {m: np.array([[of((m, p, seed)) for seed in study.seeds] for p in prompts], float) for m in study.methods}
+    return {
+        m: np.array([[calls_of(study, (m, p, seed), quality, threshold) for seed in study.seeds] for p in prompts])
+        for m in study.methods
+    }
+
+
+def calls_of(study: Study, key: Key, quality: str, threshold: float) -> float:
+    records = [r for r in study.histories[key] if quality in r]
+    found = calls_to_threshold(records, threshold, quality, rises(quality))
+    return np.inf if found is None else found
+
+
+def rises(quality: str) -> bool:
+    return quantities.quantity(quality).better != "lower"
+
+
+def worse_ends(study: Study, quality: str) -> list[dict[str, Any]]:
+    """Per method, the calls it takes to what the worse of it and the baseline ends with, less those of the baseline.
+
+    Of pairs that are coherent in both. Either run reaches it, so neither is favoured: what the baseline alone ends with
+    others may have early, and the baseline never before its end.
+    """
+    first, *others = study.methods
+    rows, ps = [], []
+    for method in others:
+        prompts, differences = [], []
+        for prompt, seed in product(study.prompts_with(quality), study.seeds):
+            pair = [(m, prompt, seed) for m in (method, first)]
+            if all(outcome(study.runs[key].summary) == "coherent" for key in pair):
+                ends = ([r[quality] for r in study.histories[key] if quality in r][-1] for key in pair)
+                threshold = (min if rises(quality) else max)(ends)
+                mine, theirs = (calls_of(study, key, quality, threshold) for key in pair)
+                prompts.append(prompt)
+                differences.append(mine - theirs)
+        if prompts:
+            found = paired(differences, prompts)
+            rows.append({"method": method, "pairs": len(prompts), "calls - baseline": format(found.mean, "+.0f")})
+            ps.append(found.p)
+    return [row | {"p": f"{p:.2g}"} for row, p in zip(rows, holm(ps), strict=True)]
 
 
 def table(reached: dict[float, dict[str, Float[np.ndarray, "P S"]]], budget: int) -> list[dict[str, Any]]:

@@ -111,11 +111,16 @@ def main() -> None:
     sweeps.start(options, _main)
 
 
+def another_prior(overrides: Sequence[str]) -> bool:
+    """Than the menagerie, which alone has a setting for how strongly view words bind."""
+    return sweeps.typed(overrides).get("prior", "menagerie") != "menagerie"
+
+
 def launch(args: Any) -> None:
-    axes = (args.bias or (0, 1, 2, 4, 8), args.words or (4,), args.scale or (1,))
-    for name, regime, scale in product(args.methods or CELLS, args.regimes or ("defaults",), axes[2]):
-        chosen = {"bias": axes[0], "words": axes[1], "scale": [scale]}
-        swept = [f"{key}={','.join(f'{value:g}' for value in chosen[axis])}" for axis, key in AXES.items()]
+    words = {} if another_prior(args.overrides) else {"words": args.words or (4,)}
+    for name, regime, scale in product(args.methods or CELLS, args.regimes or ("defaults",), args.scale or (1,)):
+        chosen = {"bias": args.bias or (0, 1, 2, 4, 8), "scale": [scale]} | words
+        swept = [f"{AXES[axis]}={','.join(f'{value:g}' for value in values)}" for axis, values in chosen.items()]
         swept.append(f"prompt={','.join(animals(args, SUBJECTS))}")
         settings = command(METHODS[name], REGIMES[regime], scale, args.overrides)
         sweeps.launch(args.name, [*settings, *swept], seeds(args.seeds or "0-4"), args.jobs)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from gsd.errors import GsdError
 from gsd.results.runs import find_runs
+from gsd.statistics.pairs import paired
 
 SDS, _, _, GSD = fig9.FIGURE.methods.values()
 PROMPTS = ("an owl", "a corgi")
@@ -23,6 +24,7 @@ REACHED = {  # prior calls at which 25 dB are reached, by prompt and seed; None:
 }
 for by_seed in REACHED.values():  # and the third seed is as the first
     by_seed.update({(prompt, 2): by_seed[prompt, 0] for prompt in PROMPTS})
+COHERENT = {"janus": False, "face_count": 1, "front_count": 1, "view_error_deg": 5.0}
 T = 4.3027  # Student's of two degrees of freedom
 
 
@@ -45,7 +47,8 @@ def made(place):
     def write(drop=()):
         for method in fig9.FIGURE.methods.values():
             for (prompt, seed), at in REACHED.get(method, REACHED[SDS]).items():
-                make(place / "multirun" / "fig9", method, prompt, seed, evaluations=history(at, drop))
+                numbers = COHERENT if (method, prompt, seed) != (GSD, "an owl", 2) else {**COHERENT, "janus": True}
+                make(place / "multirun" / "fig9", method, prompt, seed, numbers, history(at, drop))
         return place / "outputs" / "fig9"
 
     return write
@@ -72,6 +75,20 @@ def test_calls_to_a_quality_count_the_runs_that_never_reach_it(made, call):
     assert rows["27", "GSD"][1].startswith("0 [0,")
     assert rows["27", "GSD"][2:5] == ["> 400", "400 [400, 400]", "+0 [+0, +0]"]
     assert result["calls_to"]["25.0"]["GSD"] == [[100, 300, 100], [200, None, 200]]
+
+
+def test_calls_to_what_the_worse_of_a_coherent_pair_ends_with(made, call):
+    """Owl: 100 and 300 calls against 200 and 300, and a pair that is not coherent; corgi: the pair that never rises is
+    where it ends from the first call."""
+    out = made()
+    call(fig9.main, *ASKED)
+    same, _, gsd = result_in(out)["to_the_worse_end"]
+    assert same == {"method": "3D noise alone", "pairs": 6, "calls - baseline": "+0", "p": "1"}
+    owl, corgi = (-100 + 0) / 2, (-200 + 0 - 200) / 3
+    found = paired([owl, corgi], PROMPTS).mean
+    assert gsd == {"method": "GSD", "pairs": 5, "calls - baseline": format(found, "+.0f"), "p": "1"}
+    assert found.value == pytest.approx(-275 / 3)
+    assert "what the worse run of a coherent pair ends with" in (out / "table.md").read_text()
 
 
 def test_curves_are_means_over_prompts_then_seeds(made, call):

@@ -127,6 +127,10 @@ def test_what_is_launched_is_what_was_asked_for(monkeypatch):
     assert (settings["prior.view_bias"], settings["prior.view_words"], settings["steps"]) == ("0,8", "4", "300")
     assert settings["prompt"] == "a cat with a hat,a goose made out of gold"
     assert launched[0][1] == range(5, 10)
+    monkeypatch.setattr("sys.argv", ["janus", "prior=tiny", *asked.split()])
+    launched.clear()
+    janus.main()
+    assert {key for key in sweeps.typed(launched[0][0]) if key.startswith("prior")} == {"prior", "prior.view_bias"}
     with pytest.raises(GsdError, match="write --seeds 0-4"):
         janus.seeds("a few")
 
