@@ -82,6 +82,7 @@ OTHERS = {  # weaker for networks, stronger for weak words
     "2 g": Method(2),
     "1 g, opposed": Method(1, opposed=True),
     "janus_cure, s = 40": Method(cure=40.0),
+    "janus_cure, s = 80": Method(cure=80.0),
 }
 ALL = METHODS | OTHERS
 WITHIN = (("2 g, opposed", "5 g"), ("janus_cure", "5 g"), ("janus_cure", "2 g, opposed"))
