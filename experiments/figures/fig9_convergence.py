@@ -9,8 +9,8 @@
 Above, the front of the first prompt and seed at equal prior calls; below, what the runs measured during optimisation
 (evaluate_every), against prior calls. Runs of one seed share start, cameras and noise levels, so each method is
 compared with the first one pair by pair. Means are over prompts, then over seeds. The seeds are the units: bands,
-intervals (95 %) and p are over the seeds' means, so they say nothing about other prompts. p is adjusted (Holm) over the
-table.
+intervals (95 %) and p are over the seeds' means, so they say nothing about other prompts; of a single seed the prompts
+are. p is adjusted (Holm) over the table.
 
 A run has reached a quality when it is as good and stays so. A run that never reaches it counts in the share, and in the
 mean of calls with its whole budget (a restricted mean), so that no run is dropped. A second table is claim c of
@@ -75,6 +75,7 @@ SETUPS = {
         prompts=janus.SUBJECTS,
         common=(*claims.OVERRIDES, *janus.SMALL, "evaluate_every=25", "prior.view_bias=2"),
         seeds=1,
+        first_seed=10,  # which nothing was chosen on
     ),
     "cure": replace(cure_pictures.FIGURE, name="fig9_cure", common=(*cure_pictures.PRIOR, *FIGURE.common), seeds=3),
 }
@@ -184,18 +185,24 @@ def gather(chosen: gallery.Chosen) -> Study:
     return Study(methods, prompts, seeds, runs, histories)
 
 
-def values(study: Study, method: str, quantity: str) -> Float[np.ndarray, "S G"]:
-    """The mean over prompts for each seed, on Study.grid: straight lines between a run's own measurements."""
+def values(study: Study, method: str, quantity: str) -> Float[np.ndarray, "units G"]:
+    """On Study.grid, straight lines between a run's own measurements: the mean over prompts for each seed.
+
+    With a single seed each prompt.
+    """
     each = []
     for seed in study.seeds:
         for prompt in study.prompts_with(quantity):
             records = [r for r in study.histories[method, prompt, seed] if quantity in r]
             x, y = [r["prior_calls"] for r in records], [r[quantity] for r in records]
             each.append(np.interp(study.grid, x, y, left=np.nan, right=np.nan))
-    return np.array([band(rows)[0] for rows in np.split(np.array(each), len(study.seeds))])
+    groups = np.split(np.array(each), len(study.seeds))
+    return np.array([band(rows)[0] for rows in groups]) if len(groups) > 1 else groups[0]
 
 
-def smoothed(rows: Float[np.ndarray, "S G"], grid: Float[np.ndarray, " G"], over: int) -> Float[np.ndarray, "S G"]:
+def smoothed(
+    rows: Float[np.ndarray, "units G"], grid: Float[np.ndarray, " G"], over: int
+) -> Float[np.ndarray, "units G"]:
     """The mean of what was measured within so many calls up to each point of the grid."""
     recent = (grid <= grid[:, None]) & (grid > grid[:, None] - over)
     return np.stack([band(np.where(window, rows, np.nan).T)[0] for window in recent], 1)
@@ -252,20 +259,21 @@ def table(reached: dict[float, dict[str, Float[np.ndarray, "P S"]]], budget: int
         first, *_ = by_method
         for method, found in by_method.items():
             spent, others = np.minimum(found, budget), np.minimum(by_method[first], budget)
-            seeds = np.broadcast_to(np.arange(found.shape[1]), found.shape).ravel().tolist()
+            over = 0 if found.shape[1] > 1 else 1  # the prompts of a seed, or a single seed
+            units = np.indices(found.shape)[1 - over].ravel().tolist()
             median = np.quantile(found, 0.5, method="higher")
             row = {
                 "threshold": f"{threshold:g}",
                 "method": method,
                 "runs": found.size,
-                "reached %": format(share((found <= budget).ravel().tolist(), seeds) * 100, ".0f"),
+                "reached %": format(share((found <= budget).ravel().tolist(), units) * 100, ".0f"),
                 "median calls": f"{median:.0f}" if median <= budget else f"> {budget}",
-                "mean calls": format(mean(spent.mean(0).tolist()), ".0f"),
+                "mean calls": format(mean(spent.mean(over).tolist()), ".0f"),
                 "calls - baseline": "",
                 "p": "",
             }
             if method != first:
-                difference = paired((spent - others).ravel().tolist(), seeds)
+                difference = paired((spent - others).ravel().tolist(), units)
                 row["calls - baseline"] = format(difference.mean, "+.0f")
                 ps.append((row, difference.p))
             rows.append(row)

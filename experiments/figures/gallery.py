@@ -46,6 +46,7 @@ class Gallery:
     prompts: Sequence[str] = ("a full body of a cat with a hat", "an owl", "a corgi")
     common: Sequence[str] = ()  # settings of all methods
     seeds: int = 1
+    first_seed: int = 0
     against: Mapping[str, str] = field(default_factory=dict)
 
     def baseline(self, method: str) -> str:
@@ -59,7 +60,7 @@ def parser(
     options, prompts = sweeps.parser(doc, gallery.name), ", ".join(gallery.prompts)
     options.add_argument("--prompt", dest="prompts", action="append", help=f"may be given several times ({prompts})")
     options.add_argument(
-        "--seeds", type=int, default=gallery.seeds, help=f"per method and prompt; seed 0 is shown ({gallery.seeds})"
+        "--seeds", type=int, default=gallery.seeds, help=f"per method and prompt; the first is shown ({gallery.seeds})"
     )
     if setups:
         options.add_argument("--setup", choices=list(setups), help=f"in place of {gallery.name}'s own")
@@ -106,7 +107,8 @@ def launch(gallery: Gallery, prompts: Sequence[str], args: argparse.Namespace) -
     common = [item for item in gallery.common if not _parts(item) & typed]
     for method in gallery.methods.values():
         swept = f"prompt={','.join(quoted(p) for p in prompts)}"
-        sweeps.launch(args.name, [*method.split(), *common, *args.overrides, swept], range(args.seeds), args.jobs)
+        seeds = range(gallery.first_seed, gallery.first_seed + args.seeds)
+        sweeps.launch(args.name, [*method.split(), *common, *args.overrides, swept], seeds, args.jobs)
 
 
 def _parts(item: str) -> set[str]:

@@ -19,25 +19,29 @@ def test_no_animal_that_was_looked_at_is_among_those_that_confirm():
     assert not [subject for subject in cure.FRESH if any(name in subject for name in cure.LOOKED_AT)]
 
 
-@pytest.mark.parametrize(("scale", "views"), [(1.0, 1), (7.5, 1), (7.5, 2)])
-@pytest.mark.parametrize("method", cure.METHODS)
+RIVALS = [(name, 1.0, 1) for name in cure.RIVALS]
+
+
+@pytest.mark.parametrize(
+    ("method", "scale", "views"),
+    [*((name, *at) for at in ((1.0, 1), (7.5, 1), (7.5, 2)) for name in cure.METHODS), *RIVALS],
+)
 def test_methods_have_equal_prior_calls(method, scale, views, tmp_path, monkeypatch):
     """In runs of a twentieth of the length."""
     monkeypatch.setattr(cure, "CALLS", 60)
-    settings = sweeps.typed([*cure.command(cure.METHODS[method], scale, [f"camera.views={views}"]), *BANK, *SMALL])
+    settings = sweeps.typed([*cure.command(cure.ALL[method], scale, [f"camera.views={views}"]), *BANK, *SMALL])
     launch(tmp_path, *(f"{key}={value}" for key, value in settings.items()), "prompt=a pug")
     assert Run(tmp_path).summary["prior_calls"] == 60
 
 
-def judged(coherent, janus=0):
-    """24 runs of 12 animals, of which so many are coherent and so many Janus."""
-    runs = [
-        outcomes.Outcome(
-            "5 g", f"animal {k % 12}", 8.0, k // 12, float(k >= 24 - janus), float(k < coherent), 25, 5, 1200
-        )
-        for k in range(24)
-    ]
-    (row,) = cure.goals(runs)
+def judged(coherent, janus=0, psnr=25.0):
+    """24 runs of 12 animals, of which so many are coherent and so many Janus; SDS has 25 dB."""
+
+    def run(method, k, psnr):
+        outcome = (float(k >= 24 - janus), float(k < coherent))
+        return outcomes.Outcome(method, f"animal {k % 12}", 8.0, k // 12, *outcome, psnr, 5, 1200)
+
+    row = cure.goals([run(*each) for k in range(24) for each in (("SDS", k, 25.0), ("5 g", k, psnr + k % 2 / 10))])[1]
     assert (row["runs"], row["coherent"], row["janus"]) == (24, str(coherent), str(janus))
     return row["goals"]
 
@@ -45,7 +49,9 @@ def judged(coherent, janus=0):
 def test_goals_are_reached_missed_or_missed_beyond_doubt():
     assert judged(22) == judged(22, janus=1) == "reached"
     assert judged(21) == judged(22, janus=2) == "missed"
-    assert judged(8) == "missed beyond doubt"
+    assert judged(8) == judged(24, psnr=23.8) == "missed beyond doubt"
+    assert judged(24, psnr=23.95) == "reached"  # every other run has a tenth more
+    assert judged(24, psnr=23.94) == "missed, the price alone"
 
 
 def test_part_one_is_launched_seed_by_seed_with_strengths_that_follow_the_scale(monkeypatch):
@@ -69,11 +75,20 @@ def test_what_was_typed_names_the_method_and_its_scale():
         ("guidance.view_scale=2", 2.0),
         ("guidance.view_scale=2", 1.0),
         ("5 g", 3.0),
+        ("experiment=perp_neg", 1.0),
     ]
     runs = [outcomes.Outcome(method, "a pug", 8.0, 0, 0, 1, 25, 5, 1200, scale=scale) for method, scale in typed]
     known = [(each.method, each.scale) for each in cure.named(runs)]
     strengths = [("1 g", 2.0), ("2 g", 1.0)]
-    assert known == [("SDS", 7.5), ("5 g", 1.0), ("2 g, opposed", 7.5), ("janus_cure", 3.0), *strengths, ("5 g", 3.0)]
+    assert known == [
+        ("SDS", 7.5),
+        ("5 g", 1.0),
+        ("2 g, opposed", 7.5),
+        ("janus_cure", 3.0),
+        *strengths,
+        ("5 g", 3.0),
+        ("Perp-Neg", 1.0),
+    ]
 
 
 def test_another_prior_has_no_settings_of_the_menagerie(monkeypatch):
