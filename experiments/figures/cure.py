@@ -166,7 +166,7 @@ def _own(settings: Sequence[str]) -> set[str]:
 def predicted(method: str, setting: Setting) -> tuple[bool, float] | None:
     """By the sums of log-weights in docs/janus.md: is the back seen from behind, and how many degrees are sides off?
 
-    The back must win to the end; sides are as they were when the pose was decided. None for rivals, which ask otherwise.
+    The back must win to the end; sides are as they were when the pose was decided. None for rivals.
     """
     found = ALL[method]
     if isinstance(found, Rival):

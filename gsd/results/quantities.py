@@ -107,6 +107,7 @@ QUANTITIES = {
     "noise/correlation": Quantity("noise that neighbouring views share", "", "higher", -1, 1, 2),
     "noise/coverage": _share("object's pixels that points of the noise reach", "higher"),
     "score/gradient_rms": Quantity("RMS of the score's gradient", low=0),
+    "score/view_rms": Quantity("difference of the predictions for opposite views, in units of the noise", low=0),
     "score/view_ratio": Quantity("difference of opposite views, relative to that of text and no text", low=0),
     "render/alpha": Quantity("mean alpha", low=0, high=1),
     "render/rgb": Quantity("mean colour", low=0, high=1),
@@ -116,6 +117,8 @@ QUANTITIES = {
     "prior_calls": Quantity("images denoised", "", "lower", 0, decimals=0),
     "peak_memory_mb": Quantity("peak memory", "MB", "lower", 0, decimals=0),
 }
+
+MEANINGLESS = frozenset({"loss/score"})  # numbers of a step of which only the derivative means something
 
 # What answers the question of a sweep, the most telling first: the columns of the report's first table, the headline
 # panels of a dashboard.

@@ -101,7 +101,7 @@ class Recorder(Watcher):
             "noise/std": state.noise.std(),
             **self.sharing(state),
             "score/gradient_rms": _rms(state.score.gradient),
-            **_view_ratio(state.score),
+            **_view_direction(state.score),
             **{f"loss/{name}": term.detach() for name, term in state.terms.items()},
             **{f"loss/{name}/share": share for name, share in state.shares.items()},
             **{name: value for part in self.learning.values() for name, value in part.vitals().items()},
@@ -112,11 +112,14 @@ def _rms(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
     return x.square().mean().sqrt()
 
 
-def _view_ratio(score: Score) -> dict[str, Tensor]:
-    """|eps_text - eps_opposite| / |eps_text - eps_uncond| of a step that has both: what the view words carry."""
-    if score.view_delta is None or score.cfg_delta is None:
+def _view_direction(score: Score) -> dict[str, Tensor]:
+    """What the view words carry: |eps_text - eps_opposite|, also relative to |eps_text - eps_uncond| where that is known."""
+    if score.view_delta is None:
         return {}
-    return {"score/view_ratio": _rms(score.view_delta) / _rms(score.cfg_delta).clamp(min=LEAST_RMS)}
+    found = {"score/view_rms": _rms(score.view_delta)}
+    if score.cfg_delta is not None:
+        found["score/view_ratio"] = found["score/view_rms"] / _rms(score.cfg_delta).clamp(min=LEAST_RMS)
+    return found
 
 
 def _histogram(noise: Float[Tensor, "V C h w"]) -> list[int]:

@@ -1,14 +1,15 @@
 """Do a prior's view words bind for a prompt? gsd view-words prompt=... [prior=NAME] [prompting=NAME] [KEY=VALUE ...]
 
 Makes pictures under the text of every view and under the prompt alone, asks the prior itself which view's text explains
-each best, and says in one sentence whether it is the one that was asked for. Where it is not, a run has little to go by
-and view guidance has nothing to strengthen. The last line is how much of the text's direction is the view's, from pure
-noise downwards.
+each best. Before the last line it says how much of the text's direction is the view's, from pure noise downwards; the
+last line says in one sentence whether a picture's view is the one that was asked for. Where that is so no more often than
+by chance, view guidance has nothing to strengthen.
 """
 
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import TYPE_CHECKING
 
 from gsd.cli.errors import guarded
@@ -24,8 +25,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         prog="gsd view-words", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--pictures", type=int, default=4, help="per text")
-    parser.add_argument("--paths", type=int, default=2, help="of added noise, per picture that is classified")
+    parser.add_argument("--pictures", type=int, default=4, help="per text (4)")
+    parser.add_argument("--paths", type=int, default=1, help="of added noise, per picture that is classified (1)")
     parser.add_argument("overrides", nargs="*", help="as for run.py: prompt='an owl' prior=tiny seed=1")
     args = parser.parse_intermixed_args()
     guarded(lambda: _run(args))
@@ -46,7 +47,7 @@ def measured(cfg: DictConfig, pictures: int, paths: int) -> Hearing:
 
     from gsd.config import make
     from gsd.experiment import context_of
-    from gsd.guidance.check.view_words import hearing
+    from gsd.guidance.check.view_words import calls, hearing
     from gsd.protocols import Camera, ConditionsOnPoints, Prior, Prompting, ReadsTexts
     from gsd.random import Stream
 
@@ -61,6 +62,7 @@ def measured(cfg: DictConfig, pictures: int, paths: int) -> Hearing:
         )
     if isinstance(prior, ReadsTexts):
         prior.prepare((*prompting.texts, cfg.prompt))
+    print(f"Up to {calls(pictures, paths):,} predictions of one picture.", file=sys.stderr, flush=True)
     size = camera(Stream(cfg.seed, "camera")).width
     shape = prior.encode(torch.zeros(1, 3, size, size, device=context.device)).shape[1:]
     return hearing(prior, prompting, cfg.prompt, shape, Stream(cfg.seed, "view words"), pictures, paths, context.device)

@@ -209,9 +209,10 @@ def test_a_run_counts_and_logs_it(tmp_path):
     assert [record["prior_calls"] for record in records(folder)] == [6, 12, 16]
     first, _, last = records(folder)
     assert 0.01 < first["score/view_ratio"] < 10
-    assert "score/view_ratio" not in last
+    assert not {"score/view_ratio", "score/view_rms"} & last.keys()
     alone = launch(tmp_path / "alone", *SMALL, schedule)  # without guidance by the text: nothing to compare with
     assert "score/view_ratio" not in records(alone)[0]
+    assert 1e-3 < records(alone)[0]["score/view_rms"] < 1
 
 
 @pytest.mark.slow

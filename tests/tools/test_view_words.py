@@ -60,9 +60,28 @@ def test_words_that_bind_and_words_that_do_not(monkeypatch):
     assert good.verdict().startswith("The view words bind:")
     assert good.differences[0] > 0.1
     assert torch.allclose(none.shares, torch.full_like(none.shares, 1 / 3))
-    assert "bind weakly" in none.verdict()
+    assert "say next to nothing" in none.verdict()
     assert (none.differences == 0).all()
     assert good.asked == ("front", "side", "back", "overhead", "")
+
+
+def test_a_view_that_is_heard_as_often_as_another_is_not_called_that_one():
+    shares = torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.6, 0.2], [0.36, 0.3, 0.34], [0.4, 0.3, 0.3], [0.5, 0.3, 0.2]])
+    heard = view_words.Hearing(("front", "side", "back", "overhead", ""), shares, (999,), torch.ones(1))
+    assert '"back view" are heard with little certainty' in heard.verdict()
+    shares[2] = torch.tensor([0.45, 0.2, 0.35])
+    assert '"back view" are heard rather as front' in heard.verdict()
+
+
+def test_it_says_what_it_costs(monkeypatch):
+    """And no more: a scale other than 1 has two branches."""
+    prior, told = parts()
+    monkeypatch.setattr(Menagerie, "guidance_scale", 2.0)
+    asked = []
+    denoise = Menagerie.denoise
+    monkeypatch.setattr(Menagerie, "denoise", lambda self, x, *rest: asked.append(len(x)) or denoise(self, x, *rest))
+    hearing(prior, told, "a corgi", (3, 16, 16), Stream(0, "view words"), pictures=2, paths=2)
+    assert sum(asked) == view_words.calls(pictures=2, paths=2)
 
 
 @pytest.mark.parametrize("prompting", ["interpolated", "view_dependent", "perp_neg"])

@@ -40,6 +40,9 @@ SAMPLING_STEPS = 24
 LEVELS, LOWEST = 64, 20  # of the classifier: how many, and the training step of the lowest
 SHOWN = (999, 800, 600, 400, 200)  # training steps at which differences are reported
 BINDS = 0.5  # least share of pictures that are heard as asked
+GUESSED = 0.4  # largest mean share of pictures heard as asked that words have which say nothing; a third is chance
+MARGIN = 0.05  # by which a view is heard more than the one that was asked for
+LEAST_RMS = 1e-6  # of a difference of predictions
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,16 @@ class Hearing:
         said = ", ".join(f"{view} {100 * share:.0f} %" for view, share in right.items())
         if min(right.values()) >= BINDS:
             return f"The view words bind: pictures are heard as the view that was asked for ({said})."
+        if sum(right.values()) / len(right) <= GUESSED:
+            return (
+                f"The view words say next to nothing: pictures are heard as asked no more often than by chance ({said}). "
+                "View guidance has nothing to strengthen; try other words for the view."
+            )
         weak = min(right, key=lambda view: right[view])
         heard = views[int(self.shares[views.index(weak)].argmax())]
-        instead = f"rather as {heard}" if heard != weak else "with little certainty"
+        instead = "with little certainty"
+        if self.shares[views.index(weak), views.index(heard)] > right[weak] + MARGIN:
+            instead = f"rather as {heard}"
         return (
             f'The view words bind weakly: pictures asked for as "{weak} view" are heard {instead} ({said}); use '
             "guidance.view_scale, or other words for the view."
@@ -74,7 +84,7 @@ def hearing(
     shape: Sequence[int],
     rng: Stream,
     pictures: int = 4,
-    paths: int = 2,
+    paths: int = 1,
     device: torch.device | str = "cpu",
 ) -> Hearing:
     """Make pictures under every view's text and the prompt alone, and classify them.
@@ -92,17 +102,25 @@ def hearing(
     *views, overhead = views_of(prompting)
     scale = USUAL if prior.guidance_scale is None else prior.guidance_scale
     alone = Condition((prompt,))
-    shares, z = [], torch.empty(0)
+    sampling = _levels(SAMPLING_STEPS, 0).tolist()
+    drawn, shares = [], []
     for number, condition in enumerate([*views, overhead, alone]):
         noise = torch.randn(pictures, *shape, generator=rng.sub(f"picture {number}").generator()).to(device)
-        z = sample(prior, noise, _repeated(condition, pictures), _levels(SAMPLING_STEPS, 0).tolist(), scale)
-        likelihoods = log_likelihoods(prior, z, views, rng.sub(f"classify {number}"), paths)
+        drawn.append(sample(prior, noise, _repeated(condition, pictures), sampling, scale))
+        likelihoods = log_likelihoods(prior, drawn[-1], views, rng.sub(f"classify {number}"), paths)
         shares.append(likelihoods.softmax(1).mean(0))
-    sigmas = sigma_at(torch.tensor(SHOWN, dtype=torch.float32))
+    z, sigmas = drawn[-1], sigma_at(torch.tensor(SHOWN, dtype=torch.float32))
     noise = torch.randn(z.shape, generator=rng.sub("difference").generator()).to(z)
     asked = [views[0], views[2], alone, alone.unconditional()]
     differences = torch.stack([_difference(prior, z + sigma * noise, sigma, asked) for sigma in sigmas])
     return Hearing((*VIEWS, "overhead", ""), torch.stack(shares).cpu(), SHOWN, differences.cpu())
+
+
+def calls(pictures: int, paths: int) -> int:
+    """Predictions of a single picture that `hearing` asks the prior for, with guidance by the text."""
+    texts, asked = len(VIEWS) + 2, 4  # with overhead and the prompt alone; of a difference
+    sampled, classified = 2 * SAMPLING_STEPS, paths * len(VIEWS) * (LEVELS - 1)
+    return pictures * (texts * (sampled + classified) + asked * len(SHOWN))
 
 
 @torch.no_grad()
@@ -169,4 +187,4 @@ def _difference(
     """|eps_1 - eps_2| / |eps_3 - eps_4| of four texts."""
     asked = [_repeated(condition, len(x)) for condition in conditions]
     one, two, text, empty = predict(prior, x, sigma.to(x).expand(len(x)), asked)
-    return (one - two).norm() / (text - empty).norm().clamp(min=torch.finfo(x.dtype).tiny)
+    return (one - two).norm() / (text - empty).norm().clamp(min=LEAST_RMS * x.numel() ** 0.5)

@@ -71,7 +71,9 @@ def test_every_method_has_equal_calls_and_its_numbers(calls, scale):
     for name, method in janus_sd.METHODS.items():
         settings = sweeps.typed(janus_sd.command(method, calls, scale, 5.0, ["prior=tiny"]))
         assert abs(int(settings["steps"]) * method.branches - calls) <= method.branches / 2
-        assert (settings["prior"], settings["guidance.guidance_scale"]) == ("tiny", f"{scale:g}")
+        late = settings.get("guidance.guidance_scale.values", f"[1.0,{scale:g}]")
+        assert settings.get("guidance.guidance_scale", late[5:-1]) == late[5:-1] == f"{scale:g}"
+        assert (settings["prior"], settings["camera.resolution"]) == ("tiny", "256")
         assert settings.get("guidance.view_scale", "5") == "5"
         assert "{" not in "".join(settings.values()), name
     two = sweeps.typed(janus_sd.command(janus_sd.METHODS["SDS"], calls, scale, 5.0, ["camera.views=2"]))
