@@ -16,9 +16,9 @@ on where it was stopped. A dry run that needs neither weights nor a GPU, with ma
 A method has as many steps of one view as make its UNet calls equal: view guidance asks for three branches where SDS
 asks for two. Its strengths are those that were confirmed on the menagerie (docs/janus.md), for want of others. What
 training a LoRA costs (ESD) counts as one call more per view. Raters are asked first which scene looks like one object
-with a single front. Per method: the votes for it against SDS, with intervals that heed that votes of one rater and votes
-on one prompt are alike, and p of one half, adjusted for the number of methods (Holm). Raters compare, so this says which
-method has fewer faces, not how many runs are free of Janus.
+with a single front. Per method: the votes for it against SDS, with intervals that heed that votes of one rater and
+votes on one prompt are alike, and p of one half, adjusted for the number of methods (Holm). Raters compare, so this
+says which method has fewer faces, not how many runs are free of Janus.
 
 Writes result.json, table.md, figure.png and figure.pdf; a vote per line: gsd study analyse, votes.csv.
 """

@@ -2,8 +2,8 @@
 
 Makes pictures under the text of every view and under the prompt alone, asks the prior itself which view's text explains
 each best. Before the last line it says how much of the text's direction is the view's, from pure noise downwards; the
-last line says in one sentence whether a picture's view is the one that was asked for. Where that is so no more often than
-by chance, view guidance has nothing to strengthen.
+last line says in one sentence whether a picture's view is the one that was asked for. Where that is so no more often
+than by chance, view guidance has nothing to strengthen.
 """
 
 from __future__ import annotations

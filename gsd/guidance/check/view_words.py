@@ -63,7 +63,7 @@ class Hearing:
             return f"The view words bind: pictures are heard as the view that was asked for ({said})."
         if sum(right.values()) / len(right) <= GUESSED:
             return (
-                f"The view words say next to nothing: pictures are heard as asked no more often than by chance ({said}). "
+                f"The view words say next to nothing: pictures are heard as asked no more than by chance ({said}). "
                 "View guidance has nothing to strengthen; try other words for the view."
             )
         weak = min(right, key=lambda view: right[view])
