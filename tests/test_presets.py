@@ -1,6 +1,7 @@
 """Every preset is composed and run: with its own numbers, and at the scale of a laptop."""
 
 import json
+import statistics
 
 import pytest
 from launch import config, launch, records
@@ -9,10 +10,16 @@ from pipelines import random_controlnet, random_multiview, random_pipeline
 from quick_config import SMALLEST, quick
 
 from gsd.cli.folders import CONF
+from gsd.config import make
 from gsd.experiment import build
+from gsd.loop import optimise
 from gsd.meshing import views
+from gsd.protocols import Camera
+from gsd.random import Stream
+from gsd.types import Context
 
 PRESETS = sorted(f.stem for f in (CONF / "experiment").glob("*.yaml"))
+ON_LAPTOPS = sorted(f.stem for f in (CONF / "scale" / "laptop").glob("*.yaml"))
 BASES = [name.removesuffix("_gsd") for name in PRESETS if name.endswith("_gsd")]
 LENGTHS = {
     "gsd_authors": 3000,
@@ -72,7 +79,7 @@ def test_preset_runs_with_its_own_numbers(preset, weights, tmp_path):
         assert {"psnr_aligned", "clip_view_accuracy"} <= json.loads((tmp_path / "run/summary.json").read_text()).keys()
 
 
-@pytest.mark.parametrize("preset", sorted(f.stem for f in (CONF / "scale" / "laptop").glob("*.yaml")))
+@pytest.mark.parametrize("preset", ON_LAPTOPS)
 def test_preset_runs_on_a_laptop(preset, weights, tmp_path):
     cfg = runs(tmp_path / "run", weights, f"experiment={preset}", "scale=laptop", metric=["metric=none"])
     assert cfg.init["_target_"].startswith(("gsd.init.menagerie", "gsd.init.shell", "gsd.init.run"))
@@ -83,9 +90,26 @@ def test_preset_runs_on_a_laptop(preset, weights, tmp_path):
     if preset.startswith(("gaussiandreamer", "gsd_authors")):
         assert cfg.init.error == "turned"  # or nothing would go wrong
     if "gsd" in preset:
-        first = next(iter(records(tmp_path / "run")))
-        assert first["loss/consistency/share"] > 0.01
-        assert first["noise/coverage"] > 0.95
+        assert records(tmp_path / "run")[0]["noise/coverage"] > 0.95
+
+
+@pytest.mark.parametrize("preset", [name for name in ON_LAPTOPS if "gsd" in name])
+def test_the_loss_of_a_preset_has_about_its_share_after_the_step_that_set_its_weight(preset, monkeypatch):
+    """The first step sets the weight, so that its own share is the aim whatever the loss does. Here no other sets it.
+
+    The share is another at every noise level: the median of five steps is within a factor of 4 of the aim, and so above
+    1 %; measured on three seeds, within 2.2. gsd_authors has a fixed weight, of which its yaml says what it makes.
+    """
+    monkeypatch.setattr("gsd.shares.EVERY", 1)
+    monkeypatch.setattr("gsd.shares.KEPT", 1.0)
+    cfg = config(f"experiment={preset}", "scale=laptop", hydra=True)
+    field = ["representation.log2_table=10", "representation.samples=24"] * ("log2_table" in cfg.representation)
+    built = build(quick("steps=6", "camera.resolution=32", "threads=1", "metric=none", *field, base=cfg))
+    first, *later = [state.shares["consistency"] for state in optimise(built)]
+    weight = cfg.loss.consistency.weight
+    aim = weight.value if OmegaConf.is_dict(weight) else 0.4  # gsd_authors: ".16 to 1"
+    assert aim / 4 < statistics.median(later) < aim * 4
+    assert min(abs(share / first - 1) for share in later) > 0.01  # or it was set anew
 
 
 @pytest.mark.parametrize("base", BASES)
@@ -119,6 +143,8 @@ def test_noising_and_loss_of_a_preset_can_be_exchanged(preset):
         ("prolificdreamer_3dfuse", "loss.opaque.weight.at[0]", 10000),
         ("prolificdreamer_3dfuse_gsd", "sigma.t_max.at[0]", 5000),
         ("prolificdreamer", "loss.opaque.weight.at[0]", 10000),
+        ("prolificdreamer", "camera.resolution.at[0]", 5000),
+        ("mvdream", "camera.resolution.at[0]", 5000),
         ("mvdream", "sigma.t_min.until", 8000),
         ("gsd_authors", "noising.interval.at[1]", 1200),
         ("gsd_authors", "guidance.guidance_scale.at[0]", 2301),
@@ -130,6 +156,16 @@ def test_schedules_are_those_of_the_source_and_shrink_with_the_run(preset, key, 
     assert OmegaConf.select(cfg, key) == number
     assert OmegaConf.select(quick("steps=200", base=cfg), key) == round(number / length * 200)
     assert OmegaConf.select(quick("steps=1", base=cfg), key) >= 1
+
+
+@pytest.mark.parametrize(("preset", "later"), [("prolificdreamer", 512), ("mvdream", 256)])
+def test_pictures_are_64_pixels_wide_until_step_5000(preset, later):
+    """And the views of a step become fewer or stay as many."""
+    cfg = config(f"experiment={preset}").camera
+    camera = make(cfg, "camera", Context(), Camera)
+    drawn = [camera(Stream(0, "camera", step)) for step in (0, 4999, 5000, LENGTHS[preset] - 1)]
+    assert [(cameras.width, cameras.height) for cameras in drawn] == [(64, 64)] * 2 + [(later, later)] * 2
+    assert [len(cameras) for cameras in drawn] == {"prolificdreamer": [1] * 4, "mvdream": [8, 8, 4, 4]}[preset]
 
 
 def test_the_authors_preset_is_what_they_ran():

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import janus
 import janus_report
 import sweeps
-from outcomes import Outcome, Setting
+from outcomes import AXES, Outcome, Setting
 
 from gsd.errors import GsdError
 from gsd.statistics.pairs import Difference, holm
@@ -98,7 +98,7 @@ def verdicts(found: Sequence[Claim]) -> janus_report.Table:
         {
             "setting": str(claim.setting),
             "claim": claim.text,
-            "coherent, points": format(claim.found.mean * 100, "+.0f"),
+            "coherent, points": format(claim.found.mean * 100, "+.1f"),  # a tenth shows whether 10 is excluded
             "p": f"{claim.found.p:.2g}",
             "adjusted p": f"{adjusted:.2g}",
             "verdict": verdict(claim, adjusted),
@@ -126,8 +126,8 @@ def _range(values: Sequence[float]) -> str:
 def launch(args: argparse.Namespace) -> None:
     """Seed by seed, so that those that there is time for are whole."""
     for seed in SEEDS:
-        for bias, words, scale, _ in SETTINGS:
-            axes = {"bias": [bias], "words": [words], "scale": [scale], "seeds": str(seed)}
+        for setting in SETTINGS:
+            axes = {axis: [getattr(setting, axis)] for axis in AXES} | {"seeds": str(seed)}
             janus.launch(argparse.Namespace(**vars(args), **axes, methods=None, regimes=None))
 
 

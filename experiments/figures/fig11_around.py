@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import textwrap
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import gallery
@@ -30,18 +29,20 @@ from torch.nn.functional import interpolate
 
 from gsd.geometry import co_visible, correspond, sample, turntable
 from gsd.results.measure import render_turntable
+from gsd.results.runs import Run
 from gsd.results.scene import load
 from gsd.tools.noising_check import configured, of_folder
 from gsd.tools.run_sights import sights
 from gsd.types import Cameras, Geometry, Render
 
+GSD = "+ GSD"  # the method whose noise is shown
 FIGURE = gallery.Gallery(
     name="fig11",
     title="A full turn",
     methods={
         "ProlificDreamer": "experiment=prolificdreamer_3dfuse",
         "ProlificDreamer, GSD's views": "experiment=prolificdreamer_3dfuse_gsd noising=random loss=[sparsity,opaque]",
-        "+ GSD": "experiment=prolificdreamer_3dfuse_gsd",
+        GSD: "experiment=prolificdreamer_3dfuse_gsd",
     },
     prompts=("a full body of a cat with a hat",),
 )
@@ -59,31 +60,34 @@ def main() -> None:
 def _main(args: argparse.Namespace) -> None:
     chosen = gallery.find(FIGURE, args)
     first = next(prompt for _, prompt in chosen)
-    turns: dict[str, Render] = {}
-    for name in FIGURE.methods:
-        run = chosen[name, first][0]
-        scene, cameras = opened(run.path, run.config["turntable"])
-        turns[name] = render_turntable(scene, cameras[::EVERY])
-    (sight,) = sights(run.path)  # of the last run, the one with GSD, as is all that follows
-    seen = sight.look(cameras.resized(sight.camera.width, sight.camera.height))
-    noisings = {"random noise": configured(["noising=random"]), "the run's noise": of_folder(run.path, [])}
+    runs = {name: chosen[name, first][0] for name in FIGURE.methods}
+    turns = {name: rendered(run, slice(None, None, EVERY)) for name, run in runs.items()}
+    close = rendered(runs[GSD], slice(CLOSE))
+    (sight,) = sights(runs[GSD].path)
+    seen = sight.look(around(runs[GSD]).resized(sight.camera.width, sight.camera.height))
+    noisings = {"random noise": configured(["noising=random"]), "the run's noise": of_folder(runs[GSD].path, [])}
     maps = {name: noising(seen, CHANNELS, sight.rng) for name, noising in noisings.items()}
     shared = {
         f"{360 / VIEWS * apart:g} degrees": {name: correlation(m, seen, apart) for name, m in maps.items()}
         for apart in (1, EVERY)
     }
-    close = render_turntable(scene, cameras[:CLOSE])
     figure = draw(turns, close, {name: each[:CLOSE, 0] for name, each in maps.items()}, followed(seen))
     sweeps.publish(args.out, figure, {"correlation of views apart by": shared})
     for apart, found in shared.items():
         print(f"correlation of views {apart} apart:", ", ".join(f"{name} {value:.3f}" for name, value in found.items()))
 
 
-def opened(folder: Path, view: dict[str, Any]) -> tuple[Any, Cameras]:
-    """A run's scene, and cameras all around it; they are one group, so that they share their noise."""
-    scene, _ = load(folder, 0, torch.device("cpu"))
+def rendered(run: Run, views: slice) -> Render:
+    """A run's scene from some of the views of the turn."""
+    scene, _ = load(run.path, 0, torch.device("cpu"))
+    return render_turntable(scene, around(run)[views])
+
+
+def around(run: Run) -> Cameras:
+    """The cameras of the turn; they are one group, so that they share their noise."""
+    view = run.config["turntable"]
     cameras = turntable(VIEWS, SIZE, view["fov"], view["distance"], view["elevation"])
-    return scene, replace(cameras, group=torch.zeros_like(cameras.group))
+    return replace(cameras, group=torch.zeros_like(cameras.group))
 
 
 def correlation(maps: Float[Tensor, "V C h w"], seen: Geometry, apart: int) -> float:
@@ -132,7 +136,7 @@ def draw(
     axes = below.subplots(lines, CLOSE)
     solid = interpolate(close.alpha, next(iter(maps.values())).shape[1:], mode="area")[:, 0] > 0.5
     for column, mark in enumerate(marks):
-        put(axes[0, column], close.rgb[column], f"{360 * column / VIEWS:g}°", "" if column else "+ GSD", mark)
+        put(axes[0, column], close.rgb[column], f"{360 * column / VIEWS:g}°", "" if column else GSD, mark)
         for row, (name, each) in enumerate(maps.items(), 1):
             grey = 0.5 + each[column] / 6 * torch.where(solid[column], 1.0, DIMMED)
             label = "" if column else name.replace(" ", "\n")

@@ -20,10 +20,11 @@ from PIL import Image
 from gsd.errors import GsdError
 from gsd.results import markdown
 from gsd.results.runs import Run
-from gsd.statistics.estimates import Estimate, averaged, mean
+from gsd.statistics.estimates import Estimate, averaged, mean, units
 from gsd.statistics.proportions import share
 
 VIEWS = (0.0, 90.0, 180.0, 270.0)  # degrees from the front
+FEWEST = 6  # units of which p can be below .05: with five, all of one sign, it is 2 / 2**5
 MEASURED = {  # title and range
     "psnr_aligned": ("PSNR dB", (0, np.inf)),
     "view_error_deg": ("view error", (0, 180)),
@@ -85,12 +86,16 @@ def _main(gallery: Gallery, args: argparse.Namespace) -> None:
     chosen = find(gallery, args)
     methods = {name: [r for (m, _), runs in chosen.items() if m == name for r in runs] for name in gallery.methods}
     rows = [row(name, runs, gallery.baseline(name), methods[gallery.baseline(name)]) for name, runs in methods.items()]
+    filled = [
+        key for key in rows[0] if any(each[key] for each in rows)
+    ]  # without p of few units, and what was not measured
     each = [
         {"method": method, "prompt": prompt, "run": str(run.path), **measured(run)}
         for (method, prompt), runs in chosen.items()
         for run in runs
     ]
-    sweeps.publish(args.out, draw(gallery, chosen), each, markdown.table(rows))
+    table = markdown.table([{key: each[key] for key in filled} for each in rows])
+    sweeps.publish(args.out, draw(gallery, chosen), each, table)
 
 
 def find(gallery: Gallery, args: argparse.Namespace) -> Chosen:
@@ -155,8 +160,9 @@ def measured(run: Run) -> dict[str, Any]:
 def row(method: str, runs: Sequence[Run], other: str, baseline: Sequence[Run]) -> dict[str, Any]:
     """A row of the table: means over prompts, each the mean of its seeds, and the difference to the method `other`.
 
-    Intervals and p are over prompts, or over the seeds of a single one, and cut at what is possible; none of fewer than
-    three. The difference is that of pairs with the same prompt and seed.
+    Intervals and p are over prompts, or over the seeds of a single one, and cut at what is possible. There is no
+    interval of fewer than three, and no p of fewer than FEWEST: it could not be below .05, however large and sure the
+    difference is, and would be read as "no difference". The difference is that of pairs with the same prompt and seed.
     """
     cells: dict[str, Any] = {"method": method, "runs": len(runs)}
     for key, (title, limits) in MEASURED.items():
@@ -165,9 +171,12 @@ def row(method: str, runs: Sequence[Run], other: str, baseline: Sequence[Run]) -
         cells[title] = str(average(values, prompts, limits)) if values else ""
     calls = [r.summary["prior_calls"] for r in runs]
     cells |= {"prior calls": f"{sum(calls) / len(calls):.0f}", "compared with": "", "PSNR difference": "", "p": ""}
-    found = difference(_psnr(runs), _psnr(baseline)) if other != method else None
+    mine, theirs = _psnr(runs), _psnr(baseline)
+    found = difference(mine, theirs) if other != method else None
     if found:
-        cells |= {"compared with": other, "PSNR difference": str(found.mean), "p": f"{found.p:.2g}"}
+        count = max(units([prompt for prompt, _ in mine.keys() & theirs.keys()])) + 1
+        cells |= {"compared with": other, "PSNR difference": str(found.mean)}
+        cells["p"] = f"{found.p:.2g}" if count >= FEWEST else ""
     return cells
 
 

@@ -1,21 +1,22 @@
 """The Janus benchmark: what becomes of every animal by each method, on axes that can be chosen.
 
-    python experiments/figures/janus.py --run --jobs 2                    # the four cells: 2,000 runs of about 8 s
-    python experiments/figures/janus.py --run --bias 8 --scale 1 7.5 --words 0 4 --methods SDS GSD
+    python experiments/figures/janus.py --run --jobs 2                    # the four cells: 4,000 runs of about 8 s
+    python experiments/figures/janus.py --run --bias 8 --scale 1 --words 0 4 --methods SDS GSD
     python experiments/figures/janus.py --seeds 5-9                       # only reads multirun/janus, of these seeds
     python experiments/figures/janus.py --also docs/results/janus.csv     # with the published runs, without --run
 
 Animals x seeds x methods x settings on the menagerie, where the right answer is known. A setting is a point on the
-axes: view_bias, view_words, the scale of classifier-free guidance, and a regime that all methods share. A run is
-coherent, Janus, turned or empty: see gsd.results.outcome.
+axes: view_bias, view_words, the scale of classifier-free guidance, and a regime that all methods share; and the prior,
+where another one is given (prior=tiny). A run is coherent, Janus, turned or empty: see gsd.results.outcome.
 
 Methods are compared within a setting, pair by pair of the same animal and seed, and so the same start, cameras and
 noise levels. Animals are the units: intervals of 95 % and p are over their means, as gsd.statistics says. Pairs have
 equal prior calls, or nothing is compared. Guidance calls the prior twice per view, so that runs with a scale other than
 1 have half the steps, and settings of different scales have equal calls too.
 
-Without an axis, --run takes its first values below and a table all that there is. Several settings are also taken
-together, each animal's mean being over them. Writes result.json, runs.csv, table.md, figure.png and figure.pdf.
+Without an axis, --run takes the values that --help has in brackets and a table all that there is. Several settings are
+also taken together, each animal's mean being over them. Writes result.json, runs.csv, table.md, figure.png and
+figure.pdf.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from typing import Any
 
 import janus_report
 import sweeps
-from outcomes import AXES, Outcome, among, outcome, read, write
+from outcomes import AXES, MENAGERIE, Outcome, among, outcome, read, write
 
 from gsd.errors import GsdError
 from gsd.menagerie import load
@@ -103,7 +104,7 @@ def main() -> None:
     options.add_argument("--methods", nargs="+", choices=list(METHODS), help=f"({', '.join(CELLS)})")
     options.add_argument("--bias", nargs="+", type=float, help="prior.view_bias (0 1 2 4 8)")
     options.add_argument("--words", nargs="+", type=float, help="prior.view_words (4)")
-    options.add_argument("--scale", nargs="+", type=float, help="guidance.guidance_scale (1)")
+    options.add_argument("--scale", nargs="+", type=float, help="guidance.guidance_scale (1 7.5)")
     options.add_argument("--regimes", nargs="+", choices=list(REGIMES), help="(defaults)")
     add_animals(options, SUBJECTS)
     options.add_argument("--seeds", help="a range (0-4)")
@@ -113,12 +114,12 @@ def main() -> None:
 
 def another_prior(overrides: Sequence[str]) -> bool:
     """Than the menagerie, which alone has a setting for how strongly view words bind."""
-    return sweeps.typed(overrides).get("prior", "menagerie") != "menagerie"
+    return sweeps.typed(overrides).get("prior", MENAGERIE) != MENAGERIE
 
 
 def launch(args: Any) -> None:
     words = {} if another_prior(args.overrides) else {"words": args.words or (4,)}
-    for name, regime, scale in product(args.methods or CELLS, args.regimes or ("defaults",), args.scale or (1,)):
+    for name, regime, scale in product(args.methods or CELLS, args.regimes or ("defaults",), args.scale or (1, 7.5)):
         chosen = {"bias": args.bias or (0, 1, 2, 4, 8), "scale": [scale]} | words
         swept = [f"{AXES[axis]}={','.join(f'{value:g}' for value in values)}" for axis, values in chosen.items()]
         swept.append(f"prompt={','.join(animals(args, SUBJECTS))}")

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
 import plots
-from outcomes import Outcome, Setting
+from outcomes import MENAGERIE, Outcome, Setting
 from pairs import difference
 
 from gsd.errors import GsdError
@@ -50,7 +51,7 @@ def effect(a: Sequence[Outcome], b: Sequence[Outcome], quantity: str) -> Differe
                 f"{theirs[pair].prior_calls} prior calls, {pair[0]}, seed {pair[1]}; delete the runs of one number."
             )
     mine, other = ({pair: float(getattr(o, quantity)) for pair, o in some.items()} for some in (ours, theirs))
-    return difference(mine, other, quantity in SHARES)
+    return difference(mine, other, yes_no=quantity in SHARES)
 
 
 def rates(outcomes: Sequence[Outcome], methods: Mapping[str, str]) -> Table:
@@ -82,11 +83,11 @@ def comparisons(outcomes: Sequence[Outcome], methods: Mapping[str, str], within:
 
 
 def interaction(of: Mapping[str, Sequence[Outcome]], quantity: str) -> Difference | None:
-    """What the loss adds with 3D noise, less what it adds without."""
+    """What the loss adds with 3D noise, less what it adds without: of shares a difference of two, see `paired`."""
     gsd, noise, loss, sds = ({o.pair: float(getattr(o, quantity)) for o in of[name]} for name in CELLS)
     with_noise = {pair: gsd[pair] - noise[pair] for pair in gsd.keys() & noise.keys()}
     without = {pair: loss[pair] - sds[pair] for pair in loss.keys() & sds.keys()}
-    return difference(with_noise, without)
+    return difference(with_noise, without, yes_no=2 if quantity in SHARES else 0)
 
 
 def _row(name: str, outcomes: Sequence[Outcome], found: Mapping[str, Difference | None]) -> Table:
@@ -107,7 +108,7 @@ def _text(found: Estimate | None, factor: float, spec: str) -> str:
 
 
 def _settings(outcomes: Sequence[Outcome]) -> list[Setting]:
-    return sorted({o.setting for o in outcomes}, key=lambda s: (s.regime, s.scale, s.words, s.bias))
+    return sorted({o.setting for o in outcomes}, key=lambda s: (s.prior, s.regime, s.scale, s.words, s.bias))
 
 
 def breaking_bias(outcomes: Sequence[Outcome]) -> Estimate:
@@ -165,12 +166,14 @@ def sections(
         tables[f"Differences at {setting}"] = comparisons(
             [o for o in outcomes if o.setting == setting], methods, within
         )
-    for name, regime in regimes.items():
-        for scale in sorted({o.scale for o in outcomes}):
-            mine = [o for o in outcomes if (o.regime, o.scale) == (regime, scale)]
-            several = {m for m in methods.values() if len(_settings([o for o in mine if o.method == m])) > 1}
-            title = f"Differences over all biases and words, scale {scale:g}, {name}"
-            tables[title] = comparisons([o for o in mine if o.method in several], methods, within)
+    priors, scales = (sorted({getattr(o, axis) for o in outcomes}) for axis in ("prior", "scale"))
+    for prior, (name, regime), scale in product(priors, regimes.items(), scales):
+        mine = [o for o in outcomes if (o.prior, o.regime, o.scale) == (prior, regime, scale)]
+        several = {m for m in methods.values() if len(_settings([o for o in mine if o.method == m])) > 1}
+        over = "biases and words" if prior == MENAGERIE else f"biases of prior={prior}"
+        tables[f"Differences over all {over}, scale {scale:g}, {name}"] = comparisons(
+            [o for o in mine if o.method in several], methods, within
+        )
     tables["The bias at which half the runs are incoherent"] = breaking(outcomes, methods)
     return {title: rows for title, rows in tables.items() if rows}
 

@@ -17,20 +17,21 @@ from gsd.results.outcome import shares
 from gsd.results.runs import Run
 
 AXES = {"bias": "prior.view_bias", "words": "prior.view_words", "scale": "guidance.guidance_scale"}
+MENAGERIE = "menagerie"  # the prior that alone has a setting for how strongly view words bind
 
 
 class Setting(NamedTuple):
     """A point on the axes, at which methods are compared."""
 
     bias: float  # how much more likely a front view is than a side view, as log-weight
-    words: float  # how strongly view words in the prompt bind
+    words: float  # how strongly view words in the prompt bind, on the menagerie: another prior has learned it
     scale: float  # of classifier-free guidance; 1 is none
     regime: str  # further settings that all methods have, such as "prompting=plain"
+    prior: str = MENAGERIE
 
     def __str__(self) -> str:
-        return f"bias {self.bias:g}, words {self.words:g}, scale {self.scale:g}" + f", {self.regime}" * bool(
-            self.regime
-        )
+        words, prior = (f"words {self.words:g}", "") if self.prior == MENAGERIE else ("", f"prior={self.prior}")
+        return ", ".join(filter(None, (f"bias {self.bias:g}", words, f"scale {self.scale:g}", self.regime, prior)))
 
 
 @dataclass(frozen=True)
@@ -54,10 +55,11 @@ class Outcome:
     correlation: float = math.nan  # of neighbouring views' noise and ...
     coverage: float = math.nan  # ... the object's pixels that it reaches, each the least of the run's measurements
     share: float = math.nan  # of the loss in the score's gradient, on average over the run
+    prior: str = MENAGERIE
 
     @property
     def setting(self) -> Setting:
-        return Setting(self.bias, self.words, self.scale, self.regime)
+        return Setting(self.bias, self.words, self.scale, self.regime, self.prior)
 
     @property
     def pair(self) -> tuple[str, int, Setting]:
@@ -74,7 +76,9 @@ def outcome(run: Run, regimes: Sequence[str], everywhere: Sequence[str]) -> Outc
     """Of a run; `everywhere`: keys of settings that name no method."""
     typed, found = run.typed, run.summary
     at = {name: float(typed[key]) for name, key in AXES.items() if key in typed}
-    settings = {key: value for key, value in typed.items() if key not in {*everywhere, *AXES.values(), "steps"}}
+    settings = {
+        key: value for key, value in typed.items() if key not in {*everywhere, *AXES.values(), "steps", "prior"}
+    }
     method, regime = _parted(settings, regimes)
     return Outcome(
         method=method,
@@ -84,6 +88,7 @@ def outcome(run: Run, regimes: Sequence[str], everywhere: Sequence[str]) -> Outc
         view_error=found["view_error_deg"],
         prior_calls=found["prior_calls"],
         regime=regime,
+        prior=typed.get("prior", MENAGERIE),
         **_switched_on(run.records()),
         **at,
         **shares(found),

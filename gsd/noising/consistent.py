@@ -29,7 +29,6 @@ Normalization = Literal["exact", "eq7_8", "sentence"]
 Refresh = Literal["iteration", "interval", "ou"]
 
 RAYS = 2  # per pixel and axis, to find the cells
-BACKGROUND_CELL = 0.7  # pixels; below 1 / sqrt(2), so that hardly a pixel contains no cell's centre
 # (own, fresh) of m_s = own n + fresh (z_s - mean z) for N sub-points
 COEFFICIENTS: dict[str, Callable[[int], tuple[float, float]]] = {
     "exact": lambda n: (n**-0.5, 1.0),
@@ -128,7 +127,7 @@ class Consistent(Correlated):
             hit = surface_cells(geometry, self.cells, RAYS, self.depth_tolerance)
             layers["cells"] = replace(layers["surface"], cloud=hit)
         if self.background == "sphere":
-            layers["background"] = background(geometry, BACKGROUND_CELL, self.background_radius)
+            layers["background"] = background(geometry, self.background_radius)
         return layers
 
     def values(self, part: str, cloud: Cloud, channels: int, rng: Stream) -> Values:

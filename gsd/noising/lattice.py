@@ -29,8 +29,8 @@ class Lattice(Correlated):
     does not change it. Maps are exactly N(0, I).
 
     cell: edge of a cell in pixels, at the mean distance and focal length of the step's cameras, so that all views of a
-    step share one lattice. background: cells of a sphere, or fresh noise. background_radius, kernel, ridge: as in
-    gsd.noising.consistent.
+    step share one lattice. background: cells of a sphere, whose size does not follow `cell`, or fresh noise.
+    background_radius, kernel, ridge: as in gsd.noising.consistent.
     """
 
     def __init__(
@@ -69,5 +69,5 @@ class Lattice(Correlated):
         cloud = surface_cells(geometry, self.cell, self.rays, self.depth_tolerance)
         layers = [Layer(cloud, geometry.cameras, geometry.alpha > 0.5, geometry.depth, self.depth_tolerance)]
         if self.background == "sphere":
-            layers.append(background(geometry, self.cell, self.background_radius))
+            layers.append(background(geometry, self.background_radius))
         return layers

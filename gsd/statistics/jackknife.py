@@ -29,8 +29,8 @@ def chance(clusters: Sequence[Any], statistic: Statistic, level: float = LEVEL) 
     """The same of a statistic in [0, 1], such as an area under the ROC curve, with Wilson's interval.
 
     It takes as many independent values as would be as uncertain or, where no cluster changes anything, as many as there
-    are clusters. Of areas of .5 to .92 in 6 to 20 clusters it covers 91-98 %, where Student's interval covers 76-97 %
-    and a percentile bootstrap 67-93 %.
+    are clusters. Of areas of .5 to .92 in 6 to 20 clusters of 5 values, whose correlation is 0 to .8, it covers
+    92-97 %, where Student's interval covers 67-96 %.
     """
     value, variance = _spread(clusters, statistic)
     if np.isnan(variance):

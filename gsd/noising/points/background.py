@@ -1,9 +1,10 @@
 """The background: a sphere behind the object, divided into cells that carry noise.
 
 The cells follow the resolution, as those of the surface do, so that views share the same part of the background's noise
-at every size of the maps. They are the cells of a cube's faces, at equal angles along both axes, as seen from the
-centre; their solid angles differ by a factor of less than 1.5. In every row of a face the cells that a view sees are an
-interval, so the cost is that of the cells in view.
+at every size of the maps. A pixel that contains no cell's centre has fresh noise, in each view its own. So CELL is
+small, whatever the size of a noising's cells on the surface. The sphere's are those of a cube's faces, at equal angles
+along both axes, as seen from the centre; their solid angles differ by a factor of less than 1.5. In every row of a face
+the cells that a view sees are an interval, so the cost is that of the cells in view.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ from gsd.noising.points.cells import cell_angle
 from gsd.types import Cameras, Geometry
 
 TILT = rotation_matrices(torch.tensor([[0.9, 0.3, 0.2, 0.1]]))[0]  # else a camera may see cells on pixels' edges
+CELL = 0.7  # pixels at the far side; below 1 / sqrt(2), so that hardly a pixel contains no cell's centre
 MARGIN = 0.5  # pixels around an image, from where points feed the pixels at its border if kernel=tent
 
 
-def background(geometry: Geometry, cell: float, radius: float | None) -> Layer:
+def background(geometry: Geometry, radius: float | None) -> Layer:
     """The pixels that show no object (alpha <= 0.5), and the cells of the sphere in the step's views.
 
     Args:
         geometry: of the step.
-        cell: edge of a cell in pixels, at the far side of the sphere.
         radius: of a sphere around the origin, world units. None: at infinity, where its image depends on a camera's
             rotation alone.
 
@@ -42,7 +43,7 @@ def background(geometry: Geometry, cell: float, radius: float | None) -> Layer:
         GsdError: for a camera outside the sphere, which would see both of its sides.
     """
     cameras, far = before_cube(geometry.cameras.on_cpu, radius)
-    across = math.ceil(math.pi / 2 / (far * cell_angle(geometry, cell)))
+    across = math.ceil(math.pi / 2 / (far * cell_angle(geometry, CELL)))
     ids, points = (x.to(geometry.depth.device) for x in cells(sides(cameras), across))  # depends on cameras alone
     cloud = Cloud(points.to(geometry.depth.dtype), points.new_zeros(len(points), 3, 3), ids, 1, 0)
     return Layer(cloud, cameras.to(geometry.depth.device), geometry.alpha <= 0.5)

@@ -5,8 +5,11 @@ import janus
 import outcomes
 import pytest
 import sweeps
+from launch import ROOT
 
 from gsd.errors import GsdError
+from gsd.statistics.estimates import Estimate
+from gsd.statistics.pairs import Difference
 
 ON = {"3D noise": {"correlation": 0.6, "coverage": 1.0}, "loss": {"share": 0.12}, "SDS": {}}
 ON["GSD"] = ON["3D noise"] | ON["loss"]
@@ -37,14 +40,41 @@ def study(coherent, seeds=(10, 11), **off):
 
 def test_verdicts_follow_the_protocol():
     """3D noise mends 8 of 12 animals, and the loss none more with it than without."""
-    found = claims.claims(study({"SDS": 2, "3D noise": 10, "loss": 2, "GSD": 10}))
-    rows = claims.verdicts(found)
+    mended = {"SDS": 2, "3D noise": 10, "loss": 2, "GSD": 10}
+    rows = claims.verdicts(claims.claims(study(mended, seeds=range(10, 15))))
     assert [row["verdict"] for row in rows] == ["supported", "refuted in size"] * 2
-    assert rows[0]["coherent, points"].startswith("+67 [")
+    few = claims.verdicts(claims.claims(study(mended)))
+    assert [row["verdict"] for row in few] == [
+        "supported",
+        "open",
+    ] * 2  # 24 pairs of which none differs exclude no 10 %
+    assert rows[0]["coherent, points"].startswith("+66.7 [")
     assert float(rows[0]["p"]) == pytest.approx(2 / 2**8, abs=5e-5)  # the eight that differ, all in one direction
     assert float(rows[0]["adjusted p"]) == pytest.approx(4 * 2 / 2**8, abs=5e-4)  # of four tests
     opposite = claims.verdicts(claims.claims(study({"SDS": 10, "3D noise": 2, "loss": 9, "GSD": 3})))
     assert [row["verdict"] for row in opposite] == ["refuted in size", "open"] * 2
+
+
+def test_a_table_shows_whether_10_points_are_excluded():
+    """+9.84 is below 10, and was printed as 10."""
+    below, above = (
+        claims.Claim(claims.SETTINGS[0], "a", Difference(Estimate(0.01, -0.078, high, 100), 1.0), tested=True)
+        for high in (0.0984, 0.1004)
+    )
+    rows = claims.verdicts([below, above])
+    assert [row["coherent, points"] for row in rows] == ["+1.0 [-7.8, +9.8]", "+1.0 [-7.8, +10.0]"]
+    assert [row["verdict"] for row in rows] == ["refuted in size", "open"]
+
+
+def test_the_published_verdicts():
+    runs = outcomes.read(ROOT / "docs" / "results" / "claims.csv", [])
+    rows = claims.verdicts(claims.claims(claims.whole_seeds(runs, 20)))
+    assert [(row["coherent, points"], row["verdict"]) for row in rows] == [
+        ("+1.0 [-7.8, +9.8]", "refuted in size"),
+        ("-3.0 [-11.7, +5.7]", "refuted in size"),
+        ("-9.0 [-17.3, -0.7]", "refuted in size"),
+        ("+5.0 [-3.5, +13.5]", "open"),
+    ]
 
 
 @pytest.mark.parametrize("off", [{"correlation": 0.4}, {"coverage": 0.9}, {"share": 0.01}, {"share": 0.3}])

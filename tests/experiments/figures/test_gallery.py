@@ -66,7 +66,8 @@ def test_from_nothing_to_a_figure_and_a_table(folder):
     assert (random[0], random[1], gsd[0]) == ("random", "4", "GSD")
     by_method = {m: {(r["prompt"], r["run"]): r["psnr_aligned"] for r in each if r["method"] == m} for m in TWO.methods}
     difference = sum(by_method["GSD"].values()) / 4 - sum(by_method["random"].values()) / 4
-    assert float(gsd[-2].split()[0]) == pytest.approx(difference, rel=0.01)
+    assert float(gsd[-1].split()[0]) == pytest.approx(difference, rel=0.01)
+    assert table[0].split("|")[-2].strip() == "PSNR difference"  # of two prompts there is no p
     with Image.open(out / "figure.png") as picture:
         assert picture.width > picture.height > 100
     assert (out / "figure.pdf").read_bytes().startswith(b"%PDF")
@@ -129,6 +130,22 @@ def test_each_method_is_compared_with_its_own_baseline(tmp_path):
     assert [row["compared with"] for row in rows] == ["", "a", "", "b"]
     assert [row["PSNR difference"].split()[0] for row in rows[1::2]] == ["1.5", "1.5"]
     assert rows[0]["Janus"] == "0"  # of two seeds there is no interval
+
+
+@pytest.mark.parametrize(("prompts", "p"), [(5, ""), (6, f"{2 / 2**6:.2g}")])
+def test_a_p_that_cannot_be_small_is_left_out(tmp_path, prompts, p):
+    """GSD is better on every prompt, by seeds that do not count: the prompts are the units."""
+    better, worse = (
+        [
+            Run(make(tmp_path, method, f"animal {k}", seed, {"psnr_aligned": psnr + k * psnr / 100}))
+            for k in range(prompts)
+            for seed in (0, 1)
+        ]
+        for method, psnr in (("x=1", 26.0), ("x=2", 20.0))
+    )
+    assert gallery.row("a", better, "b", worse)["p"] == p
+    alone = [run for run in better if run.summary["prompt"] == "animal 0"]
+    assert gallery.row("a", alone, "b", worse)["p"] == ""  # two seeds
 
 
 def test_what_is_typed_replaces_a_common_setting_and_what_lies_below_it(monkeypatch):

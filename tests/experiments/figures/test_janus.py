@@ -1,5 +1,6 @@
 """The benchmark's numbers on outcomes made by hand, its reading of real run folders, and its commands."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import outcomes
 import pytest
 import sweeps
 from launch import ROOT, SMALL, launch
+from made_figure_runs import make
 from scipy import stats
 
 from gsd.errors import GsdError
@@ -54,6 +56,26 @@ def test_what_the_loss_adds_with_3d_noise_more_than_without():
     rows = janus_report.comparisons([o for each in of.values() for o in each], janus.METHODS)
     assert rows[-1]["comparison"] == "GSD - 3D noise - (loss - SDS)"
     assert rows[-1]["PSNR dB"] == f"+0.7 [{low:+.1f}, {high:+.1f}]"
+
+
+def test_an_interaction_of_shares_is_less_certain_than_its_parts():
+    """Where no run differs, and where some do: it has a pair more that differs for each of the two differences."""
+    animals = [f"animal {k}" for k in range(8)]
+    same = {name: [made(method, animal) for animal in animals] for name, method in janus.CELLS.items()}
+    whole, part = janus_report.interaction(same, "coherent"), janus_report.effect(same["GSD"], same["SDS"], "coherent")
+    t = stats.t.ppf(0.975, 7)
+    assert (part.mean.high, part.mean.low) == pytest.approx((t * (2 / 7 / 8) ** 0.5, -t * (2 / 7 / 8) ** 0.5))
+    assert (whole.mean.high, whole.mean.low) == pytest.approx((t * (4 / 7 / 8) ** 0.5, -t * (4 / 7 / 8) ** 0.5))
+    some = same | {"GSD": [made(GSD, animal, coherent=float(k > 1)) for k, animal in enumerate(animals)]}
+    found = janus_report.interaction(some, "coherent")
+    half = t * ((2 * 0.75**2 + 6 * 0.25**2 + 4) / 7 / 8) ** 0.5
+    assert (found.mean.value, found.mean.high) == pytest.approx((-0.25, -0.25 + half))
+    (row,) = [
+        r
+        for r in janus_report.comparisons([o for each in same.values() for o in each], janus.METHODS)
+        if "(loss" in r["comparison"]
+    ]
+    assert row["coherent, points"] == "+0 [-63, +63]"
 
 
 def test_the_bias_at_which_half_the_runs_break_is_read_off_straight_lines():
@@ -102,6 +124,49 @@ def test_a_real_run_is_an_outcome(tmp_path):
     assert found.share == first["loss/consistency/share"]
 
 
+def test_another_prior_is_part_of_the_setting_and_not_of_the_method(tmp_path):
+    typed = ("prior=tiny", "prior.view_bias=8", "guidance.guidance_scale=2")
+    measured = {"psnr_aligned": 20.0, "view_error_deg": 5.0, "janus": 0.0, "face_count": 1, "front_count": 1}
+    folder = make(tmp_path, f"{' '.join(typed)} {SDS}", "an owl", 3, measured)
+    (folder / "metrics.jsonl").write_text("")
+    found = outcomes.outcome(Run(folder), REGIMES, ["prompt", "seed"])
+    assert (found.method, found.prior) == (SDS, "tiny")
+    assert str(found.setting) == "bias 8, scale 2, prior=tiny"
+    menagerie = dataclasses.replace(found, prior="menagerie")
+    assert menagerie.setting == outcomes.Setting(8.0, 4.0, 2.0, "")
+    assert str(menagerie.setting) == "bias 8, words 4, scale 2"
+    assert janus_report.effect([found], [menagerie], "psnr") is None
+
+
+def test_the_published_runs_of_the_small_network_say_so(tmp_path):
+    known = outcomes.read(ROOT / "docs" / "results" / "cure_tiny.csv", REGIMES)
+    assert (len(known), {o.prior for o in known}) == (96, {"tiny"})
+    asked = {o.method for o in known}
+    sections = janus_report.sections(known, {name: name for name in asked}, {"defaults": ""})
+    assert not [title for title in sections if "words" in title]
+    assert {row["setting"] for row in sections["What becomes of the runs"]} == {
+        "bias 8, scale 2, prior=tiny",
+        "bias 8, scale 7.5, prior=tiny",
+    }
+    outcomes.write(tmp_path / "runs.csv", known)
+    assert repr(outcomes.read(tmp_path / "runs.csv", REGIMES)) == repr(known)
+    assert {o.prior for o in outcomes.read(PUBLISHED, REGIMES)} == {"menagerie"}  # of an earlier version
+
+
+def test_several_settings_are_taken_together_prior_by_prior():
+    runs = [
+        made(method, "an owl", bias, prior=prior)
+        for method in (SDS, GSD)
+        for bias in (4.0, 8.0)
+        for prior in ("menagerie", "tiny")
+    ]
+    titles = [title for title in janus_report.sections(runs, janus.METHODS, {"defaults": ""}) if "over all" in title]
+    assert titles == [
+        "Differences over all biases and words, scale 1, defaults",
+        "Differences over all biases of prior=tiny, scale 1, defaults",
+    ]
+
+
 def test_every_setting_has_equal_prior_calls():
     for regime in REGIMES:
         for scale in (1.0, 7.5):
@@ -131,6 +196,15 @@ def test_what_is_launched_is_what_was_asked_for(monkeypatch):
     launched.clear()
     janus.main()
     assert {key for key in sweeps.typed(launched[0][0]) if key.startswith("prior")} == {"prior", "prior.view_bias"}
+    monkeypatch.setattr("sys.argv", ["janus"])
+    launched.clear()
+    janus.main()
+    assert [sweeps.typed(each)["guidance.guidance_scale"] for each, _ in launched] == ["1", "7.5"] * 4
+    counts = [
+        len(sweeps.typed(each)["prompt"].split(",")) * len(sweeps.typed(each)["prior.view_bias"].split(",")) * len(some)
+        for each, some in launched
+    ]
+    assert sum(counts) == 4000
     with pytest.raises(GsdError, match="write --seeds 0-4"):
         janus.seeds("a few")
 

@@ -1,5 +1,7 @@
 """The cells of the sphere behind the object: which they are, and that views share their noise at every resolution."""
 
+from functools import partial
+
 import pytest
 import torch
 
@@ -7,6 +9,7 @@ from gsd.errors import GsdError
 from gsd.geometry import correspond, geometry_at, orbit, project, sample
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.noising.consistent import Consistent
+from gsd.noising.lattice import Lattice
 from gsd.noising.points.background import MARGIN, background, before_cube, cells, cells_torch, sides
 from gsd.random import Stream
 
@@ -53,9 +56,11 @@ def test_cells_cover_the_sphere_evenly():
 
 @pytest.mark.parametrize("size", [16, 32, 64, 128])
 @pytest.mark.parametrize("radius", [None, 4.0])
-def test_one_camera_twice_shares_the_whole_background_at_every_resolution(size, radius):
+@pytest.mark.parametrize("made", [Consistent, Lattice, partial(Lattice, cell=2.0)], ids=["points", "lattice", "coarse"])
+def test_one_camera_twice_shares_the_whole_background_at_every_resolution(size, radius, made):
+    """With coarse cells the object's pixels share less: few contain a cell's centre."""
     seen = geometry(size, 20.0, 20.0)
-    one, other = Consistent(background_radius=radius)(seen, 1, Stream(0, "x"))
+    one, other = made(background_radius=radius)(seen, 1, Stream(0, "x"))
     empty = seen.alpha[0, 0] <= 0.5
     assert (one == other)[0, empty].float().mean() > 0.99
 
@@ -89,4 +94,4 @@ def _centres(size):
 
 def test_a_sphere_that_a_camera_is_outside_of_is_refused():
     with pytest.raises(GsdError, match=r"background_radius=2 must be larger .* here 2\.2"):
-        background(geometry(16, 0.0, 5.0), 0.7, 2.0)
+        background(geometry(16, 0.0, 5.0), 2.0)
