@@ -26,7 +26,7 @@ from gsd.statistics.pairs import Difference, holm
 
 SETTINGS = (Setting(4.0, 4.0, 1.0, ""), Setting(3.0, 4.0, 7.5, ""))
 SEEDS = range(10, 15)
-OVERRIDES = ("camera.resolution=64", "prior.variants=1")
+OVERRIDES = ("camera.resolution=64", "prior.variants=1", *janus.EARLIER)
 LEAST_CORRELATION, LEAST_COVERAGE = 0.5, 0.95  # of neighbouring views' noise; of the object's pixels
 AIM, FACTOR = 0.1, 2.0  # of the loss's share
 FAILING = 0.1  # the largest share of a cell's runs in which the method was off

@@ -24,7 +24,7 @@ from typing import NamedTuple
 import janus
 import janus_report
 import sweeps
-from outcomes import AXES, Outcome, Setting, among
+from outcomes import AXES, MENAGERIE, Outcome, Setting, among
 
 from gsd.errors import GsdError
 from gsd.statistics.estimates import Estimate
@@ -34,7 +34,7 @@ LOOKED_AT = frozenset(
 )
 FRESH = tuple(subject for subject in janus.SUBJECTS if subject.split(" ", 1)[1] not in LOOKED_AT)
 WORLD = ("camera.views=1", "camera.resolution=64", "noising=random", "loss=none")
-MENAGERIE = ("prior.variants=1",)
+ONE_VARIANT = ("prior.variants=1",)  # of the menagerie
 CALLS = 1200
 SEEDS = range(10, 15)
 SCALES, BIASES, WORDS = (1.0, 3.0, 7.5), (4.0, 8.0), (4.0,)
@@ -124,8 +124,10 @@ def command(method: Method | Rival, scale: float, overrides: Sequence[str] = ())
 
 
 def world(overrides: Sequence[str]) -> list[str]:
-    """What all runs have; another prior than the menagerie lacks some of its settings."""
-    settings = sweeps.typed([*WORLD, *(() if janus.another_prior(overrides) else MENAGERIE), *overrides])
+    """What all runs have; another prior or representation lacks some of these settings."""
+    gaussians = sweeps.typed(overrides).get("representation", "gaussians") == "gaussians"
+    variants = () if janus.another_prior(overrides) else ONE_VARIANT
+    settings = sweeps.typed([*WORLD, *variants, *(janus.EARLIER if gaussians else ()), *overrides])
     return [f"{key}={value}" for key, value in settings.items()]
 
 
@@ -166,10 +168,10 @@ def _own(settings: Sequence[str]) -> set[str]:
 def predicted(method: str, setting: Setting) -> tuple[bool, float] | None:
     """By the sums of log-weights in docs/janus.md: is the back seen from behind, and how many degrees are sides off?
 
-    The back must win to the end; sides are as they were when the pose was decided. None for rivals.
+    The back must win to the end; sides are as they were when the pose was decided. None for rivals and other priors.
     """
     found = ALL[method]
-    if isinstance(found, Rival):
+    if isinstance(found, Rival) or setting.prior != MENAGERIE:
         return None
     against = [(g * setting.bias, (g + 2 * s) * setting.words) for g, s in found.strengths(setting.scale)]
     seen = found.opposed or all(words > bias for bias, words in against)
