@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gsd.backend.device import pick_device
 from gsd.check import check, chosen
-from gsd.config import make, options
+from gsd.config import Part, make, options
 from gsd.errors import GsdError, gathered
 from gsd.geometry import turntable
 from gsd.identity import EVERY, of_settings
@@ -24,6 +24,7 @@ from gsd.protocols import (
     Camera,
     ConditionsOnPoints,
     Densifier,
+    FindsFiles,
     Guidance,
     Init,
     Loss,
@@ -125,20 +126,20 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
         50
     """
     context, light = _light_parts(cfg)
-    camera, guidance, losses, prompting = light.camera, light.guidance, light.losses, light.prompting
+    guidance, losses, prompting = light.guidance, light.losses, light.prompting
     scene_kind = options(cfg.representation, "representation", Representation)
     _prepare_kernels(scene_kind, context.device)
-    made, shared = _light_init(cfg, for_scene := replace(context, representation=scene_kind)), prior
+    for_scene = replace(context, representation=scene_kind)
     init, prior = gathered(
-        lambda: made or make_init(cfg, for_scene),
-        lambda: make(cfg.prior, "prior", context, Prior) if shared is None else shared,
+        lambda: _light(cfg, "init", Init, for_scene) or make_init(cfg, for_scene),
+        lambda: _light_prior(cfg, context) if prior is None else prior,
     )
-    _check_views(prior, camera, guidance)
+    metrics = _make_metrics(cfg, context)
+    prior = prior or make(cfg.prior, "prior", context, Prior)
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))
     if isinstance(prior, ReadsTexts):
         prior.prepare((*prompting.texts, *guidance.texts, *(init.texts if isinstance(init, AsksPrior) else ())))
-    metrics = {k: make(v, f"metric.{k}", context, Metric) for k, v in chosen(cfg, "metric").items()}
     seeds = [_seed_of(cfg.seed, k) for k in range(cfg.particles)]
     if isinstance(prior, ConditionsOnPoints):
         prior.condition_on(None)
@@ -171,11 +172,15 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
 
 
 def refuse(cfg: DictConfig) -> None:
-    """Raise what `build` raises before anything large is loaded; the folder of a stage does not exist yet."""
-    context, _ = _light_parts(cfg)
+    """Raise what `build` raises before the prior is loaded; the folder of a stage does not exist yet."""
+    context, light = _light_parts(cfg)
+    prior = _light_prior(cfg, context)
+    if prior is not None and isinstance(light.guidance, Adapts):
+        light.guidance.attach(prior, Stream(cfg.seed, "guidance"))
+    _make_metrics(cfg, context)
     if start_of(cfg) is None:
-        kind = options(cfg.representation, "representation", Representation)
-        _light_init(cfg, replace(context, representation=kind))
+        scene_kind = options(cfg.representation, "representation", Representation)
+        _light(cfg, "init", Init, replace(context, representation=scene_kind))
 
 
 def _light_parts(cfg: DictConfig) -> tuple[Context, _Light]:
@@ -190,6 +195,7 @@ def _light_parts(cfg: DictConfig) -> tuple[Context, _Light]:
     noising = make(cfg.noising, "noising", context, Noising)
     losses = {k: make(v, f"loss.{k}", context, Loss) for k, v in chosen(cfg, "loss").items()}
     _check_pairs(guidance, camera, noising, losses)
+    _check_views(options(cfg.prior, "prior", Prior)[0], camera, guidance)
     loggers = {k: make(v, f"logger.{k}", context, Logger) for k, v in chosen(cfg, "logger").items()}
     viewer = make(cfg.viewer, "viewer", context, Viewer) if cfg.viewer else None
     sigma = make(cfg.sigma, "sigma", context, Sigma)
@@ -218,10 +224,22 @@ def _prepare_kernels(scene_kind: Described, device: torch.device) -> None:
         kind.prepare(device, values)
 
 
-def _light_init(cfg: DictConfig, context: Context) -> Init | None:
-    """The start, if it loads no model; None for one that is made beside the prior."""
-    light = getattr(options(cfg.init, "init", Init)[0], "light", False)
-    return make(cfg.init, "init", context, Init) if light else None
+def _light(cfg: DictConfig, group: str, kind: type[Part], context: Context) -> Part | None:
+    """The option of a group, if making it loads no model; None for one that loads some."""
+    light = getattr(options(cfg[group], group, kind)[0], "light", False)
+    return make(cfg[group], group, context, kind) if light else None
+
+
+def _light_prior(cfg: DictConfig, context: Context) -> Prior | None:
+    """The prior, if it loads no model; None for one that does, whose files are there."""
+    kind, values = options(cfg.prior, "prior", Prior)
+    if issubclass(kind, FindsFiles):
+        kind.find(context, **values)
+    return _light(cfg, "prior", Prior, context)
+
+
+def _make_metrics(cfg: DictConfig, context: Context) -> dict[str, Metric]:
+    return {k: make(v, f"metric.{k}", context, Metric) for k, v in chosen(cfg, "metric").items()}
 
 
 def continues(theirs: Described, ours: Described, where: str) -> bool:
@@ -244,17 +262,24 @@ def continues(theirs: Described, ours: Described, where: str) -> bool:
     return True
 
 
+def check_particle(particle: int, scenes: int, where: object) -> None:
+    """Refuse a scene to start from that a run with so many does not have."""
+    if particle >= scenes:
+        has = "one scene, number 0" if scenes == 1 else f"{scenes} scenes, from 0 on"
+        raise GsdError(f"init.particle={particle}: {where} has {has}; choose another.")
+
+
 def make_scene(cfg: DictConfig, context: Context) -> Representation:
     """One scene that starts from `context.points`."""
     densifier = make(cfg.densify, "densify", context, Densifier) if cfg.densify else None
     return make(cfg.representation, "representation", replace(context, densifier=densifier), Representation)
 
 
-def _check_views(prior: Prior, camera: Camera, guidance: Guidance) -> None:
-    """Of priors that see all views of a group at once, with their cameras."""
+def _check_views(prior: Any, camera: Camera, guidance: Guidance) -> None:
+    """Of a class of priors that see all views of a group at once, with their cameras."""
     if prior.views is None:
         return
-    name = type(prior).__name__
+    name = prior.__name__
     if prior.views != camera.views:
         raise GsdError(
             f"prior {name} sees {prior.views} views of a group at once, and camera.views is {camera.views}; "

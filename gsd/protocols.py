@@ -188,11 +188,14 @@ class Densifier(Protocol):
 
 @runtime_checkable
 class Prior(Protocol):
-    """A frozen image model in sigma space."""
+    """A frozen image model in sigma space.
+
+    A class attribute `light = True` says that making it loads no model: it is then made before everything that does.
+    """
 
     guidance_scale: float | None = None  # suited to it in score distillation; None: the usual one of each method
     random_background: float = 0.0  # suited to it: fraction of training steps in which scenes lie over a random colour
-    views: int | None = None  # of a group, where all of them are denoised together; None: each on its own
+    views: int | None = None  # of a group, where its class denoises all of them together; None: each on its own
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V C h w"]:
         """Images to latents, keeping the graph."""
@@ -207,6 +210,17 @@ class Prior(Protocol):
         self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition
     ) -> Float[Tensor, "V C h w"]:
         """D(x; sigma, y), the expected clean latents given x = z + sigma n."""
+
+
+@runtime_checkable
+class FindsFiles(Protocol):
+    """A class whose objects are made of large files."""
+
+    @classmethod
+    @abstractmethod
+    def find(cls, context: Context, **options: Any) -> Any:
+        """What its constructor begins with: where the files are. Raises GsdError for those that are missing or cannot
+        be used, before any of them is loaded."""
 
 
 @runtime_checkable

@@ -16,7 +16,7 @@ from gsd.cli.folders import groups
 from gsd.cli.hydra import TERMS, compose
 from gsd.config import options
 from gsd.errors import GsdError
-from gsd.experiment import continues, refuse
+from gsd.experiment import check_particle, continues, refuse
 from gsd.protocols import Representation
 from gsd.settings import STAGE, check_order, stages_of, start_of
 
@@ -60,10 +60,11 @@ def _of_stage(name: str, call: Any, *arguments: Any) -> Any:
 
 
 def _check_start(cfg: DictConfig, stages: dict[str, DictConfig]) -> None:
-    """Refuse a stage's scene that the config's representation cannot start from."""
+    """Refuse a stage's scene that does not exist, or that the config's representation cannot start from."""
     if start := start_of(cfg):
         theirs, ours = (options(c.representation, "representation", Representation) for c in (stages[start], cfg))
         continues(theirs, ours, f"init.path={cfg.init.path}")
+        check_particle(cfg.init.get("particle", 0), stages[start].particles, f"stage {start}")
 
 
 def _composed(cfg: DictConfig, name: str, overrides: list[str]) -> DictConfig:

@@ -68,6 +68,7 @@ class Menagerie(Prior):
     degrees, distance in world units. Raises GsdError when the prompt names no creature.
     """
 
+    light = True
     guidance_scale = 1.0  # exact: the text alone says all
     random_background = 0.3  # more leaves as little fog and blurs a short run
 

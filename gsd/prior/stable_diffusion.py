@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -21,11 +20,21 @@ from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
 from gsd.prior.parts.captions import COLOURS, ViewBias, background_words, with_background, with_bias
 from gsd.prior.parts.disentangle import Disentangle, Disentangled
 from gsd.prior.parts.latent import Latent, fits, number_type
-from gsd.prior.parts.noise_schedule import noise_schedule
+from gsd.prior.parts.noise_schedule import NoiseSchedule, schedule_in
 from gsd.prior.parts.semantic_code import Code, SemanticCode
 from gsd.prior.parts.text import Embeddings
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context
+
+
+class Found(NamedTuple):
+    """What is known of a checkpoint before its weights are read."""
+
+    code: Code | None
+    dtype: torch.dtype
+    compiled: bool
+    folder: Path
+    schedule: NoiseSchedule
 
 
 class StableDiffusion(Latent):
@@ -87,14 +96,13 @@ class StableDiffusion(Latent):
         name_background: bool = False,
         semantic_code: SemanticCode | None = None,
     ) -> None:
-        code = None if semantic_code is None else Code(semantic_code, context.prompt)
+        code, self.dtype, self.compiled, folder, schedule = self.find(
+            context, model, variant, dtype, compile, semantic_code
+        )
         self.view_bias, self.name_background = view_bias, name_background
         self.device = context.device
-        self.dtype = number_type(dtype, self.device)
-        on_gpu = self.device.type == "cuda"
-        self.compiled = _compiles(on_gpu if compile == "auto" else compile, on_gpu, demanded=compile is True)
-        self.channels_last = on_gpu if channels_last == "auto" else channels_last
-        folder = locate(model, variant)
+        self.channels_last = self.device.type == "cuda" if channels_last == "auto" else channels_last
+        self.schedule = schedule.to(self.device)
         mend_torchvision()
         from diffusers import AutoencoderKL
 
@@ -108,12 +116,28 @@ class StableDiffusion(Latent):
         _check_channels(self.network.config, vae.config, model)
         self.resolution = resolution_of(self.network.config, vae.config, resolution, model)
         self.autoencoder = Autoencoder(vae, self.resolution, encode_chunk)
-        config = json.loads((folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-        self.schedule = noise_schedule(config, model).to(self.device)
         self.embeddings = Embeddings(folder, variant, self.device, code)
         self.disentangled: Disentangled | None = None
         if disentangle is not None:
             self.disentangled = Disentangled(disentangle, self.embeddings, context.prompt)
+
+    @classmethod
+    def find(
+        cls,
+        context: Context,
+        model: str,
+        variant: str | None,
+        dtype: str,
+        compile: Literal["auto"] | bool,
+        semantic_code: SemanticCode | None,
+        **others: Any,
+    ) -> Found:
+        """What is read before any weights are; `others` are the options that decide on nothing of it."""
+        code = None if semantic_code is None else Code(semantic_code, context.prompt)
+        number, on_gpu = number_type(dtype, context.device), context.device.type == "cuda"
+        compiled = _compiles(on_gpu if compile == "auto" else compile, on_gpu, demanded=compile is True)
+        folder = locate(model, variant)
+        return Found(code, number, compiled, folder, schedule_in(folder, model))
 
     def network_class(self) -> Any:
         """What loads the UNet, by diffusers' `from_pretrained`."""

@@ -4,31 +4,42 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import json
+import logging
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
 from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.backend.checkpoint import loading, read_json
+from gsd.backend.checkpoint import loading
 from gsd.backend.digests import digests
-from gsd.backend.pipeline_folder import locate_pipeline
-from gsd.backend.torchvision_mend import mend_torchvision
+from gsd.backend.pipeline_folder import Pipeline, locate_pipeline
 from gsd.errors import GsdError
 from gsd.prior.families import FAMILIES, FamilyName
 from gsd.prior.families.family import States
 from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
 from gsd.prior.parts.latent import Latent, fits, number_type
-from gsd.prior.parts.noise_schedule import noise_schedule
+from gsd.prior.parts.noise_schedule import NoiseSchedule, schedule_in
 from gsd.prior.parts.quantized import in_8_bit, quantized_encoders
 from gsd.prior.parts.text_states import TextStates
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context
+
+OF_TEXTS = ("text_encoder", "lora_te")  # how weights of a LoRA for text encoders are called: diffusers', kohya's
+
+
+class Found(NamedTuple):
+    """What is known of a pipeline before its weights are read."""
+
+    dtype: torch.dtype
+    lora: list[Path]
+    pipeline: Pipeline
+    quantized: list[str]
+    schedule: NoiseSchedule
 
 
 class TextToImage(Latent):
@@ -46,7 +57,8 @@ class TextToImage(Latent):
     text_encoder     device | cpu: where the text encoders run, the largest of which have billions of parameters
     text_encoder_bits  8: the weights of T5 or Gemma are read into 8-bit integers by the package torchao, a half of the
                      memory of fp16 and a quarter of that of a CPU's fp32; null: as they are
-    lora             files of LoRA weights (.safetensors), which are added to the network
+    lora             files of LoRA weights (.safetensors), which are added to the network; what they have for text
+                     encoders is left out
     embedded_guidance  scale that a guidance-distilled network (FLUX.1-dev) is asked to imitate; others ignore it
     encode_chunk     images encoded at a time; with more, activations are recomputed in the backward pass
     guidance_scale   of guidances without a number of their own
@@ -74,38 +86,56 @@ class TextToImage(Latent):
         text_encoder_bits: Literal[8] | None = None,
     ) -> None:
         self.device, self.variant = context.device, variant
-        self.dtype = number_type("bf16" if dtype == "auto" and self.device.type == "cuda" else dtype, self.device)
-        files = [_lora_file(name) for name in lora or []]
-        self.folder = locate_pipeline(model, variant, FAMILIES, family)
-        self.index = read_json(self.folder / "model_index.json", f"prior.model={model}")
-        self.kind: FamilyName = family or self.index["_class_name"]
-        self.family = FAMILIES[self.kind]
-        self.quantized = quantized_encoders(self.index) if text_encoder_bits else []
-        mend_torchvision()
+        found = self.find(context, model, family, variant, dtype, lora, text_encoder_bits)
+        self.dtype, self.pipeline, self.quantized = found.dtype, found.pipeline, found.quantized
+        self.schedule = found.schedule.to(self.device)
+        self.family = FAMILIES[found.pipeline.kind]
         self.network = self._load(self.family.network, self.dtype)
-        for number, file in enumerate(files):
+        for number, file in enumerate(found.lora):
             self._add_lora(file, f"user{number}")
         vae = self._load("vae", self.dtype)
         if vae.config.get("force_upcast"):
             vae = vae.float()
-        size = self.family.sample_size
-        self.resolution = resolution_of(self.network.config, vae.config, resolution, model, size)
+        size, patch = self.family.sample_size, self.family.patch
+        self.resolution = resolution_of(self.network.config, vae.config, resolution, model, size, patch)
         self.autoencoder = Autoencoder(vae, self.resolution, encode_chunk)
-        config = json.loads((self.folder / "scheduler" / "scheduler_config.json").read_text(encoding="utf-8"))
-        self.schedule = noise_schedule(config, model).to(self.device)
         self.guidance_scale, self.random_background = guidance_scale, random_background
         self.options = {"resolution": self.resolution, "embedded_guidance": embedded_guidance}
         where = self.device if text_encoder == "device" else torch.device("cpu")
-        self.states = TextStates(self._fingerprint(), self.device, lambda texts: self._encode(texts, where))
+        self.states = TextStates(self._fingerprint(where), self.device, lambda texts: self._encode(texts, where))
+
+    @classmethod
+    def find(
+        cls,
+        context: Context,
+        model: str,
+        family: FamilyName | None,
+        variant: str | None,
+        dtype: str,
+        lora: list[str] | None,
+        text_encoder_bits: int | None,
+        **others: Any,
+    ) -> Found:
+        """What is read before any weights are; `others` are the options that decide on nothing of it."""
+        auto = "bf16" if dtype == "auto" and context.device.type == "cuda" else dtype
+        number, files = number_type(auto, context.device), [_lora_file(name) for name in lora or []]
+        pipeline = locate_pipeline(model, variant, FAMILIES, family)
+        quantized = quantized_encoders(pipeline) if text_encoder_bits else []
+        if files:
+            import diffusers
+
+            if not hasattr(getattr(diffusers, pipeline.kind), "load_lora_weights"):
+                raise GsdError(f"prior.lora: a {pipeline.kind} of diffusers takes no LoRA; set prior.lora=null.")
+        return Found(number, files, pipeline, quantized, schedule_in(pipeline.folder, model))
 
     def _load(self, component: str, dtype: torch.dtype) -> Any:
         """A frozen part of the pipeline on the device."""
         import diffusers
 
-        kind = self.index[component][1]
-        with loading(self.folder / component):
+        folder, (_, kind) = self.pipeline.folder / component, self.pipeline.parts[component]
+        with loading(folder):
             part = getattr(diffusers, kind).from_pretrained(
-                self.folder / component,
+                folder,
                 variant=self.variant,
                 torch_dtype=dtype,
                 use_safetensors=True,
@@ -120,12 +150,12 @@ class TextToImage(Latent):
         from diffusers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        with loading(self.folder), warnings.catch_warnings():
+        with loading(self.pipeline.folder), warnings.catch_warnings():
             # Later versions of diffusers call it dtype, which earlier ones pass over
             warnings.filterwarnings("ignore", ".*torch_dtype", FutureWarning)
-            return getattr(diffusers, self.kind).from_pretrained(
-                self.folder,
-                **dict.fromkeys((*without, "vae")),
+            return getattr(diffusers, self.pipeline.kind).from_pretrained(
+                self.pipeline.folder,
+                **dict.fromkeys((*without, "vae", *self.pipeline.absent)),
                 **{self.family.network: self.network},
                 torch_dtype=dtype,
                 variant=self.variant,
@@ -138,14 +168,25 @@ class TextToImage(Latent):
         """Those of its weights that are for the network, by the pipeline's own reader, which knows several layouts."""
         from safetensors.torch import load_file
 
-        unneeded = (part for part in self.index if part.startswith(("text_encoder", "tokenizer")))
+        unneeded = (part for part in self.pipeline.parts if part.startswith(("text_encoder", "tokenizer")))
         pipe = self._pipeline(self.dtype, *unneeded)
-        if not hasattr(pipe, "load_lora_weights"):
-            raise GsdError(f"prior.lora: {self.kind} takes no LoRA; set prior.lora=null.")
         with loading(file):
-            pipe.load_lora_weights(load_file(file), adapter_name=name)
+            weights = load_file(file)
+        for_texts = [key for key in weights if key.startswith(OF_TEXTS)]
+        for key in for_texts:
+            del weights[key]
+        if weights:
+            with loading(file):
+                pipe.load_lora_weights(weights, adapter_name=name)
         if name not in getattr(self.network, "peft_config", {}):
-            raise GsdError(f"prior.lora={file} has no weights for this network; give a LoRA of {self.kind}.")
+            has = "weights for text encoders alone" if for_texts and not weights else "no weights for this network"
+            raise GsdError(f"prior.lora={file} has {has}; give a LoRA for the network of a {self.pipeline.kind}.")
+        if for_texts:
+            logging.getLogger("gsd").warning(
+                "gsd: prior.lora=%s changes the text encoders too, which gsd does not do; its weights for the network "
+                "are taken.",
+                file,
+            )
 
     @torch.no_grad()
     def _encode(self, texts: list[str], where: torch.device) -> States:
@@ -153,7 +194,7 @@ class TextToImage(Latent):
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()
-        pipe = self._pipeline(self.dtype if where.type == "cuda" else torch.float32, **in_8_bit(self.quantized))
+        pipe = self._pipeline(self._precision(where), **in_8_bit(self.quantized))
         with fits("encoding the texts"):
             for name, part in pipe.components.items():
                 if name.startswith("text_encoder") and part is not None:
@@ -163,13 +204,16 @@ class TextToImage(Latent):
         gc.collect()
         return states
 
-    def _fingerprint(self) -> str:
+    def _precision(self, where: torch.device) -> torch.dtype:
+        """Of the text encoders."""
+        return self.dtype if where.type == "cuda" else torch.float32
+
+    def _fingerprint(self, where: torch.device) -> str:
         """Of all that decides on a text's states."""
-        parts = sorted(self.folder.glob("tokenizer*")) + sorted(self.folder.glob("text_encoder*"))
-        files = {part.name: digests(part) for part in parts}
-        return hashlib.blake2b(
-            f"{self.kind} {self.variant} {files}{self.quantized or ''}".encode(), digest_size=16
-        ).hexdigest()
+        parts = sorted(part for part in self.pipeline.parts if part.startswith(("tokenizer", "text_encoder")))
+        files = {part: digests(self.pipeline.folder / part) for part in parts}
+        decided = (self.pipeline.kind, self.variant, files, self.pipeline.settings, self.quantized)
+        return hashlib.blake2b(f"{decided} {where.type} {self._precision(where)}".encode(), digest_size=16).hexdigest()
 
     def prepare(self, texts: Iterable[str]) -> None:
         """Encode all texts that a run will use in one go; those it is asked for later load the encoders again."""

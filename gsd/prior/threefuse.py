@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
@@ -14,7 +15,7 @@ from gsd.errors import GsdError, gathered
 from gsd.prior.parts.captions import ViewBias
 from gsd.prior.parts.depth import cloud_depth
 from gsd.prior.parts.semantic_code import SemanticCode
-from gsd.prior.stable_diffusion import StableDiffusion
+from gsd.prior.stable_diffusion import Found, StableDiffusion
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context, PointCloud
 
@@ -64,7 +65,7 @@ class ThreeFuse(StableDiffusion):
         name_background: bool = False,
         semantic_code: SemanticCode | None = None,
     ) -> None:
-        folder, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
+        folder = _locate_both(controlnet, model, variant)
         network = (variant, resolution, dtype, attention, encode_chunk, compile, channels_last)
         told = (None, view_bias, name_background, semantic_code)
         super().__init__(context, model, *network, guidance_scale, random_background, *told)
@@ -78,6 +79,23 @@ class ThreeFuse(StableDiffusion):
         _check_fit(self.controlnet.config, self.network.config, f"prior.controlnet={controlnet}", model)
         self.conditioning_scale, self.radius, self.fill = conditioning_scale, radius, fill
         self.points: Float[Tensor, "N 3"] | None = None
+
+    @classmethod
+    def find(
+        cls,
+        context: Context,
+        model: str,
+        variant: str | None,
+        dtype: str,
+        compile: Literal["auto"] | bool,
+        semantic_code: SemanticCode | None,
+        controlnet: str | None = None,
+        **others: Any,
+    ) -> Found:
+        """That of Stable Diffusion; the ControlNet, where it is told, must be there too."""
+        if controlnet is not None:
+            _locate_both(controlnet, model, variant)
+        return super().find(context, model, variant, dtype, compile, semantic_code)
 
     def condition_on(self, points: PointCloud | None) -> None:
         """Set the cloud that the views are conditioned on; without one, it is Stable Diffusion."""
@@ -102,6 +120,12 @@ class ThreeFuse(StableDiffusion):
         assert self.points is not None
         cameras = condition.cameras.to(self.device).resized(self.resolution, self.resolution)
         return cloud_depth(self.points.to(cameras.Ks), cameras, self.radius, self.fill).expand(-1, 3, -1, -1)
+
+
+def _locate_both(controlnet: str, model: str, variant: str | None) -> Path:
+    """The folder of the ControlNet. One GsdError says what is missing of it and of the model."""
+    folder, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
+    return folder
 
 
 def _check_fit(controlnet: Any, unet: Any, name: str, model: str) -> None:

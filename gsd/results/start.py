@@ -9,7 +9,7 @@ import torch
 
 from gsd.config import options
 from gsd.errors import GsdError
-from gsd.experiment import Described, continues
+from gsd.experiment import Described, check_particle, continues
 from gsd.protocols import Representation
 from gsd.results.runs import Run
 from gsd.results.scene import load, recipe
@@ -30,8 +30,7 @@ def open_scene(path: str, particle: int, ours: Described | None, device: torch.d
     folder, where = Path(path).expanduser(), f"{KEY}={path}"
     _refuse_unfinished(folder, where)
     cfg = recipe(folder)
-    if particle >= cfg.particles:
-        raise GsdError(f"init.particle={particle}: {folder} has {cfg.particles} scenes, from 0 on; choose another.")
+    check_particle(particle, cfg.particles, folder)
     theirs = options(cfg.representation, "representation", Representation)
     whole = ours is not None and continues(theirs, ours, where)
     return load(folder, particle, device)[0], whole

@@ -16,7 +16,8 @@ from pathlib import Path
 from gsd.cli.errors import guarded
 from gsd.errors import GsdError
 
-REPOSITORY, FILE = "jyseo/3DFuse_weights", "3DFuse_sparse_depth_injector.ckpt"  # of Seo et al. 2023, for SD 1.5
+REPOSITORY = "jyseo/3DFuse_weights"  # of Seo et al. 2023, for SD 1.5
+FILE = "models/3DFuse_sparse_depth_injector.ckpt"
 
 
 def main() -> None:

@@ -9,12 +9,14 @@ import sys
 
 import pytest
 import torch
-from launch import ROOT
+from launch import ROOT, SMALL
 from pipelines import edit, random_pipeline, relative
+from quick_config import quick
 from virtual_cuda import CUDA, held, virtual_cuda
 
 from gsd.backend import checkpoint, triton
 from gsd.errors import GsdError
+from gsd.experiment import build
 from gsd.geometry import orbit
 from gsd.guidance.sds import SDS
 from gsd.guidance.vsd import VSD
@@ -303,6 +305,33 @@ def test_what_cannot_be_used_is_refused(spare, name):
     with pytest.raises(GsdError, match=words) as caught:
         _prior(spare)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("metric=image_reward", "metric.image_reward.weights=null is no .safetensors file"),
+        ("metric=[truth]", "a sofa"),
+    ],
+)
+def test_what_needs_no_prior_is_refused_before_it_is_loaded(override, sentence, monkeypatch):
+    """A metric without its weights or of a world without this prompt."""
+    monkeypatch.setattr(StableDiffusion, "_load", None)
+    with pytest.raises(GsdError, match=sentence):
+        build(quick(*SMALL, "prior=tiny", "prompt=a sofa", override))
+
+
+def test_files_that_are_missing_are_said_together_before_a_metric_is_loaded(monkeypatch):
+    monkeypatch.setattr("gsd.metric.clip_score.load_clip", None)
+    missing = ("prior=stable_diffusion", "prior.model=/nowhere", "init=shap_e", "init.model=/neither")
+    with pytest.raises(GsdError, match=r"init.model=/neither: .*prior.model=/nowhere: no such folder"):
+        build(quick(*SMALL, *missing, "metric=clip_score"))
+
+
+def test_views_of_a_multiview_prior_are_refused_before_it_is_loaded(monkeypatch):
+    monkeypatch.setattr(StableDiffusion, "find", None)
+    with pytest.raises(GsdError, match="prior MVDream sees 4 views"):
+        build(quick(*SMALL, "prior=mvdream"))
 
 
 def test_inpainting_models_are_refused(tmp_path):

@@ -166,6 +166,12 @@ def test_lists_that_cannot_be_meant_are_refused_with_the_settings(case):
         check_settings(config(*overrides, hydra=True))
 
 
+def second(*more):
+    """Stages of which the later one has these overrides too."""
+    typed = "".join(f',"{each}"' for each in more)
+    return of(COARSE, SHARP.removesuffix("]") + typed + "]")
+
+
 COMPOSED = {  # refused before the first stage begins
     "unknown key": (of('coarse: ["step=3"]', SHARP), r"stages.coarse: .*'step' does not exist"),
     "unknown option": (of(COARSE, 'sharp: ["init.path=stage:coarse","guidance=sd"]'), "stages.sharp: guidance=sd does"),
@@ -180,6 +186,25 @@ COMPOSED = {  # refused before the first stage begins
     "a field from Gaussians": (of('coarse: ["init=shell"]', SHARP), "stages.sharp: .* does not start at points"),
     "a file": (of(COARSE.replace("init=shell", 'init=run","init.path=/not/there'), SHARP), "stages.coarse: .* no such"),
     "the last": ((*of(COARSE, SHARP), "sigma.t_min=7"), "sigma.t_min=7"),
+    "a model": (second("prior=sdxl", "prior.model=/nowhere"), "stages.sharp: prior.model=/nowhere: no such folder"),
+    "a LoRA": (second("prior=sdxl", "prior.lora=[/nowhere.safetensors]"), "stages.sharp: prior.lora=.* no such file"),
+    "a code": (
+        second("prior=tiny", "+prior.semantic_code.file=/nowhere"),
+        "stages.sharp: prior.semantic_code.file=/no",
+    ),
+    "a controlnet": (
+        second("prior=threefuse", "prior.model=tiny", "prior.controlnet=/nowhere"),
+        "stages.sharp: prior.controlnet=/nowhere: no such folder",
+    ),
+    "a formula": (second("guidance=vsd"), "stages.sharp: guidance=vsd .* prior Menagerie is a formula"),
+    "a subject": (second("prompt='a sofa'"), "stages.sharp: .*a sofa"),
+    "views": (second("prior=mvdream"), "stages.sharp: prior MVDream sees 4 views"),
+    "a metric": (second("metric=image_reward"), "stages.sharp: metric.image_reward.weights=null is no"),
+    "a particle": (second("init.particle=1"), "stages.sharp: init.particle=1: stage coarse has one scene, number 0"),
+    "the last particle": (
+        (*second("init.particle=0"), "init.particle=2"),
+        "^init.particle=2: stage sharp has one scene",
+    ),
 }
 
 

@@ -12,7 +12,7 @@ from gsd.prior.families.sdxl import SDXL
 FamilyName = Literal[
     "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline", "PixArtSigmaPipeline", "SanaPipeline"
 ]
-FAMILIES: dict[FamilyName, Family] = {
+FAMILIES: dict[str, Family] = {
     "StableDiffusionXLPipeline": SDXL(),
     "StableDiffusion3Pipeline": SD3(),
     "FluxPipeline": Flux(),

@@ -17,7 +17,11 @@ class Family(Protocol):
     """Text, and the call of the network, for one class of pipelines of diffusers."""
 
     network: str  # the pipeline's component that denoises: unet | transformer
+    classes: tuple[str, ...]  # of diffusers, that it may have
+    encoders: tuple[str, ...] = ("text_encoder",)  # of texts, each with a tokenizer of its own
+    optional_encoders: tuple[str, ...] = ()
     sample_size: int | None = None  # of latents, where the network's config has none
+    patch: int | None = None  # latents to a side of a token, where the network's config does not say it
 
     @abstractmethod
     def encode(self, pipe: Any, texts: list[str], device: torch.device) -> States:

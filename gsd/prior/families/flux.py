@@ -16,7 +16,10 @@ class Flux(Family):
     """`embedded_guidance` is the scale of classifier-free guidance that the distilled network is asked to imitate."""
 
     network = "transformer"
+    classes = ("FluxTransformer2DModel",)
+    encoders = ("text_encoder", "text_encoder_2")
     sample_size = 128
+    patch = 2  # the pipeline cuts them out
 
     def encode(self, pipe: Any, texts: list[str], device: torch.device) -> States:
         text, pooled, _ = pipe.encode_prompt(texts, None, device=device)

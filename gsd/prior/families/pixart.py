@@ -12,6 +12,7 @@ from gsd.prior.families.family import Masked, States, bias, without_variance
 
 class PixArt(Masked):
     network = "transformer"
+    classes = ("PixArtTransformer2DModel", "Transformer2DModel")  # the second is what the first was called
 
     def predict(
         self, network: Any, x: Float[Tensor, "V C h w"], t: Float[Tensor, " V"], text: States, options: dict[str, Any]

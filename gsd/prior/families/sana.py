@@ -14,6 +14,7 @@ class Sana(Masked):
     """Texts are encoded alone, without the instruction to elaborate on them that the pipeline puts before a prompt."""
 
     network = "transformer"
+    classes = ("SanaTransformer2DModel",)
 
     def predict(
         self, network: Any, x: Float[Tensor, "V C h w"], t: Float[Tensor, " V"], text: States, options: dict[str, Any]

@@ -15,6 +15,9 @@ class SD3(Family):
     """A pipeline without T5 gets zeros in its place, as in diffusers."""
 
     network = "transformer"
+    classes = ("SD3Transformer2DModel",)
+    encoders = ("text_encoder", "text_encoder_2")
+    optional_encoders = ("text_encoder_3",)
 
     def encode(self, pipe: Any, texts: list[str], device: torch.device) -> States:
         text, _, pooled, _ = pipe.encode_prompt(texts, None, None, device=device, do_classifier_free_guidance=False)

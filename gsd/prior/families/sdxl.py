@@ -15,6 +15,8 @@ class SDXL(Family):
     """The image is said to be as large as it is, and not cropped. An empty text is zeros if the pipeline says so."""
 
     network = "unet"
+    classes = ("UNet2DConditionModel",)
+    encoders = ("text_encoder", "text_encoder_2")
 
     def encode(self, pipe: Any, texts: list[str], device: torch.device) -> States:
         text, _, pooled, _ = pipe.encode_prompt(texts, device=device, do_classifier_free_guidance=False)

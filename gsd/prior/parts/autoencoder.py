@@ -53,7 +53,9 @@ class Autoencoder:
         return (torch.cat([self.vae.decode(part).sample for part in parts]).to(z) / 2 + 0.5).clamp(0, 1)
 
 
-def resolution_of(network: Any, vae: Any, resolution: int | None, model: str, sample_size: int | None = None) -> int:
+def resolution_of(
+    network: Any, vae: Any, resolution: int | None, model: str, sample_size: int | None = None, patch: int | None = None
+) -> int:
     """Pixels of the images.
 
     Args:
@@ -62,14 +64,20 @@ def resolution_of(network: Any, vae: Any, resolution: int | None, model: str, sa
         resolution: what the user wants; None: what the network was trained at.
         model: its name, for messages.
         sample_size: of latents, where the network's config has none.
+        patch: latents to a side of a transformer's token, where its config does not say it.
 
     Raises:
-        GsdError: for a size of which latents cannot be halved or cut into patches as often as the network does.
+        GsdError: for a size of which latents cannot be halved or cut into patches as often as the network does, and for
+            more patches than it has places for.
     """
     factor = 2 ** (len(vae.get("encoder_block_out_channels") or vae["block_out_channels"]) - 1)
     resolution = resolution or factor * (sample_size or network["sample_size"])
-    whole = factor * 2 ** (len(network["block_out_channels"]) - 1 if "block_out_channels" in network else 1)
+    halved = "block_out_channels" in network
+    whole = factor * (2 ** (len(network["block_out_channels"]) - 1) if halved else patch or network["patch_size"])
     if resolution % whole:
         near = max(whole, round(resolution / whole) * whole)
         raise GsdError(f"prior.resolution={resolution}: {model} needs a multiple of {whole}, such as {near}.")
+    most = whole * (network.get("pos_embed_max_size") or resolution)
+    if resolution > most:
+        raise GsdError(f"prior.resolution={resolution}: {model} takes at most {most}; set prior.resolution={most}.")
     return resolution

@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from gsd.backend.checkpoint import read_json
+from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.noise_levels import step_at
 
 Prediction = Literal["epsilon", "v_prediction", "sample", "flow"]
+# The schedulers of diffusers that step along sqrt(abar) z + sqrt(1 - abar) n with abar from betas; or along a flow, if
+# their config says so. Others, such as EDM's, have betas neither in their config nor in what networks were trained on
+BY_BETAS = {
+    f"{name}Scheduler"
+    for name in (
+        "DDIM", "DDIMInverse", "DDIMParallel", "DDPM", "DDPMParallel", "DEISMultistep", "DPMSolverMultistep",
+        "DPMSolverMultistepInverse", "DPMSolverSDE", "DPMSolverSinglestep", "EulerAncestralDiscrete", "EulerDiscrete",
+        "HeunDiscrete", "KDPM2AncestralDiscrete", "KDPM2Discrete", "LCM", "LMSDiscrete", "PNDM", "SASolver", "TCD",
+        "UniPCMultistep",
+    )
+}  # fmt: skip
 SNAP = 0.01  # a step this near to a whole one is that one: what is between comes from rounding
 
 
@@ -82,14 +96,28 @@ class NoiseSchedule:
         return 1 / (1 + level) if self.prediction == "flow" else (1 + level**2).rsqrt()
 
 
+def schedule_in(folder: Path, model: str) -> NoiseSchedule:
+    """That of a pipeline's folder. Raises GsdError as `noise_schedule`."""
+    name = f"prior.model={model}"
+    return noise_schedule(read_json(folder / "scheduler" / "scheduler_config.json", name), model)
+
+
 def noise_schedule(config: dict[str, Any], model: str) -> NoiseSchedule:
     """From a scheduler's config in the layout of diffusers.
 
     Raises:
-        GsdError: for a kind of prediction that is not known.
+        GsdError: for a scheduler that follows neither betas nor a flow, and for a kind of prediction that is not known.
     """
     kinds: dict[str, Prediction] = {name: name for name in get_args(Prediction)} | {"flow_prediction": "flow"}
-    is_flow = str(config.get("_class_name", "")).startswith("FlowMatch") or config.get("use_flow_sigmas", False)
+    scheduler = str(config.get("_class_name", "DDIMScheduler"))
+    matched, continuous = scheduler.startswith("FlowMatch"), config.get("timestep_type") == "continuous"
+    if not matched and (scheduler not in BY_BETAS or continuous):
+        raise GsdError(
+            f"prior.model={model} was trained with another noise schedule, that of {scheduler}"
+            f"{' with timestep_type=continuous' if continuous else ''}; use a model whose scheduler has betas, such as "
+            "DDIMScheduler, or is a FlowMatchEulerDiscreteScheduler."
+        )
+    is_flow = matched or config.get("use_flow_sigmas", False)
     named = "flow_prediction" if is_flow else config.get("prediction_type", "epsilon")
     if named not in kinds:
         raise GsdError(f"prior.model={model} predicts {named!r}; gsd reads {', '.join(kinds)}.")
@@ -102,6 +130,7 @@ def noise_schedule(config: dict[str, Any], model: str) -> NoiseSchedule:
 
 def vp_log_sigmas(config: dict[str, Any]) -> Float[Tensor, " T"]:
     """log sigma(t) for t = 0 ... T - 1 in float64, without a last step at which nothing of the image is left."""
+    mend_torchvision()
     from diffusers import DDIMScheduler
 
     keys = ("num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "rescale_betas_zero_snr")

@@ -5,21 +5,22 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
+from gsd.backend.pipeline_folder import Pipeline
 from gsd.errors import GsdError
 
 SMALL = "CLIP"  # how the classes begin whose few million weights are left as they are
 
 
-def quantized_encoders(index: dict[str, Any]) -> list[str]:
-    """The large text encoders of a pipeline, T5 or Gemma, by the names in its model_index.json.
+def quantized_encoders(pipeline: Pipeline) -> list[str]:
+    """The large text encoders of a pipeline, T5 or Gemma, by the names of its components.
 
     Raises GsdError where there are none, and without torchao.
     """
-    kinds = {name: part[1] for name, part in index.items() if name.startswith("text_encoder")}
-    large = sorted(name for name, kind in kinds.items() if kind and not kind.startswith(SMALL))
+    kinds = {name: kind for name, (_, kind) in pipeline.parts.items() if name.startswith("text_encoder")}
+    large = sorted(name for name, kind in kinds.items() if not kind.startswith(SMALL))
     if not large:
         raise GsdError(
-            f"prior.text_encoder_bits=8 is for T5 and Gemma, and this {index['_class_name']} has neither; "
+            f"prior.text_encoder_bits=8 is for T5 and Gemma, and this {pipeline.kind} has neither; "
             "set prior.text_encoder_bits=null."
         )
     if find_spec("torchao") is None:

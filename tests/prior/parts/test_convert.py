@@ -61,20 +61,21 @@ def test_one_command_converts_the_checkpoint_of_3dfuse(tmp_path, monkeypatch, ca
 
     state = {f"control_model.{k}": v for k, v in ldm_names(model).items()}
     state |= {"model.diffusion_model.time_embed.0.weight": torch.zeros(2, 2)}
-    torch.save({"state_dict": state, "global_step": 3}, tmp_path / convert_threefuse.FILE)
-    convert_threefuse._run(tmp_path / "out", tmp_path / convert_threefuse.FILE)
+    torch.save({"state_dict": state, "global_step": 3}, file := tmp_path / "injector.ckpt")
+    convert_threefuse._run(tmp_path / "out", file)
     assert f"prior.controlnet={tmp_path / 'out'}" in capsys.readouterr().out
     converted = ControlNetModel.from_pretrained(tmp_path / "out", use_safetensors=True)
     inputs = torch.randn(1, 4, 8, 8), torch.tensor([700.0]), torch.randn(1, 5, 24), torch.rand(1, 3, 64, 64)
     assert torch.allclose(model(*inputs, return_dict=False)[1], converted(*inputs, return_dict=False)[1], atol=1e-6)
     assert not list((tmp_path / "out").glob("*.bin"))
     with pytest.raises(GsdError, match=r"out is there already; name a folder that is new or empty"):
-        convert_threefuse._run(tmp_path / "out", tmp_path / convert_threefuse.FILE)
+        convert_threefuse._run(tmp_path / "out", file)
     import huggingface_hub
 
-    def download(repository, file):
-        assert repository == "jyseo/3DFuse_weights"
-        return str(tmp_path / file)
+    def download(repository, name):
+        """As it lies there."""
+        assert (repository, name) == ("jyseo/3DFuse_weights", "models/3DFuse_sparse_depth_injector.ckpt")
+        return str(file)
 
     monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
     convert_threefuse._run(tmp_path / "again", None)
