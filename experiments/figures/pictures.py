@@ -31,7 +31,7 @@ PAIR = {  # of one prompt
     "one_face": (),
 }
 SUBJECT = "frog"
-SIDE, CELL = 240, 96  # pixels
+SIDE, CELL = 240, 128  # pixels
 EVERY, FPS = 2, 15  # frame of the turntable; per second of the animation
 QUALITY = 70
 SETTINGS: dict[str, Any] = {"format": "WEBP", "quality": QUALITY, "method": 6}
@@ -72,14 +72,15 @@ def _animate(run: Run, file: Path) -> None:
 
 
 def _row(name: str, run: Run) -> dict[str, str]:
-    """A line of the gallery, whose pictures it writes: four views of the creature, and of the scene."""
+    """A line of the gallery, whose pictures it writes: four views of the creature, and of the scene over white and black."""
     rgb = trace(load()[name].figure(0), turntable(len(VIEWS), CELL), supersample=4).rgb
-    truth = [Image.fromarray(image) for image in (rgb.movedim(1, -1).clamp(0, 1) * 255).round().byte().numpy()]
-    grown = [picture(run, azimuth).convert("RGB").resize((CELL, CELL), Image.Resampling.LANCZOS) for azimuth in VIEWS]
+    truth = np.concatenate([*(rgb.movedim(1, -1).clamp(0, 1) * 255).round().byte().numpy()], 1)
+    white, alpha = (np.concatenate([_view(run, azimuth, kind) for azimuth in VIEWS], 1) for kind in ("rgb", "alpha"))
+    black = np.clip(white.astype(int) + alpha - 255, 0, 255).astype(np.uint8)
     cells = {}
-    for column, pictures in (("the creature", truth), ("grown", grown)):
+    for column, shown in (("the creature", truth), ("grown", np.concatenate([white, black]))):
         file = DOCS / "images" / "gallery" / f"{name.replace(' ', '_')}_{column.split()[-1]}.webp"
-        Image.fromarray(np.concatenate([np.asarray(each) for each in pictures], 1)).save(file, **SETTINGS)
+        Image.fromarray(shown).save(file, **SETTINGS)
         cells[column] = f"![{column}: {name}, four views]({file.relative_to(DOCS).as_posix()})"
     found = run.summary
     return {
@@ -88,6 +89,10 @@ def _row(name: str, run: Run) -> dict[str, str]:
         "verdict": verdict(found),
         "PSNR dB": f"{found['psnr_aligned']:.1f}",
     }
+
+
+def _view(run: Run, azimuth: float, kind: str) -> Any:
+    return np.asarray(picture(run, azimuth, kind).convert("RGB").resize((CELL, CELL), Image.Resampling.LANCZOS))
 
 
 def _page(rows: list[dict[str, str]]) -> str:
@@ -101,8 +106,8 @@ python experiments/figures/pictures.py --run
 ```
 
 Each run is `python run.py prompt="a full body of ..."` with seed 0 and no other setting; {right} of {len(rows)} end
-coherent, with one front and every view where it belongs. Views from the front, the left, the back and the right. PSNR
-is that of the whole turntable against the nearest individual, turned to where it fits best.
+coherent, with one front and every view where it belongs. Views from the front, the left, the back and the right, over
+white and over black. PSNR is that of the whole turntable against the nearest individual, turned to where it fits best.
 
 {markdown.table(rows)}
 """

@@ -16,7 +16,7 @@ from gsd.types import PointCloud
 class Shell(Init):
     """`points` grey points, normally distributed with standard deviation `radius` / 2 and none beyond 2 `radius`."""
 
-    points: Count = 3000
+    points: Count = 8000
     radius: Length = 0.5
 
     def __call__(self, rng: Stream) -> PointCloud:

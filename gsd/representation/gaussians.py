@@ -59,9 +59,9 @@ class Gaussians(nn.Module, Representation):
         min_opacity: Fraction = 0.02,
         means_lr: Rate = 0.004,
         sh_lr: Rate = 0.04,
-        log_scales_lr: Rate = 0.008,
+        log_scales_lr: Rate = 0.016,
         quats_lr: Rate = 0.01,
-        opacity_lr: Rate = 0.04,
+        opacity_lr: Rate = 0.08,
         backend: Literal["auto", "cpu", "torch", "gsplat", "triton"] = "auto",
         grey: Fraction | None = None,
     ) -> None:
