@@ -72,7 +72,7 @@ def _animate(run: Run, file: Path) -> None:
 
 
 def _row(name: str, run: Run) -> dict[str, str]:
-    """A line of the gallery, whose pictures it writes: views of the creature; and of the scene, over white and black."""
+    """A line of the gallery, whose pictures it writes: views of the creature, and of the scene over white and black."""
     rgb = trace(load()[name].figure(0), turntable(len(VIEWS), CELL), supersample=4).rgb
     truth = np.concatenate([*(rgb.movedim(1, -1).clamp(0, 1) * 255).round().byte().numpy()], 1)
     white, alpha = (np.concatenate([_view(run, azimuth, kind) for azimuth in VIEWS], 1) for kind in ("rgb", "alpha"))

@@ -12,8 +12,9 @@ from jaxtyping import Float, UInt8
 from gsd.browser.splats import Drawn
 from gsd.types import Cameras
 
-EYE, LENS = (1.72, 0.6, 0.4), 45.0  # where a browser's camera begins, and its field of view in degrees
-NARROW, AWAY, LOWER = 576, 2.2, 1.0  # pixels of a telephone's window; its camera: times as far, world units lower
+FROM, LENS = (0.912, 0.318, 0.259), 45.0  # direction of a browser's camera at first, and its field of view in degrees
+WIDE = 1.5  # width per height of a window in which all cameras can be seen
+NARROW, LOWER = 576, 0.24  # pixels of a telephone's window; how much lower its camera is, as a part of its distance
 LIGHT, DARK = 235, 38  # grey of the ground
 PLAIN, CHOSEN = (120, 120, 120), (230, 90, 20)  # colours of cameras
 FRUSTUM = 0.15  # size of a camera, world units
@@ -21,18 +22,28 @@ BEFORE_PICTURE = 0.45  # from a camera of that size to a place just before its p
 
 
 class Stage:
-    """One node per thing shown; showing it again replaces it."""
+    """One node per thing shown; showing it again replaces it.
 
-    def __init__(self, server: Any) -> None:
-        self.server = server
+    reach: how far from the object the cameras are that will be shown.
+    """
+
+    def __init__(self, server: Any, reach: float) -> None:
+        self.server, self.eye = server, first_eye(reach)
         server.scene.set_up_direction("+z")
-        server.initial_camera.position, server.initial_camera.look_at = EYE, (0.0, 0.0, 0.0)
+        server.initial_camera.position, server.initial_camera.look_at = self.eye, (0.0, 0.0, 0.0)
         server.initial_camera.fov = float(np.deg2rad(LENS))
-        server.on_client_connect(_step_back)
+        server.on_client_connect(self._step_down)
         self.dark: bool | None = None
         self.frusta: list[Any] = []
         self.splats: Any = None
         self.ground(dark=False)
+
+    def _step_down(self, client: Any) -> None:
+        """Where the window is so narrow that viser's panel covers its lower half, the scene stands above the panel."""
+        if client.camera.image_width < NARROW:
+            down = np.array([0.0, 0.0, LOWER * np.linalg.norm(self.eye)])
+            with client.atomic():
+                client.camera.position, client.camera.look_at = self.eye - down, -down
 
     def ground(self, dark: bool) -> None:
         """Fog that a light ground hides shows over a dark one."""
@@ -92,12 +103,10 @@ class Stage:
         self.server.scene.remove_by_name("/points")
 
 
-def _step_back(client: Any) -> None:
-    """Where the window is so narrow that viser's panel covers its lower half, the scene stands above the panel."""
-    if client.camera.image_width < NARROW:
-        down = np.array([0.0, 0.0, LOWER])
-        with client.atomic():
-            client.camera.position, client.camera.look_at = AWAY * np.array(EYE) - down, -down
+def first_eye(reach: float) -> Float[np.ndarray, " 3"]:
+    """Where a browser's camera begins: a sphere of this radius around the object is as wide as its window."""
+    half_width = np.arctan(WIDE * np.tan(np.deg2rad(LENS / 2)))
+    return reach / np.sin(half_width) * np.array(FROM)
 
 
 def _wxyz(rotation: Float[np.ndarray, "3 3"]) -> Float[np.ndarray, " 4"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import indent
 
 from gsd.cli.folders import CONF, files, groups
 from gsd.errors import GsdError, did_you_mean
@@ -14,6 +15,7 @@ gsd -m prompts=FILE                     a run of each line of a file, as of a be
 gsd -m ... hydra/launcher=slurm         on a cluster; also joblib, ray; then gsd sweep --help
 gsd experiment=NAME                     a preset;  --cfg job shows the config it makes
 gsd --config-dir FOLDER ...             with options of your own: FOLDER/GROUP/OPTION.yaml (also $GSD_CONF)
+gsd --help GROUP                        the options of a group
 gsd --help GROUP=OPTION                 the settings of an option, with comments
 gsd COMMAND --help                      programs on run folders: {commands}
 
@@ -23,27 +25,30 @@ Groups (GROUP=OPTION; * marks the default, [a,b] chooses several):"""
 
 
 def help_text(commands: dict[str, str], arguments: list[str]) -> str:
-    """The settings of each option that is named as GROUP=OPTION or GROUP=[A,B]; else all groups and settings."""
-    given = [argument.partition("=") for argument in arguments]
-    named = [(group, name) for group, _, names in given if group in groups() for name in names.strip("[]").split(",")]
-    if named:
-        return "\n\n".join(_option_text(group, name) for group, name in named)
-    return _overview(commands)
+    """The options of each group that is named, the settings of each option that is named as GROUP=OPTION or
+    GROUP=[A,B]; else all groups and settings."""
+    parts: list[str] = []
+    for group, sign, names in (argument.partition("=") for argument in arguments):
+        if group in groups():
+            parts += [_option_text(group, name) for name in names.strip("[]").split(",")] if sign else [_options(group)]
+    return "\n\n".join(parts) or _overview(commands)
 
 
 def _overview(commands: dict[str, str]) -> str:
     """Usage, every group with its options, one line each, and the top-level settings."""
     lines = [USAGE.format(commands=", ".join(commands))]
-    defaults = _defaults()
-    for group in groups():
-        lines.append(f"\n  {group}")
-        for option in files(group):
-            mark = "*" if option.stem in defaults.get(group, "") else " "
-            lines.append(f"   {mark} {option.stem:<18} {_summary(option)}")
+    lines += [f"\n{indent(_options(group), '  ')}" for group in groups()]
     lines += ["\nSettings (KEY=VALUE, GROUP.KEY=VALUE):\n"]
     lines += [f"  {line}" for line in _settings()]
     lines += ["", 'Completion in bash: eval "$(gsd -sc install=bash)"; --hydra-help for Hydra\'s own flags.']
     return "\n".join(lines)
+
+
+def _options(group: str) -> str:
+    """A group and its options, one line each; * marks the default."""
+    default = _defaults().get(group, [])
+    marked = [("*" if option.stem in default else " ", option) for option in files(group)]
+    return "\n".join([group, *(f" {mark} {option.stem:<18} {_summary(option)}".rstrip() for mark, option in marked)])
 
 
 def _option_text(group: str, name: str) -> str:

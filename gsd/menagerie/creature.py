@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import colorsys
 import re
+from collections.abc import Iterable
 from difflib import SequenceMatcher
 from functools import cache, lru_cache
 from pathlib import Path
@@ -279,11 +280,18 @@ def find(prompt: str) -> Creature:
     found = [word for word in words if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", prompt, re.IGNORECASE)]
     if found:
         return words[max(found, key=len)]
-    texts = (prompt, *re.findall(r"\w{3,}", prompt))
-    likeness = {text: max(SequenceMatcher(None, text, word).ratio() for word in words) for text in texts}
-    text = max(likeness, key=likeness.__getitem__)
-    near = did_you_mean(text, words) if likeness[text] > TYPING_ERROR else ""
     raise GsdError(
-        f"The menagerie has no {prompt!r}{near or '.'} It knows: {', '.join(creatures)}. "
+        f"The menagerie has no {prompt!r}{_mistyped(prompt, words) or '.'} It knows: {', '.join(creatures)}. "
         "For any other subject use prior=stable_diffusion."
     )
+
+
+def _mistyped(prompt: str, words: Iterable[str]) -> str:
+    """'; did you mean X?' for the word of which the prompt has a typing error, or ''.
+
+    Those are rare in the first letter: a moose is no mistyped goose.
+    """
+    texts = (prompt.lower(), *re.findall(r"\w{3,}", prompt.lower()))
+    pairs = [(text, word) for text in texts for word in words if text[:1] == word[0].lower()]
+    likeness, word = max(((SequenceMatcher(None, *pair).ratio(), pair[1]) for pair in pairs), default=(0.0, ""))
+    return f"; did you mean {word}?" if likeness > TYPING_ERROR else ""

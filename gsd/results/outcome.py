@@ -56,7 +56,7 @@ def verdict(metrics: Mapping[str, Any]) -> str:
         case "janus":
             return f"Janus: {fronts(metrics)} fronts"
         case "coherent":
-            return "coherent" if metrics["face_count"] else "coherent, but no face is seen"
+            return "coherent: 1 face" if metrics["face_count"] else "coherent, but no face is seen"
         case "turned":
             return f"turned: views are {metrics['view_error_deg']:.0f} degrees off"
         case _:

@@ -23,6 +23,7 @@ from gsd.results.folder import STAGES, RunFolder
 from gsd.results.owner import belongs, refuse_files_of_others, sign
 from gsd.results.reading import there
 from gsd.results.runs import Run
+from gsd.runner.result import show
 from gsd.settings import start_of
 
 if TYPE_CHECKING:
@@ -61,8 +62,7 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
     asked = identity(cfg)
     home = RunFolder(run_folder(cfg) if folder is None else folder)
     if belongs(home.path, asked) and home.done:
-        print(f"Already done: {home.path}")
-        return Run(home.path)
+        return _shown(home, cfg, "Already done")
     home.refuse_links()
     refuse_files_of_others(home.path)
     with home.lock():
@@ -79,8 +79,16 @@ def run(cfg: DictConfig, folder: str | Path | None = None) -> Run:
             if sentence:
                 raise GsdError(sentence) from error
             raise
-    print(f"Done: {home.path}")
-    return Run(home.path)
+    return _shown(home, cfg, "Done")
+
+
+def _shown(home: RunFolder, cfg: DictConfig, how: str) -> Run:
+    """A run that is done, as whoever asked for it sees it; a sweep has a table of all its runs."""
+    made = Run(home.path)
+    if cfg.hydra.mode != RunMode.MULTIRUN:
+        show(made)
+    print(f"{how}: {home.path}")
+    return made
 
 
 def _fail(home: RunFolder, text: str, cfg: DictConfig) -> None:
@@ -228,20 +236,20 @@ def _watchers(experiment: Experiment, folder: RunFolder, recorder: Recorder, in_
     from gsd.runner.convergence import Convergence
     from gsd.runner.live import Live
     from gsd.runner.mirror import Mirror
+    from gsd.runner.pace import Pace
     from gsd.runner.profile import Profile
     from gsd.runner.progress import Progress
-    from gsd.runner.result import Result
     from gsd.runner.signals import Signals
 
     signals = Signals(experiment.steps, folder.path)
+    pace = Pace(experiment.steps, lambda step: experiment.camera(experiment.stream("camera", step)))
     viewer = experiment.viewer
     return (
         Convergence(experiment, folder, recorder),  # before the recorder: a checkpoint lacks no measurement up to it
         recorder,
         Mirror(experiment, folder, recorder.clock, in_sweep),  # after it: trackers are told what a checkpoint holds
-        Progress(experiment.steps, folder, recorder.clock),
+        Progress(pace, folder, recorder.clock),
         *([Profile(experiment.device, folder)] if experiment.profile else []),  # its table follows the bar
-        *([] if in_sweep else [Result(folder)]),
         *([Live(viewer, experiment, folder, recorder.clock, in_sweep, signals)] if viewer else []),
         signals,  # last: it may end the program when all others are through
     )

@@ -61,7 +61,7 @@ class Page(Display):
 
     def __init__(self, server: Any, run: TrackedRun, drawing: Drawing, paused: bool) -> None:
         self.server, self.run, self.drawing = server, run, drawing
-        self.stage = Stage(server)
+        self.stage = Stage(server, _reach(run.config["config"]))
         self.paused = paused
         self._changed, self._advanced = Flag(), Flag()
         self._make_panel(server.gui)
@@ -159,6 +159,11 @@ class Page(Display):
             client.add_notification("The run is done", f"gsd view {self.run.folder} opens it again.")
             client.flush()
             time.sleep(FAREWELL_S)
+
+
+def _reach(config: dict[str, Any]) -> float:
+    """How far from the object a run's cameras are; of a camera that does not say so, the turntable's."""
+    return float(np.max(config["camera"].get("distance", config["turntable"]["distance"])))
 
 
 def _painted(

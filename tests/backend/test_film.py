@@ -1,10 +1,12 @@
 """A film is there, or the run is not done."""
 
 import stat
+import subprocess
 
 import imageio.v3 as imageio
 import numpy as np
 import pytest
+from imageio_ffmpeg import get_ffmpeg_exe
 from launch import SMALL, launch
 
 from gsd.backend.film import is_whole, write
@@ -38,6 +40,21 @@ def test_odd_sides_get_a_line_more(tmp_path, height, width):
     content = (tmp_path / "a.mp4").read_bytes()
     assert is_whole(content)
     assert not any(is_whole(content[:length]) for length in (0, 7, 40, len(content) // 2, len(content) - 1))
+
+
+def test_a_browser_can_begin_early_and_knows_the_colours(tmp_path):
+    """What says where the frames are comes before them; the colours are named, or a player would guess."""
+    write(tmp_path / "a.mp4", [np.full((16, 16, 3), (200, 30, 90), np.uint8)] * 3, 30, "a.mp4")
+    content = (tmp_path / "a.mp4").read_bytes()
+    at = {kind: content.index(kind) for kind in (b"ftyp", b"moov", b"mdat")}
+    assert at[b"ftyp"] < at[b"moov"] < at[b"mdat"]
+    asked = [get_ffmpeg_exe(), "-i", tmp_path / "a.mp4"]  # an error, since nothing is to be made of it
+    said = subprocess.run(asked, check=False, capture_output=True, text=True).stderr
+    (stream,) = [line for line in said.splitlines() if "Video: h264" in line]
+    assert "yuv420p(tv, bt709" in stream  # matrix, primaries and transfer; where they differ, a/b/c
+    assert "bt709/" not in stream
+    read = imageio.imread(tmp_path / "a.mp4", plugin="FFMPEG")
+    assert np.abs(read[1].astype(int) - (200, 30, 90)).max() <= 4
 
 
 @pytest.mark.parametrize("how", ENCODERS)

@@ -12,6 +12,7 @@ from launch import ROOT, start
 
 from gsd import __version__
 from gsd.__main__ import COMMANDS, main
+from gsd.cli.folders import files
 
 HELP_S = 0.3
 
@@ -35,6 +36,19 @@ def test_help_of_an_option_shows_its_settings_with_their_comments(gsd):
         "loss=opaque",
     ]
     assert "did you mean lattice?" in gsd("--help", "noising=latice")[0]
+
+
+def test_help_of_a_group_lists_its_options_alone(gsd):
+    code, out, _ = gsd("--help", "noising")
+    assert code == 0
+    first, *options = out.splitlines()
+    assert first == "noising"
+    assert [line[3:].split(" ")[0] for line in options] == sorted(file.stem for file in files("noising"))
+    assert [line.split()[1] for line in options if line.startswith(" * ")] == ["consistent"]
+    both = gsd("--help", "noising=consistent", "prior")[1]
+    assert [line for line in both.splitlines() if line[:1] not in ("", " ")] == ["noising=consistent", "prior"]
+    assert "\n * menagerie " in both
+    assert gsd("--help", "noising=")[0].startswith("error: noising= does not exist; choose bilinear, consistent,")
 
 
 @pytest.mark.parametrize("how", [["run.py"], ["-m", "gsd"]])

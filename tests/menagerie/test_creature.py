@@ -66,8 +66,17 @@ def test_the_papers_subjects_are_known_and_words_are_unambiguous():
 def test_words_match_whole_and_unknown_subjects_are_refused_with_help():
     with pytest.raises(GsdError, match=r"caterpillar.*owl.*prior=stable_diffusion"):
         find("a caterpillar")
-    with pytest.raises(GsdError, match="did you mean elephant"):
-        find("an elefant in a room")
+    for mistyped, meant in (("an elefant in a room", "elephant"), ("two Pengins", "penguin")):
+        with pytest.raises(GsdError, match=f"did you mean {meant}"):
+            find(mistyped)
+
+
+@pytest.mark.parametrize("subject", ["a moose", "a wooden chair", "a mouse", "a house", "a log", "x"])
+def test_what_is_no_typing_error_is_not_taken_for_one(subject):
+    """A moose is one letter from a goose, but the first, in which people rarely err."""
+    with pytest.raises(GsdError, match=f"The menagerie has no '{subject}'. It knows: ") as refused:
+        find(subject)
+    assert "did you mean" not in str(refused.value)
 
 
 def test_places_mirrors_and_scales_parts(tmp_path):

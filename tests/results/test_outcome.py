@@ -14,7 +14,7 @@ from gsd.types import Context, Render
 
 NUMBERS = ("empty", "janus", "face_count", "front_count", "view_error_deg")
 CASES = {
-    "coherent": (0, 0, 1, 1, 19),
+    "coherent: 1 face": (0, 0, 1, 1, 19),
     "coherent, but no face is seen": (0, 0, 0, 1, 5),
     "turned: views are 21 degrees off": (0, 0, 1, 1, 21),
     "turned: views are 90 degrees off": (0, 0, 0, 0, 90),
@@ -41,7 +41,7 @@ def test_what_was_not_measured_has_no_outcome():
 
 
 def test_the_shares_of_a_run_are_over_its_scenes(tmp_path):
-    texts = ["coherent", "Janus: 3 fronts", "empty: nothing that could have a face", "coherent"]
+    texts = ["coherent: 1 face", "Janus: 3 fronts", "empty: nothing that could have a face", "coherent: 1 face"]
     scenes = [numbers(text) for text in texts]
     means = {name: sum(scene[name] for scene in scenes) / 4 for name in scenes[0]}
     make(tmp_path / "run", metrics=means | {"particles": scenes})

@@ -1,5 +1,6 @@
 """The page of viewer=viser: what is on it, what a click does, and that the run is the same run."""
 
+import io
 import socket
 import threading
 from contextlib import contextmanager
@@ -7,10 +8,15 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 from launch import LIGHT, launch, records, same
-from onlookers import free_port, looking, opened, picture, problems, seen, shows, until
+from onlookers import GROUND, free_port, looking, opened, picture, problems, seen, shows, until
+from PIL import Image
+from quick_config import quick
 
 from gsd.browser.server import FIRST, address, serving
+from gsd.browser.stage import DARK, FRUSTUM, LENS, first_eye
 from gsd.errors import GsdError
+from gsd.experiment import build
+from gsd.random import Stream
 
 pytest.importorskip("viser")
 
@@ -64,6 +70,47 @@ def test_a_browser_looks_on_stops_the_run_steps_leaves_and_comes_back(alone, new
         other.get_by_role("button", name="Continue").click()
         shows(other, "opens it again")
     same(alone, tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_a_click_on_a_camera_shows_its_view_and_the_ground_turns_dark(new_tab, tmp_path):
+    """Each camera of the step is where the first view should have it: a click in its picture's middle meets it."""
+    beside = ("camera.azimuth=[220]", "camera.delta_deg=120")  # the panel, not below it
+    cameras = build(quick(*LIGHT, *beside)).camera(Stream(0, "camera", 0))
+    poses = np.linalg.inv(cameras.viewmats.numpy())
+    with running(tmp_path / "run", *SOLID, "viewer.paused=true", *beside) as port:
+        tab = new_tab(width=1280, height=800)
+        page = opened(tab, port)
+        shows(page, "Step 1 of 8, paused")
+        until(page, lambda: seen(page) > 0.05)
+        for view in (1, 0):
+            middle = poses[view, :3, 3] + FRUSTUM / np.tan(np.deg2rad(20)) * poses[view, :3, 2]
+            page.mouse.move(*at_pixel(middle, 1280, 800))
+            page.mouse.click(*at_pixel(middle, 1280, 800), delay=150)
+            shows(page, f"azimuth {float(cameras.azimuth[view]):.0f}°")
+        assert np.ptp(corner(page)) == 0
+        assert corner(page).max() == GROUND
+        page.get_by_role("checkbox", name="Dark ground").click()
+        until(page, lambda: corner(page).max() == DARK)
+        assert not problems(tab)
+        page.get_by_role("button", name="Continue").click()
+        shows(page, "opens it again")
+
+
+def at_pixel(point, width, height):
+    """Where the first view has a point of the world."""
+    eye = first_eye(2.2)
+    ahead = -eye / np.linalg.norm(eye)
+    right = np.cross(ahead, (0, 0, 1)) / np.hypot(*ahead[:2])
+    x, y, depth = np.stack([right, np.cross(ahead, right), ahead]) @ (point - eye)
+    scale = height / 2 / np.tan(np.deg2rad(LENS) / 2)
+    return width / 2 + scale * x / depth, height / 2 + scale * y / depth
+
+
+def corner(page):
+    """Of the window, where nothing but the ground is."""
+    picture = page.screenshot(clip={"x": 5, "y": 780, "width": 10, "height": 10})
+    return np.asarray(Image.open(io.BytesIO(picture)).convert("RGB"))
 
 
 @pytest.mark.parametrize("representation", ["gaussians", "instant_ngp", "textured_mesh"])

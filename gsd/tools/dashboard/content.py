@@ -9,13 +9,13 @@ from pathlib import Path
 from gsd.config import Config
 from gsd.errors import GsdError, did_you_mean
 from gsd.results.groups import groupings
+from gsd.results.quantities import MEANINGLESS
 from gsd.results.sweep_folder import SweepFolder, count
 from gsd.results.table import COSTS, NOMINAL, SEED, Row, Table, read
 from gsd.tools.report import curves
 
 READ = 40  # groups of which one run's curves are read, for their names
 EVALUATION = curves.FILES["evaluations.jsonl"]  # before a quantity's name in a report; in W&B it is eval/
-MEANINGLESS = frozenset({"loss/score"})  # only its derivative means something
 LOGGED = "logger.wandb."  # what the config of a run that logs to W&B has
 FLAT = frozenset({"prompt", SEED, "steps"})  # beside the groups, on the top level of a run's config in W&B
 

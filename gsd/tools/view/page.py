@@ -30,8 +30,8 @@ class Page:
     """What is clicked raises a flag; the thread of `refresh_for_ever` draws."""
 
     def __init__(self, server: Any, run: Followed) -> None:
-        self.server, self.run, self.stage, self.changed = server, run, Stage(server), Flag()
         t, gui = run.config["turntable"], server.gui
+        self.server, self.run, self.stage, self.changed = server, run, Stage(server, t["distance"]), Flag()
         self.around = turntable(CAMERAS, PICTURE, t["fov"], t["distance"], t["elevation"]).to(run.device)
         with gui.add_folder("Run"):
             self.status = gui.add_markdown("")

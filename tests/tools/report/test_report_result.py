@@ -94,7 +94,7 @@ def test_a_group_of_nothing_is_not_the_best(tmp_path, tab):
     tab.page.select_option("#result .measure select", "foggy_fraction")
     assert tab.page.locator(bold).all_inner_texts() == ["30.0"]
     assert (
-        "noising=random, 30.0 %. Next is noising=consistent noising.kernel=tent: 10.00 % worse"
+        "noising=random, 30.0 %. Next is noising=consistent noising.kernel=tent: 10 points worse"
         in tab.page.inner_text("#result .answer")
     )
     assert not tab.problems

@@ -69,12 +69,16 @@
     return { value: -value, low: low === null ? null : -high, high: high === null ? null : -low, pairs };
   }
 
-  // A difference has a digit more than the numbers have.
+  // A difference has a digit more than the numbers have. Shares differ by points: "10 % worse" would be 10 % of them.
   function finer(x) {
     const { factor, decimals } = quantity(metric);
-    return known(metric) ? (factor * x).toFixed(decimals + 1).replace("-", "−") : number(x);
+    if (!known(metric)) return number(x);
+    const text = (factor * x).toFixed(decimals + 1);
+    return (isShare() ? String(Number(text)) : text).replace("-", "−");
   }
+  const isShare = () => quantity(metric).unit === "%";
   const unit = () => (quantity(metric).unit ? ` ${quantity(metric).unit}` : "");
+  const difference = (text) => (isShare() ? `${text} ${text === "1" ? "point" : "points"}` : `${text}${unit()}`);
 
   function answer() {
     const compared = grouping.get().compared[metric], { groups } = grouping.get();
@@ -86,9 +90,9 @@
     const first = `Best in ${label(metric)}: ${groups[compared.best].label}, ${texts.get(metric)(group(metric, compared.best)[0])}${unit()}.`;
     const gap = worse(next);
     if (!gap) return `${first} No other group has a run with the same seed to compare it with.`;
-    const far = `${first} Next is ${groups[next].label}: ${finer(Math.abs(gap.value))}${unit()} ${gap.value < 0 ? "better" : "worse"} in ${gap.pairs === 1 ? "one pair of runs" : `the mean of ${number(gap.pairs)} pairs of runs`} that differ in nothing else`;
+    const far = `${first} Next is ${groups[next].label}: ${difference(finer(Math.abs(gap.value)))} ${gap.value < 0 ? "better" : "worse"} in ${gap.pairs === 1 ? "one pair of runs" : `the mean of ${number(gap.pairs)} pairs of runs`} that differ in nothing else`;
     if (gap.low === null) return `${far}. Those are too few pairs, or prompts, to say how sure that is.`;
-    const range = `${far}, 95 % interval [${finer(gap.low)}, ${finer(gap.high)}]${unit()}`;
+    const range = `${far}, 95 % interval ${difference(`[${finer(gap.low)}, ${finer(gap.high)}]`)}`;
     return gap.low > 0 || gap.high < 0 ? `${range}. The interval leaves out 0, so these runs tell the two apart.` : `${range}. The interval contains 0, so these runs do not tell the two apart.`;
   }
 
