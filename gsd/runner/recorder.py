@@ -113,7 +113,7 @@ def _rms(x: Float[Tensor, "*shape"]) -> Float[Tensor, ""]:
 
 
 def _view_direction(score: Score) -> dict[str, Tensor]:
-    """What view words carry: |eps_text - eps_opposite|, and its ratio to |eps_text - eps_uncond| where that is known."""
+    """What view words carry: |eps_text - eps_opposite|, and its ratio to |eps_text - eps_uncond| where it is known."""
     if score.view_delta is None:
         return {}
     found = {"score/view_rms": _rms(score.view_delta)}
