@@ -61,7 +61,7 @@ def parser(
     options, prompts = sweeps.parser(doc, gallery.name), ", ".join(gallery.prompts)
     options.add_argument("--prompt", dest="prompts", action="append", help=f"may be given several times ({prompts})")
     options.add_argument(
-        "--seeds", type=int, default=gallery.seeds, help=f"per method and prompt; the first is shown ({gallery.seeds})"
+        "--seeds", type=int, help=f"per method and prompt; the first is shown ({gallery.seeds}, or the set-up's number)"
     )
     if setups:
         options.add_argument("--setup", choices=list(setups), help=f"in place of {gallery.name}'s own")
@@ -112,7 +112,7 @@ def launch(gallery: Gallery, prompts: Sequence[str], args: argparse.Namespace) -
     common = [item for item in gallery.common if not _parts(item) & typed]
     for method in gallery.methods.values():
         swept = f"prompt={','.join(quoted(p) for p in prompts)}"
-        seeds = range(gallery.first_seed, gallery.first_seed + args.seeds)
+        seeds = range(gallery.first_seed, gallery.first_seed + (args.seeds or gallery.seeds))
         sweeps.launch(args.name, [*method.split(), *common, *args.overrides, swept], seeds, args.jobs)
 
 

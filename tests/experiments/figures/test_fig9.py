@@ -128,6 +128,19 @@ def test_a_quality_where_less_is_better(made, call):
     assert {(row["reached %"].split()[0], row["median calls"]) for row in result_in(out)["table"]} == {("100", "300")}
 
 
+def test_a_set_up_has_its_own_seeds(monkeypatch, call):
+    launched = []
+    monkeypatch.setattr(
+        gallery.sweeps, "launch", lambda name, overrides, seeds, jobs: launched.append((name, [*seeds]))
+    )
+    with pytest.raises(SystemExit):  # there is nothing to read
+        call(fig9.main, "--run", "--setup", "claims")
+    assert launched == [("fig9_claims", [10])] * 4
+    with pytest.raises(SystemExit):
+        call(fig9.main, "--run", "--setup", "cure", "--seeds", "2")
+    assert launched[4:] == [("fig9_cure", [0, 1])] * 4
+
+
 def test_seeds_that_a_method_lacks_are_left_out_for_all(made, call, capsys, place):
     out = made()
     make(place / "multirun" / "fig9", SDS, "an owl", 7, evaluations=history(100))
