@@ -84,7 +84,7 @@ def test_views_share_what_they_both_see(options, five, thirty):
 def test_views_share_noise_before_there_is_a_surface(steps):
     """The first steps of a run: a translucent ball, whose points seldom lie where a ray is said to end.
 
-    Measured: .59 and .56 with cells, .15 and .26 with points alone; 100 channels of thousands of pixels make the error
+    Measured: .61 and .60 with cells, .21 and .33 with points alone; 100 channels of thousands of pixels make the error
     of a correlation less than .003.
     """
     seen = list(optimise(build(quick(*START, f"steps={steps}"))))[-1].geometry
@@ -96,11 +96,11 @@ def test_views_share_noise_before_there_is_a_surface(steps):
         )
 
     correlation, coverage = sharing()
-    assert correlation > 0.53
+    assert correlation > 0.55
     assert coverage > 0.99
     correlation, coverage = sharing(**POINTS)
-    assert correlation < 0.3
-    assert coverage < 0.6
+    assert correlation < 0.4
+    assert coverage < 0.7
 
 
 def test_opposite_views_are_independent():
