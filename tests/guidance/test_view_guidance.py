@@ -15,9 +15,11 @@ from gsd.config import make
 from gsd.errors import GsdError
 from gsd.experiment import build
 from gsd.guidance.csd import CSD
+from gsd.guidance.esd_exact import ExactESD
 from gsd.guidance.ism import ISM
 from gsd.guidance.nfsd import NFSD
 from gsd.guidance.parts.branches import LEAST_NORM, View, contrast, without_view
+from gsd.guidance.rfds_rev import RFDSRev
 from gsd.guidance.sdi import SDI
 from gsd.guidance.sds import SDS
 from gsd.guidance.sjc import SJC
@@ -39,6 +41,8 @@ METHODS = {
     "nfsd": lambda **o: NFSD(weighting="uniform", **o),
     "ism": lambda **o: ISM(weighting="uniform", **o),
     "sdi": lambda **o: SDI(1.0, 1.0, weighting="uniform", **o),
+    "rfds_rev": lambda **o: RFDSRev(guidance_scale=7.5, weighting="uniform", **o),
+    "esd_exact": lambda **o: ExactESD(guidance_scale=7.5, weighting="uniform", **o),
 }
 
 
