@@ -172,6 +172,21 @@ def test_score_distillation_is_what_the_pipeline_predicts_less_the_noise(folders
     assert relative(score.gradient, expected) < 1e-4
 
 
+@pytest.mark.parametrize("name", FLOWS)
+@torch.no_grad()
+def test_view_guidance_of_a_flow(folders, name):
+    """Three times what its predictions of the noise differ by, whatever the network predicts."""
+    prior, side = _prior(folders[name][0]), 16 if name == "sana" else 8
+    z, noise = torch.randn(2, 1, 4, side, side, generator=torch.Generator().manual_seed(7)).unbind()
+    sigma, behind = torch.tensor([4.0]), Condition(("a corgi",))
+    given = Noised(z, noise, sigma, Condition((PROMPT,), opposite=behind), Stream(0, "guidance"))
+    led, unled = (SDS(guidance_scale=SCALE, view_scale=s, weighting="uniform")(prior, given).gradient for s in (3, 0))
+    eps, eps_behind = (
+        (given.x - prior.denoise(given.x, sigma, each)) / sigma for each in (Condition((PROMPT,)), behind)
+    )
+    assert relative(led - unled, 3 * (eps - eps_behind)) < 1e-4
+
+
 def test_a_token_without_weight_is_not_seen():
     assert bias(torch.tensor([[1.0, 0.5, 0.0]])).tolist() == [[pytest.approx([0.0, -0.6931472, FAR])]]
 
