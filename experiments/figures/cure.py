@@ -144,8 +144,9 @@ def launch(args: argparse.Namespace) -> None:
 
 
 def named(outcomes: Sequence[Outcome], scales: Sequence[float] = SCALES) -> list[Outcome]:
-    """Those of ALL, by name and at the guidance scale that they follow."""
-    return [replace(each, method=found[0], scale=found[1]) for each in outcomes if (found := _named(each, scales))]
+    """Those of ALL, by name and at the guidance scale that they follow; of a run that is also published, once."""
+    known = [replace(each, method=found[0], scale=found[1]) for each in outcomes if (found := _named(each, scales))]
+    return list({(each.method, each.pair): each for each in reversed(known)}.values())[::-1]
 
 
 def _named(outcome: Outcome, scales: Sequence[float]) -> tuple[str, float] | None:

@@ -91,6 +91,16 @@ def test_what_was_typed_names_the_method_and_its_scale():
     ]
 
 
+def test_a_run_that_is_published_too_counts_once():
+    here = outcomes.Outcome("guidance.view_scale=5", "a pug", 8.0, 0, 0, 1, 25, 5, 1200)
+    there = outcomes.Outcome("5 g", "a pug", 8.0, 0, 0, 1, 24, 5, 1200)
+    other = outcomes.Outcome("5 g", "a pug", 8.0, 1, 0, 1, 24, 5, 1200)
+    assert [(each.method, each.seed, each.psnr) for each in cure.named([here, there, other])] == [
+        ("5 g", 0, 25),
+        ("5 g", 1, 24),
+    ]
+
+
 def test_another_prior_has_no_settings_of_the_menagerie(monkeypatch):
     launched = []
     monkeypatch.setattr(sweeps, "launch", lambda name, overrides, seeds, jobs: launched.append(sweeps.typed(overrides)))
