@@ -53,7 +53,7 @@ class Progress(Watcher):
             self.began = now
         self.pace.step(state.cameras, now - self.last)
         self.last = now
-        if self.terminal and now - self.shown >= REFRESH_S:
+        if self.terminal and (now - self.shown >= REFRESH_S or done == self.steps):
             self.shown = now
             speed, left, loss = self._speed(done, now), self._left(done), _terms(state)
             self.bar.update(self.task, completed=done, speed=speed, left=left, loss=loss)

@@ -63,7 +63,7 @@ def test_on_a_terminal_there_is_a_bar_and_no_warning(tmp_path):
     if pid == 0:
         os.chdir(tmp_path)
         os.environ |= {"PYTHONPATH": str(ROOT), "TERM": "xterm", "COLUMNS": "120"}
-        os.execv(sys.executable, [sys.executable, "-m", "gsd", *SMALL, "steps=30"])
+        os.execv(sys.executable, [sys.executable, "-m", "gsd", *SMALL, "steps=300"])
     shown = b""
     while True:
         try:
