@@ -86,16 +86,14 @@ class ThreeFuse(StableDiffusion):
         context: Context,
         model: str,
         variant: str | None,
-        dtype: str,
-        compile: Literal["auto"] | bool,
-        semantic_code: SemanticCode | None,
+        *rest: Any,
         controlnet: str | None = None,
-        **others: Any,
+        **options: Any,
     ) -> Found:
         """That of Stable Diffusion; the ControlNet, where it is told, must be there too."""
         if controlnet is not None:
             _locate_both(controlnet, model, variant)
-        return super().find(context, model, variant, dtype, compile, semantic_code)
+        return super().find(context, model, variant, *rest, **options)
 
     def condition_on(self, points: PointCloud | None) -> None:
         """Set the cloud that the views are conditioned on; without one, it is Stable Diffusion."""

@@ -129,35 +129,26 @@ def interacting(effect, luck):
     return np.stack([np.convolve(one, other[::-1]) for one, other in both])
 
 
+KINDS = {"difference": (of_outcomes, ONCE, differences), "interaction": (of_interaction, TWICE, interacting)}
 EFFECTS, LUCK = (0.0, 0.01, 0.05, 0.1, 0.2), (0.5, 0.9, 0.99)
 MISSED = (0.01, 0.99)  # an effect of which most studies of few animals have no pair, nor any other pair that differs
 
 
 @pytest.mark.parametrize(
-    ("clusters", "least", "plain"), [(6, 98.2, 34.1), (8, 96.9, 42.7), (12, 96.6, 56.6), (20, 95.8, 74.6)]
+    ("kind", "clusters", "least", "plain"),
+    [
+        *(("difference", *row) for row in ((6, 98.2, 34.1), (8, 96.9, 42.7), (12, 96.6, 56.6), (20, 95.8, 74.6))),
+        *(("interaction", *row) for row in ((6, 98.8, 41.3), (8, 97.8, 50.8), (12, 96.9, 65.5), (20, 96.0, 81.5))),
+    ],
 )
-def test_the_interval_of_a_difference_of_outcomes_covers(clusters, least, plain):
-    """Effects that all animals share. `plain`: Student's interval, without the pair that differs."""
+def test_the_interval_of_a_difference_of_outcomes_covers(kind, clusters, least, plain):
+    """Effects that all animals share. `plain`: Student's interval, without the pairs that differ."""
+    interval, values, drawn = KINDS[kind]
     found = [
-        covered(of_outcomes, ONCE, summed(differences(effect, luck)), clusters, effect)
-        for effect in EFFECTS
-        for luck in LUCK
+        covered(interval, values, summed(drawn(effect, luck)), clusters, effect) for effect in EFFECTS for luck in LUCK
     ]
     assert (min(found), max(found)) == pytest.approx((least, 100), abs=0.06)
-    assert covered(student, ONCE, summed(differences(*MISSED)), clusters, MISSED[0]) == pytest.approx(plain, abs=0.06)
-
-
-@pytest.mark.parametrize(
-    ("clusters", "least", "plain"), [(6, 98.8, 41.3), (8, 97.8, 50.8), (12, 96.9, 65.5), (20, 96.0, 81.5)]
-)
-def test_the_interval_of_an_interaction_of_outcomes_covers(clusters, least, plain):
-    found = [
-        covered(of_interaction, TWICE, summed(interacting(effect, luck)), clusters, effect)
-        for effect in EFFECTS
-        for luck in LUCK
-    ]
-    assert (min(found), max(found)) == pytest.approx((least, 100), abs=0.06)
-    assert covered(student, TWICE, summed(interacting(*MISSED)), clusters, MISSED[0]) == pytest.approx(plain, abs=0.06)
+    assert covered(student, values, summed(drawn(*MISSED)), clusters, MISSED[0]) == pytest.approx(plain, abs=0.06)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import re
 
+import convergence
 import fig9_convergence as fig9
 import gallery
 import numpy as np
@@ -109,7 +110,7 @@ def test_curves_are_means_over_prompts_then_seeds(made, call):
 
 def test_the_gradient_cosine_is_smoothed_over_calls_not_over_runs():
     rows = np.array([[np.nan, 1.0, 3.0, 5.0], [np.nan, 0.0, 0.0, np.nan]])
-    out = fig9.smoothed(rows, np.array([0.0, 100, 200, 300]), 200)
+    out = convergence.smoothed(rows, np.array([0.0, 100, 200, 300]), 200)
     np.testing.assert_allclose(out, [[np.nan, 1, 2, 4], [np.nan, 0, 0, 0]])
 
 
