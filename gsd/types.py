@@ -100,6 +100,7 @@ class PointCloud:
     xyz: Float[Tensor, "N 3"]  # world units, inside the unit ball
     rgb: Float[Tensor, "N 3"]  # [0, 1]
     whole: dict[str, Any] | None = None  # state of a scene of the run's own kind, of which these are the points
+    normals: Float[Tensor, "N 3"] | None = None  # of the surface, unit length, on either side of it
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ class Condition:
     against: tuple[tuple[str, ...], ...] = ()  # K times V prompts
     against_weights: Float[Tensor, "K V"] | None = None  # given with against
     background: Float[Tensor, "V 3"] | None = None  # rgb in [0, 1] behind the object; None: unknown
-    opposite: Condition | None = None  # texts, others and blend as from the other side; None: no view words
+    opposite: Condition | None = None  # texts, others and blend that view guidance leads away from; None: no view words
     turned: Float[Tensor, " V"] | None = None  # degrees from the cameras' azimuth to that of the texts; None: 0
 
     def __add__(self, other: Condition) -> Condition:
@@ -180,13 +181,15 @@ class Condition:
         return self.with_texts(self.negatives or ("",) * len(self.texts))
 
     def opposite_view(self) -> Condition:
-        """The texts as from the other side, for the same views. Raises GsdError where texts have no view words."""
+        """What view guidance leads away from, for the same views. Raises GsdError where texts have no view words."""
         if self.opposite is None:
             raise GsdError(
                 "guidance.view_scale needs prompts with view words; set prompting=interpolated, view_dependent or "
                 "perp_neg, or guidance.view_scale=0."
             )
-        turned = torch.full((len(self.texts),), 180.0)
+        turned = self.opposite.turned
+        if turned is None:
+            turned = torch.full((len(self.texts),), 180.0)
         return replace(self.opposite, cameras=self.cameras, background=self.background, turned=turned)
 
 

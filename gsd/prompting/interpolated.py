@@ -10,7 +10,7 @@ from annotated_types import Interval
 from jaxtyping import Float
 from torch import Tensor
 
-from gsd.prompting.parts.words import Without, negative_prompt, of_view
+from gsd.prompting.parts.words import AwayFrom, Without, led_away_from, negative_prompt, of_view
 from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
@@ -32,16 +32,20 @@ class Interpolated(Prompting):
     overhead_deg: Annotated[float, Interval(ge=0, lt=90)] = 60.0
     negative: str = ""  # negative prompt; {prompt} in it is the prompt without view words
     without: Without | None = None  # words to remove per view, such as {back: [smiling]}
+    away_from: AwayFrom = "opposite"  # what view guidance leads away from
 
     def __post_init__(self) -> None:
         self.negative = negative_prompt(self.negative, self.context.prompt)
         words = ("front", "left side", "back", "right side", "overhead")
         *self.around, self.overhead = (of_view(self.context.prompt, word, self.without or {}) for word in words)
         self.texts = (*self.around, self.overhead, self.negative)
+        if self.away_from == "plain":
+            self.texts += (self.context.prompt,)
 
     def __call__(self, cameras: Cameras) -> Condition:
         azimuth, elevation = cameras.azimuth.cpu(), cameras.elevation.cpu()
-        negatives, opposite = (self.negative,) * len(cameras), self._view(azimuth + 180, elevation)
+        negatives, behind = (self.negative,) * len(cameras), self._view(azimuth + 180, elevation)
+        opposite = led_away_from(self.away_from, self.context.prompt, behind)
         return replace(self._view(azimuth, elevation), cameras=cameras, negatives=negatives, opposite=opposite)
 
     def _view(self, azimuth: Float[Tensor, " V"], elevation: Float[Tensor, " V"]) -> Condition:

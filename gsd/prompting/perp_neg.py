@@ -10,7 +10,7 @@ import torch
 from annotated_types import Interval
 
 from gsd.geometry import angle_between
-from gsd.prompting.parts.words import Without, negative_prompt, of_view
+from gsd.prompting.parts.words import AwayFrom, Without, led_away_from, negative_prompt, of_view
 from gsd.protocols import Prompting
 from gsd.types import Cameras, Condition, Context
 
@@ -45,6 +45,7 @@ class PerpNeg(Prompting):
     sides: Literal["alike", "named"] = "alike"
     negative: str = ""  # negative prompt; {prompt} in it is the prompt without view words
     without: Without | None = None  # words to remove per view, such as {back: [smiling]}
+    away_from: AwayFrom = "opposite"  # what view guidance leads away from
 
     def __post_init__(self) -> None:
         prompt, without = self.context.prompt, self.without or {}
@@ -53,6 +54,8 @@ class PerpNeg(Prompting):
         self.front, self.back, self.overhead, self.left, self.right = views
         self.negative = negative_prompt(self.negative, prompt)
         self.texts = (*views, self.negative)
+        if self.away_from == "plain":
+            self.texts += (prompt,)
 
     def __call__(self, cameras: Cameras) -> Condition:
         azimuth = cameras.azimuth.cpu()
@@ -60,7 +63,8 @@ class PerpNeg(Prompting):
         views = list(zip(turned, cameras.elevation.tolist(), strict=True))
         first, second, blend, near, far, near_weight, far_weight = zip(*(self._view(*v) for v in views), strict=True)
         behind = zip(*(self._view(angle - math.copysign(180, angle), high)[:3] for angle, high in views), strict=True)
-        opposite, opposite_second, opposite_blend = behind
+        texts, second_texts, blends = behind
+        opposite = Condition(texts, others=second_texts, blend=torch.tensor(blends))
         return Condition(
             first,
             cameras,
@@ -69,7 +73,7 @@ class PerpNeg(Prompting):
             negatives=(self.negative,) * len(first),
             against=(near, far),
             against_weights=torch.tensor([near_weight, far_weight]),
-            opposite=Condition(opposite, others=opposite_second, blend=torch.tensor(opposite_blend)),
+            opposite=led_away_from(self.away_from, self.context.prompt, opposite),
         )
 
     def _view(self, turned: float, elevation: float) -> tuple[str, str, float, str, str, float, float]:

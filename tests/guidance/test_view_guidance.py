@@ -18,12 +18,13 @@ from gsd.guidance.csd import CSD
 from gsd.guidance.esd_exact import ExactESD
 from gsd.guidance.ism import ISM
 from gsd.guidance.nfsd import NFSD
-from gsd.guidance.parts.branches import LEAST_NORM, View, contrast, without_view
+from gsd.guidance.parts.branches import LEAST_NORM, View, contrast, guide, without_view
 from gsd.guidance.rfds_rev import RFDSRev
 from gsd.guidance.sdi import SDI
 from gsd.guidance.sds import SDS
 from gsd.guidance.sjc import SJC
 from gsd.guidance.vsd import VSD
+from gsd.prior.menagerie import Menagerie
 from gsd.protocols import Prior, Prompting
 from gsd.random import Stream
 from gsd.results.outcome import outcome
@@ -194,6 +195,32 @@ def test_the_opposite_text_is_that_of_the_turned_camera(name, azimuth, elevation
     assert view(opposite) == view(there)
     assert opposite.cameras is here.cameras
     assert {*opposite.texts, *(opposite.others or ())} <= set(prompting.texts)
+
+
+@pytest.mark.parametrize("name", ["interpolated", "view_dependent", "perp_neg"])
+def test_away_from_plain_the_prompt_alone_is_the_other_text(name):
+    settings = quick(f"prompting={name}", "prompting.away_from=plain").prompting
+    prompting = make(settings, "prompting", Context("an owl"), Prompting)
+    here = prompting(looking(0, 90, 180, -90))
+    other = here.opposite_view()
+    assert other.texts == ("an owl",) * 4
+    assert (other.others, other.cameras) == (None, here.cameras)
+    assert "an owl" in prompting.texts
+    unbound = make(quick(f"prompting={name}").prompting, "prompting", Context("an owl"), Prompting)
+    assert view(unbound(looking(0, 90, 180, -90))) == view(here)  # the views' own texts are as they were
+
+
+def test_away_from_plain_a_side_without_a_name_is_led_too():
+    """Of the prior's mean over sigma, since "side view" is its own opposite and the plain prompt is not."""
+    prior = Menagerie(Context("a corgi"), resolution=16, azimuths=12, elevations=(15.0,), variants=1)
+    x, sigma = torch.randn(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)) * 5, torch.tensor([5.0])
+    found = {}
+    for kind in ("opposite", "plain"):
+        settings = quick("prompting=view_dependent", f"prompting.away_from={kind}").prompting
+        condition = make(settings, "prompting", Context("a corgi"), Prompting)(looking(90))
+        found[kind] = guide(prior, x, sigma, condition, scale=1.0, view=View(3.0)).view
+    assert float(found["opposite"].norm()) < 1e-4
+    assert float(found["plain"].norm()) > 0.1
 
 
 def test_view_words_are_needed_and_cameras_contradict_them(tmp_path):

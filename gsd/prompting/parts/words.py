@@ -5,8 +5,12 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from gsd.errors import GsdError
+import torch
 
+from gsd.errors import GsdError
+from gsd.types import Condition
+
+AwayFrom = Literal["opposite", "plain"]  # what view guidance leads away from
 View = Literal["front", "side", "back", "overhead"]
 Without = dict[View, tuple[str, ...]]
 
@@ -42,3 +46,16 @@ def negative_prompt(negative: str, prompt: str) -> str:
             "write it as in 'prompting.negative=\"{prompt}, front view\"', or leave the braces out."
         )
     return negative.replace("{prompt}", prompt)
+
+
+def led_away_from(kind: AwayFrom, prompt: str, opposite: Condition) -> Condition:
+    """What view guidance leads away from: the texts of the opposite view, or the prompt without view words.
+
+    In log-weights of the azimuth, with words w h, view guidance of scale s adds 2 s w h away from the opposite view and
+    s w h away from the plain prompt. The opposite of "side view" is itself, as that of "overhead view" is, and says
+    nothing there; the plain prompt does.
+    """
+    if kind == "opposite":
+        return opposite
+    views = len(opposite.texts)
+    return Condition((prompt,) * views, turned=torch.zeros(views))
