@@ -115,13 +115,12 @@ class Representation(Protocol):
 
 @runtime_checkable
 class Converts(Protocol):
-    """A class of representations that takes over the scene of another class; others start at that scene's points."""
+    """A class of representations that takes over the scene of another class, or a `gsd.meshing.loaded.LoadedMesh`;
+    others start at its points."""
 
     @classmethod
     @abstractmethod
-    def converted(
-        cls, scene: Representation, options: dict[str, Any], count: int, context: Context, rng: Stream
-    ) -> PointCloud:
+    def converted(cls, scene: Any, options: dict[str, Any], count: int, context: Context, rng: Stream) -> PointCloud:
         """`count` points of the scene's surface, and under `whole` what `adopt` of a scene with these options takes."""
 
 

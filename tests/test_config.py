@@ -28,6 +28,7 @@ from gsd.types import Condition, Context
 # Options that need something of the user's, and what the test gives them.
 NEEDS = {
     "init=point_cloud": ("init.path={folder}/cloud.npz",),
+    "init=mesh": ("init.path={folder}/mesh.obj",),
     "init=run": ("init.path={folder}/run",),
     "init=shap_e": ("init.model={folder}/shap_e", "init.sampling_steps=2"),
     "init=point_e": ("init.weights={folder}", "init.clip={folder}/clip", "init.sampling_steps=4"),
@@ -67,6 +68,7 @@ def weights(tmp_path_factory):
     folder = tmp_path_factory.mktemp("weights")
     xyz = np.random.default_rng(0).normal(size=(100, 3))
     np.savez(folder / "cloud.npz", xyz=xyz, rgb=np.full((100, 3), 0.2))
+    (folder / "mesh.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     random_controlnet(folder / "controlnet", random_pipeline(folder / "pipeline").unet)
     random_multiview(folder / "multiview")
     launch(folder / "run", *SMALLEST, "metric=none")

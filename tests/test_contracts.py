@@ -42,6 +42,7 @@ PROTOCOLS = {
     group: getattr(watching if group == "logger" else protocols, group.capitalize())
     for group in ("camera", "sigma", "prompting", "init", "prior", "representation", "guidance", "noising", *LISTED)
 } | {"densify": protocols.Densifier}
+MESH = "v 0 0 0\nv 1 0 0\nv 0 1 0\nv 0 0 1\nf 1 2 3\nf 1 2 4\n"
 SMALL = ("camera.resolution=16", "prior.azimuths=12", "prior.elevations=[15]", "prior.variants=1", "init.points=80")
 OWN = own_folders() or [ROOT / "docs" / "example"]
 
@@ -66,6 +67,8 @@ def built(group, name, folder=None, **context):
     section = cfg[group][name] if group in LISTED else cfg[group]
     if group == "init" and name == "point_cloud":
         section.path = str(folder / "cloud.npz")
+    if group == "init" and name == "mesh":
+        section.path = str(folder / "mesh.obj")
     if group == "init" and name == "run":
         section.path = str(launch(folder / "run", *SMALLEST, "metric=none"))
     if group == "init" and name == "shap_e":
@@ -94,6 +97,7 @@ def built(group, name, folder=None, **context):
 def folder(tmp_path):
     import numpy as np
 
+    (tmp_path / "mesh.obj").write_text(MESH)
     np.savez(tmp_path / "cloud.npz", xyz=np.random.default_rng(0).normal(size=(60, 3)))
     return tmp_path
 

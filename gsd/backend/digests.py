@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gsd.backend.cache import cache_folder, read, write
+from gsd.backend.obj_files import named_by
 
 LARGE = 16 * 2**20  # bytes, from which reading a file again is worth a look into the cache
 SETTLED_NS = 2 * 10**9  # a file changed since so long ago shows the next change in its dates
@@ -22,12 +23,14 @@ UNREAD = (".md",)  # of a folder of weights; hidden files neither
 
 
 def digests(place: Path) -> dict[str, str]:
-    """The digest of a file under the name ""; those of all files in a folder, by their paths in it.
+    """The digest of a file under the name ""; those of all files in a folder, and those that an .obj names, by their
+    paths in its folder.
 
     Of a run folder the scene that it ends with counts: not its clock, and not what is measured or drawn of it.
     """
     if place.is_file():
-        return {"": _digest(place)}
+        beside = named_by(place) if place.suffix.lower() == ".obj" else []
+        return {"": _digest(place), **{os.path.relpath(file, place.parent): _digest(file) for file in beside}}
     if all((place / name).is_file() for name in OF_RUN):
         return {name: _digest(place / name, compute) for name, compute in zip(OF_RUN, (_kind, _scene), strict=True)}
     return {str(file.relative_to(place.absolute())): _digest(file) for file in sorted(_files(place))}

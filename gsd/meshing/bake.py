@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from jaxtyping import Bool, Float, Int
 from scipy.ndimage import distance_transform_edt
+from scipy.spatial import cKDTree
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -15,6 +16,7 @@ from gsd.meshing.atlas import texels, unwrapped
 from gsd.meshing.mesh import Mesh, Surface, TexturedMesh, normals, simplified
 from gsd.meshing.progress import tracked
 from gsd.meshing.views import colours
+from gsd.types import PointCloud
 
 SIDE = 1024  # texels of a square texture
 FACES = 12_000  # of a textured mesh: detail is in the texture, and charts of all faces would take most of a minute
@@ -56,6 +58,16 @@ def painted(
     texture = torch.zeros(side, side, 3)
     texture[covered] = colour(points, normalize(facing, dim=-1))
     return TexturedMesh(vertices, outward, atlas.faces, atlas.uv, _dilated(texture, covered))
+
+
+def nearest_colour(points: PointCloud) -> Painter:
+    """The colour of the point that is nearest."""
+    tree = cKDTree(points.xyz.double().numpy())
+
+    def colour(xyz: Float[Tensor, "N 3"], outward: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
+        return points.rgb[torch.from_numpy(tree.query(xyz.numpy(), workers=1)[1])].clamp(0, 1)
+
+    return colour
 
 
 def refilled(mesh: TexturedMesh) -> TexturedMesh:

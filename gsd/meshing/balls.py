@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from gsd.meshing.bake import painted
+from gsd.meshing.bake import nearest_colour, painted
 from gsd.meshing.mesh import TexturedMesh, surface
 from gsd.types import PointCloud
 
@@ -21,15 +21,11 @@ def mesh_around(points: PointCloud, resolution: int, faces: int, side: int) -> T
     All balls have one radius, so that points on a surface, evenly spread, become one surface. resolution: voxels along
     the longest side.
     """
-    tree = cKDTree(points.xyz.double().numpy())
-
-    def nearest(xyz: Float[Tensor, "N 3"], outward: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-        return points.rgb[torch.from_numpy(tree.query(xyz.numpy(), workers=1)[1])].clamp(0, 1)
-
-    return painted(*_around(tree, resolution), nearest, faces, side)
+    return painted(*_around(points.xyz, resolution), nearest_colour(points), faces, side)
 
 
-def _around(tree: cKDTree, resolution: int) -> tuple[Float[Tensor, "N 3"], Int[Tensor, "F 3"]]:
+def _around(xyz: Float[Tensor, "N 3"], resolution: int) -> tuple[Float[Tensor, "M 3"], Int[Tensor, "F 3"]]:
+    tree = cKDTree(xyz.double().numpy())
     known = torch.from_numpy(tree.data)
     distances = tree.query(known, k=min(NEIGHBOURS + 1, len(known)), workers=1)[0].reshape(len(known), -1)
     spacing = float(torch.from_numpy(distances)[:, -1].median())

@@ -95,14 +95,23 @@ def simplified(
     """The same surface with about `count` faces (quadric error metrics, Garland and Heckbert 1997), closed as it is."""
     if len(faces) <= count:
         return vertices, faces
-    from fast_simplification import simplify
-
-    fewer = simplify(vertices.numpy(), faces.int().numpy(), target_count=count, agg=3)
-    vertices, faces = torch.from_numpy(fewer[0]).float(), torch.from_numpy(fewer[1]).long()
+    vertices, faces = decimated(vertices, faces, count)
     while len(shared := _shared_edges(faces)):
         for edge in shared:
             vertices, faces = _parted(vertices, faces, edge)
     return vertices, faces
+
+
+def decimated(
+    vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"], count: int
+) -> tuple[Float[Tensor, "M 3"], Int[Tensor, "G 3"]]:
+    """As `simplified`, of any triangles; parts of the surface may touch afterwards."""
+    if len(faces) <= count:
+        return vertices, faces
+    from fast_simplification import simplify
+
+    fewer = simplify(vertices.numpy(), faces.int().numpy(), target_count=count, agg=3)
+    return torch.from_numpy(fewer[0]).float(), torch.from_numpy(fewer[1]).long()
 
 
 def _shared_edges(faces: Int[Tensor, "F 3"]) -> Int[Tensor, "E 2"]:

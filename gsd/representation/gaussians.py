@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 
 import torch
 from annotated_types import Interval
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from scipy.spatial import cKDTree
 from torch import Tensor, nn
 
@@ -30,6 +31,7 @@ from gsd.types import Cameras, Context, PointCloud, Render, Scene
 SH_C0 = 0.28209479177387814  # the constant basis function
 EMPTY = 0.05  # a pixel with less alpha shows nothing of the object
 ROUND = 1e-5  # a Gaussian whose log-scales differ by no more has no direction that float32 could tell
+FLAT = 0.2  # thickness of a new Gaussian on a surface, as a fraction of its width
 NEIGHBOURS = 3  # a new Gaussian is as large as the mean distance to so many
 
 
@@ -81,7 +83,7 @@ class Gaussians(nn.Module, Representation):
         assert context.points is not None
         points = context.points
         if grey is not None:
-            points = PointCloud(points.xyz, torch.full_like(points.rgb, grey))
+            points = replace(points, rgb=torch.full_like(points.rgb, grey))
         self.params = nn.ParameterDict(_start(points, sh_degree, opacity)).to(context.device)
         self.ids = torch.arange(len(context.points.xyz), device=context.device)
         groups = [{"params": [p], "name": name, "lr": 0.0} for name, p in self.params.items()]
@@ -207,18 +209,29 @@ class Gaussians(nn.Module, Representation):
 
 
 def _start(points: PointCloud, sh_degree: int, opacity: float) -> dict[str, nn.Parameter]:
-    """Round Gaussians on the points, as large as the mean distance to their nearest neighbours."""
+    """Round Gaussians on the points, as large as the mean distance to their nearest neighbours; flat ones on a surface
+    whose normals are known."""
     count = len(points.xyz)
     xyz = points.xyz.double().numpy()
     distances, _ = cKDTree(xyz).query(xyz, k=min(NEIGHBOURS + 1, count), workers=1)
     spacing = distances.reshape(count, -1)[:, 1:].mean(1) if count > 1 else torch.full((1,), 0.1).numpy()
-    size = torch.from_numpy(spacing).float().clamp(1e-4, 0.2)
+    scales = torch.from_numpy(spacing).float().clamp(1e-4, 0.2)[:, None].repeat(1, 3)
+    quats = torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1)
+    if points.normals is not None:
+        scales[:, 2] *= FLAT
+        quats = _towards(points.normals)
     sh = torch.zeros(count, (sh_degree + 1) ** 2, 3)
     sh[:, 0] = (points.rgb - 0.5) / SH_C0
     return {
         "means": nn.Parameter(points.xyz.clone()),
-        "quats": nn.Parameter(torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1)),
-        "log_scales": nn.Parameter(size.log()[:, None].repeat(1, 3)),
+        "quats": nn.Parameter(quats),
+        "log_scales": nn.Parameter(scales.log()),
         "opacity_logits": nn.Parameter(torch.full((count,), math.log(opacity / (1 - opacity)))),
         "sh": nn.Parameter(sh),
     }
+
+
+def _towards(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 4"]:
+    """Rotations of the z axis to the normals or against them, which a Gaussian cannot tell apart."""
+    x, y, z = (normals * torch.where(normals[:, 2:] < 0, -1.0, 1.0)).unbind(1)
+    return torch.nn.functional.normalize(torch.stack([1 + z, -y, x, torch.zeros_like(z)], 1), dim=1)

@@ -17,6 +17,7 @@ from gsd.errors import GsdError
 from gsd.meshing.bake import refilled, textured
 from gsd.meshing.balls import mesh_around
 from gsd.meshing.extract import points_on, surface_of
+from gsd.meshing.loaded import LoadedMesh
 from gsd.meshing.mesh import TexturedMesh
 from gsd.meshing.texture import read
 from gsd.meshing.triangles import rasterise
@@ -38,7 +39,8 @@ class Textured(nn.Module, Representation):
 
     It starts from another run's scene (init=run): Gaussians and fields are meshed with `voxels` voxels along their
     longest side, simplified to about `faces` faces, cut into charts, and painted as views from all around show them.
-    Points of any other start become the surface of a ball on each of them, in their colours.
+    The mesh of a file (init=mesh) is simplified and cut into charts anew, in its own colours. Points of any other start
+    become the surface of a ball on each of them, in their colours.
 
     Colours are rgb in [0, 1] and do not depend on the view. A pixel is the mean of `rays` x `rays` bilinear look-ups
     and alpha the share of them that meet the mesh. texture_lr: learning rate of Adam, a number or schedule.
@@ -81,10 +83,12 @@ class Textured(nn.Module, Representation):
 
     @classmethod
     def converted(
-        cls, scene: Representation, options: dict[str, Any], count: int, context: Context, rng: Stream
+        cls, scene: Representation | LoadedMesh, options: dict[str, Any], count: int, context: Context, rng: Stream
     ) -> PointCloud:
         """Raises GsdError for a scene without a surface."""
-        if isinstance(scene, OfMesh):
+        if isinstance(scene, LoadedMesh):
+            mesh = scene.painted(options["faces"], options["texture"])
+        elif isinstance(scene, OfMesh):
             mesh = scene.mesh()
         else:
             surface = surface_of(scene, options["voxels"], None, context.device)
