@@ -33,6 +33,7 @@ MOVED = {
 
 INDEX = "model_index.json"
 WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
+VARIANTS = (None, "fp16", "bf16")  # of the weights of one network; None: files without
 PARTS = ("scheduler", "tokenizer", *WEIGHTS)
 OTHERS = {  # classes of pipelines that another prior reads
     "StableDiffusionXLPipeline": "sdxl",
@@ -59,15 +60,21 @@ def locate(model: str, variant: str | None = None) -> Path:
     return located(folder, variant, "prior.model", check)
 
 
-def locate_controlnet(controlnet: str, variant: str | None = None) -> Path:
-    """The folder of a ControlNet: "tiny" (shipped with gsd), a folder, or a hub id, downloaded on first use."""
+def locate_controlnet(controlnet: str, variant: str | None = None) -> tuple[Path, str | None]:
+    """The folder of a ControlNet: "tiny" (shipped with gsd), a folder, or a hub id, downloaded on first use; and the
+    variant of its weights: `variant` if there is one, else any, for it need not be that of the model beside it."""
     if controlnet == "tiny" and not (TINY_CONTROLNET / "config.json").exists():
         raise GsdError(
             f"prior.controlnet=tiny: its weights are not in {TINY_CONTROLNET}; "
             "make them with python experiments/tiny/train_controlnet.py, or use prior=tiny."
         )
-    shipped = controlnet == "tiny"
-    return located(TINY_CONTROLNET if shipped else controlnet, variant, "prior.controlnet", check_controlnet)
+    place, refused = TINY_CONTROLNET if controlnet == "tiny" else controlnet, []
+    for each in dict.fromkeys((variant, *VARIANTS)):
+        try:
+            return located(place, each, "prior.controlnet", check_controlnet), each
+        except GsdError as error:
+            refused.append(error)
+    raise refused[0]
 
 
 def located(

@@ -36,6 +36,7 @@ class ThreeFuse(StableDiffusion):
     The other options are those of StableDiffusion.
 
     controlnet         "tiny" (shipped, for model=tiny), a folder, or a hub id, trained for `model`
+    variant            of the model's weights' files; the ControlNet's are of the same if it has them, else of another
     conditioning_scale 0: none
     radius             of a point's disc, in halves of the image's height: 3DFuse 0.02, the paper's code 0.01
     fill               half width of the holes that are filled, pixels; 0: none, as the sources
@@ -65,13 +66,13 @@ class ThreeFuse(StableDiffusion):
         name_background: bool = False,
         semantic_code: SemanticCode | None = None,
     ) -> None:
-        folder = _locate_both(controlnet, model, variant)
+        folder, its_variant = _locate_both(controlnet, model, variant)
         network = (variant, resolution, dtype, attention, encode_chunk, compile, channels_last)
         told = (None, view_bias, name_background, semantic_code)
         super().__init__(context, model, *network, guidance_scale, random_background, *told)
         from diffusers import ControlNetModel
 
-        self.controlnet = self._load(ControlNetModel, folder, variant)
+        self.controlnet = self._load(ControlNetModel, folder, its_variant)
         if attention == "sliced":
             self.controlnet.set_attention_slice("auto")
         if self.compiled:
@@ -120,10 +121,10 @@ class ThreeFuse(StableDiffusion):
         return cloud_depth(self.points.to(cameras.Ks), cameras, self.radius, self.fill).expand(-1, 3, -1, -1)
 
 
-def _locate_both(controlnet: str, model: str, variant: str | None) -> Path:
-    """The folder of the ControlNet. One GsdError says what is missing of it and of the model."""
-    folder, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
-    return folder
+def _locate_both(controlnet: str, model: str, variant: str | None) -> tuple[Path, str | None]:
+    """Folder and variant of the ControlNet. One GsdError says what is missing of it and of the model."""
+    found, _ = gathered(lambda: locate_controlnet(controlnet, variant), lambda: locate(model, variant))
+    return found
 
 
 def _check_fit(controlnet: Any, unet: Any, name: str, model: str) -> None:

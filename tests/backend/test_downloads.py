@@ -5,7 +5,7 @@ import shutil
 import pytest
 from families import random_family
 from huggingface_hub.utils import filter_repo_objects
-from pipelines import edit, random_pipeline
+from pipelines import edit, random_controlnet, random_pipeline
 
 from gsd.backend import checkpoint
 from gsd.backend.pipeline_folder import locate_pipeline
@@ -89,3 +89,22 @@ def test_deepfloyd_and_other_pipelines_without_latents_are_refused(tmp_path):
     edit(tmp_path / "model_index.json", _class_name="IFPipeline", vae=None)
     with pytest.raises(GsdError, match=r"is a IFPipeline without vae; prior=stable_diffusion reads Stable Diffusion 1"):
         checkpoint.locate(str(tmp_path))
+
+
+@pytest.mark.parametrize(("asked", "there"), [("fp16", None), (None, "fp16"), ("fp16", "fp16")])
+def test_a_controlnet_comes_in_the_variant_that_there_is(tmp_path, monkeypatch, asked, there):
+    random_controlnet(tmp_path / "repository", random_pipeline(tmp_path / "pipeline").unet, variant=there)
+    hub = Hub(tmp_path / "repository", tmp_path / "cache", monkeypatch)
+    assert checkpoint.locate_controlnet("someone/depth", asked) == (hub.cache, there)
+    (weights,) = hub.cache.glob("*.safetensors")
+    assert ("fp16" in weights.name) == (there == "fp16")
+
+
+def test_a_controlnet_that_cannot_be_had_is_refused_in_one_sentence(tmp_path, monkeypatch):
+    def offline(repository, **options):
+        raise OSError("no network")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", offline)
+    with pytest.raises(GsdError, match=r"someone/depth is not on this machine .*\(no network\); run once") as refused:
+        checkpoint.locate_controlnet("someone/depth", "fp16")
+    assert str(refused.value).count("not on this machine") == 1

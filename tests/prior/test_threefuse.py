@@ -1,5 +1,7 @@
 """Stable Diffusion with a ControlNet against plain calls of diffusers; how the cloud reaches it; what it refuses."""
 
+import re
+
 import pytest
 import torch
 from launch import SMALL
@@ -193,10 +195,26 @@ def test_what_is_no_controlnet_is_refused(made, tmp_path):
 
     folder = tmp_path / "controlnet"
     random_controlnet(folder, made[1].unet, variant="fp16")
-    refused(folder, r"set prior\.variant=fp16")
     (weights,) = folder.glob("*.safetensors")
     weights.rename(folder / "diffusion_pytorch_model.bin")
     refused(folder, "has only diffusion_pytorch_model.bin, a pickle")
+
+
+@pytest.mark.parametrize(
+    ("of_model", "of_controlnet"), [("fp16", None), (None, "fp16"), ("fp16", "bf16"), ("bf16", "bf16")]
+)
+def test_controlnet_and_model_may_be_of_other_variants(tmp_path, of_model, of_controlnet):
+    """prior.variant is the model's; whoever follows the one refusal that is left gets a prior."""
+    pipe = random_pipeline(tmp_path / "pipeline", variant=of_model)
+    random_controlnet(tmp_path / "controlnet", pipe.unet, variant=of_controlnet)
+    folders = {"model": str(tmp_path / "pipeline"), "controlnet": str(tmp_path / "controlnet")}
+    wrong = None if of_model else "fp16"
+    with pytest.raises(GsdError) as refused:
+        ThreeFuse(Context(), variant=wrong, **folders)
+    (advice,) = re.findall(r"set prior\.variant=(\w+)", str(refused.value))
+    prior = ThreeFuse(Context(), variant=None if advice == "null" else advice, **folders)
+    prior.condition_on(CLOUD)
+    assert prior.predict(X, SIGMA, Condition(TEXTS, CAMERAS)).isfinite().all()
 
 
 def test_a_controlnet_for_another_model_is_refused(made, tmp_path):
@@ -210,7 +228,7 @@ def test_a_controlnet_for_another_model_is_refused(made, tmp_path):
 
 def test_the_shipped_controlnet_is_the_packaged_folder(made, monkeypatch, tmp_path):
     monkeypatch.setattr(checkpoint, "TINY_CONTROLNET", made[0] / "controlnet")
-    assert checkpoint.locate_controlnet("tiny") == made[0] / "controlnet"
+    assert checkpoint.locate_controlnet("tiny", "fp16") == (made[0] / "controlnet", None)
     monkeypatch.setattr(checkpoint, "TINY_CONTROLNET", tmp_path)
     with pytest.raises(GsdError, match=r"controlnet=tiny: its weights are not in .*tiny/train_controlnet\.py"):
         checkpoint.locate_controlnet("tiny")
