@@ -1,5 +1,6 @@
 """Runs before any import of the package: shapes in signatures are checked in every test."""
 
+import gc
 import os
 import signal
 import sys
@@ -27,6 +28,17 @@ SOURCES = [p for p in (ROOT / "gsd").rglob("*.py") if p.name != "__init__.py"]
 CHECKED = [p for p in SOURCES if not any(jit in p.read_text() for jit in ("@njit", "@triton.jit"))]
 spare_jaxtyping()
 install_import_hook([".".join(p.relative_to(ROOT).with_suffix("").parts) for p in CHECKED], "typecheck.checked")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection():
+    """What the imports leave stays, and the garbage collector need not look at it, now or in any test."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -21,7 +21,7 @@ from hydra.utils import get_class
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
-from quick_config import LISTED, quick
+from quick_config import LISTED, quick, read
 from test_config import NEEDS, OPTIONS
 
 from gsd.check import ONE, OR_NONE, SEVERAL, check
@@ -58,9 +58,14 @@ TABLES = ({"kind": "step", "values": [1, math.nan], "at": [3]}, {"kind": "points
 SECOND = 1.0  # of the processor
 
 
+def parts(option):
+    """Of GROUP=NAME or GROUP=[NAME]."""
+    return option.replace("[", "").replace("]", "").split("=")
+
+
 def where(option):
-    """GROUP=NAME or GROUP=[NAME]: the group, and the key of the option's section."""
-    group, name = option.replace("[", "").replace("]", "").split("=")
+    """The group, and the key of the option's section."""
+    group, name = parts(option)
     return group, f"{group}.{name}" if group in LISTED else group
 
 
@@ -159,7 +164,7 @@ def unbounded(kind, known=False):
     return [kind.__name__] if kind in (int, float, complex) and not known else []
 
 
-@pytest.mark.parametrize("target", sorted({section(option)[1]._target_ for option in CHOSEN}))
+@pytest.mark.parametrize("target", sorted({read(*parts(option))._target_ for option in CHOSEN}))
 def test_every_number_has_a_lower_and_an_upper_bound(target):
     assert {k: unbounded(kind) for k, (kind, _) in options_of(get_class(target)).items() if unbounded(kind)} == {}
 

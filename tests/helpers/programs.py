@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-TESTS = Path(__file__).resolve().parents[1]
+TESTS = f"{Path(__file__).resolve().parents[1]}/"
 FIXTURES = {"browser", "cluster"}
 
 
@@ -45,7 +45,7 @@ def _starts(thing: Any, found: dict[Any, bool]) -> bool:
     if isinstance(thing, type) and issubclass(thing, subprocess.Popen):
         return True
     functions = list(vars(thing).values()) if isinstance(thing, type) else [thing]
-    functions = [f for f in functions if isinstance(f, FunctionType) and TESTS in Path(f.__code__.co_filename).parents]
+    functions = [f for f in functions if isinstance(f, FunctionType) and f.__code__.co_filename.startswith(TESTS)]
     for function in functions:
         if function not in found:
             found[function] = False  # while its names are looked at

@@ -39,14 +39,14 @@ def is_plain(override: str) -> bool:
 
 def _section(group: str, choice: str) -> DictConfig:
     if group not in LISTED:
-        return deepcopy(_option(group, choice))
-    chosen = {name: deepcopy(_option(group, name)) for name in choice.strip("[]").split(",") if name}
+        return deepcopy(read(group, choice))
+    chosen = {name: deepcopy(read(group, name)) for name in choice.strip("[]").split(",") if name}
     return OmegaConf.create({name: option for name, option in chosen.items() if option})  # none and files are empty
 
 
 @cache
-def _option(group: str, name: str) -> DictConfig:
+def read(group: str, name: str) -> DictConfig:
     (file,) = (file for file in files(group) if file.stem == name)
     own = OmegaConf.load(file)
-    below = [_option(group, each) for each in own.pop("defaults", []) if each != "_self_"]
+    below = [read(group, each) for each in own.pop("defaults", []) if each != "_self_"]
     return OmegaConf.merge(*below, own)
