@@ -24,7 +24,9 @@ TABLE = 6_299_960 * 2 * 4  # bytes of the authors' hash grid
 def test_dreamfusion_with_3dfuse_and_gsd_fits_16_gb(monkeypatch):
     """Of the first step, where no cell is known to be empty."""
     monkeypatch.setattr(mlp, "CHUNK_ON_CUDA", mlp.CHUNK_ON_CUDA // SMALLER)
-    cfg = config("experiment=dreamfusion_3dfuse_gsd", "representation.log2_table=9")
+    cfg = config(
+        "experiment=dreamfusion_3dfuse_gsd", "representation.log2_table=9", "representation.occupancy_cells=16"
+    )
     with virtual_cuda() as book:
         context = Context(device=torch.device("cuda"), steps=cfg.steps, points=PointCloud(*torch.rand(2, 50, 3)))
         cameras = make(cfg.camera, "camera", context, Camera)(Stream(0, "camera"))

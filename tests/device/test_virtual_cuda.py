@@ -29,7 +29,9 @@ pytestmark = pytest.mark.skipif(
 )
 NOT_OURS = ("prior/", "menagerie/", "gsplat_cuda")  # lines of the prior and of gsplat's call
 WAITS, LAUNCHES, MOST_LAUNCHES = 3, 250, 400
-SMALLER = ("init.points=800", "camera.resolution=32")  # the interpreter of Triton is slow
+BANK = ("prior.variants=1", "prior.azimuths=12", "prior.elevations=[15]")
+SMALLER = (*BANK, "init.points=800", "camera.resolution=32")  # the interpreter of Triton is slow
+FIELD = ("representation=instant_ngp", "representation.occupancy_cells=12")
 ALONE = {"guidance=sdi": ["noising=random"], "guidance=ism": ["noising=random"]}
 NETWORK = {"guidance=vsd": ["prior=tiny"], "guidance=esd": ["prior=tiny"]}
 
@@ -73,7 +75,7 @@ def check(*overrides, there=()):
 
 @pytest.mark.parametrize("option", options("noising"))
 def test_noisings(option):
-    book = check(option)
+    book = check(option, *BANK)
     assert book.count("wait", *NOT_OURS) <= WAITS, book.table("wait")
     assert book.count("kernel", *NOT_OURS) <= MOST_LAUNCHES, book.table("kernel")
 
@@ -115,7 +117,7 @@ def test_guidances(option):
 
 @pytest.mark.parametrize("option", ["guidance=vsd", "guidance=esd", "prior=tiny"])
 def test_a_network(option):
-    check(option, *NETWORK.get(option, []), "prior.dtype=fp32", "prior.compile=false")
+    check(option, *NETWORK.get(option, []), "prior.dtype=fp32", "prior.compile=false", "init.points=800")
 
 
 @pytest.mark.parametrize(
@@ -128,9 +130,9 @@ def test_a_network(option):
         ["guidance.view_scale=2", "guidance.guidance_scale=2", "guidance.view_projection=opposed"],
         ["prompting=perp_neg", "guidance.guidance_scale=7.5"],
         ["camera.views=3"],
-        ["representation=instant_ngp", "camera.resolution=24", "representation.samples=48"],
+        [*FIELD, "camera.resolution=16", "representation.samples=24"],
         [
-            *("representation=instant_ngp", "representation.normals=analytic", "loss=orient"),
+            *(*FIELD, "representation.normals=analytic", "loss=orient"),
             *("camera.resolution=12", "representation.samples=24"),
         ],
         ["representation=textured_mesh", "representation.texture=48", "representation.faces=500"],
@@ -143,7 +145,7 @@ def test_other_parts(overrides):
 
 @pytest.mark.parametrize("option", options("densify", "none"))
 def test_densifiers(option):
-    growing = (option, "init.points=150", "densify.start=0", "densify.every=1", "densify.cap_max=300")
+    growing = (option, *BANK, "init.points=150", "densify.start=0", "densify.every=1", "densify.cap_max=300")
     steepest = ["densify.grow_gradient=1e-9"] if option == "densify=default" else []
     here = list(steps("cpu", *growing, *steepest, count=3))
     with virtual_cuda():
