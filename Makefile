@@ -1,6 +1,7 @@
 # make run [ARGS="prompt=... seed=1"]   set up if needed, then the main job
 # make check                            set up with the developer's tools, then lint, types and the tests of the core
 # make test                             the same with all tests but the slow ones
+# make clock                            the tests that wait for a scheduler's clock, which may run beside the others
 # make setup                            only the set-up for runs, in .venv
 # TORCH_BUILD=cpu|cuda                  the build of PyTorch; by default cuda where nvidia-smi finds a GPU
 
@@ -14,7 +15,10 @@ CORE := $(wildcard tests/test_*.py $(addprefix tests/,backend camera densify fie
 	noising prior prompting rasterizer representation sigma statistics warping))
 PYTEST = $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
 
-.PHONY: run check test lint setup
+# Many tests start Python, which would compile the package anew each time
+export PYTHONDONTWRITEBYTECODE =
+
+.PHONY: run check test clock lint setup
 
 run: setup
 	$(BIN)/python run.py $(ARGS)
@@ -24,6 +28,9 @@ check: lint
 
 test: lint
 	$(PYTEST) -m "$(TESTS)"
+
+clock: lint
+	$(BIN)/pytest -m clock tests/tools/sweep
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .

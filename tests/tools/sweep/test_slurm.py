@@ -16,7 +16,7 @@ from gsd.tools.sweep.schedule import Schedule
 from gsd.tools.sweep.slurm import SlurmLauncher
 
 SLURM = ("hydra/launcher=slurm", "hydra.launcher.cpus_per_task=1", "hydra.launcher.mem_gb=1")
-PATIENCE_S = 120
+PATIENCE_S = 180
 
 
 def until(holds, what):
