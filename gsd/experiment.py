@@ -285,6 +285,8 @@ def _check_views(prior: Any, camera: Camera, guidance: Guidance) -> None:
             f"prior {name} sees {prior.views} views of a group at once, and camera.views is {camera.views}; "
             f"set camera.views={prior.views} camera.delta_deg={360 / prior.views:g}."
         )
+    if guidance.camera:
+        raise GsdError(f"guidance.camera=true: prior {name} knows the cameras already; set guidance.camera=false.")
     if extremes(guidance.view_scale) != (0, 0):
         raise GsdError(
             f"prior {name} knows the cameras, which the words of the opposite view would contradict; "

@@ -277,6 +277,7 @@ class Guidance(Protocol):
     draws_own_noise: bool = False  # then pairing it with a noising that is not independent is refused
     texts: tuple[str, ...] = ()  # that it asks about besides those of the prompting
     view_scale: Schedule = 0.0  # of view guidance, which needs a prompting with view words
+    camera: bool = False  # whether the network that it trains is told the cameras by a new embedding
 
     @abstractmethod
     def __call__(self, prior: Prior, given: Noised) -> Score:

@@ -33,8 +33,9 @@ class VSD(Guidance):
     |e_lora(z + sigma' n', y, c) - n'|^2 (or the velocity), with t' uniform over all training steps and n' independent
     of n. So the gradient vanishes where the renders are distributed like the prior's images, not at the mode.
 
-    camera: e_lora gets the plain prompt and, as a class embedding, the camera -> world matrix c, which is set to 0 for
-    a fraction `camera_dropout` of the training views. camera=false: e_lora gets the prompt with its view words.
+    camera: e_lora gets the plain prompt and the camera -> world matrix c, which is set to 0 for a fraction
+    `camera_dropout` of the training views. Its embedding is added to that of the time, which makes it a class embedding
+    of UNets; transformers get it in the same way. camera=false: e_lora gets the prompt with its view words.
 
     lora_scale s other than 1 guides e_lora:
     - camera: e_lora(x, y, 0) + s (e_lora(x, y, c) - e_lora(x, y, 0))
@@ -132,8 +133,8 @@ class VSD(Guidance):
             x, sigma = x.repeat(2, 1, 1, 1), sigma.repeat(2)
             texts = texts + (texts if self.camera else condition.unconditional())
             pose = None if pose is None else torch.cat([pose, torch.zeros_like(pose)])
-        with self.lora.on():
-            out = self.lora.prior.predict(x, sigma, texts, pose)
+        with self.lora.on(pose):
+            out = self.lora.prior.predict(x, sigma, texts)
             eps = self.lora.prior.schedule.noise(out, x, sigma)
         if scale != 1:
             text, low = eps.chunk(2)
@@ -153,9 +154,9 @@ class VSD(Guidance):
         if pose is not None:
             kept = (torch.rand(len(z), generator=draws) >= self.camera_dropout).to(pose.device)
             pose = pose * kept[:, None]
-        with self.lora.on():
+        with self.lora.on(pose):
             x = z + sigma[:, None, None, None] * noise
-            out = self.lora.prior.predict(x, sigma, self._lora_condition(condition), pose)
+            out = self.lora.prior.predict(x, sigma, self._lora_condition(condition))
             loss = mse_loss(out, self.lora.prior.schedule.target(z, noise, sigma))
             grads = torch.autograd.grad(self.scaler.scale(loss), list(self.lora.params.values()))
         for p, grad in zip(self.lora.params.values(), grads, strict=True):

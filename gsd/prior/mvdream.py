@@ -36,7 +36,7 @@ class MVDream(StableDiffusion):
     (prompting=plain) and with ", 3d asset" after the prompt.
 
     The options are those of StableDiffusion; resolution is 256 if null.
-    Raises GsdError for another kind of checkpoint, views without cameras, and vsd with cameras of its own.
+    Raises GsdError for another kind of checkpoint, and for views without cameras.
     """
 
     views = VIEWS  # of a group; `gsd.experiment` refuses others
@@ -53,17 +53,6 @@ class MVDream(StableDiffusion):
 
     def network_class(self) -> Any:
         return _Unet
-
-    def predict(
-        self,
-        x: Float[Tensor, "V 4 h w"],
-        sigma: Float[Tensor, " V"],
-        condition: Condition,
-        labels: Float[Tensor, "V P"] | None = None,
-    ) -> Float[Tensor, "V 4 h w"]:
-        if labels is not None:
-            raise GsdError("guidance.camera=true: prior=mvdream knows the cameras already; set guidance.camera=false.")
-        return super().predict(x, sigma, condition)
 
     def extra_unet_arguments(
         self, vp: Float[Tensor, "V 4 h w"], t: Float[Tensor, " V"], text: Float[Tensor, "V L D"], condition: Condition

@@ -173,13 +173,12 @@ class StableDiffusion(Latent):
         x: Float[Tensor, "V 4 h w"],
         sigma: Float[Tensor, " V"],
         condition: Condition,
-        labels: Float[Tensor, "V P"] | None = None,
     ) -> Float[Tensor, "V 4 h w"]:
-        """What the network itself says of x = z + sigma n, noise or velocity, with graph; `labels` are class labels."""
+        """What the network itself says of x = z + sigma n, noise or velocity, with graph."""
         vp = self.schedule.input(x, sigma).to(self.dtype)
         with fits("denoising"):
             text, t = self.embed(condition).to(self.dtype), self.schedule.step(sigma)
-            more = {"class_labels": labels} | self.extra_unet_arguments(vp, t, text, condition)
+            more = self.extra_unet_arguments(vp, t, text, condition)
             # With gradients, as for VSD's LoRA, uncompiled: what PyTorch 2.13 compiles for CPUs there loses some.
             unet = self.network.forward if torch.is_grad_enabled() else self.network
             return unet(vp, t, encoder_hidden_states=text, **more).sample.to(x)

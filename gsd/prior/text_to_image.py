@@ -224,13 +224,12 @@ class TextToImage(Latent):
         x: Float[Tensor, "V C h w"],
         sigma: Float[Tensor, " V"],
         condition: Condition,
-        labels: Float[Tensor, "V P"] | None = None,
     ) -> Float[Tensor, "V C h w"]:
-        """What the network itself says of x = z + sigma n, noise or velocity, with graph; `labels` are class labels."""
+        """What the network itself says of x = z + sigma n, noise or velocity, with graph."""
         seen, t = self.schedule.input(x, sigma).to(self.dtype), self.schedule.step(sigma)
         text = {key: value.to(self.dtype) for key, value in self._text(condition).items()}
         with fits("denoising"):
-            return self.family.predict(self.network, seen, t, text, self.options | {"labels": labels}).to(x)
+            return self.family.predict(self.network, seen, t, text, self.options).to(x)
 
     def _text(self, condition: Condition) -> States:
         """What the text encoders make of every view's text, blended where it stands between two."""

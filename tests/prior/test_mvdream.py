@@ -182,15 +182,16 @@ def test_views_without_cameras_and_models_without_are_refused(made, tmp_path):
         MVDream(Context(), str(tmp_path / "plain"))
 
 
+def test_a_lora_is_told_no_cameras_and_that_is_said_before_anything_is_found(tmp_path):
+    views = ("camera.views=4", "camera.delta_deg=90", "noising=random", "loss=none", "metric=none")
+    with pytest.raises(GsdError, match=r"MVDream knows the cameras already; set guidance\.camera=false"):
+        build(quick("prior=mvdream", f"prior.model={tmp_path / 'nowhere'}", "guidance=vsd", *views))
+
+
 def test_vsd_lies_on_it_without_cameras_of_its_own(made):
     prior = MVDream(Context(), str(made[0]))
     before = prior.predict(X, SIGMA, CONDITION)
     noise, rng = torch.randn_like(X), Stream(0, "guidance")
-    with_cameras = VSD(Context("an owl"))
-    with_cameras.attach(prior, rng)
-    with pytest.raises(GsdError, match=r"set guidance\.camera=false"):
-        with_cameras(prior, Noised(X, noise, SIGMA, CONDITION, rng))
-    prior = MVDream(Context(), str(made[0]))
     guidance = VSD(Context("an owl"), camera=False, lr=1e-2)
     guidance.attach(prior, rng)
     for step in range(2):

@@ -199,6 +199,10 @@ COMPOSED = {  # refused before the first stage begins
     "a formula": (second("guidance=vsd"), "stages.sharp: guidance=vsd .* prior Menagerie is a formula"),
     "a subject": (second("prompt='a sofa'"), "stages.sharp: .*a sofa"),
     "views": (second("prior=mvdream"), "stages.sharp: prior MVDream sees 4 views"),
+    "its cameras": (
+        second("prior=mvdream", "camera.views=4", "camera.delta_deg=90", "guidance=vsd"),
+        "stages.sharp: guidance.camera=true: prior MVDream knows the cameras",
+    ),
     "a metric": (second("metric=image_reward"), "stages.sharp: metric.image_reward.weights=null is no"),
     "a particle": (second("init.particle=1"), "stages.sharp: init.particle=1: stage coarse has one scene, number 0"),
     "the last particle": (

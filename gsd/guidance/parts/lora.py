@@ -6,7 +6,7 @@ are made, initialised from the run's seed, and checkpointed with the scene.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
@@ -15,11 +15,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from gsd.backend.adapters import active, attach, switch
-from gsd.errors import GsdError
 from gsd.random import Stream
 from gsd.types import Cameras, Condition
 
 ADAPTER = "vsd"
+TIME = ("time_embedding", "timestep_embedder")  # what UNets and transformers call the embedding of the time
 POSE = 16  # numbers of a camera: its camera -> world matrix
 
 
@@ -51,52 +51,60 @@ class HasNetwork(Protocol):
         x: Float[Tensor, "V C h w"],
         sigma: Float[Tensor, " V"],
         condition: Condition,
-        labels: Float[Tensor, "V P"] | None = None,
     ) -> Float[Tensor, "V C h w"]: ...
 
 
 class Lora:
-    """The network with LoRA (through peft) and, with `camera`, a class embedding of the camera.
+    """The network with LoRA (through peft) and, with `camera`, an embedding of the camera, added to that of the time.
 
     Both start as identities: LoRA's second matrices and the embedding's last layer are 0. They are on only inside
     `on()`; outside, the prior is unchanged bit for bit. Parameters are float32 whatever the network's precision.
     """
 
     def __init__(self, prior: HasNetwork, rank: int, camera: bool, rng: Stream) -> None:
-        from diffusers.models.embeddings import TimestepEmbedding
-
         self.prior, network = prior, prior.network
-        if camera and not hasattr(network, "class_embedding"):
-            raise GsdError(
-                f"guidance.camera=true: a {type(network).__name__} takes no embedding of the camera; "
-                "set guidance.camera=false."
-            )
         self.kept = active(network)  # the user's, which stay
-        self.params, self.camera = attach(network, ADAPTER, rank, rng.key()), None
+        self.params = attach(network, ADAPTER, rank, rng.key())
+        self.camera: Any = None
+        self.pose: Float[Tensor, "V 16"] | None = None  # of the cameras of the network's next call
         if camera:
-            with torch.random.fork_rng(devices=[]):  # the layers are made on the CPU
-                torch.manual_seed(rng.sub("camera").key())
-                self.camera = TimestepEmbedding(POSE, network.time_embedding.linear_2.out_features)
-            nn.init.zeros_(self.camera.linear_2.weight)
-            nn.init.zeros_(self.camera.linear_2.bias)
-            self.camera.to(prior.device)
+            self.camera = _joined(network, rng.sub("camera"), self._add_camera).to(prior.device)
             self.params |= {f"camera.{name}": p for name, p in self.camera.named_parameters()}
         switch(network, self.kept)
 
     @contextmanager
-    def on(self) -> Iterator[None]:
-        """Switch the adapters on; inside, gradients reach their parameters."""
+    def on(self, pose: Float[Tensor, "V 16"] | None = None) -> Iterator[None]:
+        """Switch the adapters on; inside, gradients reach their parameters. pose: what the network is told of the
+        cameras of its V views."""
         network = self.prior.network
         switch(network, [*self.kept, ADAPTER])
-        own = getattr(network, "class_embedding", None)
-        if self.camera is not None:
-            network.class_embedding = self.camera
+        self.pose = pose
         try:
             yield
         finally:
-            if self.camera is not None:
-                network.class_embedding = own
+            self.pose = None
             switch(network, self.kept)
+
+    def _add_camera(self, module: nn.Module, given: Any, time: Tensor) -> Tensor:
+        return time if self.pose is None else time + self.camera(self.pose).to(time.dtype)
+
+
+def _joined(network: Any, rng: Stream, add: Callable[..., Tensor]) -> nn.Module:
+    """A new embedding of the camera, as wide as the network's of the time, whose output `add` is called with.
+
+    UNets would take it as a class embedding too, with the same result; transformers have none.
+    """
+    from diffusers.models.embeddings import TimestepEmbedding
+
+    named = network.named_modules()
+    (time,) = (module for name, module in named if name.rpartition(".")[2] in TIME and hasattr(module, "linear_2"))
+    with torch.random.fork_rng(devices=[]):  # the layers are made on the CPU
+        torch.manual_seed(rng.key())
+        camera = TimestepEmbedding(POSE, time.linear_2.out_features)
+    nn.init.zeros_(camera.linear_2.weight)
+    nn.init.zeros_(camera.linear_2.bias)
+    time.register_forward_hook(add)  # once and for good: a compiled network does not look for hooks that come later
+    return camera
 
 
 def poses(cameras: Cameras) -> Float[Tensor, "V 16"]:

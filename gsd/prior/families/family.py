@@ -33,7 +33,7 @@ class Family(Protocol):
     ) -> Float[Tensor, "V C h w"]:
         """The network's own output for its own input at steps t of 1000, without a part for the variance.
 
-        options: {resolution: pixels, embedded_guidance: scale, labels: class labels or None}.
+        options: {resolution: pixels, embedded_guidance: scale}.
         """
 
     def blend(self, one: States, other: States, weight: Float[Tensor, " V"]) -> States:

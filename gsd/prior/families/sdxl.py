@@ -31,5 +31,4 @@ class SDXL(Family):
         side = options["resolution"]
         sizes = x.new_tensor([side, side, 0, 0, side, side]).expand(len(x), -1)  # original, corner of the crop, target
         added = {"text_embeds": text["pooled"], "time_ids": sizes}
-        labels = options["labels"]
-        return network(x, t, encoder_hidden_states=text["text"], added_cond_kwargs=added, class_labels=labels).sample
+        return network(x, t, encoder_hidden_states=text["text"], added_cond_kwargs=added).sample

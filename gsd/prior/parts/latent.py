@@ -31,9 +31,8 @@ class Latent(Prior):
         x: Float[Tensor, "V C h w"],
         sigma: Float[Tensor, " V"],
         condition: Condition,
-        labels: Float[Tensor, "V P"] | None = None,
     ) -> Float[Tensor, "V C h w"]:
-        """What the network itself says of x = z + sigma n, noise or velocity, with graph; `labels` are class labels."""
+        """What the network itself says of x = z + sigma n, noise or velocity, with graph."""
 
     def encode(self, rgb: Float[Tensor, "V 3 H W"]) -> Float[Tensor, "V C h w"]:
         """Latents of images in [0, 1], with graph, in the precision of the images."""
