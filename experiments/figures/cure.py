@@ -46,22 +46,26 @@ class Method(NamedTuple):
     times: float = 0.0
     opposed: bool = False  # what the text says against the view is projected out
     cure: float | None = None  # view_scale while the pose is decided
+    plain: bool = False  # away from the prompt without view words, not from the opposite view
 
     def settings(self, scale: float) -> list[str]:
         """At a guidance scale."""
+        away = ["prompting.away_from=plain"] if self.plain else []
         if self.cure is not None:
             strength = f"guidance.view_scale.values=[{self.cure},{self.cure}]"
             guided = f"guidance.guidance_scale.values=[1.0,{scale:g}]"
-            return ["experiment=janus_cure", guided, *([strength] if self.cure != PRESET else [])]
+            return ["experiment=janus_cure", guided, *([strength] if self.cure != PRESET else []), *away]
         view = [f"guidance.view_scale={self.times * scale:g}"] if self.times else []
         opposed = ["guidance.view_projection=opposed"] if self.opposed else []
-        return [f"{AXES['scale']}={scale:g}", *view, *opposed]
+        return [f"{AXES['scale']}={scale:g}", *view, *opposed, *away]
 
     def strengths(self, scale: float) -> list[tuple[float, float]]:
-        """Of guidance by text and view, while the pose is decided and then."""
+        """Of guidance by text, and how often view guidance counts the words; while the pose is decided, and then."""
+        counted = 1 if self.plain else 2
         if self.cure is None:
-            return [(scale, self.times * scale)]
-        return [(1.0, self.cure), (scale, SECOND if self.cure == PRESET else self.cure)]
+            return [(scale, counted * self.times * scale)]
+        then = SECOND if self.cure == PRESET else self.cure
+        return [(1.0, counted * self.cure), (scale, counted * then)]
 
     def steps(self, scale: float, views: int = 1) -> int:
         """As many as have the same prior calls: a branch each for text and view, and one for the empty text.
@@ -101,6 +105,10 @@ OTHERS = {  # weaker for networks, stronger for weak words
     "1 g, opposed": Method(1, opposed=True),
     "janus_cure, s = 40": Method(cure=40.0),
     "janus_cure, s = 80": Method(cure=80.0),
+    "5 g from plain": Method(5, plain=True),
+    "10 g from plain": Method(10, plain=True),
+    "janus_cure, s = 20 from plain": Method(cure=20.0, plain=True),
+    "janus_cure, s = 80 from plain": Method(cure=80.0, plain=True),
 }
 RIVALS = {
     "Perp-Neg": Rival("experiment=perp_neg", 4),
@@ -174,7 +182,7 @@ def predicted(method: str, setting: Setting) -> tuple[bool, float] | None:
     found = ALL[method]
     if isinstance(found, Rival) or setting.prior != MENAGERIE:
         return None
-    against = [(g * setting.bias, (g + 2 * s) * setting.words) for g, s in found.strengths(setting.scale)]
+    against = [(g * setting.bias, (g + s) * setting.words) for g, s in found.strengths(setting.scale)]
     seen = found.opposed or all(words > bias for bias, words in against)
     return seen, math.degrees(math.atan2(*against[0]))
 

@@ -76,6 +76,7 @@ def test_what_was_typed_names_the_method_and_its_scale():
         ("guidance.view_scale=2", 1.0),
         ("5 g", 3.0),
         ("experiment=perp_neg", 1.0),
+        ("prompting.away_from=plain guidance.view_scale=5", 1.0),
     ]
     runs = [outcomes.Outcome(method, "a pug", 8.0, 0, 0, 1, 25, 5, 1200, scale=scale) for method, scale in typed]
     known = [(each.method, each.scale) for each in cure.named(runs)]
@@ -88,6 +89,7 @@ def test_what_was_typed_names_the_method_and_its_scale():
         *strengths,
         ("5 g", 3.0),
         ("Perp-Neg", 1.0),
+        ("5 g from plain", 1.0),
     ]
 
 
@@ -124,4 +126,5 @@ def test_theory_says_where_the_back_is_seen_and_how_far_sides_are_off():
     assert cure.predicted("SDS", at._replace(bias=4.0)) == (False, pytest.approx(45))
     assert cure.predicted("5 g", at) == (True, pytest.approx(math.degrees(math.atan(8 / 44))))
     assert cure.predicted("5 g", at._replace(bias=12.0, words=1.0))[0] is False
+    assert cure.predicted("10 g from plain", at) == cure.predicted("5 g", at)  # which counts the words twice
     assert cure.predicted("janus_cure", at) == cure.predicted("janus_cure", at._replace(scale=1.0))
