@@ -69,9 +69,9 @@ def test_a_run_without_its_film_is_not_done_and_goes_on(tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setenv("IMAGEIO_FFMPEG_EXE", encoder(tmp_path / "ffmpeg", ENCODERS["writes nothing"]))
         with pytest.raises(GsdError, match=r"turntable\.mp4 could not be encoded"):
-            launch(tmp_path / "run", *run)
+            launch(tmp_path / "run", *run, filmed=True)
     assert not (tmp_path / "run/DONE").exists()
     assert not (tmp_path / "run/turntable.mp4").exists()
     assert "could not be encoded" in (tmp_path / "run/FAILED").read_text()
-    launch(tmp_path / "run", *run)
+    launch(tmp_path / "run", *run, filmed=True)
     assert imageio.imread(tmp_path / "run/turntable.mp4", plugin="FFMPEG").shape == (8, 20, 20, 3)

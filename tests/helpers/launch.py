@@ -3,15 +3,19 @@
 import json
 import os
 import subprocess
+import threading
 import time
 from copy import deepcopy
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import numpy as np
 from forked import ROOT, Program
 from omegaconf import DictConfig
 
 import gsd.loop
+from gsd.backend import film
 from gsd.cli.hydra import compose, plain
 
 SMALL = (
@@ -37,15 +41,43 @@ def _composed(overrides: tuple[str, ...]) -> DictConfig:
     return compose(*overrides)
 
 
-def launch(folder: Path, *overrides: str, base: DictConfig | None = None) -> Path:
-    """A whole run in this process; its folder is `folder`. With a `base`, overrides are of that config."""
+def launch(folder: Path, *overrides: str, base: DictConfig | None = None, filmed: bool = False) -> Path:
+    """A whole run in this process; its folder is `folder`. With a `base`, overrides are of that config.
+
+    Its films are black unless it is `filmed`: to encode those of a small run takes as long as the run.
+    """
     from quick_config import is_plain, quick
 
     from gsd.runner.run import run
 
     quickly = base is not None or all(map(is_plain, overrides))
-    run(quick(*overrides, base=base, hydra=True) if quickly else config(*overrides, hydra=True), folder)
+    cfg = quick(*overrides, base=base, hydra=True) if quickly else config(*overrides, hydra=True)
+    _here.black = not filmed
+    try:
+        run(cfg, folder)
+    finally:
+        _here.black = False
     return folder
+
+
+_here, _encode = threading.local(), film.write
+
+
+def _film(path: Path, frames: list[np.ndarray], fps: float, called: str) -> None:
+    if getattr(_here, "black", False):
+        path.write_bytes(_black(len(frames), frames[0].shape, fps))
+    else:
+        _encode(path, frames, fps, called)
+
+
+@cache
+def _black(count: int, shape: tuple[int, ...], fps: float) -> bytes:
+    with TemporaryDirectory() as folder:
+        _encode(Path(folder) / "black.mp4", [np.zeros(shape, np.uint8)] * count, fps, "black.mp4")
+        return (Path(folder) / "black.mp4").read_bytes()
+
+
+film.write = _film
 
 
 def start(cwd: Path, *arguments: str, **options) -> subprocess.Popen:

@@ -31,7 +31,7 @@ OUTPUTS = (
 
 
 def test_a_run_leaves_everything_and_a_second_call_does_nothing(tmp_path, capsys):
-    folder = launch(tmp_path / "run", *LIGHT, "steps=5", "images_every=2")
+    folder = launch(tmp_path / "run", *LIGHT, "steps=5", "images_every=2", filmed=True)
     for name in (
         *OUTPUTS,
         "run.log",

@@ -25,7 +25,7 @@ def page(tmp_path_factory):
     """The report of four real runs and one that failed, with evaluations as a later command adds them."""
     folder = tmp_path_factory.mktemp("report") / "sweep"
     for k, overrides in enumerate(RUNS):
-        run = launch(folder / f"run{k}", *LIGHT, *SIZE, *overrides.split())
+        run = launch(folder / f"run{k}", *LIGHT, *SIZE, *overrides.split(), filmed=True)
         lines = [record(step, psnr=20.0 + k + step) for step in (0, 3, 5)]
         (run / "evaluations.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     shutil.copytree(folder / "run0", folder / "failed")

@@ -18,8 +18,8 @@ def sets(tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     for name, method in zip(NAMES, METHODS, strict=True):
         for seed in range(3):
-            launch(root / name / f"secretcat{seed}", *SMALL, *SIZE, *method, f"seed={seed}")
-    launch(root / NAMES[0] / "secretowl", *SMALL, *SIZE, *METHODS[0], "prompt=an owl")
+            launch(root / name / f"secretcat{seed}", *SMALL, *SIZE, *method, f"seed={seed}", filmed=True)
+    launch(root / NAMES[0] / "secretowl", *SMALL, *SIZE, *METHODS[0], "prompt=an owl", filmed=True)
     return [str(root / name) for name in NAMES]
 
 
