@@ -65,8 +65,28 @@ def test_functions_with_and_without_shapes_are_checked():
         summed([torch.ones(2, 2)])
 
 
+@jaxtyping.jaxtyped(typechecker=checked)
+def first(x: Float[Tensor, "n"], size: int = 2) -> Float[Tensor, " {size}"]:
+    return x[:2]
+
+
+def test_an_argument_may_be_a_size():
+    assert first(torch.ones(3)).tolist() == first(torch.ones(3), size=2).tolist() == [1, 1]
+    with pytest.raises(TypeCheckError):
+        first(torch.ones(3), 3)
+
+
+def test_dataclasses_are_checked_when_they_are_made():
+    from gsd.types import Cameras, PointCloud
+
+    assert len(PointCloud(torch.zeros(2, 3), torch.zeros(2, 3)).xyz) == 2
+    for kind, *wrong in ((PointCloud, torch.zeros(2, 3), torch.zeros(3, 3)), (Cameras, *torch.zeros(9, 1))):
+        with pytest.raises(TypeCheckError):
+            kind(*wrong)
+
+
 def test_the_package_is_checked():
-    """By jaxtyping where there are shapes, by beartype alone where there are none."""
+    """With sizes where there are shapes, by beartype alone where there are none."""
     from gsd.geometry import orbit
     from gsd.schedule import at
 
