@@ -41,6 +41,10 @@ def pytest_collection():
         gc.enable()
 
 
+def pytest_unconfigure():
+    gc.unfreeze()  # C++ libraries look at what is left at the end
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     """Two cores, and perhaps other processes on them: one thread each is faster and deterministic."""
