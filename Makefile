@@ -1,7 +1,6 @@
 # make run [ARGS="prompt=... seed=1"]   set up if needed, then the main job
 # make check                            set up with the developer's tools, then lint, types and the tests of the core
 # make test                             the same with all tests but the slow ones
-# make clock                            the tests that wait for a scheduler's clock, which may run beside the others
 # make setup                            only the set-up for runs, in .venv
 # TORCH_BUILD=cpu|cuda                  the build of PyTorch; by default cuda where nvidia-smi finds a GPU
 
@@ -13,12 +12,13 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 CORE := $(wildcard tests/test_*.py $(addprefix tests/,backend camera densify field guidance init loss menagerie metric \
 	noising prior prompting rasterizer representation sigma statistics warping))
-PYTEST = $(BIN)/pytest -n auto --maxprocesses 4 --dist loadgroup
+WORKERS = auto
+PYTEST = $(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup
 
 # Many tests start Python, which would compile the package anew each time
 export PYTHONDONTWRITEBYTECODE =
 
-.PHONY: run check test clock lint setup
+.PHONY: run check test lint setup
 
 run: setup
 	$(BIN)/python run.py $(ARGS)
@@ -28,9 +28,6 @@ check: lint
 
 test: lint
 	$(PYTEST) -m "$(TESTS)"
-
-clock: lint
-	$(BIN)/pytest -m clock tests/tools/sweep
 
 lint: .venv/ready-dev
 	$(BIN)/ruff check .
