@@ -24,7 +24,7 @@ Up = Literal["y", "z"]
 UP: dict[str, Up] = {".glb": "y", ".obj": "y", ".ply": "z"}  # the kinds that are read, and which axis points up in them
 LINEAR = (".glb",)  # kinds whose colours, but for textures, are linear
 GREY = 0.5
-PER_TEXEL, FEWEST = 4, 100_000  # points whose colours a texture is painted with: so many per texel, or so many
+PER_TEXEL, FEWEST, MOST = 4, 100_000, 4_000_000  # points whose colours a texture is painted with
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class LoadedMesh:
 
     def painted(self, faces: int, side: int) -> TexturedMesh:
         """With about `faces` faces or fewer, and one texture of `side` texels: charts of a file may overlap."""
-        count = max(FEWEST, PER_TEXEL * side**2)
+        count = min(max(FEWEST, PER_TEXEL * side**2), MOST)
         colour = nearest_colour(self.points(count, torch.Generator().manual_seed(0)))
         return painted(*decimated(self.vertices, self.faces, faces), colour, len(self.faces), side)
 
