@@ -57,8 +57,8 @@ class Lattice(Correlated):
 
     @torch.no_grad()
     def operator(self, geometry: Geometry, rng: Stream) -> Float[Tensor, "R M"] | None:
-        """None for the tent."""
-        return None if self.kernel == "tent" else integral(self._layers(geometry), geometry.depth.numel())
+        """None for whitened kernels."""
+        return None if self.kernel != "box" else integral(self._layers(geometry), geometry.depth.numel())
 
     @torch.no_grad()
     def reaches(self, geometry: Geometry, rng: Stream) -> Bool[Tensor, "V 1 h w"]:

@@ -44,17 +44,19 @@ from gsd.field import hashgrid_triton as grid
 from gsd.field import march_triton as rays
 from gsd.field import mlp_triton as mlp
 from gsd.noising.points import paint_triton as points
+from gsd.noising.points.canvas import RAMPS
 from gsd.noising.warped import cover_triton as warped
 from gsd.rasterizer import composite_triton, project_backward_triton, project_triton, sh_triton
 from gsd.rasterizer.triton_cuda import TILE, TOGETHER, WARPS
 from gsd.warping import compare_triton as warping
 
 check(points.fill_normal, [u, L, F, i, i], B=256)
-for tent in either(False):
+for kernel in RAMPS if sys.argv[2] == "all" else ("box",):
     for stored in (False, True):
         check(
             points.paint, [F, F, L, F, F, F, B, F, L, L, u, u, u, f, f, f, f, i, i, i],
-            N=3, NP=4, V=2, C=4, B=64, DEPTH=not stored, STORED=stored, TENT=tent,
+            N=3, NP=4, V=2, C=4, B=64, DEPTH=not stored, STORED=stored, RAMP=RAMPS[kernel],
+            PRODUCTS=1 if kernel == "box" else 5,
         )
 check(points.normalise, [L, L, F, u, i, i, i], B=256)
 check(points.chebyshev_step, [F, F, F, F, F, f, f, f, f, f, i, i, i, i], B=256)

@@ -27,13 +27,14 @@ from gsd.warping.compare import noise_correlation
 CHANNELS, SIZE = 200, 64
 S, P = 10 * CHANNELS, SIZE * SIZE
 START = ("camera.resolution=64", "prior.variants=1", "metric=none")
-POINTS = {"upsample": 9, "cells": 0}  # alone, as in the paper
+POINTS = {"upsample": 9, "cells": 0, "kernel": "box"}  # alone, as in the paper
 VARIANTS = {
-    "box": {},
+    "trapezoid": {},
+    "box": {"kernel": "box"},
     "points": POINTS,
     "tent": {"kernel": "tent"},
     "fresh background": {"background": "fresh"},
-    "near background": {"background_radius": 4.0},
+    "near background": {"background_radius": 4.0, "kernel": "box"},
     "covariance": {"offsets": "covariance"},
     "ou": {"refresh": "ou"},
     "authors": {**POINTS, "offsets": "world", "spread": 0.05, "visibility": "points", "depth_tolerance": 0.3},
@@ -68,6 +69,7 @@ def near(maps: torch.Tensor, degrees: float) -> torch.Tensor:
     [
         ({"offsets": "isotropic", "spread": 0.7}, 0.60, 0.27),
         ({"offsets": "tangent", "spread": 0.7}, 0.63, 0.465),
+        ({"kernel": "trapezoid"}, 0.725, 0.525),
         ({"kernel": "tent", "ridge": 0.05}, 0.74, 0.54),
         ({"kernel": "tent", "ridge": 0.01}, 0.775, 0.565),
         ({"sqrt_beta": 0.5**0.5}, 0.307, 0.227),  # half of the default's
@@ -84,7 +86,7 @@ def test_views_share_what_they_both_see(options, five, thirty):
 def test_views_share_noise_before_there_is_a_surface(steps):
     """The first steps of a run: a translucent ball, whose points seldom lie where a ray is said to end.
 
-    Measured: .61 and .60 with cells, .21 and .33 with points alone; 100 channels of thousands of pixels make the error
+    Measured: .70 with cells, .21 and .33 with points alone; 100 channels of thousands of pixels make the error
     of a correlation less than .003.
     """
     seen = list(optimise(build(quick(*START, f"steps={steps}"))))[-1].geometry
@@ -96,7 +98,7 @@ def test_views_share_noise_before_there_is_a_surface(steps):
         )
 
     correlation, coverage = sharing()
-    assert correlation > 0.55
+    assert correlation > 0.62
     assert coverage > 0.99
     correlation, coverage = sharing(**POINTS)
     assert correlation < 0.4
@@ -108,7 +110,7 @@ def test_opposite_views_are_independent():
     assert (both[:, 0] * both[:, 1]).mean().abs() < 5 / (400 * P) ** 0.5
 
 
-@pytest.mark.parametrize("options", [{}, POINTS, {"background_radius": 4.0}, VARIANTS["authors"]], ids=str)
+@pytest.mark.parametrize("options", [VARIANTS[k] for k in ("box", "points", "near background", "authors")], ids=str)
 @pytest.mark.parametrize("degrees", [0.0, 5.0, 30.0])
 def test_the_operator_is_exact(options, degrees):
     """A A^T = I within a view, no sub-point in two of its pixels, and between views no singular value above 1."""
@@ -149,7 +151,7 @@ def test_printed_normalisations_have_the_variances_that_follow_from_them():
 
 def test_same_view_gives_the_same_map():
     cams = cameras(20.0, 20.0)
-    maps = drawn(Consistent(), surface(2000), render(cams), cams, (2, 3, 32, 32), Stream(1, "test"))
+    maps = drawn(Consistent(kernel="box"), surface(2000), render(cams), cams, (2, 3, 32, 32), Stream(1, "test"))
     shown = torch.nn.functional.interpolate(render(cams).alpha, (32, 32), mode="area")[0, 0]
     same = (maps[0] == maps[1]).all(0)
     assert same[shown == 1].float().mean() > 0.95  # all but the pixels that no point reached
@@ -309,7 +311,15 @@ def test_a_step_repeats_and_the_next_differs():
 # noise.md, D: a fronto-parallel plane shifted by s pixels, many points, ridge at most 1e-3
 @pytest.mark.parametrize(
     ("kernel", "shift", "expected"),
-    [("box", 0.25, 0.75), ("box", 0.5, 0.5), ("tent", 0.25, 0.881), ("tent", 0.5, 0.6005), ("box", 2.0, 1.0)],
+    [
+        ("box", 0.25, 0.75),
+        ("box", 0.5, 0.5),
+        ("tent", 0.25, 0.881),
+        ("tent", 0.5, 0.6005),
+        ("box", 2.0, 1.0),
+        ("trapezoid", 0.25, 0.86),
+        ("trapezoid", 0.5, 0.551),
+    ],
 )
 def test_a_plane_shifted_by_a_part_of_a_pixel(kernel, shift, expected):
     cams, shown = plane(shift)

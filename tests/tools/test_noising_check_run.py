@@ -38,7 +38,7 @@ def test_steps_taken_again_are_those_of_the_run(folder):
 
 def test_cells_reach_what_points_alone_do_not(folder):
     (sight,) = sights(folder, [0])
-    cells, points = figures(Consistent(), sight), figures(Consistent(cells=0), sight)
+    cells, points = (figures(Consistent(kernel="box", **o), sight) for o in ({}, {"cells": 0}))
     assert not [f.test for f in cells.values() if f.failed]
     assert cells["of these, fraction that points reach"].figure > 0.95
     assert cells["same camera twice: correlation, background"].figure > 0.95

@@ -25,7 +25,10 @@ from gsd.noising.points.whiten import whiten
 from gsd.random import Stream
 from gsd.types import Cameras
 
-Kernel = Literal["box", "tent"]
+Kernel = Literal["box", "trapezoid", "tent"]
+# Width, in pixels, of the strip between two pixels in which a sub-point feeds both: its weight in the one falls there
+# from 1 to 0, and in the other rises. Two-dimensional weights are products, so that at most four pixels are fed.
+RAMPS: dict[Kernel, float] = {"box": 0.0, "trapezoid": 0.5, "tent": 1.0}
 
 SCALE = 2.0**36  # of sums in fixed point, as in paint_triton
 
@@ -54,6 +57,7 @@ class Layer:
     accepts: Bool[Tensor, "V 1 h w"]  # pixels that may show it
     depth: Float[Tensor, "V 1 h w"] | None = None  # if given, only sub-points within `tolerance` of it are visible
     tolerance: float = 0.0  # world units of camera z
+    boxes: bool = False  # whatever the kernel of the canvas
 
 
 @dataclass(frozen=True)
@@ -108,27 +112,30 @@ class Canvas:
     """V maps into which the values of sub-points are splatted.
 
     kernel=box: a sub-point feeds the pixel that contains it, and a pixel is sum(m) / sqrt(count) (eq. 8 of the paper).
-    kernel=tent: it feeds the four nearest pixels with bilinear weights, and the symmetric inverse square root of the
-    pixels' Gram matrix then decorrelates neighbours, see gsd.noising.points.whiten. In both cases independent N(0, 1)
-    values give maps that are exactly N(0, I), whatever the geometry; pixels that no sub-point reaches get fresh noise.
+    kernel=trapezoid: near the edge of a pixel it feeds the neighbour too (RAMPS), and the symmetric inverse square root
+    of the pixels' Gram matrix then decorrelates neighbours, see gsd.noising.points.whiten. kernel=tent: the same with
+    bilinear weights. With each, independent N(0, 1) values give maps that are N(0, I), whatever the geometry; pixels
+    that no sub-point reaches get fresh noise.
     """
 
     def __init__(self, like: Float[Tensor, "V 1 h w"], channels: int, kernel: Kernel, ridge: float) -> None:
         """Empty maps with the size, dtype and device of `like`, such as the depth."""
-        self.kernel, self.ridge = kernel, ridge
+        self.kernel, self.ramp = kernel, RAMPS[kernel]
+        self.ridge = ridge if kernel == "tent" else None
         views, _, height, width = like.shape
         self.shape = (views, channels, height, width)
         self.dtype = like.dtype
         kept = torch.int64 if like.is_cuda else like.dtype  # fixed point, or the values themselves
         self.total = like.new_zeros(views, height * width, channels, dtype=kept)
-        # Products of the splatting weights of a pixel with itself and, for the tent, with four neighbours
+        # Products of the splatting weights of a pixel with itself and, but for the box, with four neighbours
         self.gram = like.new_zeros(views, height * width, 1 if kernel == "box" else 5, dtype=kept)
 
     def paint(self, layer: Layer, values: Values) -> None:
         """Splat the visible sub-points of a layer into the maps, in place.
 
-        A sub-point is visible in front of the camera, in a pixel that accepts it, within the tolerance of the layer's
-        depth if it has one. NaN and infinite points are never visible.
+        A sub-point is visible in front of the camera where the pixel that contains it accepts it, within the tolerance
+        of the layer's depth if it has one; a neighbour that it would feed must accept it too. NaN and infinite points
+        are never visible.
 
         Args:
             layer: points, cameras and pixels, for as many views and of the same size as the canvas.
@@ -145,7 +152,7 @@ class Canvas:
         stored = np.empty((0, 1, channels), np.float32) if values.stored is None else values.stored.numpy()
         surface = torch.empty(views, 0) if depth is None else depth.flatten(1)
         paint_kernels.paint(
-            self.kernel == "tent",
+            np.float32(RAMPS[self.splats(layer)]),
             cloud.points.contiguous().numpy(),
             cloud.frames.contiguous().numpy(),
             cloud.ids.contiguous().numpy(),
@@ -166,6 +173,10 @@ class Canvas:
             self.total.numpy(),
             self.gram.numpy(),
         )
+
+    def splats(self, layer: Layer) -> Kernel:
+        """The kernel of a layer's sub-points."""
+        return "box" if layer.boxes else self.kernel
 
     def _paint_triton(self, layer: Layer, values: Values) -> None:
         from gsd.noising.points import paint_triton
@@ -203,12 +214,13 @@ class Canvas:
             width=padded,
             DEPTH=layer.depth is not None,
             STORED=values.stored is not None,
-            TENT=self.kernel == "tent",
+            RAMP=RAMPS[self.splats(layer)],
+            PRODUCTS=self.gram.shape[2],
         )
 
     def paint_torch(self, layer: Layer, values: Values) -> None:
         cloud = layer.cloud
-        pixel, weight = reach(layer, self.kernel)
+        pixel, weight = reach(layer, self.splats(layer))
         seen = (pixel >= 0).flatten(2).any(2).any(0).unflatten(0, (-1, cloud.upsample)).any(1).nonzero()[:, 0]
         if values.stored is None:
             drawn = values.of(cloud.ids[seen], cloud.upsample, self.total.shape[2])
@@ -223,9 +235,10 @@ class Canvas:
         splat = weight[view, point, corner]
         self.total.flatten(0, 1).index_add_(0, row, self._kept(splat[:, None] * drawn[point]))
         products = [splat**2]
-        if self.kernel == "tent":
+        if self.ramp:
             steps = ((0, 1), (1, -1), (1, 0), (1, 1))
-            products += [_product(weight, view, point, corner, step) for step in steps]
+            boxed = weight.shape[2] == 1  # a box among trapezoids
+            products += [0 * splat if boxed else _product(weight, view, point, corner, step) for step in steps]
         self.gram.flatten(0, 1).index_add_(0, row, self._kept(torch.stack(products, 1)))
 
     def _kept(self, x: Float[Tensor, "M C"]) -> Tensor:
@@ -239,8 +252,8 @@ class Canvas:
         return total, gram
 
     def maps(self, rng: Stream) -> Float[Tensor, "V C h w"]:
-        """The normalised maps of all layers painted; `rng` draws the noise of empty pixels and the tent's z."""
-        if self.kernel == "tent":
+        """The normalised maps of all layers painted; `rng` draws the noise of empty pixels and z."""
+        if self.ramp:
             return whiten(*self.sums(), self.shape, self.ridge, rng)
         if on_triton(self.total) and self.dtype == torch.float32:
             return self._maps_triton(rng)
@@ -271,29 +284,37 @@ class Canvas:
 def reach(layer: Layer, kernel: Kernel) -> tuple[Int[Tensor, "V M E"], Float[Tensor, "V M E"]]:
     """The flat pixel numbers that each sub-point feeds in each view (-1: none), and its weights there (0: none).
 
-    E is 1 for the box and 4 for the tent: the pixels at (0, 0), (0, 1), (1, 0), (1, 1) from the upper left one.
+    E is 1 for the box, else 4: the pixels at (0, 0), (0, 1), (1, 0), (1, 1) from the upper left one.
     """
     cameras = layer.cameras
     coords, z = project(layer.cloud.places().flatten(0, 1), cameras)
     front = (z > NEAR) & coords.isfinite().all(-1)
     coords = torch.where(front[..., None], coords, torch.full_like(coords, -9.0)).clamp(-9, 1e6)
-    if kernel == "box":
-        place, weight = coords.floor()[:, :, None], torch.ones_like(coords[..., :1])
-    else:
+    pixel, seen = _accepted(layer, coords.floor()[:, :, None], z)
+    weight = torch.ones_like(coords[..., :1])
+    if kernel != "box":
         lower = (coords - 0.5).floor()
-        right, down = (coords - 0.5 - lower).unbind(-1)
-        corners = coords.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]])
-        place = lower[:, :, None] + corners
+        right, down = ((coords - lower - 1) / RAMPS[kernel] + 0.5).clamp(0, 1).unbind(-1)
         weight = torch.stack([(1 - right) * (1 - down), right * (1 - down), (1 - right) * down, right * down], -1)
+        contained = seen
+        pixel, seen = _accepted(layer, lower[:, :, None] + coords.new_tensor([[0, 0], [1, 0], [0, 1], [1, 1]]), z)
+        seen &= contained & (weight > 0)
+    return torch.where(seen, pixel, -1), torch.where(seen, weight, 0.0)
+
+
+def _accepted(
+    layer: Layer, place: Float[Tensor, "V M E 2"], z: Float[Tensor, "V M"]
+) -> tuple[Int[Tensor, "V M E"], Bool[Tensor, "V M E"]]:
+    """The flat numbers of pixels (0 outside the image), and whether they accept sub-points of this camera z."""
+    width, height = layer.cameras.width, layer.cameras.height
     x, y = place.long().unbind(-1)
-    inside = (x >= 0) & (x < cameras.width) & (y >= 0) & (y < cameras.height) & (weight > 0)
-    pixel = torch.where(inside, y * cameras.width + x, 0)
-    views = pixel.shape[0]
+    inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    pixel = torch.where(inside, y * width + x, 0)
     seen = inside & layer.accepts.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel)
     if layer.depth is not None:
-        surface = layer.depth.flatten(1).gather(1, pixel.flatten(1)).view(views, -1, pixel.shape[2])
+        surface = layer.depth.flatten(1).gather(1, pixel.flatten(1)).view_as(pixel)
         seen &= (z[..., None] - surface).abs() < layer.tolerance
-    return torch.where(seen, pixel, -1), torch.where(seen, weight, 0.0)
+    return pixel, seen
 
 
 def _product(

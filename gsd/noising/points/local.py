@@ -73,10 +73,9 @@ def _frames_compiled(
     if n_cells * _FEWEST > count:
         size = _wider(size, n_cells, count)
         n_cells, table = kernels.assign(points.numpy(), centre, size, keys, cell, moments)
-    spacing, normal, flatness = np.empty(n_cells), np.empty((n_cells, 3)), np.empty(n_cells)
-    kernels.describe(n_cells, table, keys, moments, _SECTION * 3 * size, spacing, normal, flatness)
-    if offsets == "isotropic":
-        flatness[:] = 0
+    spacing, normal, flatness = np.empty(n_cells), np.zeros((n_cells, 3)), np.empty(n_cells)
+    flat = offsets != "isotropic"
+    kernels.describe(n_cells, table, keys, moments, _SECTION * 3 * size, flat, spacing, normal, flatness)
     out = np.empty((count, 3, 3), np.float32)
     kernels.fill_frames(cell, spacing, normal, flatness, spread, size, out)
     return torch.from_numpy(out)

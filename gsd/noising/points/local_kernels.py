@@ -146,8 +146,11 @@ def _slot(key, table, keys):
 
 
 @njit
-def describe(n_cells, table, keys, moments, side, spacing, normal, flatness):
-    """Spacing, normal and flatness of every cell, from the points of the 27 cells around it: a patch `side` wide."""
+def describe(n_cells, table, keys, moments, side, flat, spacing, normal, flatness):
+    """Spacing, normal and flatness of every cell, from the points of the 27 cells around it: a patch `side` wide.
+
+    Without `flat`, flatness is 0 and there is no normal.
+    """
     total = moments[:n_cells].copy()
     for shift in range(14, 27):  # half of the neighbours; each pair adds its moments to each other
         dx, dy, dz = np.int64(shift // 9 - 1), np.int64(shift // 3 % 3 - 1), np.int64(shift % 3 - 1)
@@ -160,7 +163,7 @@ def describe(n_cells, table, keys, moments, side, spacing, normal, flatness):
                     total[other, i] += moments[c, i]
     for c in range(n_cells):
         spacing[c] = side / np.sqrt(total[c, 0])
-        flatness[c] = _flattest(total[c], normal[c])
+        flatness[c] = _flattest(total[c], normal[c]) if flat else 0.0
 
 
 @njit

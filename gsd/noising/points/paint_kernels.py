@@ -84,23 +84,23 @@ def sub_values(ids, upsample, parent_key, child_key, own, fresh, out):
 
 @njit
 def paint(
-    tent, points, frames, ids, upsample, place_key, value_keys, own, fresh, stored,
+    ramp, points, frames, ids, upsample, place_key, value_keys, own, fresh, stored,
     viewmats, Ks, width, height, near, accepts, depth, tolerance, total, gram,
 ):  # fmt: skip
     """total[v, p] += the weighted values of the sub-points seen in pixel p, gram[v, p] += products of their weights.
 
-    The box: weight 1 in the pixel that contains the sub-point, so gram[v, p, 0] is a count. The tent: bilinear weights
-    in the four nearest pixels; gram[v, p, i] sums the products of a sub-point's weights in p and in the pixel at
-    (dy, dx) = (0, 0), (0, 1), (1, -1), (1, 0), (1, 1) from p. Values are drawn for the points with a visible sub-point,
-    or taken from `stored` [K, N, C] if that is not empty.
+    ramp 0, the box: weight 1 in the pixel that contains the sub-point, so gram[v, p, 0] is a count. Else weights in the
+    four pixels nearest to it, see canvas.RAMPS; gram[v, p, i] sums the products of a sub-point's weights in p and in
+    the pixel at (dy, dx) = (0, 0), (0, 1), (1, -1), (1, 0), (1, 1) from p. Values are drawn for the points with a
+    visible sub-point, or taken from `stored` [K, N, C] if that is not empty.
     """
     views, _, channels = total.shape
-    corners = 4 if tent else 1
     step = max(1, _BLOCK // upsample)
     size = step * upsample
     x, y, z = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    at_x, at_y, at_z = np.empty(size, np.float32), np.empty(size, np.float32), np.empty(size, np.float32)
-    pixel, weight = np.empty((views, size, corners), np.int32), np.empty((views, size, corners), np.float32)
+    shape = (views, size)
+    at_x, at_y, at_z = np.empty(shape, np.float32), np.empty(shape, np.float32), np.empty(shape, np.float32)
+    pixel = np.empty(shape, np.int32)
     seen, chosen, chosen_ids = np.empty(step, np.bool_), np.empty(step, np.int64), np.empty(step, np.int64)
     values = np.empty((step, upsample, channels), np.float32)
     candidates = _candidates(points, frames, viewmats, accepts, depth, tolerance)
@@ -111,15 +111,10 @@ def paint(
         place(points, frames, ids, batch, upsample, place_key, x, y, z)
         seen[:] = False
         for v in range(views):
-            _project(x[:m], y[:m], z[:m], viewmats[v], Ks[v], near, at_x[:m], at_y[:m], at_z[:m])
-            pixels, weights = pixel[v], weight[v]
-            if tent:
-                _tent_pixels(
-                    at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, pixels, weights
-                )
-            else:
-                _box_pixels(at_x[:m], at_y[:m], at_z[:m], width, height, accepts[v], depth[v], tolerance, pixels)
-            _mark_seen(pixels, n, upsample, seen)
+            u, w, far = at_x[v, :m], at_y[v, :m], at_z[v, :m]
+            _project(x[:m], y[:m], z[:m], viewmats[v], Ks[v], near, u, w, far)
+            _contained(u, w, far, width, height, accepts[v], depth[v], tolerance, pixel[v])
+            _mark_seen(pixel[v], n, upsample, seen)
         n_seen = 0
         for k in range(n):
             if seen[k]:
@@ -131,8 +126,11 @@ def paint(
         elif n_seen:
             sub_values(chosen_ids[:n_seen], upsample, value_keys[0], value_keys[1], own, fresh, values[:n_seen])
         for v in range(views):
-            if tent:
-                _add_tent(values, chosen[:n_seen], pixel[v], weight[v], total[v], gram[v])
+            if ramp > 0:
+                _add_ramp(
+                    ramp, values, chosen[:n_seen], pixel[v], at_x[v], at_y[v], at_z[v], width, height, accepts[v],
+                    depth[v], tolerance, total[v], gram[v],
+                )  # fmt: skip
             else:
                 _add_box(values, chosen[:n_seen], pixel[v], total[v], gram[v])
 
@@ -140,50 +138,22 @@ def paint(
 @njit
 def _mark_seen(pixel, count, upsample, seen):
     for k in range(count):
-        seen[k] |= _any_in_image(pixel, k * upsample, upsample)
+        for m in range(k * upsample, (k + 1) * upsample):
+            seen[k] |= pixel[m] >= 0
 
 
 @njit
-def _any_in_image(pixel, first, upsample):
-    """Whether any sub-point of a point falls into a pixel."""
-    for m in range(first, first + upsample):
-        for corner in range(pixel.shape[1]):
-            if pixel[m, corner] >= 0:
-                return True
-    return False
-
-
-@njit
-def _box_pixels(x, y, z, width, height, accepts, depth, tolerance, pixel):
+def _contained(x, y, z, width, height, accepts, depth, tolerance, pixel):
     """pixel[m] = the pixel that contains sub-point m, if it accepts it, else -1."""
     for m in range(len(x)):
         inside = (x[m] >= 0) & (y[m] >= 0) & (x[m] < width) & (y[m] < height)
         row = np.int32(y[m] if inside else np.float32(0.0))
         column = np.int32(x[m] if inside else np.float32(0.0))
-        pixel[m, 0] = row * np.int32(width) + column if inside else np.int32(-1)
+        pixel[m] = row * np.int32(width) + column if inside else np.int32(-1)
     for m in range(len(x)):
-        p = pixel[m, 0]
+        p = pixel[m]
         if p >= 0 and not (accepts[p] and (depth.size == 0 or abs(z[m] - depth[p]) < tolerance)):
-            pixel[m, 0] = -1
-
-
-@njit
-def _tent_pixels(x, y, z, width, height, accepts, depth, tolerance, pixel, weight):
-    """The four pixels nearest to each sub-point, -1 if one does not accept it, and its bilinear weights there."""
-    for m in range(len(x)):
-        pixel[m, :] = -1
-        weight[m, :] = 0
-        if not ((x[m] > -1) & (y[m] > -1) & (x[m] < width + 1) & (y[m] < height + 1)):
-            continue
-        left, top = np.int32(np.floor(x[m] - np.float32(0.5))), np.int32(np.floor(y[m] - np.float32(0.5)))
-        fx, fy = x[m] - np.float32(0.5) - np.float32(left), y[m] - np.float32(0.5) - np.float32(top)
-        for corner in range(4):
-            px, py = left + (corner & 1), top + (corner >> 1)
-            w = (fx if corner & 1 else 1 - fx) * (fy if corner >> 1 else 1 - fy)
-            if 0 <= px < width and 0 <= py < height and w > 0:
-                p = py * np.int32(width) + px
-                if accepts[p] and (depth.size == 0 or abs(z[m] - depth[p]) < tolerance):
-                    pixel[m, corner], weight[m, corner] = p, w
+            pixel[m] = -1
 
 
 @njit
@@ -191,7 +161,7 @@ def _add_box(values, chosen, pixel, total, gram):
     _, upsample, channels = values.shape
     for i in range(len(chosen)):
         for s in range(upsample):
-            p = pixel[chosen[i] * upsample + s, 0]
+            p = pixel[chosen[i] * upsample + s]
             if p >= 0:
                 gram[p, 0] += np.float32(1.0)
                 for c in range(channels):
@@ -199,27 +169,60 @@ def _add_box(values, chosen, pixel, total, gram):
 
 
 @njit
-def _add_tent(values, chosen, pixel, weight, total, gram):
-    _, upsample, channels = values.shape
+def _add_ramp(ramp, values, chosen, pixel, x, y, z, width, height, accepts, depth, tolerance, total, gram):
+    """To the pixels that contain the sub-points, and to those of the three nearest to them that accept them too."""
+    upsample = values.shape[1]
     for i in range(len(chosen)):
         for s in range(upsample):
             m = chosen[i] * upsample + s
-            a, b, c, d = weight[m, 0], weight[m, 1], weight[m, 2], weight[m, 3]
-            for corner in range(4):
-                p, w = pixel[m, corner], weight[m, corner]
-                if p >= 0:
-                    gram[p, 0] += w * w
-                    for channel in range(channels):
-                        total[p, channel] += w * values[i, s, channel]
-            if pixel[m, 0] >= 0:  # the weight of a pixel that does not take part is 0
-                gram[pixel[m, 0], 1] += a * b
-                gram[pixel[m, 0], 3] += a * c
-                gram[pixel[m, 0], 4] += a * d
-            if pixel[m, 1] >= 0:
-                gram[pixel[m, 1], 2] += b * c
-                gram[pixel[m, 1], 3] += b * d
-            if pixel[m, 2] >= 0:
-                gram[pixel[m, 2], 1] += c * d
+            p = pixel[m]
+            if p < 0:
+                continue
+            column, u, beside = _beside(x[m], ramp, width)
+            row, w, above = _beside(y[m], ramp, height)
+            q, r = p + column, p + row * np.int32(width)
+            t = r + column
+            rest, last = np.float32(1.0) - u, np.float32(1.0) - w
+            a = rest * last
+            b = u * last if beside and _accepted(q, z[m], accepts, depth, tolerance) else np.float32(0.0)
+            c = rest * w if above and _accepted(r, z[m], accepts, depth, tolerance) else np.float32(0.0)
+            d = u * w if beside and above and _accepted(t, z[m], accepts, depth, tolerance) else np.float32(0.0)
+            falling, rising = (4, 2) if column == row else (2, 4)  # of the diagonals through p and through q
+            _add(a, values, i, s, p, total, gram)
+            if b > 0:
+                _add(b, values, i, s, q, total, gram)
+                gram[min(p, q), 1] += a * b
+            if c > 0:
+                _add(c, values, i, s, r, total, gram)
+                gram[min(p, r), 3] += a * c
+                gram[min(q, r), rising] += b * c
+            if d > 0:
+                _add(d, values, i, s, t, total, gram)
+                gram[min(p, t), falling] += a * d
+                gram[min(q, t), 3] += b * d
+                gram[min(r, t), 1] += c * d
+
+
+@njit
+def _beside(x, ramp, size):
+    """The nearer pixel beside the one that contains x, as -1 or 1, the weight there, and whether it gets any."""
+    middle = np.floor(x)
+    step = np.int32(-1) if x - middle < np.float32(0.5) else np.int32(1)
+    edge = x - middle if step < 0 else middle + np.float32(1.0) - x
+    weight = max(np.float32(0.5) - edge / ramp, np.float32(0.0))
+    return step, weight, weight > 0 and 0 <= middle + step < size
+
+
+@njit
+def _accepted(pixel, z, accepts, depth, tolerance):
+    return accepts[pixel] and (depth.size == 0 or abs(z - depth[pixel]) < tolerance)
+
+
+@njit
+def _add(weight, values, i, s, pixel, total, gram):
+    gram[pixel, 0] += weight * weight
+    for c in range(values.shape[2]):
+        total[pixel, c] += weight * values[i, s, c]
 
 
 @njit
@@ -262,7 +265,7 @@ def normalise(total, gram, fresh_key, out):
 
 @njit
 def stencil(gram, width, height, out):
-    """Gram matrix of the pixels' unit rows as padded planes out[4, h + 2, w + 2]; returns its largest row sum.
+    """Gram matrix of the pixels' unit rows as padded planes out[4, h + 2, w + 2].
 
     out[0], [1], [2], [3] at a pixel: its product with the pixel at (0, 1), (1, -1), (1, 0), (1, 1) from it.
     """
@@ -277,21 +280,40 @@ def stencil(gram, width, height, out):
                     other = gram[oy * width + ox, 0]
                     if other > 0:
                         out[i, y + 1, x + 1] = gram[y * width + x, i + 1] / np.sqrt(squared * other)
-    largest = np.float32(0.0)
+
+
+@njit
+def begin(total, gram, z, ridge, slack, planes, start, diagonal, out):
+    """The padded start and diagonal of `chebyshev`, and out[C, h, w], the map where pixels do not overlap.
+
+    R is max(ridge, a - slack), a the sum of a pixel's products with its neighbours. Returns the largest sum of a row of
+    G + R, and the frame of the pixels that overlap: first and last row and column, from 1 on.
+    """
+    channels, height, width = out.shape
+    bound, top, bottom, left, right = np.float32(0.0), height, 0, width, 0
     for y in range(1, height + 1):
         for x in range(1, width + 1):
-            row = np.float32(1.0) if gram[(y - 1) * width + x - 1, 0] > 0 else np.float32(0.0)
-            row += out[0, y, x] + out[0, y, x - 1] + out[1, y, x] + out[1, y - 1, x + 1]
-            row += out[2, y, x] + out[2, y - 1, x] + out[3, y, x] + out[3, y - 1, x - 1]
-            largest = max(largest, row)
-    return largest
+            p = (y - 1) * width + x - 1
+            around = planes[0, y, x] + planes[0, y, x - 1] + planes[1, y, x] + planes[1, y - 1, x + 1]
+            around += planes[2, y, x] + planes[2, y - 1, x] + planes[3, y, x] + planes[3, y - 1, x - 1]
+            shown = gram[p, 0] > 0
+            own = max(ridge, around - slack) if shown else np.float32(1.0)
+            scale, fresh = np.float32(1.0) / np.sqrt(gram[p, 0]) if shown else np.float32(0.0), np.sqrt(own)
+            diagonal[y, x] = own + np.float32(1.0) if shown else own
+            for c in range(channels):
+                start[c, y, x] = scale * total[p, c] + fresh * z[p, c]
+                out[c, y - 1, x - 1] = start[c, y, x] / np.sqrt(diagonal[y, x])
+            bound = max(bound, diagonal[y, x] + around)
+            if around > 0:
+                top, bottom, left, right = min(top, y), max(bottom, y), min(left, x), max(right, x)
+    return bound, top, bottom, left, right
 
 
 @njit
 def chebyshev(diagonal, planes, coefficients, scale, shift, start, out):
-    """out = sum_k c_k T_k(A) start for every channel, A = scale (G + ridge I) - shift I with spectrum in [-1, 1].
+    """out = sum_k c_k T_k(A) start for every channel, A = scale (G + R) - shift I with spectrum in [-1, 1].
 
-    start and out are padded [C, h + 2, w + 2]; diagonal, padded [h + 2, w + 2], is the diagonal of G + ridge I.
+    start and out are padded [C, h + 2, w + 2]; diagonal, padded [h + 2, w + 2], is that of G + R.
     """
     channels, height, width = start.shape
     for c in range(channels):

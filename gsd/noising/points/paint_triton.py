@@ -102,7 +102,7 @@ def paint(  # noqa: PLR0915
     points, frames, ids, stored, viewmats, Ks, accepts, depth, total, gram,
     place_key: tl.uint64, parent_key: tl.uint64, child_key: tl.uint64, own, fresh, near, tolerance, K, width, height,
     N: tl.constexpr, NP: tl.constexpr, V: tl.constexpr, C: tl.constexpr, B: tl.constexpr,
-    DEPTH: tl.constexpr, STORED: tl.constexpr, TENT: tl.constexpr,
+    DEPTH: tl.constexpr, STORED: tl.constexpr, RAMP: tl.constexpr, PRODUCTS: tl.constexpr,
 ):  # fmt: skip
     """As paint_kernels.paint, for B points of N sub-points per program; NP is the power of 2 from N on."""
     k = tl.program_id(0) * B + tl.arange(0, B)
@@ -128,15 +128,18 @@ def paint(  # noqa: PLR0915
         front = some & (cz > near) & (u > -1) & (w > -1) & (u < width + 1) & (w < height + 1)
         u, w = tl.where(front, u, 0.0), tl.where(front, w, 0.0)
         surface, allowed = depth + v * area, accepts + v * area
-        sums, products = total + v * area * C, gram + v * area * (5 if TENT else 1)
-        if TENT:
+        sums, products = total + v * area * C, gram + v * area * PRODUCTS
+        column, row = tl.floor(u).to(tl.int32), tl.floor(w).to(tl.int32)
+        p, g = _seen(allowed, surface, column, row, cz, front, width, height, tolerance, DEPTH)
+        if RAMP > 0:
             left, top = tl.floor(u - 0.5), tl.floor(w - 0.5)
-            fx, fy = u - 0.5 - left, w - 0.5 - top
+            fx = tl.minimum(tl.maximum((u - left - 1.0) / RAMP + 0.5, 0.0), 1.0)
+            fy = tl.minimum(tl.maximum((w - top - 1.0) / RAMP + 0.5, 0.0), 1.0)
             i, j = left.to(tl.int32), top.to(tl.int32)
-            p0, g0 = _seen(allowed, surface, i, j, cz, front, width, height, tolerance, DEPTH)
-            p1, g1 = _seen(allowed, surface, i + 1, j, cz, front, width, height, tolerance, DEPTH)
-            p2, g2 = _seen(allowed, surface, i, j + 1, cz, front, width, height, tolerance, DEPTH)
-            p3, g3 = _seen(allowed, surface, i + 1, j + 1, cz, front, width, height, tolerance, DEPTH)
+            p0, g0 = _seen(allowed, surface, i, j, cz, g, width, height, tolerance, DEPTH)
+            p1, g1 = _seen(allowed, surface, i + 1, j, cz, g, width, height, tolerance, DEPTH)
+            p2, g2 = _seen(allowed, surface, i, j + 1, cz, g, width, height, tolerance, DEPTH)
+            p3, g3 = _seen(allowed, surface, i + 1, j + 1, cz, g, width, height, tolerance, DEPTH)
             a, b = tl.where(g0, (1 - fx) * (1 - fy), 0.0), tl.where(g1, fx * (1 - fy), 0.0)
             c, d = tl.where(g2, (1 - fx) * fy, 0.0), tl.where(g3, fx * fy, 0.0)
             _add(products + p0 * 5, a * a, g0)
@@ -150,9 +153,7 @@ def paint(  # noqa: PLR0915
             _add(products + p1 * 5 + 3, b * d, g1)
             _add(products + p2 * 5 + 1, c * d, g2)
         else:
-            column, row = tl.floor(u).to(tl.int32), tl.floor(w).to(tl.int32)
-            p0, g0 = _seen(allowed, surface, column, row, cz, front, width, height, tolerance, DEPTH)
-            _add(products + p0, tl.full([B, NP], 1.0, tl.float32), g0)
+            _add(products + p * PRODUCTS, tl.full([B, NP], 1.0, tl.float32), g)
         for channel in tl.static_range(C):
             if STORED:
                 value = tl.load(stored + (k[:, None] * N + s[None, :]) * C + channel, some, 0.0)
@@ -161,13 +162,13 @@ def paint(  # noqa: PLR0915
                 drawn = normal(child_bits, number)
                 mean = tl.sum(tl.where(some, drawn, 0.0), 1) / N
                 value = own * normal(parent_bits[:, None], number) + fresh * (drawn - mean[:, None])
-            if TENT:
+            if RAMP > 0:
                 _add(sums + p0 * C + channel, a * value, g0)
                 _add(sums + p1 * C + channel, b * value, g1)
                 _add(sums + p2 * C + channel, c * value, g2)
                 _add(sums + p3 * C + channel, d * value, g3)
             else:
-                _add(sums + p0 * C + channel, value, g0)
+                _add(sums + p * C + channel, value, g)
 
 
 @triton.jit(do_not_specialize=["key"])

@@ -10,7 +10,7 @@ from gsd.geometry import correspond, geometry_at, orbit, project, sample
 from gsd.noising.check.reference import cameras, render, surface
 from gsd.noising.consistent import Consistent
 from gsd.noising.lattice import Lattice
-from gsd.noising.points.background import MARGIN, background, before_cube, cells, cells_torch, sides
+from gsd.noising.points.background import background, before_cube, cells, cells_torch, sides
 from gsd.random import Stream
 
 WHOLE = torch.tensor([[[1.0, 0, 0, -9]] * 4], dtype=torch.float64)  # a view that sees every direction
@@ -30,12 +30,12 @@ def test_the_cells_in_view_are_those_whose_centres_are(radius):
     everything, directions = cells(WHOLE, 60)
     assert len(everything.unique()) == 6 * 60**2
     coords, z = project(directions, looking)
-    inside = (coords > -MARGIN + 1e-3).all(-1) & (coords < 24 + MARGIN - 1e-3).all(-1) & (z > 0)
+    inside = (coords > 1e-3).all(-1) & (coords < 24 - 1e-3).all(-1) & (z > 0)
     assert set(everything[inside.any(0)].tolist()) <= set(ids.tolist())
     assert len(ids) == len(ids.unique())
     if radius is None:
         coords, z = project(points, looking)
-        assert ((coords > -MARGIN - 1e-3).all(-1) & (coords < 24 + MARGIN + 1e-3).all(-1) & (z > 0)).any(0).all()
+        assert ((coords > -1e-3).all(-1) & (coords < 24 + 1e-3).all(-1) & (z > 0)).any(0).all()
 
 
 @pytest.mark.parametrize("radius", [None, 4.0])

@@ -63,7 +63,7 @@ def painted(twin, cloud, cams, kernel, depth, accepts, channels=3, stored=None):
     return canvas
 
 
-@pytest.mark.parametrize("kernel", ["box", "tent"])
+@pytest.mark.parametrize("kernel", ["box", "trapezoid", "tent"])
 @pytest.mark.parametrize(("count", "upsample"), [(0, 3), (1, 600), (700, 1), (3000, 5)])
 def test_painting_equals_its_twin(kernel, count, upsample):
     cams = cameras(0.0, 5.0, 100.0, elevation=20.0, size=24)
@@ -128,13 +128,22 @@ def test_tent_by_hand():
     assert pixel[0].tolist() == [5, 6, 9, 10]
     assert torch.allclose(weight[0], torch.tensor([0.0625, 0.1875, 0.1875, 0.5625]))
     accepts = torch.ones(1, 1, 4, 4, dtype=torch.bool)
-    accepts.view(-1)[10] = False
-    assert place([[0.0, 0.25, -0.25]], "tent", accepts)[0][0].tolist() == [5, 6, 9, -1]
+    accepts.view(-1)[5] = False
+    assert place([[0.0, 0.25, -0.25]], "tent", accepts)[0][0].tolist() == [-1, 6, 9, 10]
+    accepts.view(-1)[10] = False  # which contains it
+    assert place([[0.0, 0.25, -0.25]], "tent", accepts)[0][0].tolist() == [-1, -1, -1, -1]
     assert place([[0.0, -1.9, 1.9]], "tent")[0][0].tolist() == [-1, -1, -1, 0]  # at the border: one pixel is left
 
 
+def test_trapezoid_by_hand():
+    pixel, weight = place([[0.0, 0.25, -0.1], [0.0, 0.5, -0.5]], "trapezoid")  # at (2.25, 2.1), and amid its pixel
+    assert pixel.tolist() == [[-1, 6, -1, 10], [10, -1, -1, -1]]
+    assert torch.allclose(weight[0, 1::2], torch.tensor([0.3, 0.7]))
+    assert weight[1].tolist() == [1, 0, 0, 0]
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("kernel", ["box", "tent"])
+@pytest.mark.parametrize("kernel", ["box", "trapezoid", "tent"])
 def test_cuda_equals_cpu(kernel):
     cams = cameras(0.0, 5.0, size=24)
     cloud, everywhere = scattered(400, 2), torch.ones(2, 1, 24, 24, dtype=torch.bool)
