@@ -40,7 +40,7 @@ METHODS = {
     **{f"guidance {name}": (f"guidance={name}", *PLAIN) for name in ("sjc", "csd", "nfsd", "ism", "sdi", "vsd")},
     **{
         f"noising {name}": (f"noising={name}", "loss=none")
-        for name in ("nearest", "bilinear", "split_nearest", "integral", "lattice")
+        for name in ("paper", "nearest", "bilinear", "split_nearest", "integral", "lattice")
     },
 }
 NEED_NETWORK = ("guidance vsd", "usual sds")  # which the menagerie is not

@@ -135,7 +135,7 @@ def world(overrides: Sequence[str]) -> list[str]:
     """What all runs have; another prior or representation lacks some of these settings."""
     gaussians = sweeps.typed(overrides).get("representation", "gaussians") == "gaussians"
     variants = () if janus.another_prior(overrides) else ONE_VARIANT
-    settings = sweeps.typed([*WORLD, *variants, *(janus.EARLIER if gaussians else ()), *overrides])
+    settings = janus.former(sweeps.typed([*WORLD, *variants, *(janus.EARLIER if gaussians else ()), *overrides]))
     return [f"{key}={value}" for key, value in settings.items()]
 
 

@@ -37,7 +37,7 @@ from gsd.results import markdown
 from gsd.tools.noising_check import configured
 from gsd.types import Geometry
 
-SETTINGS = ("noising=paper", "noising.cells=0")
+SETTINGS = ("noising=paper", "noising.cells=0", "noising.kernel=box")
 CHANNELS, SIDE = 4, 10  # of the maps; pixels of the frame
 COLOURS = {"cmap": "RdBu_r", "vmin": -2.5, "vmax": 2.5}
 

@@ -38,6 +38,7 @@ from gsd.tools.noising_check import configured
 from gsd.tools.run_sights import sights
 from gsd.types import Cameras, Geometry
 
+ALONE = "noising.upsample=9 noising.cells=0 noising.kernel=box"  # alone, and a pixel is a sum of those in it
 ROWS = [
     "random: noising=random",
     "bilinear warping: noising=bilinear",
@@ -45,11 +46,12 @@ ROWS = [
     "2D integral (Chang): noising=integral",
     "2D integral (Deng): noising=integral noising.algorithm=deng",
     "split nearest: noising=split_nearest",
-    "3D as printed (eq. 7, 8): noising=consistent noising.upsample=9 noising.cells=0 noising.normalization=eq7_8",
-    "3D as in the text: noising=consistent noising.upsample=9 noising.cells=0 noising.normalization=sentence",
-    "3D consistent, points in a ball (paper): noising=paper noising.cells=0",
-    "3D consistent, points along the surface: noising=consistent noising.upsample=9 noising.cells=0",
-    "3D consistent, points and cells (default): noising=consistent",
+    f"3D as printed (eq. 7, 8): noising=consistent {ALONE} noising.normalization=eq7_8",
+    f"3D as in the text: noising=consistent {ALONE} noising.normalization=sentence",
+    "3D consistent, points in a ball (paper): noising=paper noising.cells=0 noising.kernel=box",
+    f"3D consistent, points along the surface: noising=consistent {ALONE}",
+    "3D consistent, points and cells: noising=consistent noising.kernel=box",
+    "3D consistent, trapezoid kernel (default): noising=consistent",
     "3D consistent, tent kernel: noising=consistent noising.kernel=tent",
     "lattice: noising=lattice",
     "lattice, tent kernel: noising=lattice noising.kernel=tent",

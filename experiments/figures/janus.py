@@ -29,7 +29,7 @@ from typing import Any
 
 import janus_report
 import sweeps
-from outcomes import AXES, MENAGERIE, Outcome, among, outcome, read, write
+from outcomes import AXES, FORMER, MENAGERIE, Outcome, among, outcome, read, write
 
 from gsd.errors import GsdError
 from gsd.menagerie import load
@@ -70,10 +70,15 @@ REGIMES = {
 
 def command(method: str, regime: str, scale: float, overrides: Sequence[str]) -> list[str]:
     """The settings of a run, with as many steps as make prior calls equal: STEPS of two views without guidance."""
-    settings = sweeps.typed([*SMALL, *method.split(), *regime.split(), *overrides])
+    settings = former(sweeps.typed([*SMALL, *method.split(), *regime.split(), *overrides]))
     calls = int(settings.get("camera.views", 2)) * (1 if scale == 1 else 2)  # per step
     settings["steps"] = str(int(sweeps.typed(overrides).get("steps", STEPS)) * 2 // calls)
     return [f"{key}={value}" for key, value in settings.items()]
+
+
+def former(settings: dict[str, str]) -> dict[str, str]:
+    """With the kernel of the published runs, where there is one and none is named."""
+    return dict([FORMER]) | settings if settings.get("noising") == "consistent" else settings
 
 
 def seeds(text: str) -> range:

@@ -17,6 +17,7 @@ from gsd.results.outcome import shares
 from gsd.results.runs import Run
 
 AXES = {"bias": "prior.view_bias", "words": "prior.view_words", "scale": "guidance.guidance_scale"}
+FORMER = ("noising.kernel", "box")  # the default when the published runs were made, which name no kernel
 MENAGERIE = "menagerie"  # the prior that alone has a setting for how strongly view words bind
 
 
@@ -76,9 +77,8 @@ def outcome(run: Run, regimes: Sequence[str], everywhere: Sequence[str]) -> Outc
     """Of a run; `everywhere`: keys of settings that name no method."""
     typed, found = run.typed, run.summary
     at = {name: float(typed[key]) for name, key in AXES.items() if key in typed}
-    settings = {
-        key: value for key, value in typed.items() if key not in {*everywhere, *AXES.values(), "steps", "prior"}
-    }
+    unnamed = {*everywhere, *AXES.values(), "steps", "prior"}
+    settings = {key: value for key, value in typed.items() if key not in unnamed and (key, value) != FORMER}
     method, regime = _parted(settings, regimes)
     return Outcome(
         method=method,

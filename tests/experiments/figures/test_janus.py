@@ -179,6 +179,18 @@ def test_every_setting_has_equal_prior_calls():
     }
 
 
+def test_methods_have_the_kernel_of_the_published_runs_and_do_not_name_it(tmp_path):
+    kernels = {
+        name: sweeps.typed(janus.command(janus.METHODS[name], "", 1.0, [])).get("noising.kernel")
+        for name in ("SDS", "GSD", "3D noise, tent", "lattice")
+    }
+    assert kernels == {"SDS": None, "GSD": "box", "3D noise, tent": "tent", "lattice": None}
+    typed = ("prompt=an owl", "prior.view_bias=4", "guidance.guidance_scale=1", *NOISE.split())
+    for kernel, method in (("box", NOISE), ("trapezoid", f"{NOISE} noising.kernel=trapezoid")):
+        folder = launch(tmp_path / kernel, *SMALL, "steps=1", *typed, f"noising.kernel={kernel}")
+        assert outcomes.outcome(Run(folder), REGIMES, [*sweeps.typed(SMALL), "prompt", "seed"]).method == method
+
+
 def test_what_is_launched_is_what_was_asked_for(monkeypatch):
     """Two methods at two scales: a sweep each over the biases, words and animals."""
     launched = []
