@@ -18,6 +18,7 @@ from gsd.errors import GsdError, gathered
 from gsd.geometry import turntable
 from gsd.identity import EVERY, of_settings
 from gsd.particles import Particles
+from gsd.prompting.parts.words import check_led
 from gsd.protocols import (
     Adapts,
     AsksPrior,
@@ -201,7 +202,7 @@ def _light_parts(cfg: DictConfig) -> tuple[Context, _Light]:
     sigma = make(cfg.sigma, "sigma", context, Sigma)
     prompting = make(cfg.prompting, "prompting", context, Prompting)
     if extremes(guidance.view_scale) != (0, 0):
-        prompting(camera(Stream(cfg.seed, "camera"))).opposite_view()  # refuses texts without view words
+        check_led(prompting)
     return context, _Light(camera, prompting, sigma, guidance, noising, losses, loggers, viewer)
 
 

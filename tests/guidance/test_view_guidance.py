@@ -223,6 +223,21 @@ def test_away_from_plain_a_side_without_a_name_is_led_too():
     assert float(found["plain"].norm()) > 0.1
 
 
+@pytest.mark.parametrize(
+    ("prompting", "told"),
+    [
+        ("prompting=view_dependent", True),
+        ("prompting=perp_neg", True),
+        ("prompting=interpolated", False),
+        ("prompting=perp_neg prompting.sides=named", False),
+        ("prompting=view_dependent prompting.away_from=plain", False),
+    ],
+)
+def test_sides_that_it_does_not_lead_are_told(prompting, told, caplog):
+    build(quick(*prompting.split(), "guidance.view_scale=2"))
+    assert ("leaves the sides to the prior's bias" in caplog.text) is told
+
+
 def test_view_words_are_needed_and_cameras_contradict_them(tmp_path):
     late = "guidance.view_scale={kind: step, values: [0, 1], at: [500]}"
     with pytest.raises(GsdError, match=r"set prompting=interpolated, .* or guidance.view_scale=0"):
