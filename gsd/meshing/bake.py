@@ -19,7 +19,7 @@ from gsd.meshing.views import colours
 from gsd.types import PointCloud
 
 SIDE = 1024  # texels of a square texture
-FACES = 12_000  # of a textured mesh: detail is in the texture, and charts of all faces would take most of a minute
+FACES = 8_000  # of a textured mesh: detail is in the texture, and charts of all faces would take most of a minute
 
 Painter = Callable[[Float[Tensor, "N 3"], Float[Tensor, "N 3"]], Float[Tensor, "N 3"]]
 

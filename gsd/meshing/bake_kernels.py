@@ -75,33 +75,37 @@ def reach_out(corners, reach, face, weights):
 
 @njit
 @no_type_check
-def blend(points, outward, viewmat, K, seen, tolerance, total, weight):
+def blend(points, outward, P, seen, tolerance, total, weight):
     """Add what one view shows of each point; see `gsd.meshing.views.blend_torch`.
 
-    seen is interleaved, (H, W, 5): red, green, blue, depth, alpha.
+    P is K times the upper three rows of the viewmat: from the world to pixels times camera-space z. seen is
+    interleaved, (H, W, 5): red, green, blue, depth, alpha.
     """
     height, width, _ = seen.shape
-    value = np.empty(5, np.float32)
     for n in range(len(points)):
-        frontal = -(viewmat[2, 0] * outward[n, 0] + viewmat[2, 1] * outward[n, 1] + viewmat[2, 2] * outward[n, 2])
+        frontal = -(P[2, 0] * outward[n, 0] + P[2, 1] * outward[n, 1] + P[2, 2] * outward[n, 2])
         if not frontal > 0:
             continue
         x, y, z = points[n]
-        z_camera = viewmat[2, 0] * x + viewmat[2, 1] * y + viewmat[2, 2] * z + viewmat[2, 3]
-        u = viewmat[0, 0] * x + viewmat[0, 1] * y + viewmat[0, 2] * z + viewmat[0, 3]
-        v = viewmat[1, 0] * x + viewmat[1, 1] * y + viewmat[1, 2] * z + viewmat[1, 3]
-        column = K[0, 0] * u / z_camera + K[0, 2] - np.float32(0.5)
-        row = K[1, 1] * v / z_camera + K[1, 2] - np.float32(0.5)
+        z_camera = P[2, 0] * x + P[2, 1] * y + P[2, 2] * z + P[2, 3]
+        column = (P[0, 0] * x + P[0, 1] * y + P[0, 2] * z + P[0, 3]) / z_camera - np.float32(0.5)
+        row = (P[1, 0] * x + P[1, 1] * y + P[1, 2] * z + P[1, 3]) / z_camera - np.float32(0.5)
         if not (0 <= column < width - 1 and 0 <= row < height - 1):
             continue
         i, j = int(row), int(column)
-        down, across = row - i, column - j
-        for k in range(5):
-            above = seen[i, j, k] + across * (seen[i, j + 1, k] - seen[i, j, k])
-            below = seen[i + 1, j, k] + across * (seen[i + 1, j + 1, k] - seen[i + 1, j, k])
-            value[k] = above + down * (below - above)
-        if abs(z_camera - value[3]) < tolerance:
-            strength = frontal**2 * min(max(value[4], np.float32(0)), np.float32(1)) ** 4
+        down, across = row - np.float32(i), column - np.float32(j)
+        if abs(z_camera - bilinear(seen, i, j, 3, down, across)) < tolerance:
+            alpha = bilinear(seen, i, j, 4, down, across)
+            strength = frontal**2 * min(max(alpha, np.float32(0)), np.float32(1)) ** 4
             for k in range(3):
-                total[n, k] += strength * value[k]
+                total[n, k] += strength * bilinear(seen, i, j, k, down, across)
             weight[n] += strength
+
+
+@njit
+@no_type_check
+def bilinear(seen, i, j, k, down, across):
+    """Channel k between the four pixels from row i and column j on."""
+    above = seen[i, j, k] + across * (seen[i, j + 1, k] - seen[i, j, k])
+    below = seen[i + 1, j, k] + across * (seen[i + 1, j + 1, k] - seen[i + 1, j, k])
+    return above + down * (below - above)

@@ -82,8 +82,7 @@ def _fused(views: list[View], low: Float[Tensor, " 3"], spacing: float, count: l
             fuse(
                 low.numpy(),
                 np.float32(spacing),
-                cameras.viewmats[0].contiguous().numpy(),
-                cameras.Ks[0].contiguous().numpy(),
+                (cameras.Ks[0] @ cameras.viewmats[0, :3]).numpy(),
                 show.depth[0, 0].contiguous().numpy(),
                 solid.numpy(),
                 np.float32(TRUNCATION * spacing),

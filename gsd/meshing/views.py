@@ -18,7 +18,7 @@ from gsd.meshing.progress import tracked
 from gsd.types import Cameras, Render
 
 ELEVATIONS = (-30.0, 0.0, 20.0, 45.0, 70.0)  # degrees
-AZIMUTHS = 24
+AZIMUTHS = 12
 PIXELS = 384
 COARSE, SKIP = 96, 5  # pixels of the pictures that find out where the object is, and one in how many views has one
 SOLID = 0.5  # alpha above which a pixel shows the object
@@ -94,8 +94,7 @@ def colours(
             blend(
                 points.numpy(),
                 outward.numpy(),
-                cameras.viewmats[0].contiguous().numpy(),
-                cameras.Ks[0].contiguous().numpy(),
+                (cameras.Ks[0] @ cameras.viewmats[0, :3]).numpy(),
                 seen[0].permute(1, 2, 0).contiguous().numpy(),
                 np.float32(tolerance),
                 total.numpy(),
