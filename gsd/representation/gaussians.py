@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from gsd.backend.adam import Adam
 from gsd.errors import GsdError
-from gsd.geometry import NEAR, project, sample
+from gsd.geometry import NEAR, in_bounds, project, sample
 from gsd.protocols import Representation
 from gsd.random import Stream
 from gsd.ranges import Fraction
@@ -29,7 +29,8 @@ from gsd.schedule import Rate, Schedule, Within, at
 from gsd.types import Cameras, Context, PointCloud, Render, Scene
 
 SH_C0 = 0.28209479177387814  # the constant basis function
-EMPTY = 0.05  # a pixel with less alpha shows nothing of the object
+SOLID = 0.3  # alpha above which a pixel shows the object when haze is carved away
+MOST = 0.8  # of the pictures that hold a Gaussian of the object have it in such a pixel
 ROUND = 1e-5  # a Gaussian whose log-scales differ by no more has no direction that float32 could tell
 FLAT = 0.2  # thickness of a new Gaussian on a surface, as a fraction of its width
 NEIGHBOURS = 3  # a new Gaussian is as large as the mean distance to so many
@@ -44,7 +45,7 @@ class Gaussians(nn.Module, Representation):
     The scene is rendered over `background`, or for a fraction `random_background` of the training steps over one random
     colour for each group of views (None: what suits the prior). `context.densifier` (a member of conf/densify, or None)
     grows and prunes; ids stay with their Gaussians. After the last step those fainter than `min_opacity` are removed,
-    and those apart from the object (0: none), which no view shows but viewers frame. backend: auto is gsplat on CUDA,
+    and those that hover beside the object (0: none): haze, which viewers frame. backend: auto is gsplat on CUDA,
     or triton where gsplat cannot be compiled, and the CPU rasteriser elsewhere.
     """
 
@@ -157,16 +158,19 @@ class Gaussians(nn.Module, Representation):
 
     @torch.no_grad()
     def finish(self, seen: Sequence[Cameras]) -> None:
-        """Gaussians whose centre no view sees on the object get no gradient that would move or fade them."""
+        """The views of the last steps carve the object out of the haze around it. What hovers there has too little
+        gradient to be moved or faded, and many views see it in front of the object."""
         if self.min_opacity > 0:
             self._keep(self.params["opacity_logits"].sigmoid() >= self.min_opacity)
-            self._keep(torch.stack([self._on_object(cameras) for cameras in seen]).any(0))
+            framed, on_object = (torch.stack(x).sum(0) for x in zip(*map(self._found, seen), strict=True))
+            self._keep((framed > 0) & (on_object >= MOST * framed))
 
-    def _on_object(self, cameras: Cameras) -> Bool[Tensor, " N"]:
-        """Whose centre lies, in some view, in a pixel that is not almost empty."""
+    def _found(self, cameras: Cameras) -> tuple[Int64[Tensor, " N"], Int64[Tensor, " N"]]:
+        """In how many views the centre of each lies in the picture, and in how many there in a pixel of the object."""
         image, z = project(self.params["means"], cameras)
         alpha = sample(self.render(cameras).alpha, image[:, None], "nearest")[:, 0, 0]
-        return ((alpha > EMPTY) & (z > NEAR)).any(0)
+        framed = in_bounds(image, cameras.height, cameras.width) & (z > NEAR)
+        return framed.sum(0), (framed & (alpha > SOLID)).sum(0)
 
     def _keep(self, rows: Bool[Tensor, " N"]) -> None:
         """All of them if there are none: an empty scene helps nobody."""

@@ -1,5 +1,7 @@
 """Learning rates follow the scene's own steps; backgrounds and the end of a run leave no fog."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from launch import SMALL
@@ -83,6 +85,19 @@ def test_gaussians_apart_from_the_object_go_and_no_view_changes():
         lost = alpha - scene.render(cameras).alpha
         assert lost.max() < 0.05
         assert (lost[alpha > 0.5] == 0).all()
+
+
+def test_haze_beside_the_object_goes_though_some_views_see_it_in_front():
+    """Two at the object's height, out of it to the front and to the left; half of the views see one of them before it.
+    Views of another thing, in which the object is out of the picture, say nothing."""
+    scene = _scene(opacity=0.95)
+    _set(scene, "means", slice(9), [[0.65, 0.0, 0.0], [0.0, 0.65, 0.0], *[[0.0, 0.0, 0.08 * k] for k in range(-3, 4)]])
+    _set(scene, "log_scales", slice(9), -1.8)
+    _set(scene, "opacity_logits", slice(2), -2.0)
+    aside = AROUND[0].viewmats.clone()
+    aside[:, 0, 3] += 5.0
+    scene.finish([*AROUND, replace(AROUND[0], viewmats=aside)])
+    assert scene.ids.tolist() == [2, 3, 4, 5, 6, 7, 8]
 
 
 def test_the_end_of_a_run_removes_them():
