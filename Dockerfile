@@ -5,7 +5,7 @@ ARG TORCH_BUILD=cpu
 ARG EXTRAS=viewer
 
 RUN apt-get update \
-    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends git make python3 python3-venv \
+    && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends git make python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
 # A checkout with its .git, so that a run's summary names the commit.
