@@ -38,7 +38,7 @@ class Viser(Viewer):
         context: Context,
         host: str = "127.0.0.1",
         port: Annotated[int, Interval(ge=1, le=65535)] | None = None,
-        cost: Fraction = 0.05,
+        cost: Fraction = 0.04,
         paused: bool = False,
         pixels: Pixels = 64,
         hosts: tuple[str, ...] = (),
