@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,10 +16,9 @@ from gsd.backend.device import pick_device
 from gsd.check import check, chosen
 from gsd.config import Part, make, options
 from gsd.errors import GsdError, gathered
-from gsd.geometry import turntable
+from gsd.geometry import orbit, turntable
 from gsd.identity import EVERY, of_settings
 from gsd.particles import Particles
-from gsd.prompting.parts.words import check_led
 from gsd.protocols import (
     Adapts,
     AsksPrior,
@@ -202,8 +202,27 @@ def _light_parts(cfg: DictConfig) -> tuple[Context, _Light]:
     sigma = make(cfg.sigma, "sigma", context, Sigma)
     prompting = make(cfg.prompting, "prompting", context, Prompting)
     if extremes(guidance.view_scale) != (0, 0):
-        check_led(prompting)
+        _check_led(prompting)
     return context, _Light(camera, prompting, sigma, guidance, noising, losses, loggers, viewer)
+
+
+def _check_led(prompting: Prompting) -> None:
+    """What view guidance needs of texts: view words, and of a side view that its opposite is another.
+
+    Raises:
+        GsdError: for texts without view words.
+    """
+    azimuth, elevation, radius, fov = torch.tensor([[90.0], [0.0], [2.0], [40.0]])
+    told = prompting(orbit(azimuth, elevation, radius, fov, 8, 8))
+    opposite = told.opposite_view()
+    same = (told.texts, told.others) == (opposite.texts, opposite.others)
+    if same and (told.blend is None or opposite.blend is None or torch.equal(told.blend, opposite.blend)):
+        logging.getLogger("gsd").warning(
+            "gsd: seen from the side the text's opposite is the text itself (%s), so view guidance leaves the sides to "
+            "the prior's bias; set prompting.away_from=plain with twice the guidance.view_scale, or "
+            "prompting=interpolated, which names the sides.",
+            told.texts[0],
+        )
 
 
 def make_init(cfg: DictConfig, context: Context) -> Init:

@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 import pytest
 import torch
+from hypothesis import settings
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # before triton is first imported
@@ -21,6 +22,8 @@ from typecheck import spare_jaxtyping
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+settings.register_profile("machines that are busy", deadline=None)
+settings.load_profile("machines that are busy")
 pytest_plugins = ["browser", "programs"]
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = [p for p in (ROOT / "gsd").rglob("*.py") if p.name != "__init__.py"]

@@ -33,13 +33,13 @@ def _plain(value):
 
 
 def test_every_step_is_shown_with_its_pictures_and_records(alone, tmp_path, script):
-    seen, lines = [], []
+    seen, lines, sizes = [], [], []
 
     def look(display):
         shown = display.shown
         seen.append({name: picture.shape for name, picture in shown.pictures.items()})
         lines.extend(shown.records)
-        assert shown.scene.splats().means.shape == (150, 3)
+        sizes.append(shown.scene.splats().means.shape)
 
     script(on_show=look)
     before = Scripted.finished
@@ -49,6 +49,8 @@ def test_every_step_is_shown_with_its_pictures_and_records(alone, tmp_path, scri
     assert seen == [dict.fromkeys(("rgb", "depth", "alpha", "noise", "gradient"), (2, 16, 16, 3))] * 6
     whole = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert lines == whole
+    assert sizes[:5] == [(150, 3)] * 5
+    assert sizes[5] <= (150, 3)  # less what is removed at the end
     assert Scripted.finished == before + 1
 
 

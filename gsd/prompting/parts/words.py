@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from typing import Literal
 
 import torch
 
 from gsd.errors import GsdError
-from gsd.geometry import orbit
-from gsd.protocols import Prompting
 from gsd.types import Condition
 
 AwayFrom = Literal["opposite", "plain"]  # what view guidance leads away from
@@ -62,22 +59,3 @@ def led_away_from(kind: AwayFrom, prompt: str, opposite: Condition) -> Condition
         return opposite
     views = len(opposite.texts)
     return Condition((prompt,) * views, turned=torch.zeros(views))
-
-
-def check_led(prompting: Prompting) -> None:
-    """What view guidance needs of texts: view words, and of a side view that its opposite is another.
-
-    Raises:
-        GsdError: for texts without view words.
-    """
-    azimuth, elevation, radius, fov = torch.tensor([[90.0], [0.0], [2.0], [40.0]])
-    told = prompting(orbit(azimuth, elevation, radius, fov, 8, 8))
-    opposite = told.opposite_view()
-    same = (told.texts, told.others) == (opposite.texts, opposite.others)
-    if same and (told.blend is None or opposite.blend is None or torch.equal(told.blend, opposite.blend)):
-        logging.getLogger("gsd").warning(
-            "gsd: seen from the side the text's opposite is the text itself (%s), so view guidance leaves the sides to "
-            "the prior's bias; set prompting.away_from=plain with twice the guidance.view_scale, or "
-            "prompting=interpolated, which names the sides.",
-            told.texts[0],
-        )
