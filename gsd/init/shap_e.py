@@ -18,6 +18,8 @@ from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.errors import GsdError
 from gsd.init.parts.cloud import Growing
 from gsd.init.parts.sampled import FRONT, CloudCache, placed
+from gsd.meshing.scatter import scattered
+from gsd.meshing.texture import to_srgb
 from gsd.protocols import Init
 from gsd.random import Stream
 from gsd.ranges import Count, Few, Length, Strength, Yaw
@@ -80,28 +82,16 @@ class ShapE(Init):
             raise GsdError(
                 f"Shap-E found no surface for {self.prompt!r}; try another seed or prompt, {OTHERWISE}."
             ) from error
-        rgb = torch.stack([mesh.vertex_channels[k] for k in "RGB"], -1)
-        return _scattered(mesh.verts.float().cpu(), mesh.faces.cpu(), _srgb(rgb.float().cpu()), self.points, rng)
+        rgb = torch.stack([mesh.vertex_channels[k] for k in "RGB"], -1).float().cpu()  # linear
+        return _on_surface(mesh.verts.float().cpu(), mesh.faces.cpu(), to_srgb(rgb.clamp(0, 1)), self.points, rng)
 
 
-def _scattered(
+def _on_surface(
     vertices: Float[Tensor, "N 3"], faces: Int[Tensor, "F 3"], rgb: Float[Tensor, "N 3"], count: int, rng: Stream
 ) -> PointCloud:
     """Points drawn evenly over the triangles, colours interpolated."""
-    generator = rng.sub("scatter").generator()
-    a, b, c = vertices[faces].unbind(1)
-    area = torch.linalg.cross(b - a, c - a).norm(dim=-1)
-    chosen = faces[torch.multinomial(area, count, replacement=True, generator=generator)]
-    u, v = torch.rand(2, count, 1, generator=generator)
-    root = u.sqrt()
-    weights = torch.stack([1 - root, root * (1 - v), root * v], 1)  # uniform in the triangle
-    return PointCloud((weights * vertices[chosen]).sum(1), (weights * rgb[chosen]).sum(1).clamp(0, 1))
-
-
-def _srgb(linear: Float[Tensor, "N 3"]) -> Float[Tensor, "N 3"]:
-    """diffusers hands out linear colours; renders and clouds are sRGB."""
-    linear = linear.clamp(0, 1)
-    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    on = scattered(vertices, faces, count, rng.sub("scatter").generator())
+    return PointCloud(on.xyz, (on.weights[..., None] * rgb[faces[on.face]]).sum(1).clamp(0, 1))
 
 
 def _locate(model: str, variant: str | None) -> Path:

@@ -17,7 +17,7 @@ from gsd.errors import GsdError, reason
 from gsd.meshing.bake import nearest_colour, painted
 from gsd.meshing.mesh import WORLD_TO_Y_UP, TexturedMesh, decimated
 from gsd.meshing.scatter import scattered
-from gsd.meshing.texture import read
+from gsd.meshing.texture import read, to_srgb
 from gsd.types import PointCloud
 
 Up = Literal["y", "z"]
@@ -96,7 +96,7 @@ def load_mesh(path: Path, up: Up | None = None) -> LoadedMesh:
 
 
 def _say_what_is_grey(parts: list[_Part], path: Path) -> None:
-    grey, total = (sum(len(part.faces) for part in parts if part.rgb is None or all_) for all_ in (False, True))
+    grey, total = sum(len(part.faces) for part in parts if part.rgb is None), sum(len(part.faces) for part in parts)
     if grey:
         which = "no colours" if grey == total else f"{grey} of {total} faces without colours"
         logging.getLogger("gsd").warning("gsd: %s has %s (of vertices, faces or a material): grey.", path, which)
@@ -144,7 +144,7 @@ def _colours(body: Any, linear: bool) -> tuple[np.ndarray | None, np.ndarray | N
     visual, faces = body.visual, body.faces
     if visual.kind in ("vertex", "face"):
         values = _unit(visual.vertex_colors)[faces] if visual.kind == "vertex" else _unit(visual.face_colors)[:, None]
-        return np.broadcast_to(_srgb(values) if linear else values, (len(faces), 3, 3)), None, None
+        return np.broadcast_to(_srgb(values, linear), (len(faces), 3, 3)), None, None
     if visual.kind != "texture":
         return None, None, None
     material = visual.material
@@ -155,7 +155,7 @@ def _colours(body: Any, linear: bool) -> tuple[np.ndarray | None, np.ndarray | N
     rgb = np.ones((len(faces), 3, 3)) if factor is None else np.broadcast_to(_unit(factor), (len(faces), 3, 3))
     if "color" in visual.vertex_attributes:
         rgb = rgb * _unit(visual.vertex_attributes["color"])[faces]
-    rgb = _srgb(rgb) if linear else rgb
+    rgb = _srgb(rgb, linear)
     if image is None or visual.uv is None:
         return rgb, None, None
     uv = np.asarray(visual.uv, np.float64)[:, :2]
@@ -169,8 +169,8 @@ def _unit(values: Any) -> np.ndarray:
     return np.clip(values / top, 0, 1)
 
 
-def _srgb(linear: np.ndarray) -> np.ndarray:
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
+def _srgb(values: np.ndarray, linear: bool) -> np.ndarray:
+    return to_srgb(torch.from_numpy(values)).numpy() if linear else values
 
 
 def _float(values: Any) -> Tensor:

@@ -19,8 +19,8 @@ class ViewDependent(Prompting):
     """The prompt with ", front/side/back/overhead view" by the camera's angles (DreamFusion, section 3.2).
 
     The words leave open whether an object seen from the side looks left or right. So "side view" is its own opposite,
-    as "overhead view" is, and view guidance acts on front and back views alone, unless it leads away
-    from the plain prompt.
+    as "overhead view" is, and view guidance acts on front and back views alone, unless it leads away from the plain
+    prompt.
     """
 
     context: Context

@@ -4,7 +4,8 @@ from pretrained import random_shap_e
 
 from gsd.errors import GsdError
 from gsd.init.parts import sampled
-from gsd.init.shap_e import ShapE, _scattered, _srgb
+from gsd.init.shap_e import ShapE, _on_surface
+from gsd.meshing.texture import to_linear, to_srgb
 from gsd.random import Stream
 from gsd.types import Context, PointCloud
 
@@ -45,7 +46,7 @@ def test_a_random_pipeline_gives_a_cloud_that_is_sampled_once(tmp_path, monkeypa
 def test_points_are_spread_over_the_triangles():
     vertices = torch.tensor([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [5, 0, 0], [6, 0, 0], [5, 3, 0]])
     faces = torch.tensor([[0, 1, 2], [3, 4, 5]])
-    cloud = _scattered(vertices, faces, vertices.clamp(0, 1), 4000, RNG)
+    cloud = _on_surface(vertices, faces, vertices.clamp(0, 1), 4000, RNG)
     large = cloud.xyz[:, 0] >= 5
     assert abs(large.float().mean() - 0.75) < 4 * (0.75 * 0.25 / 4000) ** 0.5
     inside = cloud.xyz[~large]
@@ -57,7 +58,9 @@ def test_colours_are_those_of_the_screen():
     from diffusers.pipelines.shap_e.renderer import _convert_srgb_to_linear
 
     values = torch.linspace(0, 1, 50)[:, None].expand(-1, 3)
-    assert torch.allclose(_srgb(_convert_srgb_to_linear(values)), values, atol=1e-4)
+    linear = _convert_srgb_to_linear(values)
+    assert torch.allclose(to_srgb(linear), values, atol=1e-4)
+    assert torch.allclose(to_linear(values), linear, atol=1e-4)
 
 
 def test_refusals(tmp_path, monkeypatch):

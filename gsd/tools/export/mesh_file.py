@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.meshing.mesh import WORLD_TO_Y_UP, Mesh, TexturedMesh
+from gsd.meshing.texture import to_linear
 
 LINEAR, MIPMAPS, TO_EDGE = 9729, 9987, 33071  # of glTF, as of OpenGL: filters, no repetition
 VERTICES, INDICES = 34962, 34963  # what a buffer is used for
@@ -95,5 +96,4 @@ def _finished(tree: dict[str, Any]) -> None:
 
 def _linear_16_bit(srgb: Float[Tensor, "N 3"]) -> np.ndarray:
     """RGBA, since the values of an attribute must begin at multiples of 4 bytes."""
-    linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-    return np.pad((65535 * linear).round().numpy().astype(np.uint16), ((0, 0), (0, 1)), constant_values=65535)
+    return np.pad((65535 * to_linear(srgb)).round().numpy().astype(np.uint16), ((0, 0), (0, 1)), constant_values=65535)

@@ -119,6 +119,17 @@ def test_another_prior_has_no_settings_of_the_menagerie(monkeypatch):
     assert settings["guidance.view_scale"] == "2"
 
 
+def test_no_theory_is_told_of_texts_that_do_not_name_the_side():
+    runs = [
+        outcomes.Outcome("5 g", name, 8.0, seed, 0, 1, 25, 5, 1200) for name in ("a pug", "a pig") for seed in (0, 1)
+    ]
+    ((named,), (unnamed,)) = cure.goals(runs), cure.goals(runs, named_sides=False)
+    assert named.pop("theory: back") == "yes"
+    assert float(named.pop("theory: sides off by")) > 0
+    assert unnamed.pop("theory: back") == unnamed.pop("theory: sides off by") == ""
+    assert named == unnamed
+
+
 def test_theory_says_where_the_back_is_seen_and_how_far_sides_are_off():
     """Side views are off by 45 degrees where words and bias are alike."""
     at = outcomes.Setting(8.0, 4.0, 7.5, "")

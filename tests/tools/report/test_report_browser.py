@@ -255,7 +255,7 @@ def test_the_gaussians_of_a_run_look_as_its_turntable(page, shown):
     first = imageio.mimread(page.parent / name / "turntable.mp4")[0]
     difference = np.abs(np.asarray(drawn, np.float32) - first).mean()
     assert difference < 12  # of 255: another rasteriser, and the film's compression
-    assert np.abs(255.0 - first).mean() > 24  # it is not that both are white
+    assert np.abs(255.0 - first).mean() > 24  # twice what they may differ: not both are white
 
 
 def test_configs_show_what_differs(shown):
