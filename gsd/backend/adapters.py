@@ -28,20 +28,14 @@ def attach(network: Any, name: str, rank: int, key: int) -> dict[str, nn.Paramet
     return params
 
 
-def active(network: nn.Module) -> list[str]:
-    """The adapters that count now."""
-    return sorted({name for layer in _adapted(network) if not layer.disable_adapters for name in layer.active_adapters})
+def switch(network: nn.Module, on: bool) -> None:
+    """Let the adapters count; off, the network is what it was, bit for bit."""
+    for layer in adapted(network):
+        layer.enable_adapters(on)
 
 
-def switch(network: nn.Module, names: list[str]) -> None:
-    """Let these adapters count and no others; without any, the network is what it was, bit for bit."""
-    for layer in _adapted(network):
-        layer.enable_adapters(bool(names))
-        if names:
-            layer.set_adapter(names)
-
-
-def _adapted(network: nn.Module) -> list[Any]:
+def adapted(network: nn.Module) -> list[Any]:
+    """The layers that carry adapters."""
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     return [layer for layer in network.modules() if isinstance(layer, BaseTunerLayer)]

@@ -20,6 +20,7 @@ from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
 from gsd.prior.parts.captions import COLOURS, ViewBias, background_words, with_background, with_bias
 from gsd.prior.parts.disentangle import Disentangle, Disentangled
 from gsd.prior.parts.latent import Latent, fits, number_type
+from gsd.prior.parts.lora import lora_files, merge_lora
 from gsd.prior.parts.noise_schedule import NoiseSchedule, schedule_in
 from gsd.prior.parts.semantic_code import Code, SemanticCode
 from gsd.prior.parts.text import Embeddings
@@ -33,6 +34,7 @@ class Found(NamedTuple):
     code: Code | None
     dtype: torch.dtype
     compiled: bool
+    lora: list[Path]
     folder: Path
     schedule: NoiseSchedule
 
@@ -73,9 +75,11 @@ class StableDiffusion(Latent):
     name_background  whether texts end in the nearest colour's name ("red background") where scenes lie over another
                  colour than white
     semantic_code  {file: FILE, strength: 0.3}: 3DFuse's token and LoRA of the prompt's object (gsd semantic-code)
+    lora         files of LoRA weights (.safetensors), which are merged into the UNet; what they have for the text
+                 encoder is left out
 
-    Raises GsdError for a checkpoint that is missing, incomplete, of another kind or pickled, for half precision on a
-    CPU, and when the GPU's memory is too small.
+    Raises GsdError for a checkpoint or a LoRA that is missing, incomplete, of another kind or pickled, for half
+    precision on a CPU, and when the GPU's memory is too small.
     """
 
     def __init__(
@@ -95,9 +99,10 @@ class StableDiffusion(Latent):
         view_bias: ViewBias | None = None,
         name_background: bool = False,
         semantic_code: SemanticCode | None = None,
+        lora: list[str] | None = None,
     ) -> None:
-        code, self.dtype, self.compiled, folder, schedule = self.find(
-            context, model, variant, dtype, compile, semantic_code
+        code, self.dtype, self.compiled, files, folder, schedule = self.find(
+            context, model, variant, dtype, compile, semantic_code, lora
         )
         self.view_bias, self.name_background = view_bias, name_background
         self.device = context.device
@@ -108,6 +113,8 @@ class StableDiffusion(Latent):
 
         self.network = self._load_unet(folder / "unet", variant, attention)
         vae = self._load(AutoencoderKL, folder / "vae", variant)
+        if files:
+            merge_lora(_pipeline_around(self.network), self.network, files)
         if code is not None:
             code.merge(self.network)
         if self.compiled:
@@ -130,14 +137,15 @@ class StableDiffusion(Latent):
         dtype: str,
         compile: Literal["auto"] | bool,
         semantic_code: SemanticCode | None,
+        lora: list[str] | None,
         **others: Any,
     ) -> Found:
         """What is read before any weights are; `others` are the options that decide on nothing of it."""
         code = None if semantic_code is None else Code(semantic_code, context.prompt)
         number, on_gpu = number_type(dtype, context.device), context.device.type == "cuda"
         compiled = _compiles(on_gpu if compile == "auto" else compile, on_gpu, demanded=compile is True)
-        folder = locate(model, variant)
-        return Found(code, number, compiled, folder, schedule_in(folder, model))
+        files, folder = lora_files(lora), locate(model, variant)
+        return Found(code, number, compiled, files, folder, schedule_in(folder, model))
 
     def network_class(self) -> Any:
         """What loads the UNet, by diffusers' `from_pretrained`."""
@@ -220,6 +228,14 @@ def _compiles(wanted: bool, on_gpu: bool, demanded: bool) -> bool:
     if demanded and lacks:
         raise GsdError(f"prior.compile=true needs {lacks}, or set prior.compile=false.")
     return wanted and not lacks
+
+
+def _pipeline_around(unet: Any) -> Any:
+    """A pipeline of diffusers whose loader reads LoRA files for a UNet of Stable Diffusion."""
+    from diffusers import StableDiffusionPipeline
+
+    others = ("vae", "text_encoder", "tokenizer", "scheduler", "safety_checker", "feature_extractor")
+    return StableDiffusionPipeline(unet=unet, **dict.fromkeys(others), requires_safety_checker=False)
 
 
 def _check_channels(unet: Any, vae: Any, model: str) -> None:

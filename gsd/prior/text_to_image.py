@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import logging
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,13 +22,12 @@ from gsd.prior.families import FAMILIES, FamilyName
 from gsd.prior.families.family import States
 from gsd.prior.parts.autoencoder import Autoencoder, resolution_of
 from gsd.prior.parts.latent import Latent, fits, number_type
+from gsd.prior.parts.lora import lora_files, merge_lora
 from gsd.prior.parts.noise_schedule import NoiseSchedule, schedule_in
 from gsd.prior.parts.quantized import in_8_bit, quantized_encoders
 from gsd.prior.parts.text_states import TextStates
 from gsd.ranges import Few, Fraction, Pixels, Strength
 from gsd.types import Condition, Context
-
-OF_TEXTS = ("text_encoder", "lora_te")  # how weights of a LoRA for text encoders are called: diffusers', kohya's
 
 
 class Found(NamedTuple):
@@ -57,7 +55,7 @@ class TextToImage(Latent):
     text_encoder     device | cpu: where the text encoders run, the largest of which have billions of parameters
     text_encoder_bits  8: the weights of T5 or Gemma are read into 8-bit integers by the package torchao, a half of the
                      memory of fp16 and a quarter of that of a CPU's fp32; null: as they are
-    lora             files of LoRA weights (.safetensors), which are added to the network; what they have for text
+    lora             files of LoRA weights (.safetensors), which are merged into the network; what they have for text
                      encoders is left out
     embedded_guidance  scale that a guidance-distilled network (FLUX.1-dev) is asked to imitate; others ignore it
     encode_chunk     images encoded at a time; with more, activations are recomputed in the backward pass
@@ -91,8 +89,9 @@ class TextToImage(Latent):
         self.schedule = found.schedule.to(self.device)
         self.family = FAMILIES[found.pipeline.kind]
         self.network = self._load(self.family.network, self.dtype)
-        for number, file in enumerate(found.lora):
-            self._add_lora(file, f"user{number}")
+        if found.lora:
+            unneeded = (part for part in self.pipeline.parts if part.startswith(("text_encoder", "tokenizer")))
+            merge_lora(self._pipeline(self.dtype, *unneeded), self.network, found.lora)
         vae = self._load("vae", self.dtype)
         if vae.config.get("force_upcast"):
             vae = vae.float()
@@ -118,7 +117,7 @@ class TextToImage(Latent):
     ) -> Found:
         """What is read before any weights are; `others` are the options that decide on nothing of it."""
         auto = "bf16" if dtype == "auto" and context.device.type == "cuda" else dtype
-        number, files = number_type(auto, context.device), [_lora_file(name) for name in lora or []]
+        number, files = number_type(auto, context.device), lora_files(lora)
         pipeline = locate_pipeline(model, variant, FAMILIES, family)
         quantized = quantized_encoders(pipeline) if text_encoder_bits else []
         if files:
@@ -162,30 +161,6 @@ class TextToImage(Latent):
                 use_safetensors=True,
                 local_files_only=True,
                 **options,
-            )
-
-    def _add_lora(self, file: Path, name: str) -> None:
-        """Those of its weights that are for the network, by the pipeline's own reader, which knows several layouts."""
-        from safetensors.torch import load_file
-
-        unneeded = (part for part in self.pipeline.parts if part.startswith(("text_encoder", "tokenizer")))
-        pipe = self._pipeline(self.dtype, *unneeded)
-        with loading(file):
-            weights = load_file(file)
-        for_texts = [key for key in weights if key.startswith(OF_TEXTS)]
-        for key in for_texts:
-            del weights[key]
-        if weights:
-            with loading(file):
-                pipe.load_lora_weights(weights, adapter_name=name)
-        if name not in getattr(self.network, "peft_config", {}):
-            has = "weights for text encoders alone" if for_texts and not weights else "no weights for this network"
-            raise GsdError(f"prior.lora={file} has {has}; give a LoRA for the network of a {self.pipeline.kind}.")
-        if for_texts:
-            logging.getLogger("gsd").warning(
-                "gsd: prior.lora=%s changes the text encoders too, which gsd does not do; its weights for the network "
-                "are taken.",
-                file,
             )
 
     @torch.no_grad()
@@ -237,11 +212,3 @@ class TextToImage(Latent):
         if condition.others is None or condition.blend is None:
             return texts
         return self.family.blend(texts, self.states(condition.others), condition.blend)
-
-
-def _lora_file(name: str) -> Path:
-    file = Path(name).expanduser()
-    if file.suffix != ".safetensors" or not file.is_file():
-        what = "no such file" if file.suffix == ".safetensors" else "not a .safetensors file"
-        raise GsdError(f"prior.lora={name}: {what}; give LoRA weights for the network as .safetensors.")
-    return file

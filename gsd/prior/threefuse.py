@@ -65,10 +65,11 @@ class ThreeFuse(StableDiffusion):
         view_bias: ViewBias | None = None,
         name_background: bool = False,
         semantic_code: SemanticCode | None = None,
+        lora: list[str] | None = None,
     ) -> None:
         folder, its_variant = _locate_both(controlnet, model, variant)
         network = (variant, resolution, dtype, attention, encode_chunk, compile, channels_last)
-        told = (None, view_bias, name_background, semantic_code)
+        told = (None, view_bias, name_background, semantic_code, lora)
         super().__init__(context, model, *network, guidance_scale, random_background, *told)
         from diffusers import ControlNetModel
 

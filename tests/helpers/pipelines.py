@@ -1,5 +1,6 @@
 """A Stable Diffusion pipeline with random weights, small enough to make in a second."""
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -112,6 +113,19 @@ def random_controlnet(folder: Path, unet, seed=0, variant=None):
     torch.nn.init.normal_(controlnet.controlnet_cond_embedding.conv_out.weight, std=0.5)
     controlnet.save_pretrained(folder, variant=variant)
     return controlnet
+
+
+def random_lora(file: Path, network, kind="unet", seed=0, targets=("to_q", "to_v")) -> dict[str, torch.Tensor]:
+    """A LoRA for the network, with weights that change it, as diffusers saves one. Returns what is in the file."""
+    from peft import LoraConfig, get_peft_model_state_dict, inject_adapter_in_model
+    from safetensors.torch import save_file
+
+    torch.manual_seed(seed)
+    adapter = LoraConfig(r=2, lora_alpha=2, init_lora_weights=False, target_modules=list(targets))
+    trained = inject_adapter_in_model(adapter, copy.deepcopy(network))
+    weights = {f"{kind}.{key}": value.contiguous() for key, value in get_peft_model_state_dict(trained).items()}
+    save_file(weights, file)
+    return weights
 
 
 RESNET = {

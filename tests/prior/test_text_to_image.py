@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 import torch
 from families import MAKERS, flux, random_family
-from pipelines import edit, random_pipeline, relative
+from pipelines import edit, random_lora, random_pipeline, relative
 from virtual_cuda import CUDA, virtual_cuda
 
 from gsd.backend.checkpoint import OTHERS
@@ -286,22 +286,27 @@ def test_a_lora_that_was_trained_with_the_text_encoders(folders, kohya, tmp_path
 
 
 @pytest.mark.parametrize("name", ["sdxl", "sd3", "flux", "sana"])
-def test_lora_of_the_user(folders, name, tmp_path):
-    """As the pipeline's own loader applies it."""
-    from peft import LoraConfig, get_peft_model_state_dict
-
+def test_lora_files_of_the_user_are_added(folders, name, tmp_path):
+    """As the pipeline's own loader applies them, both at once."""
     folder, pipe = folders[name]
     kind = "unet" if name == "sdxl" else "transformer"
-    network = random_family(name, tmp_path / "trained").components[kind]
-    network.add_adapter(LoraConfig(r=2, lora_alpha=2, init_lora_weights=False, target_modules=["to_q", "to_v"]))
-    type(pipe).save_lora_weights(tmp_path, **{f"{kind}_lora_layers": get_peft_model_state_dict(network)})
-    (file,) = tmp_path.glob("*.safetensors")
+    files = {adapter: tmp_path / f"{adapter}.safetensors" for adapter in ("one", "other")}
+    for seed, file in enumerate(files.values()):
+        random_lora(file, pipe.components[kind], kind, seed)
     x, sigma = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5)), torch.tensor([2.0])
-    plain, adapted = _prior(folder), _prior(folder, lora=[str(file)])
-    before, after = (each.denoise(x, sigma, Condition((PROMPT,))) for each in (plain, adapted))
-    assert relative(after, before) > 1e-4
-    plain.network = network.eval()
-    assert relative(after, plain.denoise(x, sigma, Condition((PROMPT,)))) < 1e-5
+
+    def seen(prior):
+        return prior.denoise(x, sigma, Condition((PROMPT,)))
+
+    plain, single, both = (_prior(folder, lora=[*map(str, list(files.values())[:n])]) for n in range(3))
+    before, one, after = map(seen, (plain, single, both))
+    assert relative(one, before) > 1e-4
+    assert relative(after, one) > 1e-4
+    theirs = type(pipe)(**pipe.components | {kind: plain.network})
+    for adapter, file in files.items():
+        theirs.load_lora_weights(str(file), adapter_name=adapter)
+    theirs.set_adapters(list(files))
+    assert relative(after, seen(plain)) < 1e-5
 
 
 @pytest.mark.parametrize(
@@ -392,7 +397,7 @@ def test_what_small_files_tell_is_refused_before_anything_is_loaded(folders, cas
 
 
 def test_a_lora_of_a_family_that_takes_none_is_refused_before_anything_is_loaded(folders, tmp_path, monkeypatch):
-    (file := tmp_path / "lora.safetensors").touch()
+    random_lora(file := tmp_path / "lora.safetensors", folders["sdxl"][1].unet)
     monkeypatch.setattr(TextToImage, "_load", None)
     with pytest.raises(GsdError, match=r"a PixArtSigmaPipeline of diffusers takes no LoRA; set prior.lora=null"):
         _prior(folders["pixart"][0], lora=[str(file)])
@@ -453,13 +458,8 @@ def test_8_bit_is_refused_where_it_is_for_nothing_or_torchao_is_missing(folders,
 
 
 def test_a_lora_of_the_user_stays_beside_that_of_vsd(folders, tmp_path):
-    from peft import LoraConfig, get_peft_model_state_dict
-
     folder, pipe = folders["sd3"]
-    network = random_family("sd3", tmp_path / "trained").components["transformer"]
-    network.add_adapter(LoraConfig(r=2, lora_alpha=2, init_lora_weights=False, target_modules=["to_q", "to_v"]))
-    type(pipe).save_lora_weights(tmp_path, transformer_lora_layers=get_peft_model_state_dict(network))
-    (file,) = tmp_path.glob("*.safetensors")
+    random_lora(file := tmp_path / "lora.safetensors", pipe.transformer, "transformer")
     x, sigma = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(5)), torch.tensor([2.0])
 
     def seen():

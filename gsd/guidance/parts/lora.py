@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from gsd.backend.adapters import active, attach, switch
+from gsd.backend.adapters import attach, switch
 from gsd.random import Stream
 from gsd.types import Cameras, Condition
 
@@ -63,27 +63,26 @@ class Lora:
 
     def __init__(self, prior: HasNetwork, rank: int, camera: bool, rng: Stream) -> None:
         self.prior, network = prior, prior.network
-        self.kept = active(network)  # the user's, which stay
         self.params = attach(network, ADAPTER, rank, rng.key())
         self.camera: Any = None
         self.pose: Float[Tensor, "V 16"] | None = None  # of the cameras of the network's next call
         if camera:
             self.camera = _joined(network, rng.sub("camera"), self._add_camera).to(prior.device)
             self.params |= {f"camera.{name}": p for name, p in self.camera.named_parameters()}
-        switch(network, self.kept)
+        switch(network, False)
 
     @contextmanager
     def on(self, pose: Float[Tensor, "V 16"] | None = None) -> Iterator[None]:
         """Switch the adapters on; inside, gradients reach their parameters. pose: what the network is told of the
         cameras of its V views."""
         network = self.prior.network
-        switch(network, [*self.kept, ADAPTER])
+        switch(network, True)
         self.pose = pose
         try:
             yield
         finally:
             self.pose = None
-            switch(network, self.kept)
+            switch(network, False)
 
     def _add_camera(self, module: nn.Module, given: Any, time: Tensor) -> Tensor:
         return time if self.pose is None else time + self.camera(self.pose).to(time.dtype)
