@@ -101,6 +101,7 @@ class PointCloud:
     rgb: Float[Tensor, "N 3"]  # [0, 1]
     whole: dict[str, Any] | None = None  # state of a scene of the run's own kind, of which these are the points
     normals: Float[Tensor, "N 3"] | None = None  # of the surface, unit length, on either side of it
+    splats: Any | None = None  # a `gsd.rasterizer.ply.Splats` that Gaussians start as, in the place of round ones
 
 
 @dataclass(frozen=True)

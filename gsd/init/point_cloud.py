@@ -11,7 +11,7 @@ import torch
 from gsd.errors import GsdError
 from gsd.init.parts.cloud import Growing
 from gsd.init.parts.cloud_file import READERS, Points
-from gsd.init.parts.placing import put
+from gsd.init.parts.placing import put, put_splats
 from gsd.protocols import Init
 from gsd.random import Stream
 from gsd.ranges import Length, Yaw
@@ -21,13 +21,17 @@ GREY = 0.5
 
 
 class PointCloudFile(Init):
-    """Points from a file: .ply (vertex x y z, optional red green blue) or .npz (xyz [N, 3], optional rgb [N, 3]).
+    """Points from a file: .ply (vertex x y z, optional red green blue) or .npz (xyz [N, 3], optional rgb [N, 3]; or
+    what Point-E saves: coords, R, G, B).
 
-    Files of Gaussians are read too (means, colour and opacity; the scene.ply of a run), and what Point-E saves (.npz
-    with coords, R, G, B). Colours are 0 to 255 if stored as integers (0 to 65535 as uint16), else 0 to 1, and may be
-    called r g b or diffuse_red ...; where there are none, grey is taken and that is said. The cloud is turned by `yaw`
-    degrees about the z axis, then centred and scaled so that its farthest point lies `radius` (world units) from the
-    origin; radius null keeps its place and size. grow: noisy point growing.
+    Of a file of Gaussians (.ply, as INRIA's 3D Gaussian splatting and the scene.ply of a run) the points are the means
+    of those that can be seen. If it has their sizes, rotations, opacities and colours, representation=gaussians starts
+    as all of them; with `grow`, at the points.
+
+    Colours are 0 to 255 if stored as integers (0 to 65535 as uint16), else 0 to 1, and may be called r g b or
+    diffuse_red ...; where there are none, grey is taken and that is said. The cloud is turned by `yaw` degrees about
+    the z axis, then centred and scaled so that its farthest point lies `radius` (world units) from the origin; radius
+    null keeps its place and size. grow: noisy point growing.
     """
 
     light = True
@@ -47,8 +51,10 @@ class PointCloudFile(Init):
         return READERS[self.path.suffix.lower()](self.path)
 
     def _normalised(self, points: Points) -> PointCloud:
-        xyz = put(points.xyz, self.path, self.radius, self.yaw)
-        return PointCloud(xyz, self._coloured(points.rgb, len(points.xyz)))
+        xyz, splats = put(points.xyz, self.path, self.radius, self.yaw), None
+        if points.splats is not None and points.seen is not None:
+            splats = put_splats(points.splats, points.seen, self.path, self.radius, self.yaw)
+        return PointCloud(xyz, self._coloured(points.rgb, len(points.xyz)), splats=splats)
 
     def _coloured(self, rgb: np.ndarray | None, count: int) -> torch.Tensor:
         if rgb is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,8 @@ WORLD_TO_FILE = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0
 QUAT_TO_FILE = torch.tensor([0.5, 0.5, 0.5, -0.5])  # the same rotation, wxyz
 SH_C0 = 0.28209479177387814  # the constant spherical harmonic: rgb = 0.5 + SH_C0 f_dc
 REST = (0, 9, 24, 45)  # columns f_rest, by the degree of the harmonics
+BASE, SCALE, ROT = ([f"{name}_{i}" for i in range(count)] for name, count in (("f_dc", 3), ("scale", 3), ("rot", 4)))
+WHOLE = frozenset(["x", "y", "z", "opacity", *BASE, *SCALE, *ROT])  # columns of every file of the layout
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,11 @@ def described(s: Splats, comments: list[str]) -> PlyData:
     columns = {
         **_columns("xyz", s.means),
         **_columns(["nx", "ny", "nz"], torch.zeros_like(s.means)),
-        **_columns([f"f_dc_{i}" for i in range(3)], s.sh[:, 0]),
+        **_columns(BASE, s.sh[:, 0]),
         **_columns([f"f_rest_{i}" for i in range(3 * (coefficients - 1))], rest),
         "opacity": s.opacity_logits,
-        **_columns([f"scale_{i}" for i in range(3)], s.log_scales),
-        **_columns([f"rot_{i}" for i in range(4)], torch.nn.functional.normalize(s.quats, dim=-1)),
+        **_columns(SCALE, s.log_scales),
+        **_columns(ROT, torch.nn.functional.normalize(s.quats, dim=-1)),
     }
     table = np.empty(count, dtype=[(name, "<f4") for name in columns])
     for name, values in columns.items():
@@ -74,7 +76,11 @@ def load_ply(path: Path) -> Splats:
 
     Raises GsdError for a damaged file, a missing column, coefficients of no whole degree, numbers that are not finite.
     """
-    columns = vertices(path)
+    return splats_of(vertices(path), path)
+
+
+def splats_of(columns: Mapping[str, np.ndarray], path: Path) -> Splats:
+    """`load_ply` of a file whose columns have been read."""
 
     def stack(wanted: Sequence[str]) -> Float[Tensor, "N K"]:
         absent = [n for n in wanted if n not in columns]
@@ -90,13 +96,13 @@ def load_ply(path: Path) -> Splats:
         raise GsdError(
             f"{path}: it has {count} columns f_rest; {', '.join(map(str, REST))} are those of degrees 0 to 3."
         )
-    dc = stack([f"f_dc_{i}" for i in range(3)])[:, None]
+    dc = stack(BASE)[:, None]
     rest = stack([f"f_rest_{i}" for i in range(count)]) if count else None
     higher = dc[:, :0] if rest is None else rest.unflatten(1, (3, -1)).transpose(1, 2)
     in_file = Splats(
         means=stack("xyz"),
-        quats=stack([f"rot_{i}" for i in range(4)]),
-        log_scales=stack([f"scale_{i}" for i in range(3)]),
+        quats=stack(ROT),
+        log_scales=stack(SCALE),
         opacity_logits=stack(["opacity"])[:, 0],
         sh=torch.cat([dc, higher], 1),
     )

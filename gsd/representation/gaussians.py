@@ -40,8 +40,9 @@ class Gaussians(nn.Module, Representation):
     """N Gaussians with means, quats (wxyz), log-scales, opacity logits and spherical harmonics of `sh_degree`.
 
     Adam with one learning rate a parameter, each a number or schedule, all of them times `decay`; opacity in (0, 1),
-    initial value `opacity`. Initial colours are those of the points, or `grey` for all. Schedules count the scene's own
-    steps, of which particles have fewer than the run.
+    initial value `opacity`. Initial colours are those of the points, or `grey` for all. Where points come with
+    Gaussians (`PointCloud.splats`), the scene starts as these, with their own opacities. Schedules count the scene's
+    own steps, of which particles have fewer than the run.
     The scene is rendered over `background`, or for a fraction `random_background` of the training steps over one random
     colour for each group of views (None: what suits the prior). `context.densifier` (a member of conf/densify, or None)
     grows and prunes; ids stay with their Gaussians. After the last step those fainter than `min_opacity` are removed,
@@ -84,9 +85,9 @@ class Gaussians(nn.Module, Representation):
         assert context.points is not None
         points = context.points
         if grey is not None:
-            points = replace(points, rgb=torch.full_like(points.rgb, grey))
+            points = _greyed(points, grey)
         self.params = nn.ParameterDict(_start(points, sh_degree, opacity)).to(context.device)
-        self.ids = torch.arange(len(context.points.xyz), device=context.device)
+        self.ids = torch.arange(len(self.params["means"]), device=context.device)
         groups = [{"params": [p], "name": name, "lr": 0.0} for name, p in self.params.items()]
         self.optimizer = Adam(groups, eps=1e-15, betas=(0.9, 0.99))
         self.info: dict[str, Any] = {}
@@ -214,7 +215,9 @@ class Gaussians(nn.Module, Representation):
 
 def _start(points: PointCloud, sh_degree: int, opacity: float) -> dict[str, nn.Parameter]:
     """Round Gaussians on the points, as large as the mean distance to their nearest neighbours; flat ones on a surface
-    whose normals are known."""
+    whose normals are known; or the Gaussians that the points come with."""
+    if points.splats is not None:
+        return _taken_over(points.splats, sh_degree)
     count = len(points.xyz)
     xyz = points.xyz.double().numpy()
     distances, _ = cKDTree(xyz).query(xyz, k=min(NEIGHBOURS + 1, count), workers=1)
@@ -233,6 +236,22 @@ def _start(points: PointCloud, sh_degree: int, opacity: float) -> dict[str, nn.P
         "opacity_logits": nn.Parameter(torch.full((count,), math.log(opacity / (1 - opacity)))),
         "sh": nn.Parameter(sh),
     }
+
+
+def _taken_over(splats: Splats, sh_degree: int) -> dict[str, nn.Parameter]:
+    """Harmonics above `sh_degree` are left out, and those that are missing up to it are 0."""
+    params = {name: nn.Parameter(value.clone()) for name, value in vars(splats).items()}
+    sh = torch.zeros(len(splats.means), (sh_degree + 1) ** 2, 3)
+    shared = min(sh.shape[1], splats.sh.shape[1])
+    sh[:, :shared] = splats.sh[:, :shared]
+    return params | {"sh": nn.Parameter(sh)}
+
+
+def _greyed(points: PointCloud, grey: float) -> PointCloud:
+    splats = points.splats
+    if splats is not None:
+        splats = replace(splats, sh=torch.full_like(splats.sh[:, :1], (grey - 0.5) / SH_C0))
+    return replace(points, rgb=torch.full_like(points.rgb, grey), splats=splats)
 
 
 def _towards(normals: Float[Tensor, "N 3"]) -> Float[Tensor, "N 4"]:

@@ -13,12 +13,11 @@ import numpy as np
 from numpy.lib import format as npy
 
 from gsd.errors import GsdError, reason
-from gsd.rasterizer.ply import SH_C0, WORLD_TO_FILE
+from gsd.rasterizer.ply import BASE, SH_C0, WHOLE, WORLD_TO_FILE, Splats, splats_of
 from gsd.rasterizer.ply_file import vertices
 
 SEEN = 0.1  # opacity below which a Gaussian is no point of the scene
 MOST = 100_000_000  # points: more do not fit into the memory of a run
-BASE = ("f_dc_0", "f_dc_1", "f_dc_2")  # base colours of Gaussians
 RGB = (("red", "green", "blue"), ("r", "g", "b"), ("diffuse_red", "diffuse_green", "diffuse_blue"))
 OF_GAUSSIANS = {"opacity", "scale_0", "rot_0", *BASE}  # a file with one of these has their axes
 NAMES = {"xyz": ("xyz", "coords"), "rgb": ("rgb", "colors")}  # of arrays in a .npz
@@ -30,6 +29,8 @@ class Points:
 
     xyz: np.ndarray
     rgb: np.ndarray | None
+    splats: Splats | None = None  # all of a file of Gaussians
+    seen: np.ndarray | None = None  # which of them are the points
 
 
 def from_ply(path: Path) -> Points:
@@ -52,7 +53,15 @@ def from_ply(path: Path) -> Points:
         raise GsdError(
             f"{path}: of its {len(xyz)} Gaussians none can be seen (opacity above {SEEN:g}); give another file."
         )
-    return Points(xyz[seen], None if rgb is None else rgb[seen])
+    splats = splats_of(columns, path) if _whole(columns) else None
+    return Points(xyz[seen], None if rgb is None else rgb[seen], splats, seen)
+
+
+def _whole(columns: dict[str, np.ndarray]) -> bool:
+    """Whether these are Gaussians with all that makes them, whose colours are not under another name."""
+    return columns.keys() >= WHOLE and (
+        any(columns[name].any() for name in BASE) or not any(columns.keys() >= set(names) for names in RGB)
+    )
 
 
 def _colours(columns: dict[str, np.ndarray]) -> np.ndarray | None:

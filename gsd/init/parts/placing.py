@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gsd.errors import GsdError
+from gsd.geometry import rotation_matrices
 from gsd.init.parts.cloud import fitted, turned
+from gsd.rasterizer import ply
 
 NEAREST, FARTHEST = 1e-4, 1e4  # world units: sizes and places that a camera of a run can see something of
 MOST, SPOT = 0.9, 1e-5  # so many of a cloud's points may not be within such a part of its size
@@ -37,6 +41,32 @@ def put(xyz: np.ndarray, path: Path, radius: float | None, yaw: float) -> Float[
         _refuse_out_of_sight(xyz, path)
         return turned(torch.from_numpy(xyz), yaw).float()
     return fitted(turned(torch.from_numpy(unit), yaw), radius).float()
+
+
+def put_splats(
+    splats: ply.Splats, seen: Bool[np.ndarray, " N"], path: Path, radius: float | None, yaw: float
+) -> ply.Splats:
+    """All Gaussians of a file, moved as `put` moves the means of those that can be seen: turned, and their sizes scaled
+    with their distances. Rotations get the length 1.
+
+    Raises GsdError, with the name of the file, for a rotation of no length and a Gaussian larger than all that is seen.
+    """
+    half = math.radians(yaw) / 2
+    quat = torch.tensor([math.cos(half), 0.0, 0.0, math.sin(half)])
+    if not (long := splats.quats.norm(dim=1) > 0).all():
+        raise GsdError(f"{path}: the rotation of Gaussian {int(long.long().argmin())} is 0 0 0 0; write the file anew.")
+    here = ply.turned(splats, rotation_matrices(quat[None])[0], quat)
+    here = replace(here, quats=torch.nn.functional.normalize(here.quats, dim=1))
+    if radius is not None:
+        wide = here.means.double()
+        inside = wide[torch.from_numpy(seen)]
+        centred = wide - (inside.amin(0) + inside.amax(0)) / 2
+        far = float(centred[torch.from_numpy(seen)].norm(dim=1).max())
+        scale = radius / far if far > 0 else 1.0
+        here = replace(here, means=(scale * centred).float(), log_scales=here.log_scales + math.log(scale))
+    if (largest := float(here.log_scales.max())) > math.log(FARTHEST):
+        raise GsdError(f"{path}: a Gaussian of it is e^{largest:.3g} world units large; scale_0 ... are logarithms.")
+    return here
 
 
 def _refuse_a_spot(unit: np.ndarray, path: Path) -> None:
