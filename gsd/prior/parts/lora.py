@@ -11,11 +11,11 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
 
 from gsd.backend.adapters import adapted
 from gsd.backend.checkpoint import loading
@@ -67,26 +67,33 @@ def merge_lora(pipe: Any, network: Any, files: Sequence[Path]) -> None:
         GsdError: for weights of another network, numbers that are not finite, and a GPU whose memory is too small.
     """
     for file in files:
-        with loading(file):
-            weights = load_file(file)
+        with loading(file), safe_open(file, "pt") as content:
+            weights, header = load_file(file), content.metadata()
         own = {key: value for key, value in weights.items() if not key.startswith(OF_TEXTS)}
         if not all(value.isfinite().all() for value in own.values()):
             raise GsdError(f"prior.lora={file} has numbers that are not finite; copy it again, or give another file.")
-        _merge(pipe, network, own, file)
-        if len(own) < len(weights):
-            logging.getLogger("gsd").warning(
-                "gsd: prior.lora=%s changes the text encoders too, which gsd does not do; its weights for the network "
-                "are taken.",
-                file,
-            )
+        if len(own) == len(weights):
+            _merge(pipe, network, file, file)
+            continue
+        with TemporaryDirectory() as folder:
+            save_file(own, part := Path(folder) / file.name, header)
+            _merge(pipe, network, part, file)
+        logging.getLogger("gsd").warning(
+            "gsd: prior.lora=%s changes the text encoders too, which gsd does not do; its weights for the network "
+            "are taken.",
+            file,
+        )
 
 
-def _merge(pipe: Any, network: Any, weights: dict[str, Tensor], file: Path) -> None:
+def _merge(pipe: Any, network: Any, part: Path, file: Path) -> None:
+    """Merge `part`, what `file` has for the network. diffusers reads it, since only so it sees the header, where alpha
+    may stand."""
     other = f"prior.lora={file} is for another network; give a LoRA that was trained for this {type(pipe).__name__}."
+    source = {"weight_name": part.name, "use_safetensors": True, "local_files_only": True}
     try:
         with _quiet(), fits("merging prior.lora"):
-            pipe.load_lora_weights(weights, adapter_name=ADAPTER)
-            converted = pipe.lora_state_dict(weights, return_lora_metadata=True)[0]
+            pipe.load_lora_weights(str(part.parent), adapter_name=ADAPTER, **source)
+            converted = pipe.lora_state_dict(str(part.parent), return_lora_metadata=True, **source)[0]
     except (GsdError, MemoryError):
         raise
     except Exception as error:  # of many kinds, by which diffusers and peft say that shapes or names are others

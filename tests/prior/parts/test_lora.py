@@ -1,6 +1,7 @@
 """LoRA files of the user on UNets of Stable Diffusion: what diffusers makes of them, beside whatever else changes the
 network, and files that are refused. Those of other families: tests/prior/test_text_to_image.py."""
 
+import json
 import logging
 
 import pytest
@@ -26,6 +27,7 @@ from gsd.prior.threefuse import ThreeFuse
 from gsd.random import Stream
 from gsd.types import Condition, Context, Noised, PointCloud
 
+TEXT = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight"
 CAMERAS = turntable(4, 16)
 X = torch.randn(4, 4, 8, 8, generator=torch.Generator().manual_seed(0))
 SIGMA = torch.full((4,), 2.0)
@@ -111,6 +113,21 @@ def test_layouts(folder, layout, strength, tmp_path):
     assert relative(_seen(prior), _seen(plain)) < 1e-5
 
 
+def test_alpha_in_the_header(folder, tmp_path):
+    """As diffusers' training scripts write it, also where weights for the text encoder are left out."""
+    weights = load_file(folder / "one.safetensors")
+    settings = {"r": 2, "lora_alpha": 8, "target_modules": list(EVERYWHERE)}
+    header = {"lora_adapter_metadata": json.dumps({f"unet.{name}": value for name, value in settings.items()})}
+    save_file(weights, tmp_path / "scaled.safetensors", header)
+    save_file(weights | {TEXT: torch.ones(2, 16)}, tmp_path / "both.safetensors", header)
+    plain = _prior(folder)
+    _pipeline(plain.network).load_lora_weights(str(tmp_path / "scaled.safetensors"))
+    for name in ("scaled", "both"):
+        ours = _seen(_prior(tmp_path, StableDiffusion, name, model=str(folder / "plain")))
+        assert relative(ours, _seen(plain)) < 1e-5
+        assert relative(ours, _seen(_prior(folder, StableDiffusion, "one"))) > 1e-2
+
+
 def test_the_network_stays_a_plain_one(folder):
     """Nothing for torch.compile to meet, nothing to learn, and the layout in memory that was asked for."""
     plain, prior = (_prior(folder, StableDiffusion, *names, channels_last=True) for names in ((), ("one",)))
@@ -162,8 +179,7 @@ def test_vsd_learns_beside_it(folder, kind):
 
 def test_weights_for_the_text_encoder_are_left_out_with_a_warning(folder, tmp_path, caplog):
     weights = load_file(folder / "one.safetensors")
-    name = "text_encoder.text_model.encoder.layers.0.self_attn.q_proj.lora_A.weight"
-    save_file(weights | {name: torch.ones(2, 16)}, tmp_path / "both.safetensors")
+    save_file(weights | {TEXT: torch.ones(2, 16)}, tmp_path / "both.safetensors")
     with caplog.at_level(logging.WARNING, logger="gsd"):
         alone = _seen(_prior(folder, StableDiffusion, "one"))
         assert not caplog.records
