@@ -139,6 +139,7 @@ def build(cfg: DictConfig, prior: Prior | None = None) -> Experiment:
     prior = prior or make(cfg.prior, "prior", context, Prior)
     if isinstance(guidance, Adapts):
         guidance.attach(prior, Stream(cfg.seed, "guidance"))
+    light.sigma.attach(prior)
     if isinstance(prior, ReadsTexts):
         prior.prepare((*prompting.texts, *guidance.texts, *(init.texts if isinstance(init, AsksPrior) else ())))
     seeds = [_seed_of(cfg.seed, k) for k in range(cfg.particles)]

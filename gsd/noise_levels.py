@@ -23,11 +23,15 @@ def vp_sigmas() -> Float[Tensor, " 1000"]:
     return ((1 - abar) / abar).sqrt().float()
 
 
-def sigma_at(t: Float[Tensor, "*V"]) -> Float[Tensor, "*V"]:
-    """The noise level at step t in [0, 999], log-linear between whole steps."""
-    table = vp_sigmas().to(t).log()
-    below = t.clamp(0, TRAIN_STEPS - 1).floor().clamp(max=TRAIN_STEPS - 2).long()
-    return torch.lerp(table[below], table[below + 1], t.clamp(0, TRAIN_STEPS - 1) - below).exp()
+def sigma_at(t: Float[Tensor, "*V"], log_sigmas: Float[Tensor, " T"] | None = None) -> Float[Tensor, "*V"]:
+    """The noise level at step t in [0, T - 1], log-linear between whole steps.
+
+    log_sigmas: those of a schedule other than `vp_sigmas`.
+    """
+    table = vp_sigmas().to(t).log() if log_sigmas is None else log_sigmas.to(t)
+    t = t.clamp(0, len(table) - 1)
+    below = t.floor().clamp(max=len(table) - 2).long()
+    return torch.lerp(table[below], table[below + 1], t - below).exp()
 
 
 def step_at(sigma: Float[Tensor, " V"], log_sigmas: Float[Tensor, " T"] | None = None) -> Float[Tensor, " V"]:

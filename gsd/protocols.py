@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from gsd.errors import GsdError
+from gsd.noise_levels import vp_sigmas
 from gsd.random import Stream
 from gsd.schedule import Schedule, Weight
 from gsd.types import (
@@ -48,6 +49,10 @@ class Sigma(Protocol):
     @abstractmethod
     def __call__(self, cameras: Cameras, rng: Stream) -> Float[Tensor, " V"]:
         """The noise level of every view at step rng.step."""
+
+    def attach(self, prior: Prior) -> None:
+        """Before the first step: take over what the levels depend on of the run's prior."""
+        return None
 
 
 @runtime_checkable
@@ -204,6 +209,14 @@ class Prior(Protocol):
     def noise_levels(self) -> tuple[float, float]:
         """The lowest and the highest sigma of what it was made for; a sampler goes from the second to the first."""
         return 0.01, 80.0
+
+    def step_sigmas(self) -> Float[Tensor, " T"]:
+        """The noise levels between which score distillation with it goes, ascending: those of its training steps."""
+        return vp_sigmas()
+
+    def shift(self) -> float:
+        """Of a rectified flow's levels, sigma = shift t / (1 - t), towards more noise."""
+        return 1.0
 
     def denoise(
         self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"], condition: Condition

@@ -53,9 +53,10 @@ class ISM(Guidance):
             return predict(prior, x, level, [given.condition.unconditional()])[0]
 
         sigma, step = given.sigma, given.rng.step
-        before = (step_at(sigma) - at(self.interval, step)).clamp(min=0)
-        levels = [sigma_at(t) for t in grid(before, self.inversion_step)]
-        lowest = sigma_at(torch.zeros_like(sigma))[:, None, None, None]
+        table = prior.step_sigmas().to(sigma).log()
+        before = (step_at(sigma, table) - at(self.interval, step)).clamp(min=0)
+        levels = [sigma_at(t, table) for t in grid(before, self.inversion_step)]
+        lowest = sigma_at(torch.zeros_like(sigma), table)[:, None, None, None]
         x = follow(given.latents + lowest * given.noise, levels, unguided)
         target = unguided(x, levels[-1])
         x = x + (sigma - levels[-1])[:, None, None, None] * target

@@ -8,7 +8,7 @@ import torch
 
 from gsd.guidance.parts.branches import Projection, View, contrast
 from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
-from gsd.noise_levels import TRAIN_STEPS, sigma_at
+from gsd.noise_levels import step_at
 from gsd.protocols import Guidance, Prior
 from gsd.ranges import Fraction
 from gsd.schedule import Scale, at
@@ -42,11 +42,12 @@ class NFSD(Guidance):
 
     def __post_init__(self) -> None:
         self.texts = (self.unwanted,)
-        self.small = float(sigma_at(torch.tensor(TRAIN_STEPS * self.threshold)))
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
-        condition, large = given.condition, given.sigma >= self.small
+        table = prior.step_sigmas().to(given.sigma).log()
+        large = step_at(given.sigma, table).round() >= len(table) * self.threshold
+        condition = given.condition
         unwanted = tuple(text or self.unwanted for text in condition.negatives or ("",) * len(condition.texts))
         step = given.rng.step
         scale = at(self.guidance_scale, step)

@@ -13,7 +13,7 @@ from torch import Tensor
 from gsd.guidance.parts.branches import Projection, View, guide
 from gsd.guidance.parts.inversion import follow, grid
 from gsd.guidance.parts.shaping import GradientClip, Weighting, shaped
-from gsd.noise_levels import TRAIN_STEPS, sigma_at, step_at
+from gsd.noise_levels import sigma_at, step_at
 from gsd.protocols import Guidance, Prior
 from gsd.ranges import Fraction
 from gsd.schedule import Scale, Schedule, Within, at
@@ -82,10 +82,11 @@ class SDI(Guidance):
             drawn = torch.randn(z.shape, generator=draws).to(z)
             return self.eta * deviation[:, None, None, None] * drawn
 
-        t = step_at(given.sigma)
-        spacing = TRAIN_STEPS / self.inversion_steps
+        table = prior.step_sigmas().to(given.sigma).log()
+        t = step_at(given.sigma, table)
+        spacing = len(table) / self.inversion_steps
         beyond = spacing * torch.rand((), generator=rng.sub("length").generator()).to(t)
         steps = grid(t, spacing)[:-1] or [torch.zeros_like(t)]
-        levels = [sigma_at(step) for step in [*steps, (t + beyond).clamp(max=TRAIN_STEPS - 1)]]
+        levels = [sigma_at(step, table) for step in [*steps, (t + beyond).clamp(max=len(table) - 1)]]
         x = follow(z, levels, eps, noise if self.eta else None)
         return (x - z) / levels[-1][:, None, None, None], calls

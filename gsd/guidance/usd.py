@@ -14,7 +14,7 @@ from torch.nn.functional import one_hot
 
 from gsd.guidance.parts.branches import Projection, View, guide, predict
 from gsd.guidance.parts.shaping import GradientClip, Weighting, scale_at, shaped
-from gsd.noise_levels import TRAIN_STEPS, step_at
+from gsd.noise_levels import step_at
 from gsd.protocols import Guidance, Prior
 from gsd.ranges import Count, Few, Fraction
 from gsd.schedule import Scale, at
@@ -94,7 +94,8 @@ class USD(Guidance):
         eps, *of_views = predict(prior, given.x, given.sigma, [self._told(given, text) for text in self.texts])
         several = torch.stack(of_views, 1)
         q = shares(eps, several)
-        interval = (step_at(given.sigma) * (self.intervals / TRAIN_STEPS)).long().clamp(0, self.intervals - 1)
+        table = prior.step_sigmas().to(given.sigma).log()
+        interval = (step_at(given.sigma, table) * (self.intervals / len(table))).long().clamp(0, self.intervals - 1)
         r = q / self.mean[interval].clamp(min=LEAST_MEAN)
         r = r / r.sum(1, keepdim=True)
         self.moved = (r - q).abs().sum(1).mean() / 2

@@ -28,7 +28,7 @@ from torch import Tensor
 from gsd.errors import GsdError
 from gsd.geometry import orbit
 from gsd.guidance.parts.branches import predict
-from gsd.noise_levels import TRAIN_STEPS, sigma_at
+from gsd.noise_levels import sigma_at
 from gsd.protocols import Prior, Prompting
 from gsd.random import Stream
 from gsd.sampling import USUAL, sample
@@ -102,14 +102,14 @@ def hearing(
     *views, overhead = views_of(prompting)
     scale = USUAL if prior.guidance_scale is None else prior.guidance_scale
     alone = Condition((prompt,))
-    sampling = _levels(SAMPLING_STEPS, 0).tolist()
+    sampling = _levels(prior, SAMPLING_STEPS, 0).tolist()
     drawn, shares = [], []
     for number, condition in enumerate([*views, overhead, alone]):
         noise = torch.randn(pictures, *shape, generator=rng.sub(f"picture {number}").generator()).to(device)
         drawn.append(sample(prior, noise, _repeated(condition, pictures), sampling, scale))
         likelihoods = log_likelihoods(prior, drawn[-1], views, rng.sub(f"classify {number}"), paths)
         shares.append(likelihoods.softmax(1).mean(0))
-    z, sigmas = drawn[-1], sigma_at(torch.tensor(SHOWN, dtype=torch.float32))
+    z, sigmas = drawn[-1], sigma_at(torch.tensor(SHOWN, dtype=torch.float32), prior.step_sigmas().log())
     noise = torch.randn(z.shape, generator=rng.sub("difference").generator()).to(z)
     asked = [views[0], views[2], alone, alone.unconditional()]
     differences = torch.stack([_difference(prior, z + sigma * noise, sigma, asked) for sigma in sigmas])
@@ -128,7 +128,7 @@ def log_likelihoods(
     prior: Prior, z: Float[Tensor, "V C h w"], conditions: Sequence[Condition], rng: Stream, paths: int
 ) -> Float[Tensor, "V texts"]:
     """log p(z | text) up to a constant of each picture, for every text, along the same paths."""
-    sigmas, generator = _levels(LEVELS, LOWEST), rng.generator()
+    sigmas, generator = _levels(prior, LEVELS, LOWEST), rng.generator()
     asked, total = [_repeated(c, len(z)) for c in conditions], z.new_zeros(len(z), len(conditions)).double()
 
     def drawn() -> Float[Tensor, "V C h w"]:
@@ -175,10 +175,10 @@ def _repeated(condition: Condition, count: int) -> Condition:
     return Condition(condition.texts * count, others=condition.others * count, blend=condition.blend.repeat(count))
 
 
-def _levels(count: int, lowest: int) -> Float[Tensor, " levels"]:
+def _levels(prior: Prior, count: int, lowest: int) -> Float[Tensor, " levels"]:
     """Noise levels at equal ratios, from the largest to that of a training step."""
-    ends = sigma_at(torch.tensor([TRAIN_STEPS - 1.0, lowest])).log()
-    return torch.linspace(float(ends[0]), float(ends[1]), count).exp()
+    table = prior.step_sigmas().log()
+    return torch.linspace(float(table[-1]), float(table[lowest]), count).exp()
 
 
 def _difference(

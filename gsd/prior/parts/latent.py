@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.errors import GsdError
+from gsd.noise_levels import vp_sigmas
 from gsd.prior.parts.autoencoder import Autoencoder
 from gsd.prior.parts.noise_schedule import NoiseSchedule
 from gsd.protocols import Prior
@@ -48,6 +49,14 @@ class Latent(Prior):
         """Those of the first and the last training step."""
         ends = self.schedule.log_sigmas[[0, -1]].exp().tolist()
         return ends[0], ends[1]
+
+    def step_sigmas(self) -> Float[Tensor, " T"]:
+        """Those of its training steps; a rectified flow's are Stable Diffusion's times the shift of its sampler."""
+        flow = self.schedule.prediction == "flow"
+        return self.shift() * vp_sigmas() if flow else self.schedule.log_sigmas.exp().float().cpu()
+
+    def shift(self) -> float:
+        return self.schedule.shift
 
     @torch.no_grad()
     def denoise(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -43,6 +44,7 @@ class NoiseSchedule:
 
     prediction: Prediction
     log_sigmas: Float[Tensor, " T"]  # of the steps that it was trained at, ascending
+    shift: float = 1.0  # of a flow's sampler towards more noise, as many latents need
 
     def input(self, x: Float[Tensor, "V C h w"], sigma: Float[Tensor, " V"]) -> Float[Tensor, "V C h w"]:
         """x as the network was trained to see it."""
@@ -124,8 +126,15 @@ def noise_schedule(config: dict[str, Any], model: str) -> NoiseSchedule:
     if kinds[named] == "flow":
         steps = config.get("num_train_timesteps", 1000)
         t = (torch.arange(steps, dtype=torch.float64) + 0.5) / steps
-        return NoiseSchedule("flow", t.logit())
+        return NoiseSchedule("flow", t.logit(), _shift(config))
     return NoiseSchedule(kinds[named], vp_log_sigmas(config))
+
+
+def _shift(config: dict[str, Any]) -> float:
+    """One that depends on the size of images: that of the largest."""
+    if config.get("use_dynamic_shifting"):
+        return math.exp(config.get("max_shift", 1.15))
+    return float(config.get("shift", config.get("flow_shift")) or 1.0)
 
 
 def vp_log_sigmas(config: dict[str, Any]) -> Float[Tensor, " T"]:
