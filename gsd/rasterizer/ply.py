@@ -21,6 +21,7 @@ from gsd.rasterizer.sh import basis
 WORLD_TO_FILE = torch.tensor([[0.0, 1.0, 0.0], [0.0, 0.0, -1.0], [-1.0, 0.0, 0.0]])
 QUAT_TO_FILE = torch.tensor([0.5, 0.5, 0.5, -0.5])  # the same rotation, wxyz
 SH_C0 = 0.28209479177387814  # the constant spherical harmonic: rgb = 0.5 + SH_C0 f_dc
+OPAQUE = 16.0  # logit that the sigmoid still tells from 1
 REST = (0, 9, 24, 45)  # columns f_rest, by the degree of the harmonics
 BASE, SCALE, ROT = ([f"{name}_{i}" for i in range(count)] for name, count in (("f_dc", 3), ("scale", 3), ("rot", 4)))
 WHOLE = frozenset(["x", "y", "z", "opacity", *BASE, *SCALE, *ROT])  # columns of every file of the layout
@@ -91,6 +92,9 @@ def splats_of(columns: Mapping[str, np.ndarray], path: Path) -> Splats:
             raise GsdError(f"{path}: a number of {wanted[0]} ... {wanted[-1]} is not finite; write the file anew.")
         return stacked
 
+    if "opacity" in columns:  # programs that store it in 8 bits write infinity for 0 and 1
+        opacity = np.nan_to_num(columns["opacity"], nan=np.nan, posinf=OPAQUE, neginf=-OPAQUE)
+        columns = {**columns, "opacity": opacity}
     count = sum(name.startswith("f_rest_") for name in columns)
     if count not in REST:
         raise GsdError(

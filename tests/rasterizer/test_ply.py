@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -80,3 +82,17 @@ def test_a_file_without_gaussians_is_refused(tmp_path):
     PlyData([PlyElement.describe(table, "vertex")]).write(str(tmp_path / "points.ply"))
     with pytest.raises(GsdError, match="the column 'f_dc_0' is missing"):
         load_ply(tmp_path / "points.ply")
+
+
+def test_infinite_logits_are_nothing_and_all(tmp_path):
+    """Files made of opacities in 8 bits have them; a number that is none is refused all the same."""
+    splats = random_splats(0)
+    splats.opacity_logits[:2] = torch.tensor([math.inf, -math.inf])
+    save_ply(tmp_path / "scene.ply", splats)
+    opacity = load_ply(tmp_path / "scene.ply").opacity_logits.double().sigmoid()
+    assert opacity[:2].tolist() == pytest.approx([1, 0], abs=1e-6)
+    assert torch.allclose(opacity[2:], splats.opacity_logits[2:].double().sigmoid())
+    splats.opacity_logits[0] = math.nan
+    save_ply(tmp_path / "scene.ply", splats)
+    with pytest.raises(GsdError, match=r"opacity \.\.\. opacity is not finite"):
+        load_ply(tmp_path / "scene.ply")
