@@ -8,7 +8,6 @@ from quick_config import quick
 from gsd.backend.checkpoint import TINY
 from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.config import make
-from gsd.noise_levels import sigma_at
 from gsd.prior.menagerie import Menagerie
 from gsd.prior.mvdream import MVDream
 from gsd.prior.stable_diffusion import StableDiffusion
@@ -65,10 +64,10 @@ def test_a_sample_is_that_of_diffusers(tiny):
     pipe = StableDiffusionPipeline.from_pretrained(TINY, safety_checker=None, local_files_only=True).to(torch.float32)
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, set_alpha_to_one=True)
     pipe.scheduler.set_timesteps(8)
-    sigmas = sigma_at(pipe.scheduler.timesteps.double())
+    sigmas = tiny.step_sigmas()[pipe.scheduler.timesteps]
     pipe.set_progress_bar_config(disable=True)
     texts = ("a corgi, front view", "an owl, back view")
-    noise = torch.randn(2, 4, 16, 16, generator=torch.Generator().manual_seed(0))
+    noise = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     latents = noise * float(sigmas[0] / (1 + sigmas[0] ** 2) ** 0.5)
     theirs = pipe(list(texts), latents=latents, num_inference_steps=8, guidance_scale=3.0, output_type="latent").images
     ours = sample(tiny, noise, Condition(texts), sigmas.tolist(), 3.0)
@@ -90,9 +89,9 @@ def test_the_small_model_draws_the_animal_that_it_is_asked_for(tiny):
 
 def test_levels_go_from_the_prior_s_highest_to_its_lowest(tiny):
     seen = levels(tiny, 10)
-    ends = sigma_at(torch.tensor([0.0, 999.0], dtype=torch.float64)).tolist()
-    assert seen[0] == pytest.approx(ends[1], rel=1e-3)
-    assert seen[-1] == pytest.approx(ends[0], rel=1e-3)
+    sigmas = tiny.step_sigmas().tolist()
+    assert seen[0] == pytest.approx(sigmas[-1], rel=1e-3)
+    assert seen[-1] == pytest.approx(sigmas[0], rel=1e-3)
     t = torch.tensor(seen) / (1 + torch.tensor(seen))
     assert torch.allclose(t.diff(), t.diff()[0].expand(9), atol=1e-5)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ LEVEL, LIFT = 8.0, 4.0
 
 @torch.no_grad()
 def start_from_colours(vae: Any, rgb: Float[Tensor, "B 3 R R"]) -> None:
-    """Make an untrained autoencoder pass on the mean colour of every 4 x 4 pixels, in the first three latents.
+    """Make an untrained autoencoder pass on the mean colour of every 2 x 2 pixels, in the first three latents.
 
     Left to itself it learns brightness first, and after 2,000 steps of 8 images it still decoded everything in greys.
     The colours run beside constants through channels that the residual blocks leave alone at first: the constants keep
@@ -78,11 +79,19 @@ def _affine(conv: nn.Conv2d, scale: Float[Tensor, " C"], shift: Float[Tensor, " 
 
 @torch.no_grad()
 def take_weights(model: Denoiser, tokenizer: Any, folder: Path) -> None:
-    """Start from a finished model; words it did not know keep their first values."""
+    """Start from a finished model; words it did not know keep their first values.
+
+    The levels of a model that lacks the outermost one, for latents half as wide, become the inner ones.
+    """
     from diffusers import UNet2DConditionModel
     from transformers import CLIPTextModel, CLIPTokenizer
 
-    model.unet.load_state_dict(UNet2DConditionModel.from_pretrained(folder / "unet").float().state_dict())
+    finished: Any = UNet2DConditionModel.from_pretrained(folder / "unet").float()
+    inward = len(model.unet.down_blocks) - len(finished.down_blocks)
+    taken = {_inward(name, inward): value for name, value in finished.state_dict().items()}
+    kept = model.unet.state_dict()
+    assert taken.keys() <= kept.keys()
+    model.unet.load_state_dict(kept | taken)
     theirs: Any = CLIPTextModel.from_pretrained(folder / "text_encoder").float()
     vocabulary = CLIPTokenizer.from_pretrained(folder / "tokenizer").get_vocab()
     state, table = theirs.state_dict(), model.text_encoder.get_input_embeddings().weight
@@ -91,6 +100,11 @@ def take_weights(model: Denoiser, tokenizer: Any, folder: Path) -> None:
             table[number] = theirs.get_input_embeddings().weight[vocabulary[word]]
     (name,) = (name for name in state if name.endswith("token_embedding.weight"))
     model.text_encoder.load_state_dict(state | {name: table.clone()})
+
+
+def _inward(name: str, levels: int) -> str:
+    """The name of a weight of a UNet that has so many levels more around it."""
+    return re.sub(r"^down_blocks\.(\d+)", lambda found: f"down_blocks.{int(found[1]) + levels}", name)
 
 
 def take_autoencoder(model: Any, folder: Path) -> None:

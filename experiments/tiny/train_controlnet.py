@@ -29,7 +29,7 @@ from gsd.random import Stream
 
 PACKAGED = prior.PACKAGED.with_name("tiny_controlnet")
 BATCH, RATE = 32, 5e-4
-PICTURE_CHANNELS = (16, 32, 64)  # on the way from 64 x 64 to the 16 x 16 of the latents
+PICTURE_CHANNELS = (16, 32)  # on the way from 64 x 64 to the 32 x 32 of the latents
 
 
 def frozen(pipeline: Path) -> Any:

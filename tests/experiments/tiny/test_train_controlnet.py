@@ -62,4 +62,4 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(same_bits, tmp_path
     prior = ThreeFuse(Context(), str(tmp_path / "pipeline"), str(straight / "model"), radius=0.05, fill=1)
     prior.condition_on(PointCloud(0.3 * torch.randn(200, 3), torch.rand(200, 3)))
     condition = Condition(("an owl", ""), turntable(2, 64))
-    assert prior.denoise(torch.randn(2, 4, 16, 16), torch.ones(2), condition).isfinite().all()
+    assert prior.denoise(torch.randn(2, 4, 32, 32), torch.ones(2), condition).isfinite().all()

@@ -40,7 +40,7 @@ def test_a_training_that_was_stopped_ends_with_the_same_bits(same_bits):
     prior = StableDiffusion(Context(), str(straight / "model"))
     assert prior.schedule.prediction == "v_prediction"
     z = prior.encode(torch.rand(2, 3, 64, 64))
-    assert z.shape == (2, 4, 16, 16)
+    assert z.shape == (2, 4, 32, 32)
     assert prior.denoise(z.detach(), torch.ones(2), Condition(("an owl", ""))).isfinite().all()
 
 
@@ -127,7 +127,7 @@ def test_weights_of_a_finished_model_are_a_beginning_whatever_words_are_new():
     ours = data.make_tokenizer(training.PROMPT_TOKENS)
     model = training.Denoiser(ours)
     starts.take_weights(model, ours, training.PACKAGED)
-    x, t, captions = torch.randn(2, 4, 16, 16), torch.tensor([100, 700]), ["a cat, back view", ""]
+    x, t, captions = torch.randn(2, 4, 32, 32), torch.tensor([100, 700]), ["a cat, back view", ""]
     with torch.no_grad():
         wanted = unet(x, t, encoder(data.tokens(captions, theirs))[0]).sample
         found = model.eval()(x, t, data.tokens(captions, ours))

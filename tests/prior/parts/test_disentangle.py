@@ -107,9 +107,9 @@ def test_the_small_model_is_told_of_other_views_than_without_it():
     prior = make(section, "prior", Context("an owl"), Prior)
     section.disentangle = None
     plain = make(section, "prior", Context("an owl"), Prior)
-    x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+    x = 5 * torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
     condition = PerpNeg(Context("an owl"))(looking(0.0, 180.0))
-    got, expected = (each.denoise(x, torch.full((2,), 2.0), condition) for each in (prior, plain))
+    got, expected = (each.denoise(x, torch.full((2,), 5.0), condition) for each in (prior, plain))
     torch.testing.assert_close(got[0], expected[0])  # from the front nothing changes
-    assert (got[1] - expected[1]).norm() > 1e-3 * expected[1].norm()
+    assert (got[1] - expected[1]).norm() > 5e-4 * expected[1].norm()
     assert got.isfinite().all()

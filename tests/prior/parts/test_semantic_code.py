@@ -105,7 +105,7 @@ def test_merging_is_what_peft_does_with_adapters(prior, learned):
         if ".x." in name:
             layer, _, rest = name.partition(".lora_")
             p.copy_(tensors[f"{layer}.{'down' if rest[0] == 'A' else 'up'}"])
-    x, t, text = torch.randn(2, 4, 16, 16), torch.tensor([100.0, 900.0]), torch.randn(2, 48, 96)
+    x, t, text = torch.randn(2, 4, 32, 32), torch.tensor([100.0, 900.0]), torch.randn(2, 48, 96)
     one, other, plain = (net(x, t, encoder_hidden_states=text).sample for net in (merged, adapted, prior.network))
     assert torch.allclose(one, other, atol=1e-4)
     assert (one - plain).abs().max() > 0.01
