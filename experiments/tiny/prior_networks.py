@@ -74,8 +74,9 @@ def scheduler() -> Any:
     """
     from diffusers import DDIMScheduler
 
-    plain = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear").alphas_cumprod.double()
-    kept = plain / (plain + SHIFT**2 * (1 - plain))
+    plain: Any = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
+    abar = plain.alphas_cumprod.double()
+    kept = abar / (abar + SHIFT**2 * (1 - abar))
     betas = 1 - kept / torch.cat([torch.ones(1, dtype=kept.dtype), kept[:-1]])
     return DDIMScheduler(
         trained_betas=betas.tolist(),
