@@ -1,14 +1,14 @@
 """The decomposition, on both sides of its threshold."""
 
 import torch
-from worlds import TEXTS, condition, levels, per_view
+from worlds import TEXTS, condition, per_view
 
 from gsd.guidance.csd import CSD
 from gsd.guidance.nfsd import NFSD, UNWANTED
 
 
 def test_is_the_formula_on_both_sides_of_the_threshold(world):
-    sigma = levels(torch.tensor([199, 200])).to(world.sigma)
+    sigma = world.levels(torch.tensor([199, 200])).to(world.sigma)
     x = world.z + per_view(sigma) * world.noise
     text, empty, unwanted = (world.eps(x, sigma, texts) for texts in (TEXTS, ("", ""), (UNWANTED, UNWANTED)))
     domain = torch.stack([empty[0], empty[1] - unwanted[1]])
@@ -21,7 +21,7 @@ def test_is_the_formula_on_both_sides_of_the_threshold(world):
 
 
 def test_small_noise_alone_asks_for_two_branches(world):
-    sigma = levels(torch.tensor([10, 100])).to(world.sigma)
+    sigma = world.levels(torch.tensor([10, 100])).to(world.sigma)
     assert world.run(NFSD(), sigma=sigma).prior_calls == 4
     assert world.run(NFSD(threshold=0.0), sigma=sigma).prior_calls == 6
 

@@ -35,6 +35,10 @@ class World:
     tolerance: float  # of a gradient, relative to the prediction of noise
     pipe: Any = None
 
+    def levels(self, t):
+        """sigma at whole steps t of the prior's own training."""
+        return levels(t, None if self.pipe is None else self.pipe.scheduler.alphas_cumprod)
+
     def run(self, guidance, **changes):
         prior = changes.pop("prior", self.prior)
         given = Noised(self.z, self.noise, self.sigma, self.condition, RNG)
@@ -45,9 +49,9 @@ class World:
     def noised(self):
         return self.z + per_view(self.sigma) * self.noise
 
-    def near(self, got, expected):
+    def near(self, got, expected, times=1):
         scale = self.eps(self.noised(), self.sigma, TEXTS).norm()
-        return float((got - expected).norm() / max(scale, expected.norm())) < self.tolerance
+        return float((got - expected).norm() / max(scale, expected.norm())) < times * self.tolerance
 
 
 def per_view(x):
@@ -88,13 +92,13 @@ def tiny() -> World:
 def asked_plainly(pipe, folder) -> World:
     from gsd.prior.stable_diffusion import StableDiffusion
 
-    velocity = pipe.scheduler.config.prediction_type == "v_prediction"
+    velocity, abar = pipe.scheduler.config.prediction_type == "v_prediction", pipe.scheduler.alphas_cumprod
 
     @torch.no_grad()
     def eps(x, sigma, texts):
         out = []
         for view, level, text in zip(x, sigma, texts, strict=True):
-            t = int((levels(torch.arange(1000)) - level).abs().argmin())
+            t = int((levels(torch.arange(1000), abar) - level).abs().argmin())
             alpha, s = (1 + level**2) ** -0.5, level * (1 + level**2) ** -0.5
             words, _ = pipe.encode_prompt(text, "cpu", 1, do_classifier_free_guidance=False)
             said = pipe.unet(alpha * view[None], t, encoder_hidden_states=words).sample
@@ -104,14 +108,15 @@ def asked_plainly(pipe, folder) -> World:
     prior = StableDiffusion(Context(), str(folder))
     prior.prepare((*TEXTS, *OTHERS))  # the encoder is loaded once
     z, noise = noises(prior.encode(torch.rand(1, 3, 16, 16)).shape[1:], torch.float32)
-    sigma = levels(torch.tensor([300, 700]))
+    sigma = levels(torch.tensor([300, 700]), abar)
     return World(prior, z, noise, sigma, condition(), eps, 1e-5, pipe)
 
 
-def levels(t):
-    """sigma at whole steps t, from the definition of Stable Diffusion's schedule."""
-    abar = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0)[t]
-    return ((1 - abar) / abar).sqrt().float()
+def levels(t, abar=None):
+    """sigma at whole steps t, from the definition of Stable Diffusion's schedule unless another is given."""
+    if abar is None:
+        abar = torch.cumprod(1 - torch.linspace(0.00085**0.5, 0.012**0.5, 1000, dtype=torch.float64) ** 2, 0)
+    return ((1 - abar.double()[t]) / abar.double()[t]).sqrt().float()
 
 
 class Pull(Prior):
