@@ -9,6 +9,7 @@ from pipelines import random_pipeline
 from quick_config import quick
 
 from gsd.backend.checkpoint import TINY
+from gsd.backend.torchvision_mend import mend_torchvision
 from gsd.camera.orbit import Orbit
 from gsd.config import make
 from gsd.guidance.nfsd import UNWANTED
@@ -84,6 +85,7 @@ def network(folder, prediction="epsilon") -> World:
 
 def tiny() -> World:
     """The trained model that comes with gsd; it predicts velocity."""
+    mend_torchvision()
     from diffusers import StableDiffusionPipeline
 
     return asked_plainly(StableDiffusionPipeline.from_pretrained(TINY, torch_dtype=torch.float32), TINY)
