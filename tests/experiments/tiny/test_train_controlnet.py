@@ -52,7 +52,9 @@ def test_pairs_are_a_function_of_the_generator():
 def test_a_training_that_was_stopped_ends_with_the_same_bits(same_bits, tmp_path):
     torch.manual_seed(0)
     tokenizer = prior_data.make_tokenizer(networks.PROMPT_TOKENS)
-    untrained = networks.pipeline(networks.vae(), networks.unet(), networks.text_encoder(tokenizer), tokenizer)
+    untrained = networks.pipeline(
+        networks.vae(), networks.unet(), networks.text_encoder(tokenizer), tokenizer, networks.scheduler()
+    )
     untrained.save_pretrained(tmp_path / "pipeline")
     common = ("--pipeline", tmp_path / "pipeline", "--data", tmp_path / "data", "--steps", 4)
     weights = "diffusion_pytorch_model.safetensors"
