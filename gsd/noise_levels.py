@@ -1,6 +1,7 @@
 """The variance-preserving schedule of Stable Diffusion: training steps t and noise levels sigma.
 
-gsd works in sigma space, x = z + sigma n. This schedule only decides which sigmas are drawn; a prior converts inside.
+gsd works in sigma space, x = z + sigma n. This schedule only decides which sigmas are drawn, for priors that have none
+of their own (`Prior.log_sigmas`); a prior converts inside.
 """
 
 from __future__ import annotations

@@ -210,9 +210,9 @@ class Prior(Protocol):
         """The lowest and the highest sigma of what it was made for; a sampler goes from the second to the first."""
         return 0.01, 80.0
 
-    def step_sigmas(self) -> Float[Tensor, " T"]:
-        """The noise levels between which score distillation with it goes, ascending: those of its training steps."""
-        return vp_sigmas()
+    def log_sigmas(self) -> Float[Tensor, " T"]:
+        """log of the noise levels that score distillation with it goes through, ascending: of its training steps."""
+        return vp_sigmas().double().log()
 
     def shift(self) -> float:
         """Of a rectified flow's levels, sigma = shift t / (1 - t), towards more noise."""

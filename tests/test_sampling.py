@@ -64,7 +64,7 @@ def test_a_sample_is_that_of_diffusers(tiny):
     pipe = StableDiffusionPipeline.from_pretrained(TINY, safety_checker=None, local_files_only=True).to(torch.float32)
     pipe.scheduler = DDIMScheduler.from_config(pipe.scheduler.config, set_alpha_to_one=True)
     pipe.scheduler.set_timesteps(8)
-    sigmas = tiny.step_sigmas()[pipe.scheduler.timesteps]
+    sigmas = tiny.log_sigmas().exp()[pipe.scheduler.timesteps]
     pipe.set_progress_bar_config(disable=True)
     texts = ("a corgi, front view", "an owl, back view")
     noise = torch.randn(2, 4, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -89,7 +89,7 @@ def test_the_small_model_draws_the_animal_that_it_is_asked_for(tiny):
 
 def test_levels_go_from_the_prior_s_highest_to_its_lowest(tiny):
     seen = levels(tiny, 10)
-    sigmas = tiny.step_sigmas().tolist()
+    sigmas = tiny.log_sigmas().exp().tolist()
     assert seen[0] == pytest.approx(sigmas[-1], rel=1e-3)
     assert seen[-1] == pytest.approx(sigmas[0], rel=1e-3)
     t = torch.tensor(seen) / (1 + torch.tensor(seen))

@@ -9,6 +9,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from gsd.noise_levels import vp_sigmas
+
 SCALING = 0.18215  # of the latents: Stable Diffusion's, so that code which forgets it fails here too
 SHIFT = 2.0  # of the noise levels: 32 x 32 latents show a form through more noise than the 16 x 16 of a network before
 PROMPT_TOKENS = 48  # a tenth less work than with 77; a word of the captions is one token, any other its letters
@@ -74,10 +76,8 @@ def scheduler() -> Any:
     """
     from diffusers import DDIMScheduler
 
-    plain: Any = DDIMScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear")
-    abar = plain.alphas_cumprod.double()
-    kept = abar / (abar + SHIFT**2 * (1 - abar))
-    betas = 1 - kept / torch.cat([torch.ones(1, dtype=kept.dtype), kept[:-1]])
+    abar = 1 / (1 + (SHIFT * vp_sigmas().double()) ** 2)
+    betas = 1 - abar / torch.cat([torch.ones(1), abar[:-1]])
     return DDIMScheduler(
         trained_betas=betas.tolist(),
         clip_sample=False,

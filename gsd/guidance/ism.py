@@ -53,7 +53,7 @@ class ISM(Guidance):
             return predict(prior, x, level, [given.condition.unconditional()])[0]
 
         sigma, step = given.sigma, given.rng.step
-        table = prior.step_sigmas().to(sigma).log()
+        table = prior.log_sigmas().to(sigma)
         before = (step_at(sigma, table) - at(self.interval, step)).clamp(min=0)
         levels = [sigma_at(t, table) for t in grid(before, self.inversion_step)]
         lowest = sigma_at(torch.zeros_like(sigma), table)[:, None, None, None]

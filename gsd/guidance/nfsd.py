@@ -45,7 +45,7 @@ class NFSD(Guidance):
 
     @torch.no_grad()
     def __call__(self, prior: Prior, given: Noised) -> Score:
-        table = prior.step_sigmas().to(given.sigma).log()
+        table = prior.log_sigmas().to(given.sigma)
         large = step_at(given.sigma, table).round() >= len(table) * self.threshold
         condition = given.condition
         unwanted = tuple(text or self.unwanted for text in condition.negatives or ("",) * len(condition.texts))

@@ -82,7 +82,7 @@ class SDI(Guidance):
             drawn = torch.randn(z.shape, generator=draws).to(z)
             return self.eta * deviation[:, None, None, None] * drawn
 
-        table = prior.step_sigmas().to(given.sigma).log()
+        table = prior.log_sigmas().to(given.sigma)
         t = step_at(given.sigma, table)
         spacing = len(table) / self.inversion_steps
         beyond = spacing * torch.rand((), generator=rng.sub("length").generator()).to(t)

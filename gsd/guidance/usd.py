@@ -94,7 +94,7 @@ class USD(Guidance):
         eps, *of_views = predict(prior, given.x, given.sigma, [self._told(given, text) for text in self.texts])
         several = torch.stack(of_views, 1)
         q = shares(eps, several)
-        table = prior.step_sigmas().to(given.sigma).log()
+        table = prior.log_sigmas().to(given.sigma)
         interval = (step_at(given.sigma, table) * (self.intervals / len(table))).long().clamp(0, self.intervals - 1)
         r = q / self.mean[interval].clamp(min=LEAST_MEAN)
         r = r / r.sum(1, keepdim=True)

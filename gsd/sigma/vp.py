@@ -39,7 +39,7 @@ class VP(Sigma):
         refuse_descending(self.t_min, self.t_max, self.context.steps)
 
     def attach(self, prior: Prior) -> None:
-        self.sigmas = prior.step_sigmas()
+        self.sigmas = prior.log_sigmas().exp().float().cpu()
 
     def __call__(self, cameras: Cameras, rng: Stream) -> Float[Tensor, " V"]:
         """sigma of every view, equal within a group."""

@@ -24,7 +24,7 @@ def test_is_the_source(world):
     draws = RNG.sub("inversion").generator()
     sigma = world.levels(torch.tensor([t, t])).to(world.sigma)
     ends = [world.levels(torch.tensor(k)).to(world.z) for k in (0, 100, 200, 300)]
-    ends.append(sigma_at(torch.tensor(t + beyond()).to(world.z), world.prior.step_sigmas().log()))
+    ends.append(sigma_at(torch.tensor(t + beyond()).to(world.z), world.prior.log_sigmas()))
     abar = [1 / (1 + level**2) for level in ends]
     x = abar[0].sqrt() * world.z
     for k in range(4):

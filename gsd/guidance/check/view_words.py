@@ -109,7 +109,7 @@ def hearing(
         drawn.append(sample(prior, noise, _repeated(condition, pictures), sampling, scale))
         likelihoods = log_likelihoods(prior, drawn[-1], views, rng.sub(f"classify {number}"), paths)
         shares.append(likelihoods.softmax(1).mean(0))
-    z, sigmas = drawn[-1], sigma_at(torch.tensor(SHOWN, dtype=torch.float32), prior.step_sigmas().log())
+    z, sigmas = drawn[-1], sigma_at(torch.tensor(SHOWN, dtype=torch.float32), prior.log_sigmas())
     noise = torch.randn(z.shape, generator=rng.sub("difference").generator()).to(z)
     asked = [views[0], views[2], alone, alone.unconditional()]
     differences = torch.stack([_difference(prior, z + sigma * noise, sigma, asked) for sigma in sigmas])
@@ -177,7 +177,7 @@ def _repeated(condition: Condition, count: int) -> Condition:
 
 def _levels(prior: Prior, count: int, lowest: int) -> Float[Tensor, " levels"]:
     """Noise levels at equal ratios, from the largest to that of a training step."""
-    table = prior.step_sigmas().log()
+    table = prior.log_sigmas()
     return torch.linspace(float(table[-1]), float(table[lowest]), count).exp()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +12,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from gsd.errors import GsdError
-from gsd.noise_levels import vp_sigmas
 from gsd.prior.parts.autoencoder import Autoencoder
 from gsd.prior.parts.noise_schedule import NoiseSchedule
 from gsd.protocols import Prior
@@ -50,10 +50,10 @@ class Latent(Prior):
         ends = self.schedule.log_sigmas[[0, -1]].exp().tolist()
         return ends[0], ends[1]
 
-    def step_sigmas(self) -> Float[Tensor, " T"]:
-        """Those of its training steps; a rectified flow's are Stable Diffusion's times the shift of its sampler."""
+    def log_sigmas(self) -> Float[Tensor, " T"]:
+        """Of its training steps; a rectified flow's levels are Stable Diffusion's times the shift of its sampler."""
         flow = self.schedule.prediction == "flow"
-        return self.shift() * vp_sigmas() if flow else self.schedule.log_sigmas.exp().float().cpu()
+        return super().log_sigmas() + math.log(self.shift()) if flow else self.schedule.log_sigmas
 
     def shift(self) -> float:
         return self.schedule.shift
