@@ -84,9 +84,11 @@ class Rival(NamedTuple):
     preset: str
     branches: int  # calls per view
     views: int = 1
+    own_scale: float | None = None  # the preset's where None
 
     def settings(self, _: float) -> list[str]:
-        return [*self.preset.split(), f"camera.views={self.views}"]
+        scale = [] if self.own_scale is None else [f"{AXES['scale']}={self.own_scale:g}"]
+        return [*self.preset.split(), f"camera.views={self.views}", *scale]
 
     def steps(self, _: float, __: int = 1) -> int:
         return CALLS // self.views // self.branches
@@ -112,6 +114,9 @@ OTHERS = {  # weaker for networks, stronger for weak words
 RIVALS = {
     "Perp-Neg": Rival("experiment=perp_neg", 4),
     "plain negative": Rival("experiment=plain_negative", 2),
+    "plain negative, 12": Rival("experiment=plain_negative", 2, own_scale=12),  # for weaker words
+    "plain negative, 24": Rival("experiment=plain_negative", 2, own_scale=24),
+    "plain negative, 48": Rival("experiment=plain_negative", 2, own_scale=48),
     "front negative": Rival("experiment=front_negative", 2),
     "D-SDS": Rival("experiment=debiased_sds", 1),
     "ESD, exact": Rival("guidance=esd_exact", 1),
@@ -161,7 +166,11 @@ def _named(outcome: Outcome, scales: Sequence[float]) -> tuple[str, float] | Non
         return outcome.method, outcome.scale
     had = _own(outcome.method.split())
     for name, method in ALL.items():
-        several = isinstance(method, Method) and method.cure is not None  # the scale is among the settings
+        if isinstance(method, Rival):
+            if _own(method.settings(1)) == had and outcome.scale == (method.own_scale or 1.0):
+                return name, 1.0  # the table in which it stands
+            continue
+        several = method.cure is not None  # the scale is among the settings
         for scale in scales if several else [outcome.scale]:
             if _own(method.settings(scale)) == had:
                 return name, scale

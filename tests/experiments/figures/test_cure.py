@@ -77,6 +77,9 @@ def test_what_was_typed_names_the_method_and_its_scale():
         ("5 g", 3.0),
         ("experiment=perp_neg", 1.0),
         ("prompting.away_from=plain guidance.view_scale=5", 1.0),
+        ("experiment=plain_negative", 1.0),
+        ("experiment=plain_negative", 24.0),
+        ("experiment=plain_negative", 25.0),
     ]
     runs = [outcomes.Outcome(method, "a pug", 8.0, 0, 0, 1, 25, 5, 1200, scale=scale) for method, scale in typed]
     known = [(each.method, each.scale) for each in cure.named(runs)]
@@ -90,6 +93,8 @@ def test_what_was_typed_names_the_method_and_its_scale():
         ("5 g", 3.0),
         ("Perp-Neg", 1.0),
         ("5 g from plain", 1.0),
+        ("plain negative", 1.0),
+        ("plain negative, 24", 1.0),
     ]
 
 
