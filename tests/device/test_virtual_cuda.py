@@ -30,9 +30,9 @@ pytestmark = pytest.mark.skipif(
 NOT_OURS = ("prior/", "menagerie/", "gsplat_cuda")  # lines of the prior and of gsplat's call
 WAITS, LAUNCHES, MOST_LAUNCHES = 3, 250, 400
 BANK = ("prior.variants=1", "prior.azimuths=12", "prior.elevations=[15]")
-SMALLER = (*BANK, "init.points=800", "camera.resolution=32")  # the interpreter of Triton is slow
+SMALLER = (*BANK, "init.points=800", "camera.resolution=32")  # the interpreter of Triton is slow ...
+RANDOM = (*SMALLER, "noising=random")  # ... and most of what it does is the noising, which has tests of its own
 FIELD = ("representation=instant_ngp", "representation.occupancy_cells=12")
-ALONE = {"guidance=sdi": ["noising=random"], "guidance=ism": ["noising=random"]}
 NETWORK = {"guidance=vsd": ["prior=tiny"], "guidance=esd": ["prior=tiny"]}
 
 
@@ -113,12 +113,14 @@ def test_noisings_with_other_settings(overrides):
 
 @pytest.mark.parametrize("option", options("guidance", "vsd", "esd", "sds"))
 def test_guidances(option):
-    check(option, *ALONE.get(option, []), *SMALLER)
+    check(option, *RANDOM)
 
 
 @pytest.mark.parametrize("option", ["guidance=vsd", "guidance=esd", "prior=tiny"])
 def test_a_network(option):
-    check(option, *NETWORK.get(option, []), "prior.dtype=fp32", "prior.compile=false", "init.points=800")
+    check(
+        option, *NETWORK.get(option, []), "prior.dtype=fp32", "prior.compile=false", "init.points=800", "noising=random"
+    )
 
 
 @pytest.mark.parametrize(
@@ -141,12 +143,20 @@ def test_a_network(option):
     ids=" ".join,
 )
 def test_other_parts(overrides):
-    check(*SMALLER, *overrides)
+    check(*RANDOM, *overrides)
 
 
 @pytest.mark.parametrize("option", options("densify", "none"))
 def test_densifiers(option):
-    growing = (option, *BANK, "init.points=150", "densify.start=0", "densify.every=1", "densify.cap_max=300")
+    growing = (
+        option,
+        *BANK,
+        "noising=random",
+        "init.points=150",
+        "densify.start=0",
+        "densify.every=1",
+        "densify.cap_max=300",
+    )
     steepest = ["densify.grow_gradient=1e-9"] if option == "densify=default" else []
     here = list(steps("cpu", *growing, *steepest, count=3))
     with virtual_cuda():
