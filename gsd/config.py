@@ -46,6 +46,7 @@ def register() -> None:
         "gsd.step": _step,
         "gsd.scene_steps": _scene_steps,
         "gsd.laptop": _laptop,
+        "gsd.tiny": _tiny,
         "gsd.gpus": _gpus,
     }
     for name, resolver in resolvers.items():
@@ -111,6 +112,11 @@ def _scene_steps(*, _root_: DictConfig) -> int:
 def _laptop(there: str, otherwise: str, *, _root_: DictConfig) -> str:
     """${gsd.laptop:tiny,stable_diffusion}, in a defaults list: what scale=laptop takes, and what is taken otherwise."""
     return there if _root_.scale == "laptop" else otherwise
+
+
+def _tiny(prior: str, there: str, otherwise: str) -> str:
+    """${gsd.tiny:${prior},crisp,consistency}, in a defaults list: what the small networks take, and what others do."""
+    return there if prior in ("tiny", "tiny_flow") else otherwise
 
 
 def _gpus(*, _root_: DictConfig) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import indent
 
@@ -67,7 +68,8 @@ def _main_config() -> list[str]:
 
 def _defaults() -> dict[str, list[str]]:
     """group -> chosen options, from the defaults list of config.yaml."""
-    entries = [line.strip()[2:].split(":", 1) for line in _main_config() if line.startswith("  - ") and ":" in line]
+    lines = [line.strip()[2:] for line in _main_config() if line.startswith("  - ") and ":" in line]
+    entries = [re.sub(r"\$\{.*,(\w+)\}", r"\1", line).split(":", 1) for line in lines]  # of ${...}: what else is taken
     return {e[0].strip(): e[1].split("#")[0].strip(" []").replace(" ", "").split(",") for e in entries}
 
 
