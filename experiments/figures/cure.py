@@ -107,6 +107,8 @@ OTHERS = {  # weaker for networks, stronger for weak words
     "1 g, opposed": Method(1, opposed=True),
     "janus_cure, s = 40": Method(cure=40.0),
     "janus_cure, s = 80": Method(cure=80.0),
+    "1 g from plain": Method(1, plain=True),
+    "2.5 g from plain": Method(2.5, plain=True),
     "5 g from plain": Method(5, plain=True),
     "10 g from plain": Method(10, plain=True),
     "janus_cure, s = 20 from plain": Method(cure=20.0, plain=True),
