@@ -126,6 +126,22 @@ def test_configs_without_hydra_are_hydras(options):
     assert quickly.hydra.overrides == slowly.hydra.overrides
 
 
+@pytest.mark.parametrize(
+    ("overrides", "losses"),
+    [
+        ([], ["consistency"]),
+        (["prior=tiny"], ["consistency", "opaque"]),
+        (["prior=tiny_flow", "loss.opaque.weight=2"], ["consistency", "opaque"]),
+        (["prior=tiny", "loss=consistency"], ["consistency"]),
+        (["prior=tiny", "experiment=sds"], []),
+        (["prior=tiny", "loss=[crisp,tv]", "~loss.opaque"], ["consistency", "tv"]),
+    ],
+    ids=str,
+)
+def test_the_small_networks_are_crisp_unless_told_otherwise(overrides, losses):
+    assert choices(config(*overrides, hydra=True))["loss"] == losses
+
+
 @pytest.mark.parametrize("option", [o for o in OPTIONS if not o.endswith(("=none", "=[files]", "=[crisp]"))])
 def test_a_yaml_has_the_options_and_the_defaults_of_its_class(option):
     """All of them, so that --help, --cfg and a typo's refusal know them; each default is one number in two places."""

@@ -45,6 +45,7 @@ def test_help_of_a_group_lists_its_options_alone(gsd):
     assert first == "noising"
     assert [line[3:].split(" ")[0] for line in options] == sorted(file.stem for file in files("noising"))
     assert [line.split()[1] for line in options if line.startswith(" * ")] == ["consistent"]
+    assert " * consistency " in gsd("--help", "loss")[1]  # whose default is another one for some priors
     both = gsd("--help", "noising=consistent", "prior")[1]
     assert [line for line in both.splitlines() if line[:1] not in ("", " ")] == ["noising=consistent", "prior"]
     assert "\n * menagerie " in both
