@@ -22,7 +22,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from pydantic import BaseModel
 from quick_config import LISTED, quick, read
-from test_config import NEEDS, OPTIONS
+from test_config import NEEDS, OF_A_CLASS
 
 from gsd.check import ONE, OR_NONE, SEVERAL, check
 from gsd.config import make, options, options_of
@@ -34,7 +34,6 @@ from gsd.types import CPU, Context
 
 KINDS = ONE | OR_NONE | SEVERAL
 CHEAP = ("camera", "sigma", "prompting", "noising", "densify", "guidance", "loss")  # whose parts are made too
-CHOSEN = [option for option in OPTIONS if not option.endswith(("=none", "=[files]"))]
 ODD = (
     0,
     -1,
@@ -123,7 +122,7 @@ def is_sentence(text):
 @pytest.fixture(scope="module", autouse=True)
 def _imported():
     """Classes are imported once, which takes seconds and is not what is timed."""
-    for option in CHOSEN:
+    for option in OF_A_CLASS:
         with contextlib.suppress(GsdError):
             check(section(option)[0], CPU)
 
@@ -132,15 +131,15 @@ SAMPLE = random.Random(1)
 
 
 def test_odd_values_work_or_are_refused_in_a_sentence():
-    sample = [trial for option in CHOSEN for trial in trials(option) if SAMPLE.random() < 0.03]
+    sample = [trial for option in OF_A_CLASS for trial in trials(option) if SAMPLE.random() < 0.03]
     refusals = [text for text in itertools.starmap(refusal, sample) if text is not None]
     assert all(map(is_sentence, refusals))
-    assert len({option for option, _, _ in sample}) > 0.8 * len(CHOSEN)
+    assert len({option for option, _, _ in sample}) > 0.8 * len(OF_A_CLASS)
     assert 0.3 * len(sample) < len(refusals) < len(sample)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("option", CHOSEN)
+@pytest.mark.parametrize("option", OF_A_CLASS)
 def test_every_odd_value_works_or_is_refused_in_a_sentence(option):
     refusals = itertools.starmap(refusal, trials(option))
     assert all(is_sentence(text) for text in refusals if text is not None)
@@ -164,7 +163,7 @@ def unbounded(kind, known=False):
     return [kind.__name__] if kind in (int, float, complex) and not known else []
 
 
-@pytest.mark.parametrize("target", sorted({read(*parts(option))._target_ for option in CHOSEN}))
+@pytest.mark.parametrize("target", sorted({read(*parts(option))._target_ for option in OF_A_CLASS}))
 def test_every_number_has_a_lower_and_an_upper_bound(target):
     assert {k: unbounded(kind) for k, (kind, _) in options_of(get_class(target)).items() if unbounded(kind)} == {}
 
