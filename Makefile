@@ -12,9 +12,9 @@ TORCH := $(shell sed -n 's/^torch==//p' constraints.txt)
 
 CORE := $(wildcard tests/test_*.py $(addprefix tests/,backend camera densify field guidance init loss menagerie metric \
 	noising prior prompting rasterizer representation sigma statistics warping))
-# Also on two cores: many tests wait for programs that they start
-WORKERS = 4
-PYTEST = $(BIN)/pytest -n $(WORKERS) --dist loadgroup
+# One more than cores: many tests wait for programs that they start
+WORKERS = $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+PYTEST = $(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadgroup
 
 # Many tests start Python, which would compile the package anew each time
 export PYTHONDONTWRITEBYTECODE =
