@@ -11,22 +11,11 @@ from gsd.camera.orbit import Orbit
 from gsd.config import make
 from gsd.noise_levels import vp_sigmas
 from gsd.prior.menagerie import Menagerie
-from gsd.prior.parts.latent import Latent
 from gsd.prior.parts.noise_schedule import noise_schedule
 from gsd.prior.stable_diffusion import StableDiffusion
-from gsd.protocols import Sigma
+from gsd.protocols import Prior, Sigma
 from gsd.random import Stream
 from gsd.types import Context
-
-
-class _Flow(Latent):
-    """What of a rectified flow the noise levels depend on."""
-
-    def __init__(self, schedule):
-        self.schedule = schedule
-
-    def predict(self, x, sigma, condition):
-        raise NotImplementedError
 
 
 def _levels(prior, *overrides):
@@ -69,8 +58,8 @@ def test_levels_are_those_of_the_priors_own_training_steps(tmp_path, betas):
 
 
 def test_stable_diffusions_own_levels_stay_as_they_are(tmp_path):
-    prior, _ = _trained_on(tmp_path / "model")
     """But for diffusers' float32."""
+    prior, _ = _trained_on(tmp_path / "model")
     assert torch.allclose(_levels(prior), _levels(Menagerie(Context("a cat"))), rtol=1e-4)
 
 
@@ -84,7 +73,8 @@ def test_stable_diffusions_own_levels_stay_as_they_are(tmp_path):
 )
 def test_a_flow_gets_the_shift_of_its_own_sampler(scheduler, shift):
     """With both schedules of noise levels, unless sigma.shift says another."""
-    prior = _Flow(noise_schedule({"_class_name": "FlowMatchEulerDiscreteScheduler", **scheduler}, "model"))
+    prior = make(quick("prior=tiny_flow").prior, "prior", Context("a corgi"), Prior)
+    prior.schedule = noise_schedule({"_class_name": "FlowMatchEulerDiscreteScheduler", **scheduler}, "model")
     assert torch.allclose(_levels(prior), shift * _levels(Menagerie(Context("a cat"))))
     cams = Orbit(groups=400, views=1, resolution=8)(Stream(0, "camera"))
     for given, expected in (("null", shift), ("2.0", 2.0)):
