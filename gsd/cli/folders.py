@@ -15,6 +15,7 @@ from pathlib import Path
 from gsd.errors import GsdError
 
 VARIABLE = "GSD_CONF"
+SAFE = "PYTHONSAFEPATH"  # modules are not looked for in the current folder
 PACKAGE = Path(__file__).resolve().parents[1]
 CONF = PACKAGE / "conf" if (PACKAGE / "conf").is_dir() else PACKAGE.parent / "conf"  # in a wheel; in a checkout
 FLAGS, SEARCHPATH = ("--config-dir", "-cd"), "hydra.searchpath=["
@@ -63,10 +64,14 @@ def use(folders: Iterable[Path]) -> None:
 
 
 def child_environment(folders: Iterable[str] = ()) -> dict[str, str]:
-    """The environment in which `python -m gsd` is this code from anywhere, with these folders and the present ones."""
+    """The environment in which `python -m gsd` is this code from anywhere, with these folders and the present ones.
+
+    Python 3.10 does not know PYTHONSAFEPATH: there a copy of gsd in the current folder comes first.
+    """
     inherited = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     paths = {"PYTHONPATH": [str(PACKAGE.parent), *inherited], VARIABLE: [*folders, *map(str, own_folders())]}
-    return os.environ | {name: os.pathsep.join(dict.fromkeys(listed)) for name, listed in paths.items()}
+    joined = {name: os.pathsep.join(dict.fromkeys(listed)) for name, listed in paths.items()}
+    return os.environ | joined | {SAFE: "1"}
 
 
 def groups() -> list[str]:

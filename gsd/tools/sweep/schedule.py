@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from gsd.cli.folders import VARIABLE, child_environment
+from gsd.cli.folders import SAFE, VARIABLE, child_environment
 from gsd.errors import GsdError
 from gsd.results.folder import RunFolder
 from gsd.tools.sweep.clock import Clock
@@ -151,7 +151,7 @@ class Schedule:
             "#!/bin/bash",
             *(f"#SBATCH {_of_sbatch(option)}" for option in options),
             f"# A tick of {self.folder.name}, written by gsd sweep schedule; {self.backend}: {self.when}",
-            shlex.join(["export", *(f"{name}={environment[name]}" for name in ("PATH", "PYTHONPATH", VARIABLE))]),
+            shlex.join(["export", *(f"{name}={environment[name]}" for name in ("PATH", "PYTHONPATH", SAFE, VARIABLE))]),
             f"cd {shlex.quote(str(Path.cwd()))} || exit 1",
             *booking,
             f"exec {shlex.join(tick)}",
