@@ -47,17 +47,24 @@ class Method(NamedTuple):
     opposed: bool = False  # what the text says against the view is projected out
     cure: float | None = None  # view_scale while the pose is decided
     plain: bool = False  # away from the prompt without view words, not from the opposite view
+    until: float = 1.0  # the share of a cure's steps, at least half, after which view_scale is 0
 
     def settings(self, scale: float) -> list[str]:
         """At a guidance scale."""
         away = ["prompting.away_from=plain"] if self.plain else []
         if self.cure is not None:
-            strength = f"guidance.view_scale.values=[{self.cure},{self.cure}]"
             guided = f"guidance.guidance_scale.values=[1.0,{scale:g}]"
-            return ["experiment=janus_cure", guided, *([strength] if self.cure != PRESET else []), *away]
+            return ["experiment=janus_cure", guided, *self._strength(), *away]
         view = [f"guidance.view_scale={self.times * scale:g}"] if self.times else []
         opposed = ["guidance.view_projection=opposed"] if self.opposed else []
         return [f"{AXES['scale']}={scale:g}", *view, *opposed, *away]
+
+    def _strength(self) -> list[str]:
+        """What differs from the preset's."""
+        if self.until < 1:
+            ends = ",".join(f"${{gsd.step:{share * 600:g},600}}" for share in (0.5, self.until))
+            return [f"guidance.view_scale.values=[{self.cure},{SECOND},0.0]", f"guidance.view_scale.at=[{ends}]"]
+        return [] if self.cure == PRESET else [f"guidance.view_scale.values=[{self.cure},{self.cure}]"]
 
     def strengths(self, scale: float) -> list[tuple[float, float]]:
         """Of guidance by text, and how often view guidance counts the words; while the pose is decided, and then."""
@@ -65,7 +72,8 @@ class Method(NamedTuple):
         if self.cure is None:
             return [(scale, counted * self.times * scale)]
         then = SECOND if self.cure == PRESET else self.cure
-        return [(1.0, counted * self.cure), (scale, counted * then)]
+        last = [(scale, 0.0)] if self.until < 1 else []
+        return [(1.0, counted * self.cure), (scale, counted * then), *last]
 
     def steps(self, scale: float, views: int = 1) -> int:
         """As many as have the same prior calls: a branch each for text and view, and one for the empty text.
@@ -74,7 +82,7 @@ class Method(NamedTuple):
         """
         text = 1 if scale == 1 and not self.opposed else 2
         if self.cure is not None:  # without guidance by the text in its first half
-            return CALLS // views * 2 // (2 + text + 1)
+            return int(CALLS // views / (1 + text / 2 + (self.until - 0.5)))
         return CALLS // views // (text + bool(self.times))
 
 
@@ -107,6 +115,9 @@ OTHERS = {  # weaker for networks, stronger for weak words
     "1 g, opposed": Method(1, opposed=True),
     "janus_cure, s = 40": Method(cure=40.0),
     "janus_cure, s = 80": Method(cure=80.0),
+    "janus_cure, until 5/6": Method(cure=PRESET, until=5 / 6),
+    "janus_cure, until 2/3": Method(cure=PRESET, until=2 / 3),
+    "janus_cure, until 7/12": Method(cure=PRESET, until=7 / 12),
     "1 g from plain": Method(1, plain=True),
     "2.5 g from plain": Method(2.5, plain=True),
     "5 g from plain": Method(5, plain=True),
