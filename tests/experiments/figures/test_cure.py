@@ -29,9 +29,21 @@ RIVALS = [(name, 1.0, 1) for name in cure.RIVALS]
 def test_methods_have_equal_prior_calls(method, scale, views, tmp_path, monkeypatch):
     """In runs of a twentieth of the length."""
     monkeypatch.setattr(cure, "CALLS", 60)
-    settings = sweeps.typed([*cure.command(cure.ALL[method], scale, [f"camera.views={views}"]), *BANK, *SMALL])
-    launch(tmp_path, *(f"{key}={value}" for key, value in settings.items()), "prompt=a pug")
-    assert Run(tmp_path).summary["prior_calls"] == 60
+    assert calls(cure.command(cure.ALL[method], scale, [f"camera.views={views}"]), tmp_path) == 60
+
+
+@pytest.mark.parametrize("scale", [1.0, 7.5])
+@pytest.mark.parametrize("method", [name for name, method in cure.OTHERS.items() if method.until < 1])
+def test_a_cure_that_ends_has_as_many_but_for_whole_steps(method, scale, tmp_path, monkeypatch):
+    monkeypatch.setattr(cure, "CALLS", 60)
+    found = calls(cure.command(cure.ALL[method], scale), tmp_path)
+    assert 57 <= found <= 60  # less than a step is left over; two changes are at the nearest step
+
+
+def calls(command, folder):
+    settings = sweeps.typed([*command, *BANK, *SMALL])
+    launch(folder, *(f"{key}={value}" for key, value in settings.items()), "prompt=a pug")
+    return Run(folder).summary["prior_calls"]
 
 
 def judged(coherent, janus=0, psnr=25.0):
@@ -144,3 +156,6 @@ def test_theory_says_where_the_back_is_seen_and_how_far_sides_are_off():
     assert cure.predicted("5 g", at._replace(bias=12.0, words=1.0))[0] is False
     assert cure.predicted("10 g from plain", at) == cure.predicted("5 g", at)  # which counts the words twice
     assert cure.predicted("janus_cure", at) == cure.predicted("janus_cure", at._replace(scale=1.0))
+    ended = cure.predicted("janus_cure, until 2/3", at)
+    assert ended == (False, cure.predicted("janus_cure", at)[1])  # sides as they were, but the text asks for the front
+    assert cure.predicted("janus_cure, until 2/3", at._replace(bias=3.0))[0] is True
