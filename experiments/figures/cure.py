@@ -47,7 +47,7 @@ class Method(NamedTuple):
     opposed: bool = False  # what the text says against the view is projected out
     cure: float | None = None  # view_scale while the pose is decided
     plain: bool = False  # away from the prompt without view words, not from the opposite view
-    until: float = 1.0  # the share of a cure's steps, at least half, after which view_scale is 0
+    until: float = 1.0  # the share of a cure's steps after which view_scale is 0
 
     def settings(self, scale: float) -> list[str]:
         """At a guidance scale."""
@@ -59,12 +59,23 @@ class Method(NamedTuple):
         opposed = ["guidance.view_projection=opposed"] if self.opposed else []
         return [f"{AXES['scale']}={scale:g}", *view, *opposed, *away]
 
+    @property
+    def decided(self) -> float:
+        """The share of a cure's steps in which the pose is decided: without guidance by the text."""
+        return min(0.5, self.until)
+
     def _strength(self) -> list[str]:
         """What differs from the preset's."""
-        if self.until < 1:
-            ends = ",".join(f"${{gsd.step:{share * 600:g},600}}" for share in (0.5, self.until))
-            return [f"guidance.view_scale.values=[{self.cure},{SECOND},0.0]", f"guidance.view_scale.at=[{ends}]"]
-        return [] if self.cure == PRESET else [f"guidance.view_scale.values=[{self.cure},{self.cure}]"]
+        if self.until == 1:
+            return [] if self.cure == PRESET else [f"guidance.view_scale.values=[{self.cure},{self.cure}]"]
+        decided, ends = (f"${{gsd.step:{share * 600:g},600}}" for share in (self.decided, self.until))
+        if self.until > self.decided:
+            return [
+                f"guidance.view_scale.values=[{self.cure},{SECOND},0.0]",
+                f"guidance.view_scale.at=[{decided},{ends}]",
+            ]
+        at = [f"guidance.{name}.at=[{ends}]" for name in ("guidance_scale", "view_scale")]
+        return [f"guidance.view_scale.values=[{self.cure},0.0]", *at]
 
     def strengths(self, scale: float) -> list[tuple[float, float]]:
         """Of guidance by text, and how often view guidance counts the words; while the pose is decided, and then."""
@@ -72,8 +83,9 @@ class Method(NamedTuple):
         if self.cure is None:
             return [(scale, counted * self.times * scale)]
         then = SECOND if self.cure == PRESET else self.cure
+        second = [(scale, counted * then)] if self.until > self.decided else []
         last = [(scale, 0.0)] if self.until < 1 else []
-        return [(1.0, counted * self.cure), (scale, counted * then), *last]
+        return [(1.0, counted * self.cure), *second, *last]
 
     def steps(self, scale: float, views: int = 1) -> int:
         """As many as have the same prior calls: a branch each for text and view, and one for the empty text.
@@ -81,8 +93,8 @@ class Method(NamedTuple):
         Without guidance by the text the empty one is not asked, but where something of that guidance is projected out.
         """
         text = 1 if scale == 1 and not self.opposed else 2
-        if self.cure is not None:  # without guidance by the text in its first half
-            return int(CALLS // views / (1 + text / 2 + (self.until - 0.5)))
+        if self.cure is not None:
+            return int(CALLS // views / (self.decided + (1 - self.decided) * text + self.until))
         return CALLS // views // (text + bool(self.times))
 
 
@@ -118,6 +130,9 @@ OTHERS = {  # weaker for networks, stronger for weak words
     "janus_cure, until 5/6": Method(cure=PRESET, until=5 / 6),
     "janus_cure, until 2/3": Method(cure=PRESET, until=2 / 3),
     "janus_cure, until 7/12": Method(cure=PRESET, until=7 / 12),
+    "janus_cure, until 1/2": Method(cure=PRESET, until=1 / 2),
+    "janus_cure, until 1/3": Method(cure=PRESET, until=1 / 3),
+    "janus_cure, until 1/4": Method(cure=PRESET, until=1 / 4),
     "1 g from plain": Method(1, plain=True),
     "2.5 g from plain": Method(2.5, plain=True),
     "5 g from plain": Method(5, plain=True),
@@ -191,8 +206,10 @@ def _named(outcome: Outcome, scales: Sequence[float]) -> tuple[str, float] | Non
 
 
 def _own(settings: Sequence[str]) -> set[str]:
-    """Those that tell methods apart."""
-    return {each for each in settings if each.partition("=")[0] not in (AXES["scale"], "camera.views")}
+    """Those that tell methods apart, as they were typed; a sweep escapes what it writes down."""
+    return {
+        each.replace("\\", "") for each in settings if each.partition("=")[0] not in (AXES["scale"], "camera.views")
+    }
 
 
 def predicted(method: str, setting: Setting) -> tuple[bool, float] | None:

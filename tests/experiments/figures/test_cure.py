@@ -92,6 +92,11 @@ def test_what_was_typed_names_the_method_and_its_scale():
         ("experiment=plain_negative", 1.0),
         ("experiment=plain_negative", 24.0),
         ("experiment=plain_negative", 25.0),
+        (
+            "experiment=janus_cure guidance.guidance_scale.values=[1.0,3] guidance.view_scale.values=[10.0,5.0,0.0] "
+            r"guidance.view_scale.at=[$\{gsd.step\:300\,600\},$\{gsd.step\:400\,600\}]",
+            1.0,
+        ),
     ]
     runs = [outcomes.Outcome(method, "a pug", 8.0, 0, 0, 1, 25, 5, 1200, scale=scale) for method, scale in typed]
     known = [(each.method, each.scale) for each in cure.named(runs)]
@@ -107,6 +112,7 @@ def test_what_was_typed_names_the_method_and_its_scale():
         ("5 g from plain", 1.0),
         ("plain negative", 1.0),
         ("plain negative, 24", 1.0),
+        ("janus_cure, until 2/3", 3.0),
     ]
 
 
