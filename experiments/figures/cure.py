@@ -131,6 +131,8 @@ OTHERS = {  # weaker for networks, stronger for weak words
     "janus_cure, until 2/3": Method(cure=PRESET, until=2 / 3),
     "janus_cure, until 7/12": Method(cure=PRESET, until=7 / 12),
     "janus_cure, until 1/2": Method(cure=PRESET, until=1 / 2),
+    "janus_cure, s = 40 until 1/2": Method(cure=40.0, until=1 / 2),
+    "janus_cure, s = 80 until 1/2": Method(cure=80.0, until=1 / 2),
     "janus_cure, until 1/3": Method(cure=PRESET, until=1 / 3),
     "janus_cure, until 1/4": Method(cure=PRESET, until=1 / 4),
     "1 g from plain": Method(1, plain=True),
