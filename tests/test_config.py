@@ -108,6 +108,7 @@ def test_every_yaml_says_in_a_line_what_it_is(path):
 ALIASES = {
     "camera=orbit": {"resolution"},  # a schedule over the steps of the run
     "guidance=esd": {"lora_scale"},
+    "guidance=sds_view": {"view_scale"},
     "guidance=x0": {"guidance_scale", "rescale", "rescale_of", "weighting"},
     "init=point_e_image": {"model", "image"},
     "noising=paper": {"offsets", "upsample", "kernel"},

@@ -202,7 +202,8 @@ def test_guidance(name, prior, folder, monkeypatch):
         prior = built("prior", "stable_diffusion", folder=folder)
         guidance.attach(prior, Stream(0, "guidance"))
     z = torch.randn(prior.encode(torch.rand(2, 3, 16, 16)).shape)
-    condition = Condition(("a corgi",) * 2, Orbit(views=2)(Stream(0, "camera")))
+    cameras = Orbit(views=2)(Stream(0, "camera"))
+    condition = Condition(("a corgi",) * 2, cameras, opposite=Condition(("a corgi, back view",) * 2))
     given = Noised(z, torch.randn_like(z), torch.full((2,), 2.0), condition, Stream(0, "guidance", 3))
     score = guidance(prior, given)
     assert isinstance(score, Score)
@@ -232,6 +233,7 @@ def test_guidance_leads_to_what_the_prior_sees(name, prior, folder, monkeypatch)
 
 
 VIEWS = ("a corgi, front view", "a corgi, side view")
+OPPOSITE = ("a corgi, back view", "a corgi, side view")
 
 
 def brings_nearer(guidance, prior, dtype):
@@ -243,7 +245,8 @@ def brings_nearer(guidance, prior, dtype):
     shape = prior.encode(torch.rand(2, 3, 16, 16)).shape
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
     sigma = torch.tensor([3.0, 8.0], dtype=dtype)
-    level, condition = sigma[:, None, None, None], Condition(VIEWS, Orbit(views=2)(Stream(0, "camera")))
+    level = sigma[:, None, None, None]
+    condition = Condition(VIEWS, Orbit(views=2)(Stream(0, "camera")), opposite=Condition(OPPOSITE))
     z = prior.denoise(level * noise, sigma, condition.unconditional())
     seen = prior.denoise(z + level * noise, sigma, condition)
     gradient = guidance(prior, Noised(z, noise, sigma, condition, Stream(0, "guidance", 3))).gradient

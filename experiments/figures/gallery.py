@@ -70,7 +70,7 @@ def parser(
 
 def setup(args: argparse.Namespace, gallery: Gallery, setups: Mapping[str, Gallery]) -> Gallery:
     """The set-up that was asked for, whose name stands in that of the folders unless these were given."""
-    if args.setup is None:
+    if not setups or args.setup is None:
         return gallery
     found = setups[args.setup]
     args.name = found.name if args.name == gallery.name else args.name
@@ -78,8 +78,8 @@ def setup(args: argparse.Namespace, gallery: Gallery, setups: Mapping[str, Galle
     return found
 
 
-def main(gallery: Gallery, doc: str | None) -> None:
-    sweeps.start(parser(doc, gallery), lambda args: _main(gallery, args))
+def main(gallery: Gallery, doc: str | None, setups: Mapping[str, Gallery] = MappingProxyType({})) -> None:
+    sweeps.start(parser(doc, gallery, setups), lambda args: _main(setup(args, gallery, setups), args))
 
 
 def _main(gallery: Gallery, args: argparse.Namespace) -> None:
