@@ -63,6 +63,7 @@ def parser(
     options.add_argument(
         "--seeds", type=int, help=f"per method and prompt; the first is shown ({gallery.seeds}, or the set-up's number)"
     )
+    options.set_defaults(setup=None)
     if setups:
         options.add_argument("--setup", choices=list(setups), help=f"in place of {gallery.name}'s own")
     return options
@@ -70,7 +71,7 @@ def parser(
 
 def setup(args: argparse.Namespace, gallery: Gallery, setups: Mapping[str, Gallery]) -> Gallery:
     """The set-up that was asked for, whose name stands in that of the folders unless these were given."""
-    if not setups or args.setup is None:
+    if args.setup is None:
         return gallery
     found = setups[args.setup]
     args.name = found.name if args.name == gallery.name else args.name
