@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
-from matplotlib import rcParams
-from matplotlib.figure import Figure
+
+try:
+    from matplotlib import rcParams
+    from matplotlib.figure import Figure
+except ModuleNotFoundError:
+    sys.exit("The figures are drawn by matplotlib, which is not installed: pip install -r requirements-dev.txt")
 
 rcParams.update({"font.family": "serif", "mathtext.fontset": "cm", "font.size": 9, "pdf.fonttype": 42})
 rcParams.update({"axes.spines.top": False, "axes.spines.right": False, "axes.titlesize": 9, "lines.linewidth": 1.3})
