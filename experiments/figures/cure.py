@@ -125,6 +125,7 @@ OTHERS = {  # weaker for networks, stronger for weak words
     "1 g": Method(1),
     "2 g": Method(2),
     "1 g, opposed": Method(1, opposed=True),
+    "janus_cure, s = 20": Method(cure=20.0),
     "janus_cure, s = 40": Method(cure=40.0),
     "janus_cure, s = 80": Method(cure=80.0),
     "janus_cure, until 5/6": Method(cure=PRESET, until=5 / 6),
