@@ -260,7 +260,7 @@ def verdict(coherent: Estimate, many: Estimate, cost: Estimate | None) -> str:
     """`cost` is the PSNR gained, None where nothing says so: it is no goal there."""
     if coherent.high < COHERENT or many.low > JANUS or (cost and cost.high < -PRICE):
         return "missed beyond doubt"
-    shares = coherent.value >= COHERENT and many.value <= JANUS
+    shares = round(coherent.value, 9) >= COHERENT and round(many.value, 9) <= JANUS  # a mean of twelfths is not exact
     if shares and (cost is None or cost.value >= -PRICE):
         return "reached"
     return "missed, the price alone" if shares else "missed"

@@ -46,21 +46,23 @@ def calls(command, folder):
     return Run(folder).summary["prior_calls"]
 
 
-def judged(coherent, janus=0, psnr=25.0):
-    """24 runs of 12 animals, of which so many are coherent and so many Janus; SDS has 25 dB."""
+def judged(coherent, janus=0, psnr=25.0, runs=24):
+    """Runs of 12 animals, of which so many are coherent and so many Janus; SDS has 25 dB."""
 
     def run(method, k, psnr):
-        outcome = (float(k >= 24 - janus), float(k < coherent))
+        outcome = (float(k >= runs - janus), float(k < coherent))
         return outcomes.Outcome(method, f"animal {k % 12}", 8.0, k // 12, *outcome, psnr, 5, 1200)
 
-    row = cure.goals([run(*each) for k in range(24) for each in (("SDS", k, 25.0), ("5 g", k, psnr + k % 2 / 10))])[1]
-    assert (row["runs"], row["coherent"], row["janus"]) == (24, str(coherent), str(janus))
+    row = cure.goals([run(*each) for k in range(runs) for each in (("SDS", k, 25.0), ("5 g", k, psnr + k % 2 / 10))])[1]
+    assert (row["runs"], row["coherent"], row["janus"]) == (runs, str(coherent), str(janus))
     return row["goals"]
 
 
 def test_goals_are_reached_missed_or_missed_beyond_doubt():
     assert judged(22) == judged(22, janus=1) == "reached"
     assert judged(21) == judged(22, janus=2) == "missed"
+    assert judged(54, janus=3, runs=60) == "reached"  # 90 and 5 % to the run, whatever floats add up to
+    assert judged(56, janus=4, runs=60) == judged(53, janus=3, runs=60) == "missed"
     assert judged(8) == judged(24, psnr=23.8) == "missed beyond doubt"
     assert judged(24, psnr=23.95) == "reached"  # every other run has a tenth more
     assert judged(24, psnr=23.94) == "missed, the price alone"
