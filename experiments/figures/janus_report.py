@@ -212,7 +212,8 @@ def draw(outcomes: Sequence[Outcome], cells: Mapping[str, str]) -> Any:
             if quantity in SHARES:
                 axis.set_ylim(-0.03, 1.03)
         row[0].set_ylabel(str(setting).partition(", ")[2].replace(", ", "\n"))
-    axes[0][0].legend()
+    handles, names = axes[0][0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=min(len(names), 5))
     return figure
 
 
