@@ -121,7 +121,7 @@ METHODS = {
     "2 g, opposed": Method(2, opposed=True),
     "janus_cure": Method(cure=PRESET),
 }
-OTHERS = {  # weaker for networks, stronger for weak words
+OTHERS = {  # weaker for networks, stronger for weak words, strong guidance and fields
     "1 g": Method(1),
     "2 g": Method(2),
     "1 g, opposed": Method(1, opposed=True),
